@@ -1,0 +1,21 @@
+"""MicroG-4M for the Hugging Face ecosystem: data set, metrics, models, training, inference, reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .errors import MicroG4MError
+
+if TYPE_CHECKING:
+    from .data import load_dataset
+
+__all__ = ["MicroG4MError", "__version__", "load_dataset"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_dataset":
+        from .data import load_dataset
+
+        return load_dataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

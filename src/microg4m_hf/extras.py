@@ -1,0 +1,49 @@
+"""Optional packages: one helper, so that each missing one is named with the extra that brings it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from .errors import MissingExtraError
+
+_EXTRA_OF = {
+    "accelerate": "train",
+    "bert_score": "text",
+    "decord": "decord",
+    "matplotlib": "report",
+    "nltk": "text",
+    "pycocoevalcap": "meteor",
+    "rouge_score": "text",
+    "safetensors": "train",
+    "sentence_transformers": "text",
+    "torch": "train",
+    "torchcodec": "torchcodec",
+    "torchvision": "train",
+    "transformers": "train",
+}
+
+
+def require(module: str, purpose: str) -> ModuleType:
+    """Import an optional module or say which extra to install.
+
+    >>> require("json", "reading predictions").__name__
+    'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        top = module.partition(".")[0]
+        extra = _EXTRA_OF.get(top)
+        install = f"pip install 'microg4m-hf[{extra}]'" if extra else f"pip install {top}"
+        if importlib.util.find_spec(top) is None:
+            why = f"{purpose} needs the package {top}, which is not installed"
+        else:
+            why = f"{purpose} needs the package {top}, which is installed but cannot be imported ({error})"
+        raise MissingExtraError(f"{why}; {install}") from error
+
+
+def installed(module: str) -> bool:
+    """Whether a top-level module could be imported, without importing it."""
+    return importlib.util.find_spec(module) is not None

@@ -1,0 +1,1 @@
+"""The networks of the benchmark as transformers models."""

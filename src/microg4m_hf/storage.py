@@ -1,0 +1,76 @@
+"""Where the library keeps its files, and how it writes them so that nothing half-written is ever found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def cache_home() -> Path:
+    """The folder for everything generated or unpacked: ``$MICROG4M_HOME``, else ``~/.cache/microg4m``.
+
+    >>> cache_home().name != ""
+    True
+    """
+    explicit = os.environ.get("MICROG4M_HOME")
+    if explicit:
+        return Path(explicit).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "microg4m"
+
+
+def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
+    """Write a whole file or nothing: into a temporary neighbour, flushed to disk, then renamed over ``path``.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "scores.json"
+    >>> write_atomic(target, "{}").read_text()
+    '{}'
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    return target
+
+
+@contextlib.contextmanager
+def folder_in_one_step(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a scratch folder that becomes ``target`` only when the block ends without an error.
+
+    A second process that finishes first wins; the later copy is dropped, so ``target`` is always whole.
+    """
+    final = Path(target)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    try:
+        yield scratch
+        os.chmod(scratch, 0o777 & ~_umask())
+        try:
+            os.rename(scratch, final)
+        except OSError:
+            if not final.is_dir():
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,152 @@
+"""The 50 actions of MicroG-4M: released id, name, group, packed index, and what they are in AVA.
+
+``action_id`` is the AVA-style id that the released files carry (1..80, 50 of them used); ``label`` is the
+packed index 0..49 of a model's output, ids sorted ascending.
+
+>>> ACTIONS[0].name, ACTIONS[0].action_id, ACTIONS[0].label
+('bend/bow (at the waist)', 1, 0)
+>>> label_of(80), action_id_of(49)
+(49, 80)
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+MOVEMENT = "person movement"
+MANIPULATION = "object manipulation"
+INTERACTION = "person interaction"
+GROUPS = (MOVEMENT, MANIPULATION, INTERACTION)
+
+# The spelling of the groups in the released label map.
+RELEASED_GROUPS = {
+    "PERSON_MOVEMENT": MOVEMENT,
+    "OBJECT_MANIPULATION": MANIPULATION,
+    "PERSON_INTERACTION": INTERACTION,
+}
+
+
+class Action(NamedTuple):
+    """One action class."""
+
+    action_id: int
+    label: int
+    name: str
+    group: str
+    ava_name: str  # the class with the same id in AVA v2.2
+    ava_relation: Literal["same", "widened", "replaced"]
+
+
+_TABLE = (
+    (1, "bend/bow (at the waist)", MOVEMENT),
+    (3, "crouch/kneel", MOVEMENT),
+    (5, "fall down", MOVEMENT),
+    (6, "get up", MOVEMENT),
+    (7, "jump/leap", MOVEMENT),
+    (8, "lie/sleep", MOVEMENT),
+    (9, "martial art", MOVEMENT),
+    (10, "run/jog", MOVEMENT),
+    (11, "sit", MOVEMENT),
+    (12, "stand", MOVEMENT),
+    (14, "walk", MOVEMENT),
+    (17, "carry/hold (an object)", MANIPULATION),
+    (20, "climb (e.g., a mountain)", MANIPULATION),
+    (22, "close (e.g., a door, a box)", MANIPULATION),
+    (24, "cut", MANIPULATION),
+    (26, "dress/undress clothing", MANIPULATION),
+    (27, "drink", MANIPULATION),
+    (28, "operate spaceship", MANIPULATION),
+    (29, "eat", MANIPULATION),
+    (30, "enter", MANIPULATION),
+    (34, "hit (an object)", MANIPULATION),
+    (36, "lift/pick up", MANIPULATION),
+    (38, "open (e.g., a window, a car door)", MANIPULATION),
+    (41, "play musical instrument", MANIPULATION),
+    (43, "point to (an object)", MANIPULATION),
+    (45, "pull (an object)", MANIPULATION),
+    (46, "push (an object)", MANIPULATION),
+    (47, "put down", MANIPULATION),
+    (48, "read", MANIPULATION),
+    (56, "take a photo", MANIPULATION),
+    (57, "text on/look at a cellphone", MANIPULATION),
+    (58, "throw", MANIPULATION),
+    (59, "touch (an object)", MANIPULATION),
+    (60, "turn (e.g., a screwdriver)", MANIPULATION),
+    (61, "watch (e.g., TV)/any unspecified action", MANIPULATION),
+    (62, "work on a computer", MANIPULATION),
+    (63, "write", MANIPULATION),
+    (64, "fight/hit (a person)", INTERACTION),
+    (65, "give/serve (an object) to (a person)", INTERACTION),
+    (66, "grab (a person)", INTERACTION),
+    (67, "hand clap", INTERACTION),
+    (68, "hand shake", INTERACTION),
+    (69, "hand wave", INTERACTION),
+    (70, "hug (a person)", INTERACTION),
+    (72, "kiss (a person)", INTERACTION),
+    (74, "listen to (a person)", INTERACTION),
+    (76, "push (another person)", INTERACTION),
+    (78, "take (an object) from (a person)", INTERACTION),
+    (79, "talk to (e.g., self, a person, a group)", INTERACTION),
+    (80, "watch (a person)", INTERACTION),
+)
+
+# Where the release gives an AVA id another meaning. "widened" still covers the AVA class, "replaced" does not.
+_AVA_CHANGED: dict[int, tuple[str, Literal["widened", "replaced"]]] = {
+    26: ("dress/put on clothing", "widened"),
+    28: ("drive (e.g., a car, a truck)", "replaced"),
+    61: ("watch (e.g., TV)", "widened"),
+}
+
+
+def _build() -> tuple[Action, ...]:
+    actions = []
+    for label, (action_id, name, group) in enumerate(_TABLE):
+        if action_id in _AVA_CHANGED:
+            ava_name, relation = _AVA_CHANGED[action_id]
+            actions.append(Action(action_id, label, name, group, ava_name, relation))
+        else:
+            actions.append(Action(action_id, label, name, group, name, "same"))
+    return tuple(actions)
+
+
+ACTIONS: tuple[Action, ...] = _build()
+ACTION_IDS: tuple[int, ...] = tuple(action.action_id for action in ACTIONS)
+ACTION_NAMES: tuple[str, ...] = tuple(action.name for action in ACTIONS)
+NUM_ACTIONS = len(ACTIONS)
+NUM_AVA_CLASSES = 80
+
+_LABEL_OF = {action.action_id: action.label for action in ACTIONS}
+
+
+def label_of(action_id: int) -> int:
+    """The packed index of a released action id; ``KeyError`` names the ids that exist.
+
+    >>> label_of(12)
+    9
+    """
+    try:
+        return _LABEL_OF[action_id]
+    except KeyError:
+        raise KeyError(f"unknown action id {action_id!r}; MicroG-4M uses {list(ACTION_IDS)}") from None
+
+
+def action_id_of(label: int) -> int:
+    """The released action id of a packed index.
+
+    >>> action_id_of(9)
+    12
+    """
+    if not 0 <= label < NUM_ACTIONS:
+        raise IndexError(f"label {label!r} is outside 0..{NUM_ACTIONS - 1}")
+    return ACTION_IDS[label]
+
+
+def labels_of_group(group: str) -> tuple[int, ...]:
+    """The packed indices of one group, for subset scores.
+
+    >>> len(labels_of_group(MOVEMENT))
+    11
+    """
+    if group not in GROUPS:
+        raise KeyError(f"unknown group {group!r}; the groups are {list(GROUPS)}")
+    return tuple(action.label for action in ACTIONS if action.group == group)

@@ -1,0 +1,40 @@
+"""Shared fixtures: the released files (if they are at hand) and a home of its own for every test run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# Before anything imports huggingface_hub, datasets or evaluate: tests never leave this machine.
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Caches of the run live in a temporary folder, never in the user's home."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ["MICROG4M_HOME"] = str(home / "microg4m")
+    os.environ.setdefault("HF_HOME", str(home / "hf"))
+    return home
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the released annotation files and the references, or a skip that says why."""
+    folder = Path(os.environ.get("MICROG4M_SHARED", PROJECT.parent / "shared"))
+    if not (folder / "data" / "microg4m" / "actions.csv").is_file():
+        pytest.skip(f"no released files at {folder}; set MICROG4M_SHARED to the folder that holds data/microg4m")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def released(shared: Path) -> Path:
+    """The released annotation files (no videos, no bounding_boxes.csv)."""
+    return shared / "data" / "microg4m"
