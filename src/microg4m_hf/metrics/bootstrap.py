@@ -1,0 +1,124 @@
+"""Uncertainty by resampling sources: clips of one film are not independent, so whole sources are drawn.
+
+The pattern is the same for every metric: cache statistics per item, draw ``cluster_weights`` once, and let
+each score be a function of item weights ``weights[:, codes]`` (how often each item was drawn).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+def source_of(video_id: str) -> str:
+    """The film or channel video a clip was cut from: ``video_id`` without its last ``_NNN``.
+
+    >>> source_of("Apollo13_032"), source_of("zAxt_RSN_001")
+    ('Apollo13', 'zAxt_RSN')
+    """
+    stem, _, piece = video_id.rpartition("_")
+    return stem if stem and piece.isdigit() else video_id
+
+
+def cluster_codes(sources: Iterable[str]) -> tuple[list[str], np.ndarray]:
+    """Sorted distinct names, and for each item the index of its own; independent of the order of the items.
+
+    >>> names, codes = cluster_codes(["b", "a", "b"])
+    >>> names, codes.tolist()
+    (['a', 'b'], [1, 0, 1])
+    """
+    items = list(sources)
+    names = sorted(set(items))
+    place = {name: index for index, name in enumerate(names)}
+    return names, np.fromiter((place[item] for item in items), dtype=np.int64, count=len(items))
+
+
+def cluster_weights(clusters: int | Iterable[str], resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """How often each cluster is drawn in each resample: integers of shape ``(resamples, clusters)``.
+
+    ``clusters`` is their number, or the cluster name of every item (columns then follow ``cluster_codes``).
+    ``RandomState`` is used because numpy promises never to change its stream.
+
+    >>> drawn = cluster_weights(["a", "b", "b", "c"], resamples=5, seed=1)
+    >>> drawn.shape, drawn.sum(axis=1).tolist()
+    ((5, 3), [3, 3, 3, 3, 3])
+    """
+    count = clusters if isinstance(clusters, int) else len(set(clusters))
+    if count < 1 or resamples < 1:
+        raise ValueError(f"nothing to resample: {count} clusters, {resamples} resamples; give at least one of each")
+    picks = np.random.RandomState(seed).randint(0, count, size=(resamples, count))
+    picks += (np.arange(resamples) * count)[:, None]
+    return np.bincount(picks.ravel(), minlength=resamples * count).reshape(resamples, count)
+
+
+def resampled_means(values: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean over items in each resample, from sums per cluster; ``values`` is ``(items,)`` or ``(items, k)``.
+
+    >>> values = np.array([0.0, 1.0, 2.0])
+    >>> resampled_means(values, np.array([0, 0, 1]), np.array([[1, 1], [2, 0], [0, 2]])).tolist()
+    [1.0, 0.5, 2.0]
+    """
+    columns = np.asarray(values, dtype=np.float64)
+    clusters = weights.shape[1]
+    totals = np.zeros((clusters, *columns.shape[1:]))
+    np.add.at(totals, codes, columns)
+    counts = weights @ np.bincount(codes, minlength=clusters)
+    sums = weights @ totals
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / (counts if sums.ndim == 1 else counts[:, None])
+
+
+def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Percentile interval of the resampled scores; resamples in which the score is undefined (nan) are left out.
+
+    >>> interval(np.arange(101) / 100, level=0.9)
+    (0.05, 0.95)
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, for example 0.95; given: {level!r}")
+    defined = np.asarray(samples, dtype=np.float64)
+    defined = defined[~np.isnan(defined)]
+    if defined.size == 0:
+        return float("nan"), float("nan")
+    tail = round(50 * (1 - level), 9)  # 0.9 would otherwise ask for the 4.999…th percentile
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def paired_p_value(differences: np.ndarray, observed: float) -> float:
+    """Two-sided p-value of a difference, from paired resamples of it shifted to the null (no difference).
+
+    Both systems must have been scored on the same draws: ``differences = scores_a - scores_b``.
+
+    >>> paired_p_value(np.zeros(999), 0.0)
+    1.0
+    >>> paired_p_value(0.5 + np.linspace(-0.1, 0.1, 999), 0.5)
+    0.001
+    """
+    shifted = np.asarray(differences, dtype=np.float64)
+    shifted = shifted[~np.isnan(shifted)] - observed
+    if shifted.size == 0 or np.isnan(observed):
+        return float("nan")
+    # The tolerance keeps rounding from turning "equal" into "smaller".
+    reached = np.count_nonzero(np.abs(shifted) >= abs(observed) - 1e-12)
+    return float((1 + reached) / (1 + shifted.size))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for having looked at several comparisons (Holm); nan stays nan.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    raw = np.asarray(p_values, dtype=np.float64)
+    corrected = raw.copy()
+    order = [index for index in np.argsort(raw, kind="stable") if not np.isnan(raw[index])]
+    running = 0.0
+    for place, index in enumerate(order):
+        running = max(running, min(1.0, float(raw[index]) * (len(order) - place)))
+        corrected[index] = running
+    return corrected.tolist()
