@@ -50,10 +50,11 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
 
 @contextlib.contextmanager
-def folder_in_one_step(target: str | os.PathLike[str]) -> Iterator[Path]:
+def folder_in_one_step(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """Give a scratch folder that becomes ``target`` only when the block ends without an error.
 
-    A second process that finishes first wins; the later copy is dropped, so ``target`` is always whole.
+    A second process that finishes first wins; the later copy is dropped, so ``target`` is always whole. With
+    ``replace`` an older ``target`` gives way instead.
     """
     final = Path(target)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +62,12 @@ def folder_in_one_step(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield scratch
         os.chmod(scratch, 0o777 & ~_umask())
+        if replace and final.is_dir():
+            older = scratch.with_name(f"{scratch.name}.older")
+            os.rename(final, older)
+            os.rename(scratch, final)
+            shutil.rmtree(older, ignore_errors=True)
+            return
         try:
             os.rename(scratch, final)
         except OSError:
