@@ -1,0 +1,158 @@
+"""The cabin behind the figures: a far wall, a nearer row of handrails, each wider than the frame so it can pan."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dice import Dice
+from .drawing import Canvas, Color, Stroke, disc, paint
+from .world import ASPECT, FPS, NUM_FRAMES, Scene
+
+# feature of a cabin -> how captions and answers speak of it
+DESCRIPTIONS = {
+    "window": "a round window with the Earth behind it",
+    "lockers": "a row of blue lockers",
+    "bags": "white storage bags held by straps",
+    "screens": "a row of small screens with green curves",
+    "hatch": "an open round hatch",
+}
+_WALLS: dict[str, Color] = {
+    "window": (150, 158, 168),
+    "lockers": (176, 172, 160),
+    "bags": (138, 150, 148),
+    "screens": (112, 120, 136),
+    "hatch": (162, 150, 142),
+}
+_SPAN = 0.9  # the feature repeats at this distance (frame heights), so it is always in view
+_MARGIN = 0.45  # how far the camera can pan to either side
+
+
+class Cabin:
+    """Both layers of one clip's background, drawn once."""
+
+    def __init__(self, scene: Scene, height: int) -> None:
+        self._pan, self._height = scene.pan, height
+        self.width = frame_width(height)
+        wide = self.width + int(2 * _MARGIN * height) + 2
+        self._far = _far_wall(scene, height, wide)
+        self._near, self._near_cover = _handrails(scene, height, wide)
+
+    def at(self, frame: int) -> Canvas:
+        """A fresh canvas of the background at a frame (0-based)."""
+        far = self._view(self._far, 1.0, frame)
+        cover = self._view(self._near_cover, 2.4, frame)
+        return far + cover * (self._view(self._near, 2.4, frame) - far)
+
+    def _view(self, layer: Canvas, speed: float, frame: int) -> Canvas:
+        shift = (frame - NUM_FRAMES / 2) / FPS * self._pan * speed
+        left = round((_MARGIN + shift) * self._height)
+        return layer[:, :, left : left + self.width]
+
+
+def frame_width(height: int) -> int:
+    """Even width of a frame with the proportions of 854×480.
+
+    >>> frame_width(480), frame_width(144)
+    (854, 256)
+    """
+    return round(height * ASPECT / 2) * 2
+
+
+def _far_wall(scene: Scene, height: int, wide: int) -> Canvas:
+    dice = Dice("cabin", scene.source)
+    wall = _WALLS[scene.cabin]
+    canvas = np.empty((3, height, wide), np.float32)
+    canvas[:] = np.array(wall, np.float32)[:, None, None]
+    rows = np.linspace(0.82, 1.08, height, dtype=np.float32)
+    canvas *= rows[None, :, None]
+    u = float(height)
+    seam = _tone(wall, 0.72)
+    offset = dice.between(0, 0.4)
+    for k in range(int(wide / u / 0.3) + 2):  # wall plates of differing width and brightness
+        x = (k * 0.3 - offset + dice.between(-0.05, 0.05)) * u
+        for top, bottom in ((0.0, 0.36), (0.36, 0.68), (0.68, 1.0)):
+            shade = _tone(wall, dice.between(0.86, 1.1))
+            half = 0.14 * u
+            paint(canvas, Stroke((x, (top + 0.01) * u), (x, (bottom - 0.01) * u), half, shade, True, False))
+            if dice.unit() < 0.35:
+                y = (top + 0.05) * u
+                paint(canvas, Stroke((x - 0.08 * u, y), (x + 0.05 * u, y), 0.012 * u, seam, True, False))
+    start = dice.between(0.1, 0.5)
+    for k in range(int(wide / u / _SPAN) + 1):
+        _FEATURES[scene.cabin](canvas, (start + k * _SPAN) * u, u)
+    return canvas
+
+
+def _handrails(scene: Scene, height: int, wide: int) -> tuple[Canvas, Canvas]:
+    """Rails and a cable nearer to the camera than the wall, and where they cover it."""
+    dice = Dice("rails", scene.source)
+    color = dice.pick(((60, 80, 120), (200, 190, 150), (90, 90, 96)))
+    canvas = np.zeros((3, height, wide), np.float32)
+    cover = np.zeros((3, height, wide), np.float32)
+    u = float(height)
+    for y in (dice.between(0.12, 0.2), dice.between(0.8, 0.9)):
+        for k in range(int(wide / u / 0.6) + 2):
+            x = (k * 0.6 + dice.between(0, 0.12)) * u
+            for target, tint in ((canvas, color), (cover, (1, 1, 1))):
+                paint(target, Stroke((x, y * u), (x + 0.34 * u, y * u), 0.016 * u, tint, outline=False))
+    return canvas, cover
+
+
+def _window(canvas: Canvas, x: float, u: float) -> None:
+    center = (x, 0.45 * u)
+    paint(canvas, disc(center, 0.25 * u, (92, 98, 108)))
+    paint(canvas, disc(center, 0.21 * u, (8, 10, 26)))
+    paint(canvas, disc((x - 0.03 * u, 0.52 * u), 0.13 * u, (48, 110, 190), outline=False))
+    paint(canvas, Stroke((x - 0.1 * u, 0.5 * u), (x + 0.03 * u, 0.47 * u), 0.018 * u, (226, 236, 244), outline=False))
+    paint(canvas, Stroke((x - 0.08 * u, 0.57 * u), (x + 0.02 * u, 0.58 * u), 0.024 * u, (84, 140, 84), outline=False))
+
+
+def _lockers(canvas: Canvas, x: float, u: float) -> None:
+    for dx in (-0.24, 0.0, 0.24):
+        paint(canvas, Stroke((x + dx * u, 0.3 * u), (x + dx * u, 0.66 * u), 0.105 * u, (70, 96, 140), True))
+        paint(
+            canvas, Stroke((x + (dx + 0.05) * u, 0.42 * u), (x + (dx + 0.05) * u, 0.52 * u), 0.012 * u, (200, 204, 210))
+        )
+
+
+def _bags(canvas: Canvas, x: float, u: float) -> None:
+    for dx, y, half in ((-0.2, 0.4, 0.11), (0.08, 0.36, 0.1), (-0.06, 0.62, 0.12), (0.22, 0.6, 0.09)):
+        at = (x + dx * u, y * u)
+        paint(canvas, Stroke((at[0] - 0.04 * u, at[1]), (at[0] + 0.04 * u, at[1]), half * u, (226, 224, 214)))
+    for dx in (-0.15, 0.15):
+        paint(canvas, Stroke((x + dx * u, 0.22 * u), (x + dx * u, 0.76 * u), 0.014 * u, (70, 80, 70), True, False))
+
+
+def _screens(canvas: Canvas, x: float, u: float) -> None:
+    for dx in (-0.25, 0.0, 0.25):
+        cx = x + dx * u
+        paint(canvas, Stroke((cx - 0.1 * u, 0.42 * u), (cx + 0.1 * u, 0.42 * u), 0.085 * u, (16, 24, 26), True))
+        points = [(cx + (k - 2) * 0.042 * u, (0.42 + (0.03 if k % 2 else -0.03)) * u) for k in range(5)]
+        for a, b in pairwise(points):
+            paint(canvas, Stroke(a, b, 0.007 * u, (70, 210, 96), outline=False))
+
+
+def _hatch(canvas: Canvas, x: float, u: float) -> None:
+    paint(canvas, disc((x, 0.5 * u), 0.3 * u, (116, 112, 110)))
+    paint(canvas, disc((x, 0.5 * u), 0.25 * u, (44, 44, 52)))
+    paint(canvas, disc((x + 0.02 * u, 0.5 * u), 0.14 * u, (72, 72, 82), outline=False))
+
+
+_FEATURES = {"window": _window, "lockers": _lockers, "bags": _bags, "screens": _screens, "hatch": _hatch}
+
+
+def _tone(color: Color, factor: float) -> Color:
+    red, green, blue = (min(255, int(channel * factor)) for channel in color)
+    return red, green, blue
+
+
+def noise(scene: Scene, height: int) -> NDArray[np.float32]:
+    """Camera noise with room to shift it: a sum of three bytes of a counted-out bit generator, about normal."""
+    rows, columns = height + 64, frame_width(height) + 64
+    seed = Dice("noise", scene.video_id).whole(2**31)
+    words = np.random.PCG64(seed).random_raw(rows * columns).view(np.uint8).reshape(rows, columns, 8)
+    total = words[..., 0].astype(np.float32) + words[..., 1] + words[..., 2]
+    return (total - np.float32(382.5)) / np.float32(128)

@@ -1,0 +1,181 @@
+"""What happens in each clip of the sample: who floats where, in which suit, doing what.
+
+Postures, hands and faces are dealt from shuffled decks, split by split, so that every action has its share of
+training and test persons; suits and cabins are drawn apart from them, so that they give no action away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .dice import Dice
+
+FPS = 30
+NUM_FRAMES = 90
+ASPECT = 854 / 480
+
+# What a figure does -> released action id. "free" hands and a "calm" face carry no label.
+POSTURES = {"stand": 12, "walk": 14, "jump": 7, "sit": 11}
+HANDS = {"free": None, "carry": 17, "touch": 59, "computer": 62, "wave": 69}
+FACES = {"calm": None, "talk": 79, "watch": 80}
+
+SUITS = ("red", "orange", "yellow", "green", "blue", "purple", "white")
+ITEMS = ("striped box", "round bag")
+CABINS = ("window", "lockers", "bags", "screens", "hatch")
+
+# source -> (domain, released numbers of its five clips: runs of neighbours with gaps, as cutting leaves them)
+SOURCES: dict[str, tuple[str, tuple[int, ...]]] = {
+    "cabinCam_01": ("real", (0, 1, 2, 7, 8)),
+    "cabinCam_02": ("real", (3, 4, 5, 6, 12)),
+    "cabinCam_03": ("real", (11, 12, 13, 20, 21)),
+    "cabinCam-04": ("real", (1, 2, 9, 10, 11)),
+    "cabinCam-05": ("real", (30, 31, 32, 33, 34)),
+    "cabinCam-06": ("real", (5, 6, 104, 105, 106)),
+    "ColdOrbit": ("movie", (14, 15, 16, 40, 41)),
+    "DriftHome": ("movie", (2, 3, 4, 5, 19)),
+    "TheLongRoll": ("movie", (61, 62, 63, 64, 70)),
+    "Airlock9": ("movie", (8, 9, 10, 25, 26)),
+}
+_PERSONS_IN_CLIP = (1, 2, 2, 3, 1, 2, 2, 2, 1, 3)  # dealt in turn: 19 persons in ten clips
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One person of a clip. Lengths are in frame heights, angles in degrees (clockwise), times in seconds."""
+
+    person_id: int
+    suit: str
+    posture: str
+    hands: str
+    face: str
+    item: str  # what "carry" carries
+    watches: int | None  # person_id that a "watch" face looks at
+    side: int  # +1: the free side is the figure's right of the picture, -1: left
+    height: float
+    x: float
+    y: float
+    drift: tuple[float, float]  # amplitude of the floating to and fro
+    phase: float  # 0..1, shifts every cycle of this figure
+    angle: float  # at the first frame
+    spin: float  # degrees a second
+    first_frame: int  # annotated frames, 1-based, both ends included
+    last_frame: int
+
+    @property
+    def action_ids(self) -> tuple[int, ...]:
+        """Released ids of what this figure does, ascending."""
+        found = (POSTURES[self.posture], HANDS[self.hands], FACES[self.face])
+        return tuple(sorted(action for action in found if action is not None))
+
+    @property
+    def key_frame(self) -> int:
+        """The middle of the annotated frames; their count is odd, so there is no tie."""
+        return (self.first_frame + self.last_frame) // 2
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One clip before it is drawn."""
+
+    video_id: str
+    source: str
+    domain: str
+    split: str
+    cabin: str
+    pan: float  # speed of the camera, frame heights a second
+    figures: tuple[Figure, ...]
+
+
+def scenes(*, upright: bool = False) -> list[Scene]:
+    """All clips of the sample, in the order of the released files; ``upright`` leaves out every rotation.
+
+    >>> len(scenes()), scenes()[0].video_id
+    (50, 'Airlock9_008')
+    """
+    places = [
+        (source, domain, number, split)
+        for source, (domain, numbers) in SOURCES.items()
+        for number, split in zip(numbers, _splits(source), strict=True)
+    ]
+    found: list[Scene] = []
+    for split in ("test", "val", "train"):
+        mine = [place for place in places if place[3] == split]
+        counts = [_PERSONS_IN_CLIP[index % len(_PERSONS_IN_CLIP)] for index in range(len(mine))]
+        counts = Dice("persons", split).shuffled(counts)
+        deeds = _deal(split, counts)
+        for (source, domain, number, _), doings in zip(mine, deeds, strict=True):
+            found.append(_scene(source, domain, number, split, doings, upright))
+    return sorted(found, key=lambda scene: scene.video_id)
+
+
+def _splits(source: str) -> list[str]:
+    """The official split of a source's five clips: by clip, so that sources leak as they do in the release."""
+    has_validation = list(SOURCES).index(source) % 2 == 0
+    splits = ["test", "val" if has_validation else "train", "train", "train", "train"]
+    return Dice("split", source).shuffled(splits)
+
+
+def _deal(split: str, counts: list[int]) -> list[list[tuple[str, str, str]]]:
+    """(posture, hands, face) for every person of every clip of a split; only company can be watched."""
+    total = sum(counts)
+    decks = []
+    for name, kinds in (("posture", POSTURES), ("hands", HANDS), ("face", FACES)):
+        cards = (list(kinds) * (total // len(kinds) + 1))[:total]
+        decks.append(Dice("deck", name, split).shuffled(cards))
+    postures, hands, faces = decks
+    company = [count > 1 for count in counts for _ in range(count)]
+    # A lone figure that drew "watch" swaps faces with the next figure in company that did not.
+    for alone in range(total):
+        if faces[alone] == "watch" and not company[alone]:
+            other = next(i for i in range(total) if company[i] and faces[i] != "watch")
+            faces[alone], faces[other] = faces[other], faces[alone]
+    people = iter(zip(postures, hands, faces, strict=True))
+    return [[next(people) for _ in range(count)] for count in counts]
+
+
+def _scene(
+    source: str, domain: str, number: int, split: str, doings: list[tuple[str, str, str]], upright: bool
+) -> Scene:
+    video_id = f"{source}_{number:03d}"
+    dice = Dice("scene", video_id)
+    suits = dice.shuffled(SUITS)
+    lane = ASPECT / len(doings)
+    visible = 0.8 if domain == "movie" else 1.0  # letterbox bars hide a tenth above and below
+    figures = []
+    for index, (posture, hands, face) in enumerate(doings):
+        own = Dice("figure", video_id, index)
+        height = min(lane / 1.16, visible / 1.16) * own.between(0.9, 0.98)
+        room = (lane / 2 - 0.58 * height, visible / 2 - 0.58 * height)
+        others = [other + 1 for other in range(len(doings)) if other != index]
+        late = own.unit() < 0.2  # a tracker sometimes finds a person later
+        first = 10 + 2 * own.whole(3) + (20 if late else 0)
+        figures.append(
+            Figure(
+                person_id=index + 1,
+                suit=suits[index],
+                posture=posture,
+                hands=hands,
+                face=face,
+                item=own.pick(ITEMS),
+                watches=own.pick(others) if face == "watch" else None,
+                side=own.sign(),
+                height=height,
+                x=lane * (index + 0.5),
+                y=0.5,
+                drift=(min(max(room[0], 0.01), 0.12), min(max(room[1], 0.01), 0.05)),
+                phase=own.unit(),
+                angle=0.0 if upright else own.between(0, 360),
+                spin=0.0 if upright else own.sign() * own.between(25, 60),
+                first_frame=first,
+                last_frame=86 + 2 * own.whole(3),
+            )
+        )
+    return Scene(
+        video_id=video_id,
+        source=source,
+        domain=domain,
+        split=split,
+        cabin=CABINS[list(SOURCES).index(source) % len(CABINS)],
+        pan=dice.sign() * dice.between(0.04, 0.10),
+        figures=tuple(figures),
+    )
