@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .data import hook as _hook
 from .errors import MicroG4MError
 
 if TYPE_CHECKING:
@@ -19,3 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return load_dataset
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# datasets.load_dataset("microg4m", ...) works from here on, whichever of the two is imported first.
+_hook.install()

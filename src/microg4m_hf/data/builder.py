@@ -1,0 +1,98 @@
+"""The ``datasets`` builder of MicroG-4M: plugs our tables into ``datasets``, and does no more than that.
+
+``datasets`` replaces ``open``, ``os.path.join``, ``pathlib.Path`` and others in the module of a builder and in the
+modules that it imports relatively; hence the absolute imports, and no reading of files in here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import pyarrow as pa
+
+from microg4m_hf._version import __version__
+from microg4m_hf.data.features import CONFIGS, features_of
+from microg4m_hf.data.parts import Part, parts_of, prepare
+from microg4m_hf.data.request import Request
+from microg4m_hf.data.whereabouts import Whereabouts, locate
+from microg4m_hf.errors import DataError
+
+
+@contextlib.contextmanager
+def _splits_explained(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if request.division or not str(error).startswith(("Unknown split", "Bad split")):
+            raise
+        hint = "scheme='official' or 'source_disjoint' divides it into train, validation and test"
+        raise DataError(f"{request.config} is one split 'test'; {error}", hint=hint) from None
+
+
+@dataclass
+class MicroG4MConfig(datasets.BuilderConfig):
+    """One of ``har``, ``caption``, ``vqa``; the fields are those of :class:`microg4m_hf.data.request.Request`."""
+
+    source: str | None = None
+    revision: str | None = None
+    scheme: str | None = None
+    domain: str | None = None
+    videos: bool = True
+    on_error: str = "raise"
+
+
+def _config(name: str) -> MicroG4MConfig:
+    return MicroG4MConfig(name=name, version=datasets.Version(__version__))
+
+
+class MicroG4M(datasets.ArrowBasedBuilder):
+    """Builds the three configs; ``microg4m_hf.load_dataset`` is the convenient way to it."""
+
+    VERSION = datasets.Version(__version__)
+    BUILDER_CONFIG_CLASS = MicroG4MConfig
+    BUILDER_CONFIGS = list(map(_config, CONFIGS))
+
+    def __init__(self, *, cache_dir: Any = None, config_name: Any = None, data_dir: Any = None, **kwargs: Any) -> None:
+        asked = {name: kwargs.pop(name) for name in Request.__dataclass_fields__ if name in kwargs}
+        self.request = Request(config_name, data_dir=data_dir, **asked)
+        self.whereabouts: Whereabouts = locate(self.request)
+        # The name and the hash decide where the cache looks: without them all classes of one module share a place,
+        # and neither changed data nor changed code would be noticed.
+        kwargs |= {"dataset_name": "microg4m", "hash": self.whereabouts.fingerprint}
+        super().__init__(cache_dir=cache_dir, config_name=config_name, **kwargs, **self.request.said())
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(
+            description="MicroG-4M: what people do in microgravity, in three-second clips",
+            homepage="https://huggingface.co/datasets/LEI-QI-233/MicroG-4M",
+            license="cc-by-4.0",
+            features=features_of(self.request.config, videos=self.request.videos),
+        )
+
+    def as_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
+        with _splits_explained(self.request):
+            return super().as_dataset(split, *args, **kwargs)
+
+    def as_streaming_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self.whereabouts.folder()  # tell here, not at the first row, that there is no data
+        if isinstance(split, (list, tuple)):
+            return [self.as_streaming_dataset(one, *args, **kwargs) for one in split]
+        with _splits_explained(self.request):
+            return super().as_streaming_dataset(split, *args, **kwargs)
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        if not dl_manager.is_streaming:
+            # Here errors reach the user as they are, and worker processes that are forked find the tables ready.
+            prepare(self.request, self.whereabouts)
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"parts": parts_of(self.request, self.whereabouts, split)})
+            for split in self.request.splits
+        ]
+
+    def _generate_tables(self, parts: list[Part]) -> Iterator[tuple[Any, pa.Table]]:
+        for part in parts:
+            yield part.index, part.table()

@@ -1,0 +1,76 @@
+"""``microg4m_hf.load_dataset``: the data set in one call, without patching anything."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+
+
+class _Unsaid(str):
+    """A default that a caller who writes the same word can be told from.
+
+    ``load_dataset("vqa")`` gives one split, as the paper evaluates; ``load_dataset("vqa", scheme="official")`` three.
+    """
+
+
+OFFICIAL = _Unsaid("official")
+
+
+def load_dataset(
+    config: Literal["har", "caption", "vqa"],
+    *,
+    split: Any = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    source: str | None = None,
+    revision: str | None = None,
+    scheme: str = OFFICIAL,
+    domain: str | None = None,
+    videos: bool = True,
+    streaming: bool = False,
+    num_proc: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> Dataset | DatasetDict | IterableDataset | IterableDatasetDict | list[Any]:
+    """Load MicroG-4M as a ``datasets`` data set.
+
+    ``har`` has one row per clip, ``caption`` one per caption, ``vqa`` one per question.
+
+    Args:
+        split: as in ``datasets``: a name, a slice such as ``"train[:10%]"``, a list of them; all splits if not given.
+        data_dir: a folder laid out like the released repositories; else the Hub is asked.
+        source: ``"sample"`` takes the sample that the library makes itself.
+        revision: commit, tag or branch of the Hub repository; a pinned one if not given.
+        scheme: ``"official"`` divides by clip as published, ``"source_disjoint"`` keeps each film or YouTube video in
+            one split. ``caption`` and ``vqa`` are one split ``test`` unless ``scheme`` is given.
+        domain: only ``"real"`` or only ``"movie"`` clips.
+        videos: ``False`` needs no clip and leaves the column ``video`` out.
+        streaming: give iterable data sets, without writing anything.
+        num_proc: processes that build the data set.
+        on_error: what to do with rows that cannot be right: ``"raise"``, or ``"skip"`` and count them in a warning.
+
+    >>> load_dataset("vqa", scheme="random")
+    Traceback (most recent call last):
+    microg4m_hf.errors.DataError: unknown scheme: 'random' (use 'official' or 'source_disjoint')
+    """
+    from .builder import MicroG4M
+
+    builder = MicroG4M(
+        config_name=config,
+        data_dir=None if data_dir is None else os.fspath(data_dir),
+        source=source,
+        revision=revision,
+        scheme=None if isinstance(scheme, _Unsaid) else scheme,
+        domain=domain,
+        videos=videos,
+        on_error=on_error,
+    )
+    if streaming:
+        if num_proc not in (None, 1):
+            raise DataError("num_proc= builds files and streaming=True builds none", value=num_proc, hint="leave one")
+        return builder.as_streaming_dataset(split=split)
+    builder.download_and_prepare(num_proc=num_proc)
+    return builder.as_dataset(split=split)
