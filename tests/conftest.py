@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.hub_server import HubServer
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -38,3 +41,10 @@ def shared() -> Path:
 def released(shared: Path) -> Path:
     """The released annotation files (no videos, no bounding_boxes.csv)."""
     return shared / "data" / "microg4m"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A Hub on this machine; ``hub.environment()`` is what a process needs to talk to it."""
+    with HubServer(tmp_path / "hub") as server:
+        yield server
