@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import pyarrow as pa
@@ -54,7 +54,7 @@ class MicroG4M(datasets.ArrowBasedBuilder):
 
     VERSION = datasets.Version(__version__)
     BUILDER_CONFIG_CLASS = MicroG4MConfig
-    BUILDER_CONFIGS = list(map(_config, CONFIGS))
+    BUILDER_CONFIGS: ClassVar = list(map(_config, CONFIGS))
 
     def __init__(self, *, cache_dir: Any = None, config_name: Any = None, data_dir: Any = None, **kwargs: Any) -> None:
         asked = {name: kwargs.pop(name) for name in Request.__dataclass_fields__ if name in kwargs}

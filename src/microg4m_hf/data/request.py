@@ -8,11 +8,12 @@ from typing import Any
 
 from ..errors import DataError
 from .features import CONFIGS
+from .keyframes import SPLITS
+from .layout import DOMAIN_FOLDERS
+from .problems import OnError
+from .schemes import SCHEMES
 
-SCHEMES = ("official", "source_disjoint")
-DOMAINS = ("real", "movie")
 POLICIES = ("raise", "skip")
-DIVIDED = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class Request:
     scheme: str | None = None  # None: har is divided officially, captions and questions not at all
     domain: str | None = None
     videos: bool = True
-    on_error: str = "raise"
+    on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
         _one_of(self.config, CONFIGS, "config")
         if self.scheme is not None:
             _one_of(self.scheme, SCHEMES, "scheme")
         if self.domain is not None:
-            _one_of(self.domain, DOMAINS, "domain")
+            _one_of(self.domain, DOMAIN_FOLDERS, "domain")
         _one_of(self.on_error, POLICIES, "on_error")
         if not isinstance(self.videos, bool):
             raise DataError("videos= must be True or False", value=self.videos)
@@ -54,7 +55,7 @@ class Request:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return DIVIDED if self.division else ("test",)
+        return SPLITS if self.division else ("test",)
 
     def said(self) -> dict[str, Any]:
         """The fields that differ from their defaults, so that one request has one place in the cache."""

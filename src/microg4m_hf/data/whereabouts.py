@@ -11,7 +11,6 @@ from ..storage import cache_home
 from .fingerprint import code_fingerprint, data_fingerprint
 from .layout import find_layout
 from .request import Request
-from .sources import resolve_root
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,14 @@ def with_clips(request: Request, whereabouts: Whereabouts) -> Path:
 
 
 def _resolve(request: Request, *, videos: bool) -> Path:
+    try:
+        from .sources import resolve_root
+    except ImportError:
+        if request.data_dir:
+            return Path(request.data_dir)
+        from .sample import ensure_sample
+
+        return ensure_sample()
     return Path(
         resolve_root(
             request.config,
