@@ -39,6 +39,10 @@ class SourceError(MicroG4MError, FileNotFoundError):
     """The data set cannot be found or reached."""
 
 
+class HubError(MicroG4MError, ConnectionError):
+    """The Hub refuses, or cannot be reached."""
+
+
 class ClipError(MicroG4MError, ValueError):
     """A video file cannot be read as the clip it claims to be."""
 

@@ -1,0 +1,179 @@
+"""Where the data set comes from: a local folder, the Hub, or the built-in sample; always one folder in the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from ..errors import DataError, SourceError
+from ..storage import cache_home, write_atomic
+from .hub_files import Listing, Unreachable, fetch, listing
+from .layout import FILE_NAMES
+from .unpack import unpack_clips
+
+DATA_REPO = "LEI-QI-233/MicroG-4M"
+SPLITS_REPO = "LEI-QI-233/MicroG-HAR-train-ready"
+# What is read when no revision is given. The commit that it stands for is written into revisions.json of the folder.
+REVISION = "main"
+VIDEOS_ZIP = "videos.zip"
+
+_ALWAYS = ("actions", "label_map", "ava_all", "ava_train", "ava_val", "ava_test")
+_WANTED = {
+    "har": (*_ALWAYS, "boxes", "val_predicted_boxes", "test_predicted_boxes"),
+    "caption": (*_ALWAYS, "texts"),
+    "vqa": (*_ALWAYS, "texts"),
+}
+# Without these a config has no rows at all; everything else is asked for where it is read.
+_NEEDED = {"har": "actions", "caption": "texts", "vqa": "texts"}
+_WAYS_OUT = (
+    "three ways out: give data_dir= a folder with the released files, or connect to the Hub (log in with "
+    "`hf auth login` where it asks for it), or try everything on the built-in sample with source='sample'"
+)
+
+
+def resolve_root(
+    config: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    source: str | None = None,
+    revision: str | None = None,
+    videos: bool = True,
+) -> Path:
+    """The folder that holds what a config needs, in the authors' layout; fetched from the Hub when nothing else is said.
+
+    Args:
+        config: ``"har"``, ``"caption"`` or ``"vqa"``; only its files are downloaded.
+        data_dir: a local folder; nothing is downloaded.
+        source: ``"sample"`` for the built-in sample, ``"hub"`` (the default) for the authors' repositories, or
+            ``"org/repo"`` for a copy of them (``"org/data,org/splits"`` where the key-frame files lie in a second one).
+        revision: commit, tag or branch of the data repository (``"a,b"`` to name one for each repository).
+        videos: ``False`` leaves ``videos.zip`` alone.
+
+    >>> resolve_root("har", data_dir="/no/such/folder")
+    Traceback (most recent call last):
+    microg4m_hf.errors.SourceError: data_dir '/no/such/folder' is not a folder; give the folder with the released files
+    """
+    if config not in _WANTED:
+        raise DataError("unknown config", value=config, hint=f"use one of {', '.join(_WANTED)}")
+    if data_dir is not None:
+        if source is not None or revision is not None:
+            other = "source=" if source is not None else "revision="
+            raise DataError(f"data_dir= and {other} exclude each other", hint="a local folder is taken as it is")
+        folder = Path(data_dir).expanduser()
+        if not folder.is_dir():
+            problem = "is a file, not a folder" if folder.exists() else "is not a folder"
+            raise SourceError(f"data_dir {str(data_dir)!r} {problem}; give the folder with the released files")
+        return folder
+    if source == "sample":
+        if revision is not None:
+            raise DataError("the sample has no revisions", value=revision, hint="leave revision= out")
+        from .sample import ensure_sample
+
+        return ensure_sample()
+    return _from_hub(config, _repositories(source), _revisions(revision), videos)
+
+
+def _repositories(source: str | None) -> list[str]:
+    if source in (None, "hub"):
+        return [DATA_REPO, SPLITS_REPO]
+    names = [name.strip() for name in str(source).split(",")]
+    if len(names) > 2 or any(name.count("/") != 1 for name in names):
+        hint = "use 'sample', 'hub', or a Hub repository such as 'org/repo'; local folders go to data_dir="
+        raise DataError("unknown source", value=source, hint=hint)
+    return names if len(names) == 2 else [*names, SPLITS_REPO]
+
+
+def _revisions(revision: str | None) -> list[str]:
+    names = [name.strip() for name in (revision or REVISION).split(",")]
+    if len(names) > 2 or not all(names):
+        raise DataError("unreadable revision", value=revision, hint="give one, or two with a comma between them")
+    return names if len(names) == 2 else [*names, REVISION]
+
+
+def _from_hub(config: str, repos: list[str], revisions: list[str], videos: bool) -> Path:
+    try:
+        places, chosen = _choose(config, repos, revisions)
+    except Unreachable as problem:
+        raise SourceError(f"{problem}; {_WAYS_OUT}") from problem
+    if _NEEDED[config] not in chosen:
+        wanted = FILE_NAMES[_NEEDED[config]]
+        raise SourceError(f"{places[0].repo} at {places[0].sha[:12]} holds no {wanted}; {_WAYS_OUT}")
+    archive = _find(places, VIDEOS_ZIP) if videos else None
+    if videos and archive is None:
+        where = f"{places[0].repo} at {places[0].sha[:12]} holds no {VIDEOS_ZIP}"
+        raise SourceError(f"{where}; videos=False does without clips, or {_WAYS_OUT}")
+    commits = {place.repo: place.sha for place in places}
+    root = _home_of(commits)
+    root.mkdir(parents=True, exist_ok=True)
+    for place, name in chosen.values():
+        _put(place, name, root)
+    write_atomic(root / "revisions.json", json.dumps(commits, indent=1))
+    if archive is not None:
+        _put_videos(*archive, root)
+    return root
+
+
+def _choose(
+    config: str, repos: list[str], revisions: list[str]
+) -> tuple[list[Listing], dict[str, tuple[Listing, str]]]:
+    """The repositories that had to be asked, and which file of which one serves each field."""
+    places = [listing(repos[0], revisions[0])]
+    chosen: dict[str, tuple[Listing, str]] = {}
+    for attempt in range(2):
+        for field in _WANTED[config]:
+            found = _find(places, FILE_NAMES[field])
+            if found:
+                chosen.setdefault(field, found)
+        if attempt or {"ava_train", "ava_val", "ava_test"} <= chosen.keys():
+            break
+        places.append(listing(repos[1], revisions[1]))
+    return places, chosen
+
+
+def _find(places: list[Listing], pattern: str) -> tuple[Listing, str] | None:
+    """The file with a base name that lies least deep, as in :func:`microg4m_hf.data.layout.find_layout`."""
+    for place in places:
+        names = [name for name in place.files if fnmatchcase(PurePosixPath(name).name, pattern)]
+        if names:
+            return place, min(names, key=lambda name: (name.count("/"), len(PurePosixPath(name).name), name))
+    return None
+
+
+def _home_of(commits: dict[str, str]) -> Path:
+    digest = hashlib.sha256(json.dumps(commits).encode()).hexdigest()[:16]
+    return cache_home() / "hub" / f"{next(iter(commits.values()))[:12]}-{digest}"
+
+
+def _put(place: Listing, name: str, root: Path) -> None:
+    """Copy a downloaded file to its place; a copy, so that nobody's edit reaches the Hub's cache."""
+    target = root / name
+    if target.is_file():
+        return
+    fetched = fetch(place, name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    try:
+        shutil.copyfile(fetched, scratch)
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, target)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def _put_videos(place: Listing, name: str, root: Path) -> None:
+    target = root / "videos"
+    if target.is_dir():
+        return
+    from filelock import FileLock
+
+    # The system lets go of the lock when its holder dies, however it dies.
+    with FileLock(root / ".videos.lock"):
+        if not target.is_dir():
+            unpack_clips(fetch(place, name), target)
