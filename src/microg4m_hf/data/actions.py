@@ -1,0 +1,98 @@
+"""``actions.csv``: which clips there are, real or movie, and what every person does in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
+from .clip_ids import CLIP_ID_RULE, split_clip_ids
+from .csv_rows import TEXT, WHOLE, CsvRows, read_csv_rows
+from .problems import Faults
+
+COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT, "person_id": WHOLE, "action": WHOLE}
+DOMAINS = {"m": "movie", "r": "real"}
+MAX_PERSON = 999_999
+MAX_FRAME = 32_767  # frames are kept as int16
+
+LABEL_OF_ID = np.full(NUM_AVA_CLASSES + 1, -1, dtype=np.int64)
+LABEL_OF_ID[list(ACTION_IDS)] = np.arange(len(ACTION_IDS))
+
+ACTION_HINT = "label_map.pbtxt names the 50 ids that exist, 1 to 80"
+
+
+def read_actions(path: Path, faults: Faults, *, name: str | None = None) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """Clips (video_id, source, clip_index, domain), distinct labels (video_id, person_id, action_id), counts.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "actions.csv"
+    >>> _ = path.write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\nISS_004,m,1,12\\n")
+    >>> clips, labels, counts = read_actions(path, Faults())
+    >>> clips.to_pylist(), labels.num_rows, counts["label_repeats"]
+    ([{'video_id': 'ISS_004', 'source': 'ISS', 'clip_index': 4, 'domain': 'movie'}], 1, 1)
+    """
+    rows = read_csv_rows(path, COLUMNS, faults, name=name)
+    raw = len(rows)
+    rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
+    rows = rows.drop(is_no_person(rows.numbers("person_id")), f"person_id is not in 0..{MAX_PERSON}", "person_id")
+    codes, ids = rows.codes("video_id")
+    wrong = split_clip_ids(ids)[2]
+    rows = rows.drop(wrong[codes], "this is no clip name", "video_id", hint=CLIP_ID_RULE)
+    letters, spelled = rows.codes("movie_or_real")
+    known = np.array([letter in DOMAINS for letter in spelled.to_pylist()], dtype=bool)
+    rows = rows.drop(~known[letters], "movie_or_real is neither m nor r", "movie_or_real")
+    rows = _drop_clips_of_two_domains(rows)
+
+    codes, ids = rows.codes("video_id")
+    letters, spelled = rows.codes("movie_or_real")
+    used = np.unique(codes)  # the dictionary may name clips whose rows were all left out
+    ids = ids.take(pa.array(used))
+    order = np.asarray(pc.sort_indices(ids))
+    place = np.empty(codes.max(initial=-1) + 1, dtype=np.int64)
+    place[used[order]] = np.arange(len(used))
+    clip = place[codes]
+    ids = ids.take(pa.array(order))
+    first = np.zeros(len(ids), dtype=np.int64)
+    first[clip[::-1]] = np.arange(len(clip))[::-1]
+    domains = np.array([DOMAINS.get(letter, "") for letter in spelled.to_pylist()], dtype=object)[letters[first]]
+    sources, pieces, _ = split_clip_ids(ids)
+    clips = pa.table(
+        {"video_id": ids, "source": sources, "clip_index": pieces, "domain": pa.array(domains, pa.string())}
+    )
+
+    key = clip << 26 | rows.numbers("person_id").astype(np.int64) << 6 | LABEL_OF_ID[rows.numbers("action")]
+    key = np.unique(key)
+    labels = pa.table(
+        {
+            "video_id": ids.take(pa.array(key >> 26)),
+            "person_id": (key >> 6 & 0xFFFFF).astype(np.int32),
+            "action_id": np.asarray(ACTION_IDS, dtype=np.int32)[key & 63],
+        }
+    )
+    return clips, labels, {"label_rows": raw, "label_repeats": len(rows) - len(key)}
+
+
+def is_no_action(ids: np.ndarray) -> np.ndarray:
+    """Which numbers are none of the 50 action ids."""
+    return LABEL_OF_ID[np.clip(ids, 0, NUM_AVA_CLASSES)] + (ids > NUM_AVA_CLASSES) * -NUM_AVA_CLASSES < 0
+
+
+def is_no_person(ids: np.ndarray) -> np.ndarray:
+    return (ids < 0) | (ids > MAX_PERSON)
+
+
+def _drop_clips_of_two_domains(rows: CsvRows) -> CsvRows:
+    codes, _ = rows.codes("video_id")
+    letters, _ = rows.codes("movie_or_real")
+    first = np.zeros(codes.max(initial=-1) + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    differs = letters != letters[first[codes]]
+    if not differs.any():
+        return rows
+    torn, where = np.unique(codes[differs], return_index=True)
+    for row in np.sort(np.flatnonzero(differs)[where]):
+        rows.report(int(row), "the clip is real in one row and movie in another", ("video_id", "movie_or_real"))
+    return rows.filter(~np.isin(codes, torn))

@@ -1,0 +1,153 @@
+"""``bounding_boxes.csv``: every person's box in every frame, from pixels to parts of the frame."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .box_checks import clip_places, drop_bad_boxes, drop_bad_frames, drop_bad_persons, drop_unknown_clips
+from .csv_rows import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
+from .frame_size import ASSUMED, ASSUMPTION, FrameSizes, infer_frame_sizes
+from .problems import Faults
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+COLUMNS = {"video_id": TEXT, "frame_id": WHOLE, "person_id": WHOLE, **dict.fromkeys(CORNERS, REAL)}
+
+# A detector's box rounded outwards to whole pixels ends at most one pixel past the frame; it is cut at the border.
+OUTSIDE = 1.0
+_LARGEST = 100_000  # no frame has more pixels on a side
+
+
+def read_boxes(
+    path: Path,
+    clips: pa.Table,
+    key_frames: pa.Table,
+    header: Callable[[int], tuple[int, int] | None],
+    faults: Faults,
+    *,
+    name: str | None = None,
+) -> tuple[pa.Table, FrameSizes, dict[str, int]]:
+    """All boxes sorted by clip, person and frame, normalised to 0..1; sizes of the clips; counts.
+
+    ``header`` gives the size that a clip's file says, for clips whose key frames do not tell it. The ``video_id``
+    column is dictionary-encoded, and its codes are the places in ``clips``.
+    """
+    rows = read_csv_rows(path, COLUMNS, faults, name=name)
+    raw = len(rows)
+    rows = drop_bad_persons(drop_bad_frames(drop_unknown_clips(rows, clips, "box"), "frame_id"))
+    rows = drop_bad_boxes(rows, CORNERS, (-OUTSIDE, _LARGEST), f"at least -{OUTSIDE:g} pixels")
+    rows = _drop_conflicts(rows, clips)
+    key, order = _sorted_keys(rows, clips)
+    sizes = _frame_sizes(rows, clips, key, order, key_frames, header)
+    beyond = _beyond_the_frame(rows, clips, sizes)
+    if beyond.any():
+        hint = f"{_size_words(sizes, clip_places(rows, clips)[beyond])}; at most {OUTSIDE:g} pixel past the border"
+        rows = rows.drop(beyond, "the box is outside the frame", "video_id", *CORNERS, hint=hint)
+        key, order = _sorted_keys(rows, clips)
+    first = np.ones(len(key), dtype=bool)
+    np.not_equal(key[1:], key[:-1], out=first[1:])
+    if not first.all():
+        key, order = key[first], (np.flatnonzero(first) if order is None else order[first])
+    table = _normalised(rows, clips, key, order, sizes)
+    if (sizes.how == ASSUMPTION).any():
+        warnings.warn(
+            f"the frame size of {(sizes.how == ASSUMPTION).sum()} clips is not known: no key frame tells it and there "
+            f"is no clip to ask; {ASSUMED[0]}x{ASSUMED[1]} is assumed",
+            stacklevel=2,
+        )
+    return table, sizes, {"box_rows": raw, "box_repeats": len(rows) - len(key), **sizes.counts()}
+
+
+def _keys(rows: CsvRows, clips: pa.Table) -> np.ndarray:
+    key = clip_places(rows, clips) << 20
+    key |= rows.numbers("person_id")
+    key <<= 15
+    key |= rows.numbers("frame_id")
+    return key
+
+
+def _sorted_keys(rows: CsvRows, clips: pa.Table) -> tuple[np.ndarray, np.ndarray | None]:
+    """Clip, person and frame of each row as one number, ascending, and the order of the rows (None: as they are)."""
+    key = _keys(rows, clips)
+    if (key[1:] >= key[:-1]).all():
+        return key, None
+    order = np.argsort(key, kind="stable")
+    return key[order], order
+
+
+def _drop_conflicts(rows: CsvRows, clips: pa.Table) -> CsvRows:
+    """Rows that give one person a second box in one frame; the first row is believed, repeats are no fault."""
+    key, order = _sorted_keys(rows, clips)
+    again = np.flatnonzero(key[1:] == key[:-1]) + 1
+    if not len(again):
+        return rows
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    row, first_row = again, first[group[again]]
+    if order is not None:
+        row, first_row = order[row], order[first_row]
+    differs = np.zeros(len(rows), dtype=bool)
+    for column in CORNERS:
+        values = rows.numbers(column)
+        differs[row] |= values[row] != values[first_row]
+    reason = "the person has another box in this frame in an earlier row"
+    return rows.drop(differs, reason, "video_id", "frame_id", "person_id", *CORNERS)
+
+
+def _frame_sizes(
+    rows: CsvRows,
+    clips: pa.Table,
+    key: np.ndarray,
+    order: np.ndarray | None,
+    key_frames: pa.Table,
+    header: Callable[[int], tuple[int, int] | None],
+) -> FrameSizes:
+    ids = clips["video_id"].combine_chunks()
+    wanted = np.asarray(pc.index_in(key_frames["video_id"], value_set=ids), dtype=np.int64) << 20
+    wanted = (wanted | key_frames["person_id"].to_numpy()) << 15 | key_frames["frame"].to_numpy()
+    spot = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
+    hit = np.flatnonzero(key[spot] == wanted) if len(key) else np.zeros(0, dtype=np.int64)
+    row = spot[hit] if order is None else order[spot[hit]]
+    pixels = np.stack([rows.numbers(column)[row] for column in CORNERS], axis=1)
+    normalised = np.stack([key_frames[column].to_numpy()[hit] for column in ("x1", "y1", "x2", "y2")], axis=1)
+    needed = np.zeros(len(clips), dtype=bool)
+    needed[key >> 35] = True
+    source = np.asarray(clips["source"].combine_chunks().dictionary_encode().indices)
+    return infer_frame_sizes(wanted[hit] >> 35, pixels, normalised, source, needed, header)
+
+
+def _beyond_the_frame(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> np.ndarray:
+    clip = clip_places(rows, clips)
+    x1, y1, x2, y2 = (rows.numbers(column) for column in CORNERS)
+    width, height = sizes.size[:, 0].astype(np.float64)[clip], sizes.size[:, 1].astype(np.float64)[clip]
+    within = (x2 <= width + OUTSIDE) & (y2 <= height + OUTSIDE) & (x1 < width) & (y1 < height) & (x2 > 0) & (y2 > 0)
+    return ~within
+
+
+def _size_words(sizes: FrameSizes, clips: np.ndarray) -> str:
+    width, height = sizes.size[clips[0]]
+    return f"the frame is {width}x{height}"
+
+
+def _normalised(
+    rows: CsvRows, clips: pa.Table, key: np.ndarray, order: np.ndarray | None, sizes: FrameSizes
+) -> pa.Table:
+    clip = key >> 35
+    scale = 1.0 / np.maximum(sizes.size, 1)
+    columns = {}
+    for i, column in enumerate(CORNERS):
+        values = rows.numbers(column) if order is None else rows.numbers(column)[order]
+        columns[("x1", "y1", "x2", "y2")[i]] = np.clip(values * scale[:, i % 2][clip], 0, 1).astype(np.float32)
+    ids = pa.DictionaryArray.from_arrays(pa.array(clip.astype(np.int32)), clips["video_id"].combine_chunks())
+    return pa.table(
+        {
+            "video_id": ids,
+            "frame": (key & 0x7FFF).astype(np.int16),
+            "person_id": (key >> 15 & 0xFFFFF).astype(np.int32),
+            **columns,
+        }
+    )

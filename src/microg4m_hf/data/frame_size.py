@@ -1,0 +1,110 @@
+"""Width and height of the clips, found without opening one of them.
+
+``bounding_boxes.csv`` is in pixels, the key-frame files carry the same boxes divided by the frame's size and
+rounded to three decimals. So every key frame bounds its clip's size: a pixel coordinate ``p`` that became ``n``
+says ``p / (n + 0.0005) <= size <= p / (n - 0.0005)``. The bounds of all coordinates, persons and key frames of a
+clip are put together, then those of all clips of a source (one film has one size), and the even number inside is
+the size, as H.264 frames in 4:2:0 have even sides; the usual sizes of 480p go first where several fit.
+
+Pixels may have been rounded themselves: if no size fits, half a pixel and then a whole one is allowed. Where a
+source does not agree, a clip's own bounds decide; where a clip has none, its source; then the clip's header; and
+without a file the size is assumed to be 854x480, which is counted and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+ASSUMED = (854, 480)
+USUAL = ((854, 640, 720, 848, 852, 856), (480,))
+_HALF_UNIT = 0.0005 + 1e-9
+_PIXEL_ROUNDING = (0.01, 0.5, 1.0)
+NONE, KEY_FRAMES, SOURCE, HEADER, ASSUMPTION = range(5)
+HOW = ("", "key frames", "source", "header", "assumed")
+
+
+@dataclass(frozen=True)
+class FrameSizes:
+    """Width and height per clip, and how each was found (an index into ``HOW``)."""
+
+    size: np.ndarray  # (clips, 2)
+    how: np.ndarray
+
+    def counts(self) -> dict[str, int]:
+        return {f"frame_sizes_from_{HOW[how].replace(' ', '_')}": int((self.how == how).sum()) for how in range(1, 5)}
+
+
+def infer_frame_sizes(
+    clip: np.ndarray,
+    pixels: np.ndarray,
+    normalised: np.ndarray,
+    source_of_clip: np.ndarray,
+    needed: np.ndarray,
+    header: Callable[[int], tuple[int, int] | None],
+) -> FrameSizes:
+    """Sizes of the ``needed`` clips from key boxes: row i says that ``pixels[i]`` became ``normalised[i]``.
+
+    >>> box = np.array([[85.4, 48.0, 427.0, 470.4]])
+    >>> where = np.array([0])
+    >>> infer_frame_sizes(where, box, np.array([[0.1, 0.1, 0.5, 0.98]]), where, where == 0, lambda clip: None).size
+    array([[854, 480]])
+    """
+    clips = len(source_of_clip)
+    size = np.zeros((clips, 2), dtype=np.int64)
+    how = np.zeros(clips, dtype=np.int64)
+    has_key_frame = np.zeros(clips, dtype=bool)
+    has_key_frame[clip] = True
+    bounds = [_bounds(clip, pixels, normalised, clips, rounding) for rounding in _PIXEL_ROUNDING]
+    by_source = [_pick(*_together(low, high, source_of_clip))[source_of_clip] for low, high in bounds]
+    alone = [_pick(low, high) for low, high in bounds]
+    for found in (*by_source, *alone):
+        new = (how == NONE) & (found > 0).all(axis=1)
+        size[new] = found[new]
+        how[new] = np.where(has_key_frame[new], KEY_FRAMES, SOURCE)
+    for place in np.flatnonzero(needed & (how == NONE)):
+        found_in_header = header(int(place))
+        size[place] = found_in_header or ASSUMED
+        how[place] = HEADER if found_in_header else ASSUMPTION
+    how[~needed] = NONE
+    return FrameSizes(size, how)
+
+
+def _bounds(
+    clip: np.ndarray, pixels: np.ndarray, normalised: np.ndarray, clips: int, rounding: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest width and height of every clip: two arrays (clips, 2)."""
+    low, high = np.zeros((clips, 2)), np.full((clips, 2), np.inf)
+    for corner in (0, 2):
+        p, n = pixels[:, corner : corner + 2], normalised[:, corner : corner + 2]
+        least = np.maximum(p - rounding, 0) / (n + _HALF_UNIT)
+        # 1.0 may be a box that was cut at the border: the pixels may lie one past it.
+        least = np.where(n >= 1, np.minimum(least, p - 1), least)
+        with np.errstate(divide="ignore"):
+            most = np.where(n > _HALF_UNIT, (p + rounding) / np.maximum(n - _HALF_UNIT, 1e-12), np.inf)
+        np.maximum.at(low, clip, least)
+        np.minimum.at(high, clip, most)
+    return low, high
+
+
+def _together(low: np.ndarray, high: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    groups = int(group.max(initial=-1)) + 1
+    lowest, highest = np.zeros((groups, 2)), np.full((groups, 2), np.inf)
+    np.maximum.at(lowest, group, low)
+    np.minimum.at(highest, group, high)
+    return lowest, highest
+
+
+def _pick(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The size inside the bounds, 0 where none is or where the bounds say too little."""
+    tells = (low <= high) & (high <= low * 1.1)
+    middle = np.where(tells, (low + high) / 2, 0)
+    even = 2 * np.rint(middle / 2)
+    size = np.where(tells & (even >= low) & (even <= high), even, 0)
+    for axis, usual in enumerate(USUAL):
+        for side in reversed(usual):
+            fits = tells[:, axis] & (low[:, axis] <= side) & (side <= high[:, axis])
+            size[fits, axis] = side
+    return size.astype(np.int64)
