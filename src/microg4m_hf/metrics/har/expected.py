@@ -1,0 +1,146 @@
+"""Average precision when equal scores are put in random order: its expectation, computed and not sampled.
+
+With the precision envelope, AP is the integral over x in (0, 1) of K(x) / positives, where K(x) counts the hits
+up to the last place whose precision reaches x. Its expectation is needed for each x. Groups of equal scores are
+independent, and at the end of a group nothing is random, so the last group that reaches x decides.
+
+Inside a group of m places with t hits, let A(k) be the last place at which k hits still reach x. "k was the last
+to reach x" means: exactly k hits among the first A(k) places, and none later that reaches x. The chance w(k) of
+the second, given the first, follows from k = t downwards: w(k) = 1 - sum over j > k of P(j hits at A(j) | k hits at
+A(k)) w(j), with hypergeometric P. E[K(x)] is constant between the precisions that can occur, so the integral is a
+finite sum over them. Where those are too many (thousands of boxes with one score), the integral of the falling
+function E[K] is bracketed between two sums and the bracket is narrowed as far as the budget goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .ranking import Ranking, average_precisions
+
+BUDGET = 20_000_000  # terms of the recursion for one class: below a second
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Places with one score: ``before`` places and ``hits_before`` hits come first."""
+
+    before: int
+    hits_before: int
+    size: int
+    hits: int
+
+    @property
+    def last_precision(self) -> float:
+        return (self.hits_before + self.hits) / (self.before + self.size)
+
+
+def expected_precisions(ranking: Ranking, positives: np.ndarray) -> np.ndarray:
+    """Expected average precision of each class over random order of equal scores; nan without a labelled box."""
+    result = average_precisions(ranking.hit, ranking.start, positives)
+    sizes = ranking.group_size
+    bounds = np.searchsorted(ranking.group_start, ranking.start)
+    mixed = ranking.mixed
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, max(sizes, default=0) + 1)))])
+    for label in np.flatnonzero(positives > 0):
+        own = slice(bounds[label], bounds[label + 1])
+        if not mixed[own].any():
+            continue
+        hits = ranking.group_hits[own]
+        before = ranking.group_start[own] - ranking.start[label]
+        hits_before = np.cumsum(hits) - hits
+        groups = [
+            _Group(int(place), int(earlier), int(size), int(count))
+            for place, earlier, size, count in zip(before, hits_before, sizes[own], hits, strict=True)
+            if count
+        ]
+        result[label] = _integral(groups, log_factorial) / positives[label]
+    return result
+
+
+def _integral(groups: list[_Group], log_factorial: np.ndarray) -> float:
+    random = [group for group in groups if group.hits < group.size]
+    points = sum(group.size * group.hits for group in random)
+    if points * max(group.hits for group in random) ** 2 > BUDGET:
+        return _bracketed(groups, log_factorial)
+    levels = [np.array([group.last_precision for group in groups])]
+    for group in random:
+        hits = np.arange(1, group.hits + 1)
+        places = np.arange(1, group.size + 1)
+        grid = (group.hits_before + hits)[:, None] / (group.before + places)[None, :]
+        levels.append(grid[(places >= hits[:, None]) & (places <= group.size - group.hits + hits[:, None])])
+    level = np.unique(np.concatenate(levels))
+    return float(np.diff(level, prepend=0.0) @ _expected_hits(level, groups, log_factorial))
+
+
+def _bracketed(groups: list[_Group], log_factorial: np.ndarray) -> float:
+    """The integral between two sums over a grid that is refined where they differ most."""
+    level = np.linspace(0, 1, 65)
+    value = _expected_hits(level, groups, log_factorial)
+    left = BUDGET // max(group.hits**2 for group in groups if group.hits < group.size)
+    while left > 0:
+        gap = np.diff(level) * -np.diff(value)
+        if gap.sum() < 1e-10 * value[0]:
+            break
+        widest = np.sort(np.argsort(gap)[-64:])
+        middle = (level[widest] + level[widest + 1]) / 2
+        value = np.insert(value, widest + 1, _expected_hits(middle, groups, log_factorial))
+        level = np.insert(level, widest + 1, middle)
+        left -= 64
+    return float(np.diff(level) @ (value[1:] + value[:-1]) / 2)
+
+
+def _expected_hits(level: np.ndarray, groups: list[_Group], log_factorial: np.ndarray) -> np.ndarray:
+    """E[K] at each level: hits up to the last place whose precision is at least the level."""
+    expected = np.zeros(level.size)
+    open_chance = np.ones(level.size)  # that no later group reaches the level
+    for group in reversed(groups):
+        reached = (level <= group.last_precision) & (open_chance > 0)
+        expected[reached] += open_chance[reached] * (group.hits_before + group.hits)
+        open_chance[reached] = 0
+        if group.hits < group.size:
+            highest = (group.hits_before + group.hits) / (group.before + group.hits)
+            unsure = np.flatnonzero((level <= highest) & (open_chance > 0))
+            for part in np.array_split(unsure, 1 + unsure.size * group.hits // 1_000_000):
+                chance = _last_reaching(level[part], group, log_factorial)
+                counts = group.hits_before + np.arange(1, group.hits + 1)
+                expected[part] += open_chance[part] * (chance @ counts)
+                open_chance[part] *= np.maximum(0.0, 1 - chance.sum(axis=1))
+    return expected
+
+
+def _last_reaching(level: np.ndarray, group: _Group, log_factorial: np.ndarray) -> np.ndarray:
+    """P(the k-th hit of the group is the last to reach the level), columns k = 1..hits."""
+    size, hits = group.size, group.hits
+    count = np.arange(1, hits + 1)
+    wanted = group.hits_before + count
+    place = np.floor(wanted / level[:, None]).astype(np.int64)  # over all places, then within the group
+    place += wanted / (place + 1) >= level[:, None]  # rounding may have taken the border for the wrong side
+    place -= wanted / np.maximum(place, 1) < level[:, None]
+    place = np.clip(place - group.before, 0, size)
+
+    def log_choose(of: np.ndarray, picked: np.ndarray) -> np.ndarray:
+        impossible = (picked < 0) | (picked > of)
+        safe = np.where(impossible, 0, picked)
+        value = log_factorial[of] - log_factorial[safe] - log_factorial[of - safe]
+        return np.where(impossible, -np.inf, value)
+
+    rest = log_choose(size - place, np.broadcast_to(hits - count, place.shape))
+    here = np.exp(
+        log_choose(place, np.broadcast_to(count, place.shape)) + rest - log_choose(np.array(size), np.array(hits))
+    )
+    stays = np.zeros(place.shape)
+    for k in range(hits - 1, -1, -1):
+        later = slice(k + 1, hits)
+        step = np.maximum(place[:, later] - place[:, k : k + 1], 0)
+        with np.errstate(invalid="ignore"):
+            move = (
+                log_choose(step, np.broadcast_to(count[later] - count[k], step.shape))
+                + rest[:, later]
+                - rest[:, k : k + 1]
+            )
+        chance = np.exp(np.where(np.isnan(move), -np.inf, move))
+        stays[:, k] = np.where(here[:, k] > 0, 1 - (chance * stays[:, later]).sum(axis=1), 0.0)
+    return here * np.clip(stays, 0.0, 1.0)

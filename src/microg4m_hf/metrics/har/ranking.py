@@ -1,0 +1,102 @@
+"""From scored hits and misses to average precision, for all classes at once, and how far equal scores could move it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .tie_order import published_order
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Detections of all classes, class by class, best score first; equal scores form groups."""
+
+    order: np.ndarray  # indices into the rows that were ranked
+    hit: np.ndarray  # per ranked row: found a labelled box
+    start: np.ndarray  # (classes + 1,) where each class begins
+    group: np.ndarray  # per ranked row: number of its group of equal scores
+    group_start: np.ndarray  # per group: its first place
+    group_hits: np.ndarray  # per group: how many rows are hits
+
+    @property
+    def group_size(self) -> np.ndarray:
+        return np.diff(np.r_[self.group_start, self.order.size])
+
+    @property
+    def mixed(self) -> np.ndarray:
+        """Per group: it holds hits and misses, so its order has a consequence."""
+        return (self.group_hits > 0) & (self.group_hits < self.group_size)
+
+
+def rank(classes: np.ndarray, scores: np.ndarray, hit: np.ndarray, count: int) -> Ranking:
+    """Rank each class by score; rows with equal scores keep the order given."""
+    order = np.argsort(-scores, kind="stable")
+    order = order[np.argsort(classes[order].astype(np.int16), kind="stable")]
+    start = np.r_[0, np.cumsum(np.bincount(classes, minlength=count))]
+    ranked = scores[order]
+    new = np.ones(order.size, dtype=bool)
+    new[1:] = ranked[1:] != ranked[:-1]
+    new[start[:-1][start[:-1] < order.size]] = True
+    group = np.cumsum(new) - 1
+    group_start = np.flatnonzero(new)
+    hits = hit[order]
+    group_hits = np.bincount(group[hits], minlength=group_start.size)
+    return Ranking(order, hits, start, group, group_start, group_hits)
+
+
+def as_published(ranking: Ranking, scores: np.ndarray) -> Ranking:
+    """The same ranking with equal scores in the order of the published evaluation.
+
+    ``scores`` are the scores that were ranked, in the order in which that evaluation collected them.
+    """
+    mixed = ranking.mixed[ranking.group]
+    order = ranking.order.copy()
+    hit = ranking.hit.copy()
+    for begin, end in zip(ranking.start[:-1], ranking.start[1:], strict=True):
+        if not mixed[begin:end].any():
+            continue
+        ranked = ranking.order[begin:end]
+        collected = np.sort(ranked)
+        matters = np.zeros(collected.size, dtype=bool)
+        matters[np.searchsorted(collected, ranked[mixed[begin:end]])] = True
+        best_first = published_order(scores[collected], matters)[::-1]
+        order[begin:end] = collected[best_first]
+        by_row = np.empty(collected.size, dtype=bool)
+        by_row[np.searchsorted(collected, ranked)] = ranking.hit[begin:end]
+        hit[begin:end] = by_row[best_first]
+    return Ranking(order, hit, ranking.start, ranking.group, ranking.group_start, ranking.group_hits)
+
+
+def average_precisions(hit: np.ndarray, start: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """Area under each class's precision envelope; nan where a class has no labelled box.
+
+    >>> average_precisions(np.array([True, False, True]), np.array([0, 3]), np.array([2])).round(4).tolist()
+    [0.8333]
+    """
+    result = np.where(positives > 0, 0.0, np.nan)
+    places = np.flatnonzero(hit)
+    bounds = np.searchsorted(places, start)
+    for label in np.flatnonzero(positives > 0):
+        own = places[bounds[label] : bounds[label + 1]]
+        if own.size:
+            precision = np.arange(1, own.size + 1) / (own - start[label] + 1)
+            envelope = np.maximum.accumulate(precision[::-1])
+            result[label] = envelope.sum() / positives[label]
+    return result
+
+
+def tie_range(ranking: Ranking, positives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per class the lowest and the highest average precision that the order of equal scores could give."""
+    place = np.arange(ranking.order.size) - ranking.group_start[ranking.group]
+    hits = ranking.group_hits[ranking.group]
+    misses = ranking.group_size[ranking.group] - hits
+    lowest = average_precisions(place >= misses, ranking.start, positives)
+    highest = average_precisions(place < hits, ranking.start, positives)
+    return lowest, highest
+
+
+def tied(ranking: Ranking) -> np.ndarray:
+    """Per ranked row: another row of the same class has the same score."""
+    return (ranking.group_size > 1)[ranking.group]

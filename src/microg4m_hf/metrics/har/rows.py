@@ -1,0 +1,104 @@
+"""One row per box and action: the form in which all predictions and references meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import DataError, PredictionError
+
+FRAME_LIMIT = 1 << 31
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of equal length; ``name`` says in messages where they came from, ``first_line`` where row 0 stands."""
+
+    video: np.ndarray  # index into `videos`
+    videos: tuple[str, ...]
+    frame: np.ndarray
+    box: np.ndarray  # (rows, 4): x1, y1, x2, y2 as fractions of width and height
+    action: np.ndarray  # released ids, 1..80
+    score: np.ndarray | None = None
+    person: np.ndarray | None = None  # index of a person within the clip, -1 where unknown
+    domain: np.ndarray | None = None  # per video, where the input carries it
+    name: str = "rows"
+    first_line: int | None = None
+    columns: int | None = None  # classes per box, where the input was a matrix of scores
+    repeats: int = 0  # items that came more than once and were dropped where they were collected
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    @property
+    def key(self) -> np.ndarray:
+        """One number per video and frame."""
+        return self.video.astype(np.int64) * FRAME_LIMIT + self.frame
+
+    def take(self, which: np.ndarray) -> Rows:
+        """Some of the rows, in the order asked for."""
+        return replace(
+            self,
+            video=self.video[which],
+            frame=self.frame[which],
+            box=self.box[which],
+            action=self.action[which],
+            score=None if self.score is None else self.score[which],
+            person=None if self.person is None else self.person[which],
+            first_line=None,
+        )
+
+    def where(self, row: int) -> str:
+        """Words for one row in a message."""
+        place = f"row {row}" if self.first_line is None else f"line {row + self.first_line}"
+        return f"{self.name}, {place}, clip {self.videos[self.video[row]]!r}, frame {int(self.frame[row])}"
+
+
+def fail(rows: Rows | str, problem: str, hint: str, *, references: bool = False) -> PredictionError | DataError:
+    """The error to raise: what was given, why it cannot work, what to do."""
+    name = rows if isinstance(rows, str) else rows.name
+    message = f"{name}: {problem} ({hint})"
+    return DataError(message) if references else PredictionError(message)
+
+
+def encoded(values: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Codes in order of first appearance, and the distinct strings.
+
+    >>> codes, names = encoded(["b", "a", "b"])
+    >>> codes.tolist(), names
+    ([0, 1, 0], ('b', 'a'))
+    """
+    array = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, type=pa.string())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    codes = array.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, tuple(array.dictionary.to_pylist())
+
+
+def first_seen(keys: np.ndarray) -> np.ndarray:
+    """Number integer keys by first appearance.
+
+    >>> first_seen(np.array([9, 4, 9, 1])).tolist()
+    [0, 1, 0, 2]
+    """
+    return pa.array(keys).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def same_videos(predictions: Rows, references: Rows) -> Rows:
+    """The predictions with video codes of the references; clips the references lack get codes after theirs."""
+    if predictions.videos == references.videos:
+        return predictions
+    place = {video: index for index, video in enumerate(references.videos)}
+    videos = list(references.videos)
+    moved = np.empty(len(predictions.videos), dtype=np.int64)
+    for old, video in enumerate(predictions.videos):
+        if video not in place:
+            place[video] = len(videos)
+            videos.append(video)
+        moved[old] = place[video]
+    return replace(predictions, video=moved[predictions.video], videos=tuple(videos))
