@@ -1,0 +1,60 @@
+"""People in a batch: lists or padded tensors of normalised boxes to one table of regions in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Boxes = Tensor | Sequence[Any]
+_TOLERANCE = 1e-3  # released boxes are rounded to three decimals
+
+
+def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """All boxes of a batch in clip order, as (k, 4) in float32, and the clip that each belongs to.
+
+    ``boxes`` is a list with one (n, 4) array per clip, or a padded tensor (batch, n, 4). Of a padded tensor, rows
+    where ``mask`` is False are dropped; without a mask, rows with no positive number are (pad with -1 or 0).
+
+    >>> flatten_boxes([[[0.1, 0.1, 0.5, 0.9]], []], 2, torch.device("cpu"))[1].tolist()
+    [0]
+    """
+    if isinstance(boxes, Tensor):
+        if boxes.ndim != 3 or boxes.shape[0] != batch or boxes.shape[2] != 4:
+            raise ValueError(
+                f"padded boxes have shape (clips, boxes, 4) = ({batch}, n, 4), got {tuple(boxes.shape)}; "
+                "a list with one (n, 4) tensor per clip works as well"
+            )
+        boxes = boxes.to(device, torch.float32)
+        keep = mask.to(device, torch.bool) if mask is not None else (boxes > 0).any(-1)
+        return boxes[keep], keep.nonzero()[:, 0]
+    if len(boxes) != batch:
+        raise ValueError(f"{batch} clips need {batch} lists of boxes, got {len(boxes)}; a clip without people has []")
+    rows = [torch.as_tensor(b, dtype=torch.float32, device=device).reshape(-1, 4) for b in boxes]
+    counts = torch.tensor([len(r) for r in rows], device=device)
+    owners = torch.arange(batch, device=device).repeat_interleave(counts)
+    return torch.cat(rows) if rows else torch.zeros(0, 4, device=device), owners
+
+
+def check_boxes(boxes: Tensor) -> None:
+    """Refuse boxes that cannot be normalised xyxy; a box of zero area is allowed (a crop leaves such)."""
+    low, high = -_TOLERANCE, 1 + _TOLERANCE
+    inside = ((boxes >= low) & (boxes <= high)).all(1)
+    ordered = (boxes[:, 2:] >= boxes[:, :2]).all(1)
+    wrong = (~(inside & ordered)).nonzero()[:, 0]
+    if len(wrong):
+        row = int(wrong[0])
+        values = [round(v, 4) for v in boxes[row].tolist()]
+        why = "x1 <= x2 and y1 <= y2 must hold" if bool(inside[row]) else "all four numbers must lie in 0..1"
+        raise ValueError(
+            f"box {row} of the batch is {values}: {why}; boxes are (x1, y1, x2, y2) divided by the width and height "
+            "of the frame"
+        )
+
+
+def to_regions(boxes: Tensor, owners: Tensor, height: int, width: int) -> Tensor:
+    """Rows of (clip, x1, y1, x2, y2) in pixels of the input."""
+    size = torch.tensor([width, height, width, height], dtype=boxes.dtype, device=boxes.device)
+    return torch.cat([owners[:, None].to(boxes.dtype), boxes * size], 1)

@@ -1,0 +1,97 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .config import MicroG4MHarConfig
+from .modeling import MicroG4MHarForVideoClassification
+from .names import VARIANTS, overridable
+from .specs import TransformersSpec, family_of, spec_from_dict
+from .wrapped import patch_of
+
+_CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "dtype")
+
+
+def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
+    """The configuration of a named model, with settings changed.
+
+    >>> config_of("x3d_s", num_labels=3).num_labels
+    3
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"unknown model {name!r}; the models are {', '.join(VARIANTS)} (microg4m models list)")
+    variant = VARIANTS[name]
+    settings, fields = overridable(variant)
+    values = variant.config_values()
+    network = dataclasses.asdict(variant.spec)
+    for key, value in overrides.items():
+        if key in fields:
+            network[key] = value
+        elif key in settings or key in _CONFIG_SETTINGS:
+            values[key] = value
+        else:
+            raise ValueError(
+                f"{name} has no setting {key!r}; it has {', '.join((*settings, *_CONFIG_SETTINGS))}, and its network "
+                f"{', '.join(fields)}"
+            )
+    changed = {k for k, value in overrides.items() if k in fields or value != getattr(variant, k, value)}
+    if changed - {"num_labels"}:
+        values["settings"] = "custom"
+    if "id2label" in values:
+        values.pop("num_labels")
+    return MicroG4MHarConfig.of(spec_from_dict(family_of(variant.spec), network), variant=name, **values)
+
+
+def create(name: str, **overrides: Any) -> MicroG4MHarForVideoClassification:
+    """A freshly initialised model.
+
+    ``overrides`` change its settings (``num_labels=3``, ``num_frames=16``) or its network (``width=32``). A
+    published name has the published settings; ``names.for_training`` gives the name of the corrected one.
+
+    >>> model = create("tiny_slow", num_labels=3)
+    >>> model.head.projection.out_features
+    3
+    """
+    return MicroG4MHarForVideoClassification(config_of(name, **overrides))
+
+
+def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG4MHarForVideoClassification:
+    """The benchmark's head on a video encoder of transformers: a model, a config, a folder or a Hub name.
+
+    A config gives fresh weights; a model or a name keeps the weights of the encoder.
+
+    >>> from transformers import VideoMAEConfig
+    >>> tiny = VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, hidden_size=8, num_hidden_layers=1,
+    ...                       num_attention_heads=2, intermediate_size=16)
+    >>> wrap(tiny).config.roi_stride
+    16
+    """
+    from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+
+    if isinstance(encoder, PreTrainedConfig):
+        inner, weights = encoder, None
+    else:
+        loaded = encoder if isinstance(encoder, PreTrainedModel) else AutoModel.from_pretrained(encoder)
+        inner, weights = loaded.config, loaded.state_dict()
+    frames = num_frames or getattr(inner, "num_frames", None) or getattr(inner, "frames_per_clip", 16)
+    size = getattr(inner, "image_size", None) or getattr(inner, "crop_size", 224)
+    size = size if isinstance(size, int) else size[0]
+    defaults = {"train_size": size, "test_size": size, "roi_stride": patch_of(inner)[1], "sampling_rate": 4}
+    config = MicroG4MHarConfig.of(
+        TransformersSpec(_plain(inner)),
+        **{"variant": inner.model_type, "num_frames": frames} | defaults | settings,
+    )
+    model = MicroG4MHarForVideoClassification(config)
+    if weights is not None:
+        model.backbone.network.get_submodule("encoder").load_state_dict(weights)
+    return model
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """What of an encoder's config describes the network."""
+    values = config.to_diff_dict()
+    for key in ("architectures", "transformers_version", "id2label", "label2id", "dtype", "torch_dtype"):
+        values.pop(key, None)
+    return values | {"model_type": config.model_type}

@@ -1,0 +1,133 @@
+"""Caffe2 checkpoints of the model zoo: arrays out of a pickle that may hold nothing else, under PySlowFast names."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError
+
+# All substitutions are applied in turn, as in the published converter; `t_` marks the fast pathway.
+_RULES: tuple[tuple[str, str], ...] = (
+    (r"^nonlocal_conv([0-9]+)_([0-9]+)_(theta|phi|g|out)_(w|b)$", r"s\1.pathway0_nonlocal\2.conv_\3_\4"),
+    (r"^nonlocal_conv([0-9]+)_([0-9]+)_bn_(.*)$", r"s\1.pathway0_nonlocal\2.bn_\3"),
+    (r"^t_pool1_subsample_bn_(.*)$", r"s1_fuse.bn_\1"),
+    (r"^t_pool1_subsample_w$", r"s1_fuse.conv_f2s_w"),
+    (r"^t_res([0-9]+)_[0-9]+_branch2c_bn_subsample_bn_(.*)$", r"s\1_fuse.bn_\2"),
+    (r"^t_res([0-9]+)_[0-9]+_branch2c_bn_subsample_w$", r"s\1_fuse.conv_f2s_w"),
+    (r"^res_conv1_bn_(.*)$", r"s1.pathway0_stem.bn_\1"),
+    (r"^t_res_conv1_bn_(.*)$", r"s1.pathway1_stem.bn_\1"),
+    (r"^conv1_xy_w$", r"s1.pathway0_stem.conv_xy_w"),
+    (r"^conv1_w$", r"s1.pathway0_stem.conv_w"),
+    (r"^t_conv1_w$", r"s1.pathway1_stem.conv_w"),
+    (r"^res([0-9]+)_([0-9]+)_", r"s\1.pathway0_res\2."),
+    (r"^t_res([0-9]+)_([0-9]+)_", r"s\1.pathway1_res\2."),
+    (r"\.branch2([abc])_bn_(fc[12])_", r".branch2.se.\2_"),
+    (r"\.branch2([abc])_bn_", r".branch2.\1_bn_"),
+    (r"\.branch2([abc])_", r".branch2.\1_"),
+    (r"^pred_", r"head.projection_"),
+    (r"^conv_5_bn_", r"head.conv_5_bn_"),
+    (r"^conv_5_", r"head.conv_5_"),
+    (r"^lin_5_bn_", r"head.lin_5_bn_"),
+    (r"^lin_5_", r"head.lin_5_"),
+    (r"_riv$", r".running_var"),
+    (r"_rm$", r".running_mean"),
+    (r"_(s|w)$", r".weight"),
+    (r"_b$", r".bias"),
+)
+# State of the optimiser, not of the network.
+_IGNORED = re.compile(r"momentum|^lr$|^model_iter$")
+
+
+def torch_name(blob: str) -> str:
+    """The PySlowFast key of a Caffe2 blob.
+
+    >>> torch_name("t_res4_5_branch2c_bn_subsample_bn_riv")
+    's4_fuse.bn.running_var'
+    >>> torch_name("res2_0_branch2a_bn_s")
+    's2.pathway0_res0.branch2.a_bn.weight'
+    """
+    for pattern, replacement in _RULES:
+        blob = re.sub(pattern, replacement, blob)
+    return blob
+
+
+def read_caffe2(data: bytes, file: object = None) -> dict[str, np.ndarray]:
+    """The arrays of a Caffe2 checkpoint under PySlowFast keys; anything but arrays is refused, nothing is run."""
+    try:
+        content = _ArraysOnly(io.BytesIO(data), encoding="latin1").load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged pickle fails in many ways
+        raise CheckpointError(f"{file}: not a Caffe2 checkpoint ({type(error).__name__}: {error})") from error
+    blobs = content.get("blobs", content) if isinstance(content, dict) else None
+    if not isinstance(blobs, dict):
+        raise CheckpointError(f"{file}: a Caffe2 checkpoint holds a dict of blobs, this holds {type(content).__name__}")
+    state = {}
+    for name, blob in blobs.items():
+        if not isinstance(name, str) or _IGNORED.search(name):
+            continue
+        if not isinstance(blob, _Array):
+            raise CheckpointError(f"{file}: blob {name!r} is {type(blob).__name__}, not an array")
+        state[torch_name(name)] = blob.value
+    return state
+
+
+class _Dtype:
+    """Stands in for ``numpy.dtype`` while unpickling: numbers only."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.dtype = np.dtype(str(code))
+        if self.dtype.kind not in "fiub":
+            raise CheckpointError(f"the file holds an array of {code!r}; only numbers are admitted")
+
+    def __setstate__(self, state: Any) -> None:
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """Stands in for ``numpy.ndarray`` while unpickling: shape, type and bytes, checked against each other."""
+
+    def __init__(self, *_: Any) -> None:
+        self.value = np.zeros(0)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, raw = state
+        data = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+        self.value = np.frombuffer(data, kind.dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _scalar(kind: _Dtype, raw: Any) -> Any:
+    data = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+    return np.frombuffer(data, kind.dtype)[0]
+
+
+def _bytes(text: str, encoding: str = "latin1") -> bytes:
+    return text.encode("latin1")
+
+
+_ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _bytes,
+}
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ADMITTED[module, name]
+        except KeyError:
+            raise CheckpointError(
+                f"the file asks for {module}.{name}; a checkpoint holds arrays only, so nothing of it was loaded"
+            ) from None

@@ -1,0 +1,62 @@
+"""The few layers that all families share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class BatchNorm(nn.BatchNorm3d):
+    """Batch normalisation that counts a batch once.
+
+    Gradient checkpointing runs a block a second time during the backward pass; torch's own layer would then
+    move its running statistics twice.
+    """
+
+    def __init__(self, channels: int, zero_gain: bool = False) -> None:
+        super().__init__(channels, eps=1e-5, momentum=0.1)
+        self.zero_gain = zero_gain  # the last norm of a residual branch starts at zero: the block starts as identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        return super().forward(x)
+
+
+class DropPath(nn.Module):
+    """Leaves out a residual branch for some clips of a batch while training.
+
+    >>> DropPath(0.5).eval()(torch.ones(2, 3)).sum().item()
+    6.0
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.rate == 0.0 or not self.training:
+            return x
+        keep = 1.0 - self.rate
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
+        return x * mask / keep
+
+
+class Stage(nn.Module):
+    """The blocks of one stage: for every pathway its blocks in order, named ``pathway{p}_{name}``."""
+
+    def __init__(self, *pathways: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.order = [[f"pathway{p}_{name}" for name in blocks] for p, blocks in enumerate(pathways)]
+        for p, blocks in enumerate(pathways):
+            for name, block in blocks.items():
+                self.add_module(f"pathway{p}_{name}", block)
+
+    def forward(self, clips: list[Tensor]) -> list[Tensor]:
+        return [self._run(names, clip) for names, clip in zip(self.order, clips, strict=True)]
+
+    def _run(self, names: list[str], x: Tensor) -> Tensor:
+        for name in names:
+            x = self._modules[name](x)  # type: ignore[misc]
+        return x

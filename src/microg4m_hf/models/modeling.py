@@ -1,0 +1,141 @@
+"""The transformers models: a backbone that gives feature maps, and the benchmark's head on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from .boxes import Boxes, check_boxes, flatten_boxes, to_regions
+from .config import MicroG4MHarConfig
+from .head import RoIHead
+from .initial import init_convolutional, init_head, init_mvit
+from .mvit import MViT
+from .outputs import HarFeatures, HarOutput
+from .resnet import ResNet
+from .slowfast import SlowFast
+from .wrapped import WrappedEncoder
+from .x3d import X3D
+
+_BUILDERS: dict[str, Callable[[Any, int], nn.Module]] = {
+    "resnet": lambda spec, frames: ResNet(spec),
+    "slowfast": lambda spec, frames: SlowFast(spec),
+    "x3d": lambda spec, frames: X3D(spec),
+    "mvit": MViT,
+    "transformers": lambda spec, frames: WrappedEncoder(spec),
+}
+
+
+class MicroG4MHarPreTrainedModel(PreTrainedModel):
+    config_class = MicroG4MHarConfig
+    base_model_prefix = "backbone"
+    main_input_name = "pixel_values"
+    input_modalities = ["video"]
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["Stage", "Block", "Fusion"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        family = self.config.family
+        if family == "transformers":
+            if isinstance(module, RoIHead):
+                init_head(module.projection)
+        elif family == "mvit":
+            init_mvit(module)
+        else:
+            init_convolutional(module)
+
+
+class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
+    """Clips (B, 3, T, H, W) to feature maps, one per pathway."""
+
+    def __init__(self, config: MicroG4MHarConfig) -> None:
+        super().__init__(config)
+        self.network = _BUILDERS[config.family](config.spec, config.num_frames)
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, **_: Any) -> HarFeatures:
+        return HarFeatures(feature_maps=tuple(self.network(pixel_values)))
+
+
+class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
+    """What every person in a clip does: ``model(pixel_values=clips, boxes=boxes).logits``."""
+
+    def __init__(self, config: MicroG4MHarConfig) -> None:
+        super().__init__(config)
+        self.backbone = MicroG4MHarModel(config)
+        dims: list[int] = self.backbone.network.out_dims  # type: ignore[assignment]
+        self.head = RoIHead(dims, len(config.id2label or {}), config.roi_stride, config.roi_size, config.dropout)
+        self.post_init()
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        boxes: Boxes | None = None,
+        labels: Tensor | Sequence[Any] | None = None,
+        box_mask: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> HarOutput | tuple[Tensor, ...]:
+        """Logits for every box.
+
+        Args:
+            pixel_values: clips (B, 3, T, H, W), normalised; T is the model's ``num_frames``.
+            boxes: per clip an (n, 4) tensor of normalised xyxy, or a padded tensor (B, n, 4).
+            labels: multi-hot (people, classes) in the order of the boxes, a list of (n, classes), or padded.
+            box_mask: which rows of padded boxes are people; without it, rows with no positive number are padding.
+        """
+        self._check_clips(pixel_values)
+        if boxes is None:
+            raise ValueError("no boxes given: this model says what people do, pass boxes=[(n, 4) per clip]")
+        batch, (height, width) = len(pixel_values), pixel_values.shape[3:]
+        flat, owners = flatten_boxes(boxes, batch, pixel_values.device, box_mask)
+        if self.config.check_inputs and not torch.compiler.is_compiling():
+            check_boxes(flat)
+        features = self.backbone(pixel_values.to(self.dtype)).feature_maps
+        regions = to_regions(flat, owners, height, width).to(features[0].device)
+        logits = self.head(features, regions)
+        loss = None
+        if labels is not None:
+            targets = self._targets(labels, boxes, box_mask, logits)
+            # Without people there is nothing to learn from: zero, not the mean of nothing.
+            loss = F.binary_cross_entropy_with_logits(logits.float(), targets) if len(logits) else logits.float().sum()
+        output = HarOutput(loss=loss, logits=logits, clip_index=owners)
+        return output.to_tuple() if return_dict is False else output
+
+    def _check_clips(self, clips: Tensor) -> None:
+        config = self.config
+        if clips.ndim != 5 or clips.shape[1] != 3:
+            raise ValueError(f"pixel_values are clips of shape (B, 3, T, H, W), got {tuple(clips.shape)}")
+        if clips.shape[2] != config.num_frames:
+            raise ValueError(
+                f"{config.variant} takes {config.num_frames} frames, got {clips.shape[2]}; sample "
+                f"{config.num_frames} frames, or build it with num_frames={clips.shape[2]}"
+            )
+        if not clips.is_floating_point():
+            raise ValueError(f"pixel_values are {clips.dtype}; normalise them first (the saved processor does)")
+        if config.check_inputs and not torch.compiler.is_compiling():
+            total = clips.sum(dtype=torch.float32)  # one pass and no mask: nan and inf survive a sum
+            if total.device.type != "meta" and not torch.isfinite(total):
+                raise ValueError("pixel_values hold nan or inf; look at the normalisation (a division by zero?)")
+
+    def _targets(self, labels: Any, boxes: Boxes, box_mask: Tensor | None, logits: Tensor) -> Tensor:
+        if isinstance(labels, Tensor) and labels.ndim == 3 and isinstance(boxes, Tensor):
+            keep = box_mask.bool() if box_mask is not None else (boxes > 0).any(-1)
+            targets = labels[keep.to(labels.device)]
+        elif isinstance(labels, Tensor):
+            targets = labels.reshape(-1, logits.shape[1]) if labels.ndim == 3 else labels
+        else:
+            rows = [torch.as_tensor(rows).reshape(-1, logits.shape[1]) for rows in labels]
+            targets = torch.cat(rows) if rows else logits.new_zeros(0, logits.shape[1])
+        if targets.shape != logits.shape:
+            raise ValueError(
+                f"labels of shape {tuple(targets.shape)} for logits of shape {tuple(logits.shape)}: give one "
+                "multi-hot row per box, in the order of the boxes"
+            )
+        return targets.to(logits.device, torch.float32)

@@ -1,0 +1,118 @@
+"""PySlowFast checkpoints in and out. Our keys are theirs: ``backbone.network.`` before all but ``head.``."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from .build import config_of
+from .checkpoint_file import read_checkpoint
+from .key_report import KeyReport
+from .modeling import MicroG4MHarForVideoClassification
+from .resize_weights import fit_to_shape
+
+_PREFIX = "backbone.network."
+# Layers of Kinetics heads that have no place in a detection head.
+_KINETICS_ONLY = ("head.conv_5", "head.lin_5")
+
+
+def our_key(key: str) -> str:
+    """PySlowFast key to ours.
+
+    >>> our_key("s1.pathway0_stem.conv.weight"), our_key("head.projection.bias")
+    ('backbone.network.s1.pathway0_stem.conv.weight', 'head.projection.bias')
+    """
+    return key if key.startswith("head.") else _PREFIX + key
+
+
+def load_pyslowfast(
+    name: str,
+    source: Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    partial: bool = False,
+    inflate: bool = False,
+    **overrides: Any,
+) -> MicroG4MHarForVideoClassification:
+    """A named model with the weights of a PySlowFast checkpoint, in eval mode.
+
+    Args:
+        name: which model, see ``microg4m models list``.
+        source: a file (``.pyth``, Caffe2 ``.pkl``, ...) or a state dict with PySlowFast keys.
+        partial: take what fits and leave the rest freshly initialised, as PySlowFast does; otherwise every weight
+            but a head for other classes must fit.
+        inflate: take 2D weights, repeated over time.
+        overrides: settings as in ``create``.
+
+    >>> from microg4m_hf.models import create, export_pyslowfast
+    >>> state = export_pyslowfast(create("tiny_slow"))
+    >>> load_pyslowfast("tiny_slow", state).training
+    False
+    """
+    state = read_checkpoint(source)
+    model = MicroG4MHarForVideoClassification(config_of(name, **overrides))
+    fitted, report = match_keys(model, state, inflate=inflate)
+    where = "the state dict" if isinstance(source, Mapping) else str(source)
+    if (not partial and not report.fits) or not report.loaded:
+        error = CheckpointError(f"{where} does not fit {name}: {report}; partial=True takes what fits")
+        error.report = report  # type: ignore[attr-defined]
+        raise error
+    if report.dropped or not report.fits:
+        warnings.warn(f"{where} in {name}: {report}", stacklevel=2)
+    model.load_state_dict({our_key(key): value for key, value in fitted.items()}, strict=False)
+    return model.eval()
+
+
+def match_keys(
+    model: MicroG4MHarForVideoClassification, state: Mapping[str, Tensor], *, inflate: bool = False
+) -> tuple[dict[str, Tensor], KeyReport]:
+    """Which weights of a state dict a model can take, resized where PySlowFast resizes, and what does not fit."""
+    wanted = export_pyslowfast(model, copy=False)
+    report = KeyReport()
+    fitted: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key not in wanted:
+            (report.ignored if key.startswith(_KINETICS_ONLY) else report.unexpected).append(key)
+            continue
+        target = wanted[key].shape
+        fit = fit_to_shape(key, value, target, inflate=inflate)
+        if fit is not None:
+            fitted[key] = fit
+            report.loaded.append(key)
+            if value.shape != target:
+                report.resized.append((key, tuple(value.shape), tuple(target)))
+        elif key.startswith("head.projection") and value.shape[1:] == target[1:]:
+            report.dropped.append((key, tuple(value.shape), tuple(target)))
+        else:
+            report.misshapen.append((key, tuple(value.shape), tuple(target)))
+    # A counter that no checkpoint of Caffe2 has, and that only matters for a momentum of None.
+    given = set(state)
+    report.missing = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
+    return fitted, report
+
+
+def export_pyslowfast(model: MicroG4MHarForVideoClassification, *, copy: bool = True) -> dict[str, Tensor]:
+    """The state dict under PySlowFast's keys."""
+    state = model.state_dict()
+    return {key.removeprefix(_PREFIX): value.detach().cpu().clone() if copy else value for key, value in state.items()}
+
+
+def save_pyslowfast(model: MicroG4MHarForVideoClassification, path: str | os.PathLike[str]) -> Path:
+    """Write a ``.pyth`` that PySlowFast's test script loads (``TEST.CHECKPOINT_FILE_PATH``)."""
+    target = Path(path)
+    if target.exists():
+        raise CheckpointError(f"{target} exists; give another name or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.part")
+    try:
+        torch.save({"epoch": 0, "model_state": export_pyslowfast(model)}, scratch)
+        os.replace(scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,86 @@
+"""SlowFast (Feichtenhofer et al. 2019): two pathways, lateral connections from fast to slow."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import BatchNorm, Stage
+from .resnet import Stem, stage_blocks, temporal_kernels
+from .specs import SlowFastSpec
+
+_STEM_KERNELS = (1, 5)  # slow, fast
+_SLOW_KERNELS = (1, 1, 3, 3)  # per stage; the fast pathway has 3 everywhere
+
+
+class Fusion(nn.Module):
+    """Fast features, strided in time to the slow frame count, joined to the slow features."""
+
+    def __init__(self, dim_fast: int, ratio: int, kernel: int, alpha: int) -> None:
+        super().__init__()
+        self.conv_f2s = nn.Conv3d(
+            dim_fast, dim_fast * ratio, (kernel, 1, 1), (alpha, 1, 1), (kernel // 2, 0, 0), bias=False
+        )
+        self.bn = BatchNorm(dim_fast * ratio)
+
+    def forward(self, clips: list[Tensor]) -> list[Tensor]:
+        slow, fast = clips
+        lateral = F.relu(self.bn(self.conv_f2s(fast)), inplace=True)
+        return [torch.cat([slow, lateral], 1), fast]
+
+
+def slow_frames(num_frames: int, alpha: int) -> list[int]:
+    """Which frames the slow pathway sees: evenly from first to last, positions truncated to whole frames.
+
+    >>> slow_frames(8, 4), slow_frames(4, 4), slow_frames(32, 4)
+    ([0, 7], [0], [0, 4, 8, 13, 17, 22, 26, 31])
+    """
+    return torch.linspace(0, num_frames - 1, num_frames // alpha, device="cpu").long().tolist()
+
+
+class SlowFast(nn.Module):
+    """The full clip goes in; the slow pathway takes ``slow_frames`` of it."""
+
+    s1_fuse: Fusion
+    s2: Stage
+    s2_fuse: Fusion
+    s3: Stage
+    s3_fuse: Fusion
+    s4: Stage
+    s4_fuse: Fusion
+    s5: Stage
+
+    def __init__(self, spec: SlowFastSpec) -> None:
+        super().__init__()
+        self.alpha = spec.alpha
+        dim_slow, dim_fast = spec.width, spec.width // spec.beta_inv
+        self.s1 = Stage({"stem": Stem(dim_slow, _STEM_KERNELS[0])}, {"stem": Stem(dim_fast, _STEM_KERNELS[1])})
+        for s in range(4):
+            self.add_module(f"s{s + 1}_fuse", Fusion(dim_fast, spec.fusion_ratio, spec.fusion_kernel, spec.alpha))
+            blocks, deep, stride = spec.stage_blocks[s], spec.temporal_blocks[s], spec.strides[s]
+            inner = spec.width * 2**s
+            slow = stage_blocks(
+                dim_slow + dim_fast * spec.fusion_ratio,
+                inner,
+                blocks,
+                temporal_kernels(_SLOW_KERNELS[s : s + 1], blocks, deep),
+                stride,
+                spec.dilations[s],
+                spec.nonlocal_after[s],
+                spec.nonlocal_pool,
+                spec.nonlocal_kind,
+            )
+            fast_kernels = temporal_kernels((3,), blocks, deep)
+            fast = stage_blocks(dim_fast, inner // spec.beta_inv, blocks, fast_kernels, stride, spec.dilations[s])
+            self.add_module(f"s{s + 2}", Stage(slow, fast))
+            dim_slow, dim_fast = 4 * inner, 4 * inner // spec.beta_inv
+        self.out_dims = [dim_slow, dim_fast]
+        self.stride = 4 * spec.strides[0] * spec.strides[1] * spec.strides[2] * spec.strides[3]
+
+    def forward(self, clip: Tensor) -> list[Tensor]:
+        x = self.s1([clip[:, :, slow_frames(clip.shape[2], self.alpha)], clip])
+        x = self.s2(self.s1_fuse(x))
+        x = self.s3(self.s2_fuse(x))
+        x = self.s4(self.s3_fuse(x))
+        return self.s5(self.s4_fuse(x))

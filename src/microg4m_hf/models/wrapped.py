@@ -1,0 +1,51 @@
+"""Any video encoder of transformers that returns a token grid, as a backbone with one pathway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from .specs import TransformersSpec
+
+
+class WrappedEncoder(nn.Module):
+    """Clip in the encoder's layout (B, T, 3, H, W), tokens back to a grid (B, C, T', H', W').
+
+    Tokens in front of the grid (class, registers) are dropped. The size of the grid follows from the clip and the
+    encoder's patch and tubelet sizes.
+    """
+
+    def __init__(self, spec: TransformersSpec) -> None:
+        super().__init__()
+        values = dict(spec.config)
+        model_type = values.pop("model_type", None)
+        if model_type is None:
+            raise ValueError("the config of a wrapped encoder must name its model_type, such as 'videomae'")
+        config = AutoConfig.for_model(model_type, **values)
+        if model_type == "timesformer":
+            raise ValueError("timesformer orders its tokens by place, not by time; it cannot be wrapped")
+        self.encoder = AutoModel.from_config(config)
+        self.input_name = self.encoder.main_input_name
+        self.tubelet, self.patch = patch_of(config)
+        self.skip_predictor = model_type == "vjepa2"
+        self.out_dims = [config.hidden_size]
+        self.stride = self.patch
+
+    def forward(self, clip: Tensor) -> list[Tensor]:
+        extra = {"skip_predictor": True} if self.skip_predictor else {}
+        tokens = self.encoder(**{self.input_name: clip.transpose(1, 2)}, **extra).last_hidden_state
+        _, _, frames, height, width = clip.shape
+        grid = (frames // self.tubelet, height // self.patch, width // self.patch)
+        count = grid[0] * grid[1] * grid[2]
+        if tokens.shape[1] < count:
+            raise ValueError(f"the encoder returned {tokens.shape[1]} tokens for a grid of {grid}")
+        return [tokens[:, tokens.shape[1] - count :].transpose(1, 2).unflatten(2, grid)]
+
+
+def patch_of(config: Any) -> tuple[int, int]:
+    """Frames and pixels per token of a video encoder; configs write them in several ways."""
+    tubelet = getattr(config, "tubelet_size", 1)
+    patch = getattr(config, "patch_size", None) or tubelet
+    return (tubelet if isinstance(tubelet, int) else tubelet[0]), (patch if isinstance(patch, int) else patch[-1])

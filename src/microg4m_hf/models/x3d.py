@@ -1,0 +1,116 @@
+"""X3D (Feichtenhofer 2020): channel-wise 3x3x3 convolutions with squeeze-and-excitation."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .layers import BatchNorm, Stage
+from .specs import X3DSpec
+
+
+def round_width(width: float, factor: float, divisor: int = 8) -> int:
+    """A width times a factor, rounded to a multiple of 8, never by more than a tenth downwards.
+
+    >>> round_width(12, 2.0), round_width(216, 0.0625), round_width(432, 0.0625)
+    (24, 16, 32)
+    """
+    scaled = width * factor
+    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * scaled else rounded
+
+
+class Stem(nn.Module):
+    """A 3x3 convolution in space, then a channel-wise one in time; half the size, no pooling."""
+
+    def __init__(self, dim: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_xy = nn.Conv3d(3, dim, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False)
+        self.conv = nn.Conv3d(dim, dim, (kernel, 1, 1), padding=(kernel // 2, 0, 0), groups=dim, bias=False)
+        self.bn = BatchNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv(self.conv_xy(x))), inplace=True)
+
+
+class SqueezeExcite(nn.Module):
+    """Scales every channel by a number that the whole clip decides."""
+
+    def __init__(self, dim: int, ratio: float) -> None:
+        super().__init__()
+        inner = round_width(dim, ratio)
+        self.fc1 = nn.Conv3d(dim, inner, 1)
+        self.fc2 = nn.Conv3d(inner, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = x.mean((2, 3, 4), keepdim=True)
+        return x * self.fc2(F.relu(self.fc1(squeezed), inplace=True)).sigmoid()
+
+
+class Branch(nn.Module):
+    """Widen (a), convolve each channel (b), narrow (c)."""
+
+    def __init__(self, dim_in: int, dim_inner: int, dim_out: int, stride: int, se_ratio: float) -> None:
+        super().__init__()
+        self.a = nn.Conv3d(dim_in, dim_inner, 1, bias=False)
+        self.a_bn = BatchNorm(dim_inner)
+        self.b = nn.Conv3d(dim_inner, dim_inner, 3, (1, stride, stride), 1, groups=dim_inner, bias=False)
+        self.b_bn = BatchNorm(dim_inner)
+        if se_ratio:
+            self.se = SqueezeExcite(dim_inner, se_ratio)
+        self.c = nn.Conv3d(dim_inner, dim_out, 1, bias=False)
+        self.c_bn = BatchNorm(dim_out, zero_gain=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.a_bn(self.a(x)), inplace=True)
+        x = self.b_bn(self.b(x))
+        if hasattr(self, "se"):
+            x = self.se(x)
+        return self.c_bn(self.c(F.silu(x)))
+
+
+class Block(GradientCheckpointingLayer):
+    """A residual block; the shortcut is a convolution where width or size change."""
+
+    def __init__(self, dim_in: int, dim_inner: int, dim_out: int, stride: int, se_ratio: float) -> None:
+        super().__init__()
+        if dim_in != dim_out or stride != 1:
+            self.branch1 = nn.Conv3d(dim_in, dim_out, 1, (1, stride, stride), bias=False)
+            self.branch1_bn = BatchNorm(dim_out)
+        self.branch2 = Branch(dim_in, dim_inner, dim_out, stride, se_ratio)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.branch1_bn(self.branch1(x)) if hasattr(self, "branch1") else x
+        return F.relu(shortcut + self.branch2(x), inplace=True)
+
+
+class X3D(nn.Module):
+    """Stem and four stages, each of which halves the size: stride 32."""
+
+    s2: Stage
+    s3: Stage
+    s4: Stage
+    s5: Stage
+
+    def __init__(self, spec: X3DSpec) -> None:
+        super().__init__()
+        dim_in = round_width(spec.stem_dim, spec.width_factor)
+        self.s1 = Stage({"stem": Stem(dim_in, spec.stem_kernel)})
+        base = spec.stem_dim
+        for s in range(4):
+            dim_out = round_width(base, spec.width_factor)
+            dim_inner = int(spec.bottleneck_factor * dim_out)
+            blocks: dict[str, nn.Module] = {}
+            for i in range(math.ceil(spec.depth_factor * spec.base_blocks[s])):
+                se_ratio = 0.0 if i % 2 else spec.se_ratio  # in every second block
+                blocks[f"res{i}"] = Block(dim_out if i else dim_in, dim_inner, dim_out, 1 if i else 2, se_ratio)
+            self.add_module(f"s{s + 2}", Stage(blocks))
+            dim_in, base = dim_out, round_width(base, 2.0)
+        self.out_dims = [dim_in]
+        self.stride = 32
+
+    def forward(self, clip: Tensor) -> list[Tensor]:
+        return self.s5(self.s4(self.s3(self.s2(self.s1([clip])))))
