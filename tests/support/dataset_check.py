@@ -124,7 +124,8 @@ def _():
     from microg4m_hf.data.builder import MicroG4M
 
     builder = MicroG4M(config_name="caption", data_dir=str(release), cache_dir=str(cache / "direct"))
-    pickle.loads(pickle.dumps(builder)).download_and_prepare()
+    builder = pickle.loads(pickle.dumps(builder))
+    builder.download_and_prepare()
     assert builder.as_dataset(split="test")[:] == bare("caption", split="test")[:]
 
 

@@ -18,7 +18,7 @@ from microg4m_hf._version import __version__
 from microg4m_hf.data.features import CONFIGS, features_of
 from microg4m_hf.data.parts import Part, parts_of, prepare
 from microg4m_hf.data.request import Request
-from microg4m_hf.data.whereabouts import Whereabouts, locate
+from microg4m_hf.data.whereabouts import Whereabouts, locate, with_clips
 from microg4m_hf.errors import DataError
 
 
@@ -72,6 +72,10 @@ class MicroG4M(datasets.ArrowBasedBuilder):
             license="cc-by-4.0",
             features=features_of(self.request.config, videos=self.request.videos),
         )
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        with_clips(self.request, self.whereabouts)  # cached rows are of no use without the clips that they name
+        super().download_and_prepare(*args, **kwargs)
 
     def as_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
         with _splits_explained(self.request):

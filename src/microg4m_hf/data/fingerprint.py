@@ -30,10 +30,7 @@ def code_fingerprint() -> str:
 
 
 def data_fingerprint(layout: Layout, config: str, *, videos: bool) -> str:
-    """A hash of the annotation files that a config reads and, with ``videos``, of the names and sizes of the clips.
-
-    With ``videos`` the folder itself counts too, because the rows hold the paths of the clips.
-    """
+    """A hash of the annotation files that a config reads and, with ``videos``, of the names and sizes of the clips."""
     names = sorted(FILE_NAMES.keys() - _NOT_READ[config])
     paths = [path for name in names if (path := getattr(layout, name)) is not None]
     digest = hashlib.sha256(config.encode())

@@ -49,6 +49,11 @@ class Request:
             object.__setattr__(self, "scheme", None)
 
     @property
+    def is_local(self) -> bool:
+        """Whether the files lie on this machine and may change at any time; the Hub's are pinned by commits."""
+        return self.data_dir is not None or self.source == "sample"
+
+    @property
     def division(self) -> str | None:
         """The scheme that divides the rows, or None where all of them are one split ``test``."""
         return self.scheme or ("official" if self.config == "har" else None)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import DataError, SourceError
+from ..errors import SourceError
 from .clip_files import check_clip_files, clip_paths
 from .features import features_of
 from .har_rows import har_table
@@ -21,17 +20,13 @@ from .release import read_release
 from .request import Request
 from .schemes import split_of
 from .texts import caption_table, vqa_table
+from .whereabouts import Whereabouts, with_clips
 
-if TYPE_CHECKING:
-    from .whereabouts import Whereabouts
-
-_TABLE_OF = {"har": har_table, "caption": caption_table, "vqa": vqa_table}
+_TABLE_OF: dict[str, Callable[..., pa.Table]] = {"har": har_table, "caption": caption_table, "vqa": vqa_table}
 
 
 def rows_of(request: Request, whereabouts: Whereabouts) -> dict[str, pa.Table]:
     """Read the release and give each split its rows, with a reference to the clip where clips are wanted."""
-    from .whereabouts import with_clips
-
     release = read_release(with_clips(request, whereabouts), need={request.config}, on_error=request.on_error)
     faults = Faults(request.on_error)
     table = _TABLE_OF[request.config](release, domain=request.domain)

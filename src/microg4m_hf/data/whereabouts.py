@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SourceError
-from ..storage import cache_home
 from .fingerprint import code_fingerprint, data_fingerprint
 from .layout import find_layout
 from .request import Request
+from .sources import resolve_root
 
 
 @dataclass(frozen=True)
@@ -32,46 +32,35 @@ def locate(request: Request) -> Whereabouts:
 
     A Hub that cannot be reached is told only when rows are wanted: names and features need no data.
     """
-    local = request.data_dir is not None or request.source is not None
     try:
-        root = annotations_of(request)
+        root = _resolve(request, videos=False)
     except SourceError as error:
-        if local:
+        if request.is_local:
             raise
         return Whereabouts(None, "unreachable", str(error))
-    data = data_fingerprint(find_layout(root), request.config, videos=request.videos)
-    # Clips that come from the Hub are unpacked below the cache home, where the paths in the rows will point.
-    home = "" if local or not request.videos else str(cache_home())
-    digest = hashlib.sha256("\n".join((code_fingerprint(), data, home)).encode())
+    # What came from the Hub lies in a folder named by its commits, and its clips may not be there yet.
+    data = data_fingerprint(find_layout(root), request.config, videos=request.videos and request.is_local)
+    # The rows hold the paths of the clips, so the folder counts where there are clips.
+    folder = str(root) if request.videos else ""
+    digest = hashlib.sha256("\n".join((code_fingerprint(), data, folder)).encode())
     return Whereabouts(str(root), digest.hexdigest()[:32])
 
 
-def annotations_of(request: Request) -> Path:
-    """The folder with the annotation files."""
-    return _resolve(request, videos=False)
-
-
 def with_clips(request: Request, whereabouts: Whereabouts) -> Path:
-    """The folder with annotation files and clips; fetches and unpacks the clips where they are not at hand."""
+    """The folder, with the clips where they are wanted: they are fetched if they are not at hand."""
     folder = whereabouts.folder()
-    return _resolve(request, videos=True) if request.videos else folder
+    if not request.videos or request.is_local or (folder / "videos").is_dir():
+        return folder
+    if _resolve(request, videos=True) != folder:
+        raise SourceError("the Hub repository was changed at this very moment; run the same command again")
+    return folder
 
 
 def _resolve(request: Request, *, videos: bool) -> Path:
-    try:
-        from .sources import resolve_root
-    except ImportError:
-        if request.data_dir:
-            return Path(request.data_dir)
-        from .sample import ensure_sample
-
-        return ensure_sample()
-    return Path(
-        resolve_root(
-            request.config,
-            data_dir=request.data_dir,
-            source=request.source,
-            revision=request.revision,
-            videos=videos,
-        )
+    return resolve_root(
+        request.config,
+        data_dir=request.data_dir,
+        source=request.source,
+        revision=request.revision,
+        videos=videos,
     )
