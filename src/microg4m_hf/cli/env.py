@@ -46,4 +46,14 @@ def run(args: argparse.Namespace) -> int:
         except metadata.PackageNotFoundError:
             state = "missing: " + (f"pip install 'microg4m-hf[{extra}]'" if extra else f"pip install {name}")
         print(f"  {name:24}{state}")
+    _print_decoders()
     return 0
+
+
+def _print_decoders() -> None:
+    from ..data.decode.choose import BACKENDS
+    from ..data.decode.doctor import decoders
+
+    print(f"decoders (backend='auto' takes {BACKENDS[0]})")
+    for name, state in decoders().items():
+        print(f"  {name:24}{state}")

@@ -1,0 +1,152 @@
+"""Small test videos of every awkward kind, made with PyAV in milliseconds."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+# The x264 settings that the awkward kinds share; one thread keeps the bytes the same on every machine.
+_X264 = {"preset": "veryfast", "threads": "1", "x264-params": "log-level=none"}
+
+
+def pictures(count: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    """Textured pictures that pan, with a moving square: (count, height, width, 3), no two alike."""
+    rng = np.random.default_rng(seed)
+    big = rng.random((height // 4 + 20, width // 4 + 20, 3))
+    big = np.kron(big, np.ones((6, 6, 1)))
+    smooth = (big + np.roll(big, 3, 0) + np.roll(big, 3, 1) + np.roll(big, (2, 2), (0, 1))) / 4
+    out = np.empty((count, height, width, 3), np.uint8)
+    for i in range(count):
+        dy, dx = i // 2 % 30, i % 30
+        out[i] = (smooth[dy : dy + height, dx : dx + width] * 200 + 20).astype(np.uint8)
+        side = max(2, height // 4)
+        y, x = (3 * i) % max(1, height - side), (5 * i) % max(1, width - side)
+        out[i, y : y + side, x : x + side] = (250, 40 + i % 200, 20)
+    return out
+
+
+def write_video(
+    path: Path | str,
+    frames: np.ndarray | None = None,
+    *,
+    count: int = 30,
+    size: tuple[int, int] = (48, 64),
+    fps: Fraction | int = 30,
+    gop: int = 250,
+    bframes: int = 3,
+    crf: int = 23,
+    pts: Sequence[int] | None = None,
+    tags: dict[str, int] | None = None,
+    pix_fmt: str = "yuv420p",
+    codec: str = "libx264",
+    faststart: bool = False,
+    extra: dict[str, str] | None = None,
+    muxer: dict[str, str] | None = None,
+) -> Path:
+    """Encode pictures; ``pts`` in units of one frame gives a variable rate, ``tags`` sets colour fields."""
+    if frames is None:
+        frames = pictures(count, *size)
+    options = dict(muxer or {})
+    if faststart:
+        options["movflags"] = "+faststart"
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.thread_count = 1
+        if codec == "libx264":
+            stream.options = {**_X264, "crf": str(crf), "g": str(gop), "bf": str(bframes), **(extra or {})}
+        else:
+            stream.options = dict(extra or {})
+        stream.codec_context.time_base = 1 / Fraction(fps)
+        for name, value in (tags or {}).items():
+            setattr(stream.codec_context, name, value)
+        for i, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pix_fmt)
+            for name, value in (tags or {}).items():
+                setattr(frame, name, value)
+            frame.time_base = 1 / Fraction(fps)
+            frame.pts = int(pts[i]) if pts is not None else i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return Path(path)
+
+
+def cut_without_decoding(source: Path | str, target: Path | str, seconds: float) -> Path:
+    """What ``ffmpeg -ss SECONDS -c copy`` leaves: packets from the key frame on, an edit list that hides the first."""
+    with av.open(str(source)) as given, av.open(str(target), "w", options={"avoid_negative_ts": "disabled"}) as out:
+        stream = given.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        shift = round(seconds / stream.time_base)
+        for packet in given.demux(stream):
+            if packet.dts is None:
+                continue
+            packet.pts -= shift
+            packet.dts -= shift
+            packet.stream = copy
+            out.mux(packet)
+    return Path(target)
+
+
+def turned(source: Path | str, target: Path | str, matrix: Sequence[float]) -> Path:
+    """A copy whose track header carries the 2×2 part ``(a, b, c, d)`` of a display matrix."""
+    data = bytearray(Path(source).read_bytes())
+    start = data.index(b"tkhd") + 4
+    version = data[start]
+    at = start + (52 if version else 40)
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    Path(target).write_bytes(data)
+    return Path(target)
+
+
+# Clockwise turns as phones write them, and a mirror.
+QUARTER, HALF, THREE_QUARTERS, MIRROR = (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1)
+
+
+def flipped(source: Path | str, target: Path | str, *, seed: int = 0, bits: int = 8) -> Path:
+    """A copy with a few bits of the picture data flipped; the index stays whole."""
+    data = bytearray(Path(source).read_bytes())
+    first, length = media(data)
+    rng = np.random.default_rng(seed)
+    for at in rng.integers(first + length // 8, first + length, bits):
+        data[at] ^= 1 << int(rng.integers(8))
+    Path(target).write_bytes(data)
+    return Path(target)
+
+
+def media(data: bytes | bytearray) -> tuple[int, int]:
+    """Where the picture data (``mdat``) starts in an mp4 file and how long it is."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind == b"mdat":
+            return at + 8, size - 8
+        at += size
+    raise ValueError("no mdat in this file")
+
+
+def audio_only(path: Path | str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return Path(path)
+
+
+def as_bytes(**settings: object) -> bytes:
+    """An mp4 file in memory; takes what ``write_video`` takes."""
+    buffer = io.BytesIO()
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        buffer.write(write_video(Path(folder) / "clip.mp4", **settings).read_bytes())  # type: ignore[arg-type]
+    return buffer.getvalue()
