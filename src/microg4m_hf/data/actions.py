@@ -39,7 +39,7 @@ def read_actions(path: Path, faults: Faults, *, name: str | None = None) -> tupl
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
     rows = rows.drop(is_no_person(rows.numbers("person_id")), f"person_id is not in 0..{MAX_PERSON}", "person_id")
     codes, ids = rows.codes("video_id")
-    wrong = split_clip_ids(ids)[2]
+    sources, pieces, wrong = split_clip_ids(ids)
     rows = rows.drop(wrong[codes], "this is no clip name", "video_id", hint=CLIP_ID_RULE)
     letters, spelled = rows.codes("movie_or_real")
     known = np.array([letter in DOMAINS for letter in spelled.to_pylist()], dtype=bool)
@@ -49,16 +49,14 @@ def read_actions(path: Path, faults: Faults, *, name: str | None = None) -> tupl
     codes, ids = rows.codes("video_id")
     letters, spelled = rows.codes("movie_or_real")
     used = np.unique(codes)  # the dictionary may name clips whose rows were all left out
-    ids = ids.take(pa.array(used))
-    order = np.asarray(pc.sort_indices(ids))
+    used = used[np.asarray(pc.sort_indices(ids.take(pa.array(used))))]
     place = np.empty(codes.max(initial=-1) + 1, dtype=np.int64)
-    place[used[order]] = np.arange(len(used))
+    place[used] = np.arange(len(used))
     clip = place[codes]
-    ids = ids.take(pa.array(order))
+    ids, sources, pieces = (column.take(pa.array(used)) for column in (ids, sources, pieces))
     first = np.zeros(len(ids), dtype=np.int64)
     first[clip[::-1]] = np.arange(len(clip))[::-1]
     domains = np.array([DOMAINS.get(letter, "") for letter in spelled.to_pylist()], dtype=object)[letters[first]]
-    sources, pieces, _ = split_clip_ids(ids)
     clips = pa.table(
         {"video_id": ids, "source": sources, "clip_index": pieces, "domain": pa.array(domains, pa.string())}
     )

@@ -14,9 +14,11 @@ BOX = ("x1", "y1", "x2", "y2")
 
 def clip_places(rows: CsvRows, clips: pa.Table) -> np.ndarray:
     """For every row the place of its clip in ``clips``, -1 where there is none."""
-    codes, ids = rows.codes("video_id")
-    places = pc.fill_null(pc.index_in(ids, value_set=clips["video_id"].combine_chunks()), -1)
-    return np.asarray(places, dtype=np.int64)[codes]
+    if rows.places is None:
+        codes, ids = rows.codes("video_id")
+        places = pc.fill_null(pc.index_in(ids, value_set=clips["video_id"].combine_chunks()), -1)
+        rows.places = np.asarray(places, dtype=np.int64)[codes]
+    return rows.places
 
 
 def drop_unknown_clips(rows: CsvRows, clips: pa.Table, what: str) -> CsvRows:

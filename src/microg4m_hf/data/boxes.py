@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .box_checks import clip_places, drop_bad_boxes, drop_bad_frames, drop_bad_persons, drop_unknown_clips
+from .box_checks import BOX, clip_places, drop_bad_boxes, drop_bad_frames, drop_bad_persons, drop_unknown_clips
 from .csv_rows import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
 from .frame_size import ASSUMED, ASSUMPTION, FrameSizes, infer_frame_sizes
 from .problems import Faults
@@ -44,16 +44,16 @@ def read_boxes(
     rows = _drop_conflicts(rows, clips)
     key, order = _sorted_keys(rows, clips)
     sizes = _frame_sizes(rows, clips, key, order, key_frames, header)
-    beyond = _beyond_the_frame(rows, clips, sizes)
-    if beyond.any():
-        hint = f"{_size_words(sizes, clip_places(rows, clips)[beyond])}; at most {OUTSIDE:g} pixel past the border"
-        rows = rows.drop(beyond, "the box is outside the frame", "video_id", *CORNERS, hint=hint)
+    scaled = _scaled(rows, clips, sizes)
+    if not all((part >= 0).all() and (part <= 1).all() for part in scaled):
+        rows = _drop_beyond_the_frame(rows, clips, sizes)
         key, order = _sorted_keys(rows, clips)
+        scaled = [np.clip(part, 0, 1) for part in _scaled(rows, clips, sizes)]
     first = np.ones(len(key), dtype=bool)
     np.not_equal(key[1:], key[:-1], out=first[1:])
     if not first.all():
         key, order = key[first], (np.flatnonzero(first) if order is None else order[first])
-    table = _normalised(rows, clips, key, order, sizes)
+    table = _table(scaled, clips, key, order)
     if (sizes.how == ASSUMPTION).any():
         warnings.warn(
             f"the frame size of {(sizes.how == ASSUMPTION).sum()} clips is not known: no key frame tells it and there "
@@ -113,41 +113,39 @@ def _frame_sizes(
     hit = np.flatnonzero(key[spot] == wanted) if len(key) else np.zeros(0, dtype=np.int64)
     row = spot[hit] if order is None else order[spot[hit]]
     pixels = np.stack([rows.numbers(column)[row] for column in CORNERS], axis=1)
-    normalised = np.stack([key_frames[column].to_numpy()[hit] for column in ("x1", "y1", "x2", "y2")], axis=1)
+    normalised = np.stack([key_frames[column].to_numpy()[hit] for column in BOX], axis=1)
     needed = np.zeros(len(clips), dtype=bool)
     needed[key >> 35] = True
     source = np.asarray(clips["source"].combine_chunks().dictionary_encode().indices)
     return infer_frame_sizes(wanted[hit] >> 35, pixels, normalised, source, needed, header)
 
 
-def _beyond_the_frame(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> np.ndarray:
+def _scaled(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> list[np.ndarray]:
+    """x1, y1, x2, y2 in parts of the frame, in the order of the file."""
+    across, down = ((1.0 / np.maximum(sizes.size[:, axis], 1))[clip_places(rows, clips)] for axis in (0, 1))
+    return [rows.numbers(column) * (across if i % 2 == 0 else down) for i, column in enumerate(CORNERS)]
+
+
+def _drop_beyond_the_frame(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> CsvRows:
     clip = clip_places(rows, clips)
     x1, y1, x2, y2 = (rows.numbers(column) for column in CORNERS)
-    width, height = sizes.size[:, 0].astype(np.float64)[clip], sizes.size[:, 1].astype(np.float64)[clip]
+    width, height = sizes.size[clip].T
     within = (x2 <= width + OUTSIDE) & (y2 <= height + OUTSIDE) & (x1 < width) & (y1 < height) & (x2 > 0) & (y2 > 0)
-    return ~within
+    if within.all():
+        return rows
+    first = np.argmin(within)
+    hint = f"the frame is {width[first]}x{height[first]}; at most {OUTSIDE:g} pixel past its border is rounding"
+    return rows.drop(~within, "the box is outside the frame", "video_id", *CORNERS, hint=hint)
 
 
-def _size_words(sizes: FrameSizes, clips: np.ndarray) -> str:
-    width, height = sizes.size[clips[0]]
-    return f"the frame is {width}x{height}"
-
-
-def _normalised(
-    rows: CsvRows, clips: pa.Table, key: np.ndarray, order: np.ndarray | None, sizes: FrameSizes
-) -> pa.Table:
-    clip = key >> 35
-    scale = 1.0 / np.maximum(sizes.size, 1)
-    columns = {}
-    for i, column in enumerate(CORNERS):
-        values = rows.numbers(column) if order is None else rows.numbers(column)[order]
-        columns[("x1", "y1", "x2", "y2")[i]] = np.clip(values * scale[:, i % 2][clip], 0, 1).astype(np.float32)
-    ids = pa.DictionaryArray.from_arrays(pa.array(clip.astype(np.int32)), clips["video_id"].combine_chunks())
+def _table(scaled: list[np.ndarray], clips: pa.Table, key: np.ndarray, order: np.ndarray | None) -> pa.Table:
+    ids = pa.DictionaryArray.from_arrays(pa.array((key >> 35).astype(np.int32)), clips["video_id"].combine_chunks())
+    parts = [(part if order is None else part[order]).astype(np.float32) for part in scaled]
     return pa.table(
         {
             "video_id": ids,
             "frame": (key & 0x7FFF).astype(np.int16),
             "person_id": (key >> 15 & 0xFFFFF).astype(np.int32),
-            **columns,
+            **dict(zip(BOX, parts, strict=True)),
         }
     )

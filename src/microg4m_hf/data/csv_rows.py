@@ -39,6 +39,7 @@ class CsvRows:
     faults: Faults
     kept: np.ndarray | None = None  # which rows of the file these are; None: all
     lines: np.ndarray | None = None  # line of every row of the file, once known
+    places: np.ndarray | None = None  # of each row's clip in the table of clips, once looked up
     _columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -57,10 +58,11 @@ def infer_frame_sizes(
     how = np.zeros(clips, dtype=np.int64)
     has_key_frame = np.zeros(clips, dtype=bool)
     has_key_frame[clip] = True
-    bounds = [_bounds(clip, pixels, normalised, clips, rounding) for rounding in _PIXEL_ROUNDING]
-    by_source = [_pick(*_together(low, high, source_of_clip))[source_of_clip] for low, high in bounds]
-    alone = [_pick(low, high) for low, high in bounds]
-    for found in (*by_source, *alone):
+    for together, rounding in product((True, False), _PIXEL_ROUNDING):
+        if (how[needed] != NONE).all():
+            break
+        low, high = _bounds(clip, pixels, normalised, clips, rounding)
+        found = _pick(*_together(low, high, source_of_clip))[source_of_clip] if together else _pick(low, high)
         new = (how == NONE) & (found > 0).all(axis=1)
         size[new] = found[new]
         how[new] = np.where(has_key_frame[new], KEY_FRAMES, SOURCE)
