@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from ._version import __version__
 from .errors import HubError, MicroG4MError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+T = TypeVar("T")
 
 _WHY = {
     400: "the Hub does not accept the request",
@@ -24,6 +27,7 @@ _WHY = {
     412: "somebody else changed the repository at the same moment; run the same command again",
     429: "the Hub asks for fewer requests; wait five minutes and run the same command again",
 }
+_PASSING = (408, 500, 502, 503, 504)
 _NETWORK = ("httpx", "httpx2", "httpcore", "requests", "urllib3")
 
 
@@ -59,6 +63,22 @@ def explained(doing: str, *, error: type[MicroG4MError] = HubError) -> Iterator[
         raise error(f"cannot {doing}: {why}") from problem
 
 
+def patiently(call: Callable[[], T], *, attempts: int = 3, pause: float = 1.0) -> T:
+    """Call again after a fault of the Hub or the network that may pass; other exceptions and the last one are raised.
+
+    >>> patiently(lambda: 7)
+    7
+    """
+    for attempt in range(1, attempts):
+        try:
+            return call()
+        except Exception as problem:
+            if _status(problem) not in _PASSING and not unreachable(problem):
+                raise
+            time.sleep(pause * attempt)
+    return call()
+
+
 def unreachable(problem: BaseException) -> bool:
     """Whether the Hub could not be asked at all, as opposed to having said no."""
     return _status(problem) is None and any(_is_network(one) for one in _causes(problem))
@@ -66,6 +86,8 @@ def unreachable(problem: BaseException) -> bool:
 
 def _why(problem: Exception) -> str | None:
     status = _status(problem)
+    if status == 401 and any(type(one).__name__ == "RepositoryNotFoundError" for one in _causes(problem)):
+        status = 404  # to an anonymous reader the Hub says of a missing repository what it says of a private one
     if status in _WHY:
         return f"{_WHY[status]} ({status}: {_first_line(problem)})"
     if status is not None and status >= 500:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ..errors import SourceError
-from ..hub import client, explained, unreachable
+from ..hub import client, explained, patiently, unreachable
 from ..storage import cache_home, write_atomic
 
 # A Hub that does not answer is given up after this long; downloads have time limits of their own.
@@ -57,7 +57,7 @@ def listing(repo: str, revision: str) -> Listing:
 def fetch(where: Listing, name: str) -> Path:
     """Download one file into the Hub's own cache, unless it is there."""
     with explained(f"download {name} of {where.repo}", error=SourceError):
-        path = client().hf_hub_download(where.repo, name, repo_type="dataset", revision=where.sha)
+        path = patiently(lambda: client().hf_hub_download(where.repo, name, repo_type="dataset", revision=where.sha))
     return Path(path)
 
 

@@ -44,7 +44,7 @@ def resolve_root(
     revision: str | None = None,
     videos: bool = True,
 ) -> Path:
-    """The folder that holds what a config needs, in the authors' layout; fetched from the Hub when nothing else is said.
+    """The folder that holds what a config needs, in the authors' layout; from the Hub when nothing else is said.
 
     Args:
         config: ``"har"``, ``"caption"`` or ``"vqa"``; only its files are downloaded.

@@ -130,6 +130,8 @@ def _check_size(info: zipfile.ZipInfo, source: Path) -> None:
 
 def _check_overlap(infos: list[zipfile.ZipInfo], source: Path) -> None:
     """Entries that share their bytes are the other kind of bomb."""
+    if min(info.header_offset for info in infos) < 0:
+        raise _fault(source, "the archive is damaged (its beginning is missing)")
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:

@@ -1,0 +1,171 @@
+"""The release comes from a folder, the Hub or the sample; from the Hub only what a config needs, and once."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.data.layout import find_layout
+from microg4m_hf.data.sources import DATA_REPO, SPLITS_REPO, resolve_root
+from microg4m_hf.errors import DataError, SourceError
+from tests.support.hub_release import CLIPS, put_release, tiny_release
+from tests.support.hub_server import HubServer
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def released_hub(hub: HubServer, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """The authors' repositories on the local Hub, and caches that hold nothing."""
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("MICROG4M_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    put_release(hub, release)
+    return hub
+
+
+def downloads(hub: HubServer) -> list[str]:
+    """Base names of the files that were really sent."""
+    return [Path(request.path).name for request in hub.requested("/resolve/") if request.status in (200, 206)]
+
+
+def test_captions_pull_neither_boxes_nor_videos(released_hub: HubServer) -> None:
+    root = resolve_root("caption", videos=False)
+    layout = find_layout(root)
+    assert layout.texts and layout.actions and layout.ava_test
+    assert layout.boxes is None and layout.videos is None
+    names = downloads(released_hub)
+    assert "vqa_and_captioning.json" in names
+    assert not {"bounding_boxes.csv", "videos.zip", "videos_annotated.zip"} & set(names)
+
+
+def test_har_pulls_boxes_and_clips_but_no_texts(released_hub: HubServer, release: Path) -> None:
+    root = resolve_root("har")
+    layout = find_layout(root)
+    assert layout.boxes and layout.boxes.read_bytes() == (release / "annotation_files/bounding_boxes.csv").read_bytes()
+    assert {f"{p.parent.parent.name}/{p.parent.name}/{p.stem}" for p in (root / "videos").rglob("*.mp4")} == set(CLIPS)
+    assert layout.texts is None
+    assert "videos_annotated.zip" not in downloads(released_hub)
+
+
+def test_nothing_is_asked_or_sent_twice(released_hub: HubServer) -> None:
+    first = resolve_root("har")
+    sent = downloads(released_hub)
+    assert resolve_root("har") == first
+    assert downloads(released_hub) == sent
+    assert sorted(sent) == sorted(set(sent))
+    resolve_root("vqa")  # the clips are there already
+    assert downloads(released_hub)[len(sent) :] == ["vqa_and_captioning.json"]
+
+
+def test_a_pinned_revision_stays_and_needs_no_hub(released_hub: HubServer) -> None:
+    data, splits = (released_hub.repo("dataset", name).sha for name in (DATA_REPO, SPLITS_REPO))
+    pinned = resolve_root("caption", revision=f"{data},{splits}", videos=False)
+    before = find_layout(pinned).texts.read_bytes()  # type: ignore[union-attr]
+    released_hub.put("dataset", DATA_REPO, {"vqa_and_captioning.json": b"[]"})
+    newest = resolve_root("caption", videos=False)
+    assert find_layout(newest).texts.read_bytes() == b"[]"  # type: ignore[union-attr]
+    asked = len(released_hub.requests)
+    again = resolve_root("caption", revision=f"{data},{splits}", videos=False)
+    assert again == pinned and find_layout(again).texts.read_bytes() == before  # type: ignore[union-attr]
+    assert len(released_hub.requests) == asked
+
+
+def test_the_commit_is_written_down(released_hub: HubServer) -> None:
+    import json
+
+    root = resolve_root("caption", videos=False)
+    commits = {name: released_hub.repo("dataset", name).sha for name in (DATA_REPO, SPLITS_REPO)}
+    assert json.loads((root / "revisions.json").read_text()) == commits
+
+
+def test_what_was_fetched_works_without_the_hub(released_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = resolve_root("har")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    assert resolve_root("har") == there
+
+
+def test_an_unreachable_hub_is_told_soon_with_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("MICROG4M_HOME", str(tmp_path))
+    start = time.monotonic()
+    with pytest.raises(SourceError) as caught:
+        resolve_root("har")
+    assert time.monotonic() - start < 3
+    for way in ("data_dir=", "log in", "source='sample'"):
+        assert way in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_lost_connections_are_overcome(released_hub: HubServer) -> None:
+    released_hub.fail("GET", "resolve/.*videos.zip", cut=True)
+    released_hub.fail("GET", "resolve/.*actions.csv", status=503)
+    root = resolve_root("har")
+    assert len(list((root / "videos").rglob("*.mp4"))) == len(CLIPS)
+
+
+def test_a_lost_connection_that_stays_lost_is_one_line_and_the_next_call_goes_on(released_hub: HubServer) -> None:
+    released_hub.fail("GET", "resolve/.*bounding_boxes.csv", status=403)
+    with pytest.raises(SourceError, match=r"cannot download annotation_files/bounding_boxes\.csv"):
+        resolve_root("har", videos=False)
+    assert find_layout(resolve_root("har", videos=False)).boxes
+
+
+def test_a_hostile_listing_or_archive_is_refused(released_hub: HubServer, tmp_path: Path) -> None:
+    import io
+    import zipfile
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("videos/real/../../../../escaped/escaped_1.mp4", b"x")
+    released_hub.put("dataset", DATA_REPO, {"videos.zip": packed.getvalue()})
+    with pytest.raises(DataError, match="leaves the folder"):
+        resolve_root("har")
+    assert not list(tmp_path.rglob("escaped*"))
+    released_hub.put("dataset", DATA_REPO, {"../../actions.csv": b"x"})
+    with pytest.raises(SourceError, match="leaves the folder"):
+        resolve_root("har", videos=False)
+
+
+def test_a_copy_of_the_release_in_one_repository(released_hub: HubServer, release: Path) -> None:
+    everything = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*v")}
+    released_hub.put("dataset", "org/copy", everything)
+    del released_hub.store.repos["dataset", SPLITS_REPO]
+    layout = find_layout(resolve_root("har", source="org/copy", videos=False))
+    assert layout.actions and layout.ava_val
+    with pytest.raises(SourceError, match=r"org/copy at .* holds no videos.zip"):
+        resolve_root("har", source="org/copy")
+
+
+def test_a_repository_that_is_not_there_says_so(released_hub: HubServer) -> None:
+    with pytest.raises(SourceError, match="cannot read the data set org/nothing at revision main: no such repository"):
+        resolve_root("har", source="org/nothing")
+    with pytest.raises(SourceError, match="revision v99"):
+        resolve_root("har", revision="v99")
+
+
+def test_a_local_folder_is_taken_as_it_is(release: Path) -> None:
+    assert resolve_root("vqa", data_dir=str(release)) == release
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data_dir": "/no/such"}, "'/no/such' is not a folder"),
+        ({"data_dir": __file__}, "is a file, not a folder"),
+        ({"data_dir": os.curdir, "source": "sample"}, "exclude each other"),
+        ({"data_dir": os.curdir, "revision": "v1"}, "exclude each other"),
+        ({"source": "smaple"}, "unknown source: 'smaple'"),
+        ({"source": "sample", "revision": "v1"}, "the sample has no revisions"),
+        ({"revision": "a,b,c"}, "unreadable revision"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(given: dict[str, str], message: str) -> None:
+    with pytest.raises((DataError, SourceError), match=message):
+        resolve_root("har", **given)  # type: ignore[arg-type]

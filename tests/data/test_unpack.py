@@ -1,0 +1,189 @@
+"""``videos.zip`` is hostile until checked; what is refused leaves nothing behind, what was killed goes on."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.data import unpack
+from microg4m_hf.data.unpack import unpack_clips
+from microg4m_hf.errors import DataError, SourceError
+
+CLIP = "videos/real/ISS/ISS_001.mp4"
+
+
+def made(*entries: tuple[str | zipfile.ZipInfo, bytes], deflate: bool = False) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def special(name: str, mode: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info
+
+
+def encrypted() -> bytes:
+    content = bytearray(made((CLIP, b"clip")))
+    content[6] |= 1  # the flag in the local header
+    at = content.rfind(b"PK\x01\x02")
+    content[at + 8] |= 1  # and in the directory
+    return bytes(content)
+
+
+def wrong_crc() -> bytes:
+    content = made((CLIP, b"the pixels of a clip"))
+    return content.replace(b"pixels", b"pixelz", 1)
+
+
+def broken_deflate() -> bytes:
+    content = bytearray(made((CLIP, os.urandom(4000) + b"x" * 4000), deflate=True))
+    content[200:260] = b"\xff" * 60
+    return bytes(content)
+
+
+def overlapping() -> bytes:
+    """A second directory entry that points at the bytes of the first."""
+    content = made((CLIP, b"A" * 100), ("videos/real/ISS/ISS_002.mp4", b"A" * 100))
+    at = content.rfind(b"PK\x01\x02")
+    return content[: at + 42] + (0).to_bytes(4, "little") + content[at + 46 :]
+
+
+def unknown_method() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr(CLIP, b"clip" * 100)
+    return packed.getvalue()
+
+
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "climbs out": (lambda: made(("videos/real/../../../ISS_001.mp4", b"x")), "leaves the folder"),
+    "absolute": (lambda: made(("/etc/ISS/ISS_001.mp4", b"x")), "leaves the folder"),
+    "a drive": (lambda: made(("C:/videos/real/ISS/ISS_001.mp4", b"x")), "leaves the folder"),
+    "backslashes": (lambda: made(("videos\\real\\..\\ISS_001.mp4", b"x")), "leaves the folder"),
+    "a link": (lambda: made((special(CLIP, stat.S_IFLNK | 0o777), b"/etc/passwd")), "a link or a device"),
+    "a device": (lambda: made((special(CLIP, stat.S_IFCHR | 0o666), b"")), "a link or a device"),
+    "a bomb": (lambda: made((CLIP, bytes(8 << 20)), deflate=True), "zip bomb"),
+    "overlap": (overlapping, "zip bomb"),
+    "a name twice": (lambda: _quietly(made, (CLIP, b"1"), (CLIP, b"2")), "comes twice"),
+    "only case differs": (
+        lambda: made(("videos/real/ISS/ISS_001.mp4", b"1"), ("videos/real/iss/iss_001.mp4", b"2")),
+        "only in case",
+    ),
+    "encrypted": (encrypted, "encrypted"),
+    "cut short": (lambda: made((CLIP, b"clip" * 1000))[:-200], "damaged"),
+    "its head cut off": (lambda: made((CLIP, b"clip" * 1000))[600:], "damaged"),
+    "wrong checksum": (wrong_crc, "damaged"),
+    "broken stream": (broken_deflate, "damaged"),
+    "other compression": (unknown_method, "compressed in a way"),
+    "no zip at all": (lambda: b"<html>Not found</html>", "damaged"),
+    "empty file": (lambda: b"", "damaged"),
+    "no clip inside": (lambda: made(("videos/readme.txt", b"hello")), "no clip"),
+    "clip at a strange place": (lambda: made(("videos/ISS_001.mp4", b"x")), "must be videos/"),
+    "clip in another's folder": (lambda: made(("videos/real/Apollo/ISS_001.mp4", b"x")), "belongs to source 'ISS'"),
+    "no clip name": (lambda: made(("videos/real/ISS/holiday.mp4", b"x")), "no clip name"),
+}
+
+
+def _quietly(make: Callable[..., bytes], *entries: object) -> bytes:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # zipfile warns of the double name that is wanted here
+        return make(*entries)
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_archive_is_refused_and_leaves_nothing(case: str, tmp_path: Path) -> None:
+    make, message = HOSTILE[case]
+    (tmp_path / "in").mkdir()
+    archive = tmp_path / "in" / "videos.zip"
+    archive.write_bytes(make())
+    with pytest.raises(DataError, match=message) as caught:
+        unpack_clips(archive, tmp_path / "out" / "videos")
+    assert "videos.zip" in str(caught.value)
+    assert not (tmp_path / "out" / "videos").exists()
+    outside = [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    assert outside == [archive]
+
+
+def test_clips_come_out_whole_and_other_files_stay_inside(tmp_path: Path) -> None:
+    archive = tmp_path / "videos.zip"
+    archive.write_bytes(
+        made(
+            ("videos/", b""),
+            (CLIP, b"one"),
+            ("videos/movie/Gravity/Gravity_012.mp4", b"two"),
+            ("videos/.DS_Store", b"junk"),
+            ("__MACOSX/videos/real/ISS/._ISS_001.mp4", b"junk"),
+            ("README.md", b"hello"),
+        )
+    )
+    assert unpack_clips(archive, tmp_path / "videos") == 2
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in (tmp_path / "videos").rglob("*.*")}
+    assert files == {CLIP: b"one", "videos/movie/Gravity/Gravity_012.mp4": b"two"}
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "videos.zip"
+    archive.write_bytes(made((CLIP, b"one")))
+    monkeypatch.setattr(unpack, "SPARE_DISK_BYTES", 1 << 62)
+    with pytest.raises(SourceError, match="MICROG4M_HOME"):
+        unpack_clips(archive, tmp_path / "videos")
+    assert not (tmp_path / "videos").exists()
+
+
+# Kills itself as the third clip is about to get its name.
+_KILLED = """
+import os, signal, sys
+from microg4m_hf.data import unpack
+real, count = os.replace, 0
+def replace(*names):
+    global count
+    count += 1
+    if count == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*names)
+unpack.os.replace = replace
+unpack.unpack_clips(sys.argv[1], sys.argv[2])
+"""
+
+
+def test_a_killed_run_shows_nothing_and_goes_on(tmp_path: Path) -> None:
+    archive, target = tmp_path / "videos.zip", tmp_path / "videos"
+    clips = {f"videos/real/ISS/ISS_{number:03}.mp4": os.urandom(1000) for number in range(5)}
+    archive.write_bytes(made(*clips.items()))
+    ended = subprocess.run([sys.executable, "-c", _KILLED, str(archive), str(target)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not target.exists()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
+    assert len(kept) == 2
+    assert unpack_clips(archive, target) == 5
+    assert {
+        f"videos/{path.relative_to(target).as_posix()}": path.read_bytes() for path in target.rglob("*.mp4")
+    } == clips
+    times = [path.stat().st_mtime_ns for path in sorted(target.rglob("*.mp4"))[:2]]
+    assert times == [kept[path] for path in sorted(kept)]  # what was there was not written again
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["videos", "videos.zip"]
+
+
+def test_remains_of_another_archive_are_not_mixed_in(tmp_path: Path) -> None:
+    archive, target = tmp_path / "videos.zip", tmp_path / "videos"
+    archive.write_bytes(made((CLIP, b"old clip")))
+    left = tmp_path / ".videos.unpacking" / "real" / "ISS"
+    left.mkdir(parents=True)
+    (left / "ISS_001.mp4").write_bytes(b"new clip")  # the same length
+    unpack_clips(archive, target)
+    assert (target / "real" / "ISS" / "ISS_001.mp4").read_bytes() == b"old clip"
