@@ -1,0 +1,1 @@
+"""Recipes and Accelerate loops: where data, metrics and models meet."""

@@ -1,0 +1,140 @@
+"""Train a HAR model from a recipe: ``accelerate launch -m microg4m_hf.training.har --config recipes/….yaml``.
+
+Started again with the same run folder it goes on; started when everything is done it says so and does nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MicroG4MError
+from .recipe import Recipe
+from .recipe_io import load_recipe
+from .run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+    from torch.optim.swa_utils import AveragedModel
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML recipe, see recipes/")
+    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/<recipe name>-<variant>)")
+    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="push model, card, scores and predictions at the end")
+    parser.add_argument("set", nargs="*", metavar="section.key=value", help="values that win over the recipe")
+
+
+def run_training(recipe: Recipe, run: RunFolder) -> dict[str, float]:
+    """Train, keep the best model by validation mAP, predict and score the test split; returns the test scores."""
+    from .finish import finish
+    from .loop import train
+    from .objects import build_accelerator, build_model, save_model, split_items
+    from .optim import build_optimizer
+    from .predict import predict
+    from .score import score
+    from .windows import KeyFrameWindows
+
+    accelerator = build_accelerator(recipe, run)
+    if accelerator.is_main_process:
+        run.begin(recipe)
+    accelerator.wait_for_everyone()
+    if recipe.loop.tracker:
+        accelerator.init_trackers("microg4m", config=_flat(recipe))
+
+    items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True, seed=recipe.loop.seed)
+    held_out = split_items(recipe.data, "validation")
+    validation = KeyFrameWindows(held_out, recipe.data, centre_crop=recipe.data.validation_crop)
+    if items.cache is not None and accelerator.is_main_process:
+        items.cache.clean()
+
+    network = build_model(recipe.model, recipe.loop.seed)
+    if recipe.loop.channels_last:
+        import torch
+
+        network = network.to(memory_format=torch.channels_last_3d)
+    if recipe.loop.compile:
+        network.compile()
+    model, optimizer = accelerator.prepare(network, build_optimizer(network.to(accelerator.device), recipe.optim))
+    average = _average(accelerator, model, recipe)
+
+    def evaluate(shown: torch.nn.Module) -> float:
+        logits = predict(accelerator, shown, validation, workers=recipe.data.workers, what="validating")
+        return score(held_out, logits)["scores"]["map"]
+
+    progress = train(
+        accelerator,
+        model,
+        optimizer,
+        items,
+        recipe,
+        run,
+        evaluate=evaluate,
+        keep_best=lambda shown, _: save_model(accelerator, shown, run.model),
+        average=average,
+    )
+    scores = finish(accelerator, recipe, run, progress)
+    accelerator.end_training()
+    return scores
+
+
+def _average(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -> AveragedModel | None:
+    """The moving average of the weights, when the recipe asks for one; saved and resumed with the checkpoints."""
+    if recipe.loop.ema is None:
+        return None
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    average = AveragedModel(
+        accelerator.unwrap_model(model), multi_avg_fn=get_ema_multi_avg_fn(recipe.loop.ema), use_buffers=True
+    )
+    accelerator.register_for_checkpointing(average)
+    return average
+
+
+def _flat(recipe: Recipe) -> dict[str, str | int | float | bool]:
+    """Settings as trackers take them: one level, no None and no lists."""
+    found: dict[str, str | int | float | bool] = {}
+    for section, values in recipe.to_dict().items():
+        for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+            plain = value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
+            found[f"{section}.{key}".rstrip(".")] = plain
+    return found
+
+
+def run(args: argparse.Namespace) -> int:
+    recipe = load_recipe(args.config, args.set)
+    folder = RunFolder(args.out or Path("runs") / f"{recipe.name}-{recipe.variant}")
+    scores = run_training(recipe, folder)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"test mAP {scores['map']:.4f}; model, predictions and results are in {folder.path}")
+        if args.push_to_hub:
+            from .push import push_run
+
+            print(f"pushed to {push_run(folder.path, args.push_to_hub)}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The launchable entry; errors of the user are one line and exit code 2."""
+    parser = argparse.ArgumentParser(prog="microg4m train har", description=run_training.__doc__)
+    configure(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except MicroG4MError as error:
+        print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        os._exit(code)  # gloo can abort in its own teardown after all work is done
+    sys.exit(code)

@@ -1,0 +1,82 @@
+"""What a recipe names, built: the accelerator, the model, the data of each split."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RecipeError
+from .key_frames import KeyFrame, key_frames
+from .recipe import Data, Model, Recipe
+from .run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+
+def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
+    """One process or many, as ``accelerate launch`` or ``torchrun`` started them."""
+    import torch
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs, set_seed
+
+    on_gpu = torch.cuda.is_available()
+    accelerator = Accelerator(
+        cpu=not on_gpu,
+        mixed_precision=recipe.loop.mixed_precision if on_gpu else "no",
+        log_with=recipe.loop.tracker,
+        project_dir=str(run.path),
+        # Ranks wait for each other while one of them evaluates or writes; ten minutes are not always enough.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
+    )
+    set_seed(recipe.loop.seed + accelerator.process_index)  # dropout differs between ranks, as in the published runs
+    return accelerator
+
+
+def build_model(model: Model, seed: int) -> torch.nn.Module:
+    """The named architecture, from scratch or from a checkpoint; equal on every rank."""
+    import torch
+
+    from .. import models
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if model.init is None:
+            return models.create(model.name, **model.overrides)
+        if model.init.endswith((".pyth", ".pkl", ".pt", ".pth")):
+            return models.load_pyslowfast(model.name, model.init, partial=model.init_partial, **model.overrides)
+        return models.MicroG4MHarForVideoClassification.from_pretrained(model.init, **model.overrides)
+
+
+def split_items(data: Data, split: str) -> list[KeyFrame]:
+    """The key frames of one split."""
+    from ..data import load_dataset
+
+    rows: Any = load_dataset(
+        "har",
+        split=split,
+        data_dir=data.data_dir,
+        source=data.source,
+        revision=data.revision,
+        scheme=data.scheme,
+    )
+    items = key_frames(rows)
+    if not items:
+        raise RecipeError(
+            f"the {split} split of scheme {data.scheme} holds no key frame with a box; check data.data_dir"
+        )
+    return items
+
+
+def save_model(accelerator: Accelerator, model: torch.nn.Module, folder: Path) -> None:
+    """Save a model with its config in one step; every process must call it."""
+    from ..storage import folder_in_one_step
+
+    state = accelerator.get_state_dict(model)
+    if accelerator.is_main_process:
+        whole = accelerator.unwrap_model(model, keep_torch_compile=False)
+        with folder_in_one_step(folder, replace=True) as scratch:
+            whole.save_pretrained(scratch, state_dict=state)
+    accelerator.wait_for_everyone()

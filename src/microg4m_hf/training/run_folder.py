@@ -1,0 +1,101 @@
+"""The folder of one run: what is in it, how it is opened again, and when that is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .._version import __version__
+from ..errors import RecipeError
+from ..storage import write_atomic
+from .recipe import Recipe
+from .recipe_io import differences, save_recipe
+
+_PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "datasets", "numpy", "av", "decord")
+
+# What may change between two starts of a run: how it is watched, where it reads, how a step is cut to fit memory.
+_FREE = {
+    "data.cache_gb",
+    "data.data_dir",
+    "data.workers",
+    "loop.checkpoint_every",
+    "loop.keep_checkpoints",
+    "loop.max_steps",
+    "loop.micro_batch",
+    "loop.tracker",
+    "note",
+}
+
+
+class RunFolder:
+    """Paths and small files of a run; only the main process writes."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.predictions = self.path / "predictions"
+        self.results = self.path / "results.json"
+        self.environment = self.path / "environment.json"
+        self.model = self.path / "model"
+
+    def begin(self, recipe: Recipe) -> None:
+        """Make the folder, or check that what it holds was made by the same recipe."""
+        import yaml
+
+        if self.config.exists():
+            old = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            changed = [line for line in differences(old, recipe.to_dict()) if line.split(":")[0] not in _FREE]
+            if changed:
+                raise RecipeError(
+                    f"{self.path} holds a run of another recipe: {'; '.join(changed)}. "
+                    "Give --out another folder, or the old values back"
+                )
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise RecipeError(f"{self.path} is not empty and holds no run; give --out another folder")
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        save_recipe(recipe, self.config)
+        write_atomic(self.environment, json.dumps(environment(), indent=1))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one line to ``metrics.jsonl``, in one write."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop log lines of steps that a resumed run will take again, and a line cut by a kill."""
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if record.get("step", 0) <= step:
+                kept.append(line + "\n")
+        write_atomic(self.metrics, "".join(kept))
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as a run leaves them behind.
+
+    >>> "python" in environment()
+    True
+    """
+    found: dict[str, Any] = {
+        "microg4m-hf": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found

@@ -1,0 +1,84 @@
+"""One optimiser step: the loss over ragged boxes, its gradients in as many pieces as memory allows."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+from .pixels import render_batch
+from .recipe import Loop
+
+
+class NotFinite(RuntimeError):
+    """The loss became NaN or infinite; ``batch`` is what it happened on."""
+
+    def __init__(self, batch: dict[str, Any]) -> None:
+        super().__init__("the loss is not finite")
+        self.batch = batch
+
+
+def accumulate(
+    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any], loop: Loop, micro_batch: int
+) -> float:
+    """Forward and backward over a process's share of a step; gradients are left on the parameters.
+
+    The loss is the mean of BCE-with-logits over boxes and classes. However the share is cut, every box weighs the
+    same: pieces add up sums divided by the count of the whole share (``per_process``) or of all shares (``global``).
+    """
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+    device = accelerator.device
+    weights = batch["weights"].to(device)
+    total = weights.sum()
+    if loop.loss_mean == "global":
+        total = accelerator.reduce(total, "sum") / accelerator.num_processes
+    total = total.clamp(min=1e-12)
+    loss_sum = torch.zeros((), device=device)
+    pieces = list(_pieces(batch, micro_batch))
+    for place, piece in enumerate(pieces):
+        last = place == len(pieces) - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
+            clips = render_batch([window.to(device) for window in piece["windows"]], piece["geometries"])
+            boxes = [box.to(device) for box in piece["boxes"]]
+            logits = model(pixel_values=clips, boxes=boxes).logits.float()
+            each = bce(logits, piece["labels"].to(device), reduction="none").mean(1)
+            loss = (each * piece["weights"].to(device)).sum() / total
+            accelerator.backward(loss)
+        loss_sum += loss.detach()
+    value = float(loss_sum)
+    if not math.isfinite(value):
+        raise NotFinite(batch)
+    return value
+
+
+def _pieces(batch: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    """The share in pieces of ``size`` clips."""
+    ends = [0]
+    for boxes in batch["boxes"]:
+        ends.append(ends[-1] + len(boxes))
+    for start in range(0, len(batch["windows"]), size):
+        stop = min(start + size, len(batch["windows"]))
+        rows = slice(ends[start], ends[stop])
+        piece = {name: batch[name][start:stop] for name in ("windows", "geometries", "boxes")}
+        yield piece | {"labels": batch["labels"][rows], "weights": batch["weights"][rows]}
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or on the CPU.
+
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    True
+    """
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)

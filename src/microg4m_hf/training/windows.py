@@ -1,0 +1,134 @@
+"""The torch data set of one split: decodes the window of a key frame in the worker, straight from the mp4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data import open_clip, window
+from ..errors import ClipError
+from .geometry import Geometry, evaluation_geometry, move_boxes, resized, training_geometry
+from .key_frames import KeyFrame
+from .recipe import Data
+from .window_cache import WindowCache
+
+
+@dataclass
+class Item:
+    """One key frame on its way to the device."""
+
+    index: int
+    frames: np.ndarray  # uint8 (T, H, W, 3)
+    geometry: Geometry
+    boxes: np.ndarray  # where the persons are in what the network sees
+    labels: np.ndarray
+    fault: str | None = None  # why the clip could not be read; its boxes then count for nothing
+
+
+class KeyFrameWindows:
+    """Items by ``(epoch, index)``; augmentation is a pure function of seed, epoch and index.
+
+    ``training`` chooses random scale, crop and flip; otherwise the whole frame, or with ``centre_crop`` its middle.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[KeyFrame],
+        data: Data,
+        *,
+        training: bool = False,
+        centre_crop: bool = False,
+        seed: int = 0,
+        backend: str = "auto",
+    ) -> None:
+        self.items, self.data, self.training, self.centre_crop = items, data, training, centre_crop
+        self.seed, self.backend = seed, backend
+        self.cache = WindowCache(data.cache, data.cache_gb) if data.cache else None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: tuple[int, int] | int) -> Item:
+        epoch, index = place if isinstance(place, tuple) else (0, place)
+        item = self.items[index]
+        fault = None
+        try:
+            frames = self._frames(item)
+        except ClipError as error:
+            if self.data.on_error == "raise":
+                raise
+            fault = str(error)
+            frames = np.zeros((self.data.num_frames, self.data.crop, self.data.crop, 3), np.uint8)
+        height, width = frames.shape[1:3]
+        geometry = self._geometry(height, width, epoch, index)
+        return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)
+
+    def _geometry(self, height: int, width: int, epoch: int, index: int) -> Geometry:
+        if not self.training:
+            return evaluation_geometry(height, width, self.data.eval_short_side, self.centre_crop)
+        rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch << 32 | index]))
+        return training_geometry(height, width, self.data, rng)
+
+    def _frames(self, item: KeyFrame) -> np.ndarray:
+        if self.cache is None:
+            return self._decode(item)
+        key = (
+            f"{item.video_id} {item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame} {self._side}"
+        )
+        cached = self.cache.get(key)
+        if cached is None:
+            cached = shrink(self._decode(item), self._side)
+            self.cache.put(key, cached)
+        return cached
+
+    @property
+    def _side(self) -> int:
+        """The largest short side this split ever asks for; cached windows need not be larger."""
+        return max(*self.data.short_side, self.data.crop) if self.training else self.data.eval_short_side
+
+    def _decode(self, item: KeyFrame) -> np.ndarray:
+        with open_clip(item.video, backend=self.backend) as clip:
+            indices = window(
+                len(clip),
+                item.frame,
+                self.data.num_frames,
+                self.data.stride,
+                one_based=self.data.key_frame == "exact",
+            )
+            return clip.frames(indices)
+
+
+def shrink(frames: np.ndarray, short_side: int) -> np.ndarray:
+    """Frames resized to ``short_side`` and rounded, or as they are when they are not larger."""
+    import torch
+
+    from .pixels import MEAN, STD, render
+
+    height, width = frames.shape[1:3]
+    if min(height, width) <= short_side:
+        return frames
+    new_height, new_width = resized(height, width, short_side)
+    pixels = render(torch.from_numpy(frames), Geometry(new_height, new_width, 0, 0, new_height, new_width))
+    grey = pixels.mul_(STD).add_(MEAN).mul_(255.0).round_().clamp_(0, 255)
+    return grey.to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
+
+
+def collate(items: Sequence[Item]) -> dict[str, Any]:
+    """A step's items as lists (windows of different films have different sizes) and stacked boxes.
+
+    ``weights`` has one number a box: 0 where the clip could not be read.
+    """
+    import torch
+
+    return {
+        "indices": [item.index for item in items],
+        "windows": [torch.from_numpy(np.ascontiguousarray(item.frames)) for item in items],
+        "geometries": [item.geometry for item in items],
+        "boxes": [torch.from_numpy(item.boxes) for item in items],
+        "labels": torch.from_numpy(np.concatenate([item.labels for item in items])).float(),
+        "weights": torch.cat([torch.full((len(item.boxes),), float(item.fault is None)) for item in items]),
+        "faults": [item.fault for item in items if item.fault is not None],
+    }
