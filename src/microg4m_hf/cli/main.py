@@ -13,6 +13,7 @@ from ..errors import MicroG4MError
 # group -> (module with ``configure(parser)`` and ``run(args) -> int``, one-line help)
 GROUPS: dict[str, tuple[str, str]] = {
     "data": ("data", "make the sample, check, count, publish and export the data set"),
+    "demo": ("demo", "make the sample, load it, look at it"),
     "env": ("env", "what is installed, what is missing and how to get it"),
 }
 

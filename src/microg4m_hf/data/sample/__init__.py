@@ -17,7 +17,7 @@ from .write import clip_path, write_annotations
 
 __all__ = ["CONTENT_VERSION", "ensure_sample", "make_sample"]
 
-CONTENT_VERSION = "1"  # raise it whenever a pixel or a letter of the sample changes
+CONTENT_VERSION = "2"  # raise it whenever a pixel or a letter of the sample changes
 
 
 def ensure_sample() -> Path:
@@ -38,7 +38,7 @@ def make_sample(
     """Write a sample into a folder: ``height=480`` for clips as large as the released ones.
 
     ``upright=True`` draws the same scenes with no figure rotated, to probe what orientation costs a model; ``clips``
-    stops after that many; ``preset`` is x264's, for clips that are as dear to decode as real ones.
+    stops after that many; ``preset`` is x264's: ``"medium"`` for clips that cost as much to decode as real ones.
 
     >>> import tempfile
     >>> made = make_sample(tempfile.mkdtemp(), height=48, clips=1)

@@ -20,11 +20,11 @@ DESCRIPTIONS = {
     "hatch": "an open round hatch",
 }
 _WALLS: dict[str, Color] = {
-    "window": (150, 158, 168),
-    "lockers": (176, 172, 160),
-    "bags": (138, 150, 148),
-    "screens": (112, 120, 136),
-    "hatch": (162, 150, 142),
+    "window": (150, 152, 156),
+    "lockers": (168, 166, 162),
+    "bags": (138, 142, 142),
+    "screens": (116, 120, 126),
+    "hatch": (156, 152, 148),
 }
 _SPAN = 0.9  # the feature repeats at this distance (frame heights), so it is always in view
 _MARGIN = 0.45  # how far the camera can pan to either side
@@ -89,7 +89,7 @@ def _far_wall(scene: Scene, height: int, wide: int) -> Canvas:
 def _handrails(scene: Scene, height: int, wide: int) -> tuple[Canvas, Canvas]:
     """Rails and a cable nearer to the camera than the wall, and where they cover it."""
     dice = Dice("rails", scene.source)
-    color = dice.pick(((60, 80, 120), (200, 190, 150), (90, 90, 96)))
+    color = dice.pick(((84, 90, 104), (186, 182, 170), (90, 90, 96)))
     canvas = np.zeros((3, height, wide), np.float32)
     cover = np.zeros((3, height, wide), np.float32)
     u = float(height)
@@ -104,15 +104,15 @@ def _handrails(scene: Scene, height: int, wide: int) -> tuple[Canvas, Canvas]:
 def _window(canvas: Canvas, x: float, u: float) -> None:
     center = (x, 0.45 * u)
     paint(canvas, disc(center, 0.25 * u, (92, 98, 108)))
-    paint(canvas, disc(center, 0.21 * u, (8, 10, 26)))
-    paint(canvas, disc((x - 0.03 * u, 0.52 * u), 0.13 * u, (48, 110, 190), outline=False))
+    paint(canvas, disc(center, 0.21 * u, (12, 12, 20)))
+    paint(canvas, disc((x - 0.03 * u, 0.52 * u), 0.13 * u, (90, 120, 150), outline=False))
     paint(canvas, Stroke((x - 0.1 * u, 0.5 * u), (x + 0.03 * u, 0.47 * u), 0.018 * u, (226, 236, 244), outline=False))
-    paint(canvas, Stroke((x - 0.08 * u, 0.57 * u), (x + 0.02 * u, 0.58 * u), 0.024 * u, (84, 140, 84), outline=False))
+    paint(canvas, Stroke((x - 0.08 * u, 0.57 * u), (x + 0.02 * u, 0.58 * u), 0.024 * u, (110, 132, 112), outline=False))
 
 
 def _lockers(canvas: Canvas, x: float, u: float) -> None:
     for dx in (-0.24, 0.0, 0.24):
-        paint(canvas, Stroke((x + dx * u, 0.3 * u), (x + dx * u, 0.66 * u), 0.105 * u, (70, 96, 140), True))
+        paint(canvas, Stroke((x + dx * u, 0.3 * u), (x + dx * u, 0.66 * u), 0.105 * u, (104, 116, 136), True))
         paint(
             canvas, Stroke((x + (dx + 0.05) * u, 0.42 * u), (x + (dx + 0.05) * u, 0.52 * u), 0.012 * u, (200, 204, 210))
         )
@@ -132,7 +132,7 @@ def _screens(canvas: Canvas, x: float, u: float) -> None:
         paint(canvas, Stroke((cx - 0.1 * u, 0.42 * u), (cx + 0.1 * u, 0.42 * u), 0.085 * u, (16, 24, 26), True))
         points = [(cx + (k - 2) * 0.042 * u, (0.42 + (0.03 if k % 2 else -0.03)) * u) for k in range(5)]
         for a, b in pairwise(points):
-            paint(canvas, Stroke(a, b, 0.007 * u, (70, 210, 96), outline=False))
+            paint(canvas, Stroke(a, b, 0.007 * u, (120, 176, 128), outline=False))
 
 
 def _hatch(canvas: Canvas, x: float, u: float) -> None:

@@ -1,6 +1,6 @@
 """A figure at one moment as strokes in its own frame: x to the right, y towards the head, figure height 1.
 
-Each action shows in the limbs, their motion and the thing in the hands, never in the colour of the suit.
+Each action shows in the limbs, their motion and the thing in the hands, never in the colour of the shirt.
 """
 
 from __future__ import annotations
@@ -11,21 +11,31 @@ from typing import NamedTuple
 from .drawing import INK, Color, Point, Stroke, disc
 from .world import Figure
 
-SUIT_COLORS: dict[str, Color] = {
-    "red": (205, 48, 44),
-    "orange": (240, 132, 28),
-    "yellow": (236, 204, 52),
-    "green": (62, 160, 70),
-    "blue": (46, 92, 200),
-    "purple": (136, 66, 178),
-    "white": (234, 236, 240),
+# Shirts are muted and everything else on a body is grey: the bright colours belong to what the actions need.
+SHIRT_COLORS: dict[str, Color] = {
+    "red": (176, 70, 66),
+    "green": (92, 142, 92),
+    "blue": (78, 104, 166),
+    "purple": (126, 90, 152),
+    "white": (222, 222, 222),
+    "black": (46, 48, 54),
 }
-SKINS: tuple[Color, ...] = ((241, 200, 168), (208, 150, 108), (142, 92, 62))
-GLOVE: Color = (222, 226, 232)
-BOOT: Color = (70, 74, 86)
-RAIL: Color = (255, 214, 10)
-SEAT: Color = (120, 72, 40)
-TRACK: Color = (96, 214, 196)
+SKINS: tuple[Color, ...] = ((241, 206, 178), (208, 160, 122), (142, 100, 74))
+HELMET: Color = (204, 208, 214)
+GLOVE: Color = (170, 174, 182)
+SLEEVE: Color = (128, 132, 142)
+TROUSER: Color = (92, 96, 108)
+BOOT: Color = (60, 62, 70)
+YELLOW: Color = (255, 222, 0)
+TURQUOISE: Color = (0, 214, 160)
+PINK: Color = (255, 50, 168)
+VIOLET: Color = (132, 44, 232)
+ORANGE: Color = (255, 112, 0)
+SKY: Color = (50, 206, 255)
+NAVY: Color = (20, 40, 200)
+GREEN: Color = (30, 255, 40)
+RED: Color = (255, 16, 16)
+WHITE: Color = (255, 255, 255)
 SHOULDER, ELBOW, FOREARM, THIGH, SHIN = 0.2, 0.15, 0.16, 0.2, 0.2
 
 
@@ -41,18 +51,16 @@ class Moment(NamedTuple):
         return sin(2 * pi * (hertz * self.time + self.figure.phase + shift))
 
     @property
-    def suit(self) -> Color:
-        return SUIT_COLORS[self.figure.suit]
-
-    @property
-    def sleeve(self) -> Color:
-        red, green, blue = self.suit
-        return red * 4 // 5, green * 4 // 5, blue * 4 // 5
+    def shirt(self) -> Color:
+        return SHIRT_COLORS[self.figure.shirt]
 
 
 def strokes(moment: Moment) -> list[Stroke]:
     """Everything of a figure, back to front."""
-    return [*_lower(moment), *_torso(moment), *_head(moment), *_thing(moment), *_arms(moment)]
+    below = [*_lower(moment), *_torso(moment), *_head(moment)]
+    if moment.figure.hands == "carry":  # hugged: the arms go behind it
+        return [*below, *_arms(moment), *_thing(moment)]
+    return [*below, *_thing(moment), *_arms(moment)]
 
 
 def lift(figure: Figure, time: float) -> float:
@@ -66,85 +74,78 @@ def _stretch(figure: Figure, time: float) -> float:
 
 
 def _lower(moment: Moment) -> list[Stroke]:
-    """Legs, boots and what they stand, walk or sit on."""
+    """Legs, boots and what they stand, walk, jump or sit on."""
     figure, side = moment.figure, moment.figure.side
     if figure.posture == "stand":
         sway = 2 * moment.cycle(0.4)
-        legs = _leg(moment, -0.06, -5 + sway, -5 + sway) + _leg(moment, 0.06, 5 + sway, 5 + sway)
-        rail = [Stroke((-0.2, -0.52), (0.2, -0.52), 0.032, RAIL, body=False)]
-        return [*legs, *rail]
+        legs = _leg(-0.06, -5 + sway, -5 + sway) + _leg(0.06, 5 + sway, 5 + sway)
+        return [*legs, Stroke((-0.2, -0.46), (0.2, -0.46), 0.045, YELLOW, body=False)]
     if figure.posture == "walk":
-        belt = [Stroke((-0.26, -0.525), (0.26, -0.525), 0.022, TRACK, flat=True, body=False)]
-        shift = (moment.time * 0.55 * side + figure.phase) % 0.13
+        belt = Stroke((-0.24, -0.48), (0.24, -0.48), 0.045, TURQUOISE, flat=True, body=False)
+        shift = (moment.time * 0.55 * side + figure.phase) % 0.12
         marks = [
-            Stroke((x, -0.54), (x, -0.51), 0.016, INK, flat=True, outline=False, body=False)
-            for x in (-0.26 + 0.13 * k + shift for k in range(4))
+            Stroke((x, -0.52), (x, -0.44), 0.02, INK, flat=True, outline=False, body=False)
+            for x in (-0.24 + 0.12 * k + shift for k in range(4))
         ]
         legs = []
         for half in (0.5, 0.0):  # the far leg first
             swing = 36 * moment.cycle(1.1, half)
             knee = 8 + 42 * max(0.0, moment.cycle(1.1, half + 0.25))
-            legs += _leg(moment, 0.0, side * swing, side * (swing - knee))
-        return [*belt, *marks, *legs]
+            legs += _leg(0.0, side * swing, side * (swing - knee))
+        return [*legs, belt, *marks]
     if figure.posture == "jump":
         crouch = 1 - _stretch(figure, moment.time)
         open_, fold = 14 + 66 * crouch, 14 - 74 * crouch
-        return _leg(moment, -0.06, -open_, -fold) + _leg(moment, 0.06, open_, fold)
+        level = -0.42 - lift(figure, moment.time)  # the trampoline stays where it is while the figure leaves it
+        mat = Stroke((-0.22, level), (0.22, level), 0.045, PINK, flat=True, body=False)
+        return [mat, *_leg(-0.06, -open_, -fold), *_leg(0.06, open_, fold)]
     seat = [
-        Stroke((-0.15 * side, 0.16), (-0.15 * side, -0.18), 0.034, SEAT, flat=True, body=False),
-        Stroke((-0.17 * side, -0.17), (0.2 * side, -0.17), 0.034, SEAT, flat=True, body=False),
+        Stroke((-0.15 * side, 0.16), (-0.15 * side, -0.2), 0.045, VIOLET, flat=True, body=False),
+        Stroke((-0.17 * side, -0.19), (0.22 * side, -0.19), 0.05, VIOLET, flat=True, body=False),
     ]
     sway = 4 * moment.cycle(0.5)
-    return [
-        *seat,
-        *_leg(moment, 0.02, side * 84, side * (sway - 4)),
-        *_leg(moment, -0.02, side * 76, side * (6 - sway)),
-    ]
+    far, near = _leg(0.02, side * 84, side * (sway - 4)), _leg(-0.02, side * 76, side * (6 - sway))
+    return [*far, *near, *seat]
 
 
-def _leg(moment: Moment, hip: float, thigh: float, shin: float) -> list[Stroke]:
+def _leg(hip: float, thigh: float, shin: float) -> list[Stroke]:
     """A leg from its two angles (degrees, positive to the right of straight down)."""
     start = (hip, -0.06)
     knee = _step(start, thigh - 90, THIGH)
     foot = _step(knee, shin - 90, SHIN)
     return [
-        Stroke(start, knee, 0.056, moment.sleeve),
-        Stroke(knee, foot, 0.048, moment.sleeve),
+        Stroke(start, knee, 0.056, TROUSER),
+        Stroke(knee, foot, 0.048, TROUSER),
         disc(foot, 0.058, BOOT),
     ]
 
 
 def _torso(moment: Moment) -> list[Stroke]:
-    return [
-        Stroke((0.0, -0.04), (0.0, 0.18), 0.108, moment.suit),
-        Stroke((-0.04, 0.2), (0.04, 0.2), 0.012, GLOVE, flat=True, outline=False),
-    ]
+    return [Stroke((0.0, -0.04), (0.0, 0.18), 0.108, moment.shirt)]
 
 
 def _head(moment: Moment) -> list[Stroke]:
     figure = moment.figure
     skin = SKINS[int(figure.phase * 997) % len(SKINS)]
     x, y = 0.0, 0.42
-    if figure.face == "watch":  # the whole face turns towards the watched person, eyes wide, a lamp on the rim
+    if figure.face == "watch":  # the face turns towards the watched person, binoculars before the eyes
         gx, gy = moment.gaze
-        fx, fy = x + 0.05 * gx, y + 0.05 * gy
-        found = [disc((x, y), 0.135, GLOVE), disc((fx, fy), 0.088, skin, outline=False)]
-        for across in (-0.038, 0.038):
-            ex, ey = fx + 0.035 * gx - across * gy, fy + 0.035 * gy + across * gx
-            found.append(disc((ex, ey), 0.03, (250, 250, 250), outline=False))
-            found.append(disc((ex + 0.012 * gx, ey + 0.012 * gy), 0.017, INK, outline=False))
+        fx, fy = x + 0.04 * gx, y + 0.04 * gy
+        found = [disc((x, y), 0.135, HELMET), disc((fx, fy), 0.092, skin, outline=False)]
+        for across in (-0.048, 0.048):
+            ex, ey = fx - across * gy, fy + across * gx
+            found.append(Stroke((ex, ey), (ex + 0.09 * gx, ey + 0.09 * gy), 0.044, NAVY, flat=True, body=False))
         return found
-    found = [disc((x, y), 0.135, GLOVE), disc((x, y), 0.1, skin, outline=False)]
+    found = [disc((x, y), 0.135, HELMET), disc((x, y), 0.1, skin, outline=False)]
     found += [disc((x + dx, y + 0.028), 0.017, INK, outline=False) for dx in (-0.04, 0.04)]
     if figure.face == "talk":
         wide = 0.5 + 0.5 * moment.cycle(3.3)
         found.append(disc((x, y - 0.035), 0.016 + 0.036 * wide, (120, 12, 26), outline=False))
-        for angle in (-32, 0, 32):  # lines of speech, as in a comic
-            base = angle if figure.side > 0 else 180 - angle
-            near, far = _step((x, y - 0.02), base, 0.155), _step((x, y - 0.02), base, 0.185 + 0.06 * wide)
-            found.append(Stroke(near, far, 0.014, (255, 255, 255), body=False))
-    else:
-        found.append(Stroke((x - 0.03, y - 0.045), (x + 0.03, y - 0.045), 0.007, INK, outline=False))
+        at = (0.17 * figure.side, y + 0.06)  # a speech bubble, as in a comic
+        bubble = [Stroke((at[0] - 0.045, at[1]), (at[0] + 0.045, at[1]), 0.062 + 0.016 * wide, WHITE, body=False)]
+        dots = [disc((at[0] + dx, at[1]), 0.017, INK, outline=False, body=False) for dx in (-0.055, 0.0, 0.055)]
+        return found + bubble + dots
+    found.append(Stroke((x - 0.03, y - 0.045), (x + 0.03, y - 0.045), 0.007, INK, outline=False))
     return found
 
 
@@ -157,23 +158,23 @@ def _thing(moment: Moment) -> list[Stroke]:
             for y, width in zip((0.15, 0.115, 0.08), _typed(moment), strict=True)
         ]
         return [
-            Stroke((-0.15, 0.115), (0.15, 0.115), 0.085, (80, 226, 255), flat=True),
+            Stroke((-0.16, 0.12), (0.16, 0.12), 0.095, SKY, flat=True),
             *lines,
             Stroke((-0.17, 0.01), (0.17, 0.01), 0.035, (58, 60, 70), flat=True),
         ]
     if figure.hands == "carry" and figure.item == "striped box":
-        bars = [Stroke((x, -0.035), (x, 0.145), 0.022, INK, flat=True, outline=False) for x in (-0.08, 0.0, 0.08)]
-        return [Stroke((-0.13, 0.055), (0.13, 0.055), 0.1, (255, 196, 0), flat=True), *bars]
+        bars = [Stroke((x, -0.065), (x, 0.145), 0.02, INK, flat=True, outline=False) for x in (-0.07, 0.07)]
+        return [Stroke((-0.15, 0.04), (0.15, 0.04), 0.115, ORANGE, flat=True), *bars]
     if figure.hands == "carry":
         return [
-            disc((0.0, 0.05), 0.13, (196, 150, 92)),
-            Stroke((-0.09, 0.05), (0.09, 0.05), 0.024, (92, 58, 30), outline=False),
+            disc((0.0, 0.04), 0.145, ORANGE),
+            disc((0.0, 0.04), 0.04, INK, outline=False),
         ]
     if figure.hands == "touch":
-        lit = _reach(moment) > 0.5
+        lamp = 0.09 + 0.015 * (_reach(moment) > 0.5)  # it swells under the finger
         return [
-            Stroke((0.38 * side, 0.1), (0.38 * side, 0.34), 0.055, (176, 190, 210), flat=True, body=False),
-            disc((0.38 * side, 0.22), 0.038, (40, 235, 80) if lit else (225, 30, 30), body=False),
+            Stroke((0.3 * side, 0.02), (0.3 * side, 0.3), 0.115, WHITE, flat=True, body=False),
+            disc((0.3 * side, 0.16), lamp, RED, body=False),
         ]
     return []
 
@@ -195,17 +196,18 @@ def _arms(moment: Moment) -> list[Stroke]:
         return [
             stroke
             for arm, shift in ((-1, 0.0), (1, 0.5))
-            for stroke in _arm_to(moment, arm, (arm * (0.07 + 0.02 * moment.cycle(2.4, shift)), 0.02), bend=1)
+            for stroke in _arm_to(arm, (arm * (0.07 + 0.02 * moment.cycle(2.4, shift)), 0.02), bend=1)
         ]
     if figure.hands == "carry":
-        return [stroke for arm in (-1, 1) for stroke in _arm_to(moment, arm, (arm * 0.14, 0.04), bend=1)]
+        return [stroke for arm in (-1, 1) for stroke in _arm_to(arm, (arm * 0.16, 0.02), bend=1)]
     if figure.hands == "touch":
-        hand = (side * (0.24 + 0.07 * _reach(moment)), 0.22)
-        return _loose_arm(moment, -side) + _arm_to(moment, side, hand, bend=1)
+        hand = (side * (0.14 + 0.07 * _reach(moment)), 0.1)
+        return _loose_arm(moment, -side) + _arm_to(side, hand, bend=1)
     if figure.hands == "wave":
         elbow = _step((side * 0.09, SHOULDER), 90 - side * 58, ELBOW)
         hand = _step(elbow, 90 - side * (34 + 36 * moment.cycle(1.9)), FOREARM + 0.03)
-        return _loose_arm(moment, -side) + _arm(moment, side, elbow, hand, glove=0.058)
+        palm = [disc(hand, 0.09, GREEN)]
+        return _loose_arm(moment, -side) + _arm(side, elbow, hand) + palm
     return _loose_arm(moment, -1) + _loose_arm(moment, 1)
 
 
@@ -213,10 +215,10 @@ def _loose_arm(moment: Moment, arm: int) -> list[Stroke]:
     """An arm at nobody's service floats a little away from the body."""
     sway = 6 * moment.cycle(0.5, 0.25 * arm)
     elbow = _step((arm * 0.09, SHOULDER), -90 + arm * (40 + sway), ELBOW)
-    return _arm(moment, arm, elbow, _step(elbow, -90 + arm * (16 - sway), FOREARM))
+    return _arm(arm, elbow, _step(elbow, -90 + arm * (16 - sway), FOREARM))
 
 
-def _arm_to(moment: Moment, arm: int, hand: Point, *, bend: int) -> list[Stroke]:
+def _arm_to(arm: int, hand: Point, *, bend: int) -> list[Stroke]:
     """An arm whose hand is at a given place; the elbow follows."""
     sx, sy = arm * 0.09, SHOULDER
     dx, dy = hand[0] - sx, hand[1] - sy
@@ -226,14 +228,14 @@ def _arm_to(moment: Moment, arm: int, hand: Point, *, bend: int) -> list[Stroke]
     normal = (-dy / far, dx / far) if arm < 0 else (dy / far, -dx / far)
     if normal[1] * bend > 0:
         normal = (-normal[0], -normal[1])
-    return _arm(moment, arm, (mx + normal[0] * out, my + normal[1] * out), hand)
+    return _arm(arm, (mx + normal[0] * out, my + normal[1] * out), hand)
 
 
-def _arm(moment: Moment, arm: int, elbow: Point, hand: Point, glove: float = 0.048) -> list[Stroke]:
+def _arm(arm: int, elbow: Point, hand: Point) -> list[Stroke]:
     return [
-        Stroke((arm * 0.09, SHOULDER), elbow, 0.044, moment.sleeve),
-        Stroke(elbow, hand, 0.038, moment.sleeve),
-        disc(hand, glove, GLOVE),
+        Stroke((arm * 0.09, SHOULDER), elbow, 0.044, SLEEVE),
+        Stroke(elbow, hand, 0.038, SLEEVE),
+        disc(hand, 0.048, GLOVE),
     ]
 
 

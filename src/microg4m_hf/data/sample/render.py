@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from .cabin import Cabin, frame_width, noise
 from .drawing import Canvas, Stroke, bounds, outline_width, paint, snap
 from .poses import Moment, lift, strokes
-from .world import FPS, NUM_FRAMES, Figure, Scene
+from .world import FPS, LETTERBOX, NUM_FRAMES, Figure, Scene
 
 Box = tuple[int, int, int, int]
 _AXIS = 0.03  # the body turns around a point just above the hips
-_FILM = ((1.10, 116.0), (1.03, 122.0), (0.97, 134.0))  # gain and grey point of red, green and blue
+_FILM = ((1.08, 116.0), (1.04, 119.0), (1.0, 126.0))  # gain and grey point of red, green and blue
 
 
 def frames(scene: Scene, height: int) -> Iterator[NDArray[np.uint8]]:
@@ -36,8 +36,7 @@ def frames(scene: Scene, height: int) -> Iterator[NDArray[np.uint8]]:
             _film_look(canvas)
         top, left = number * 29 % 64, number * 47 % 64
         canvas += strength * grain[top : top + height, left : left + canvas.shape[2]]
-        if scene.domain == "movie":
-            bar = round(height * 0.1)
+        if bar := _bar(scene, height):
             canvas[:, :bar] = canvas[:, height - bar :] = 16
         np.clip(canvas, 0, 255, out=canvas)
         canvas += np.float32(0.5)
@@ -75,17 +74,21 @@ def angle(figure: Figure, time: float) -> float:
 
 
 def box(scene: Scene, figure: Figure, number: int, height: int) -> Box:
-    """xmin, ymin, xmax, ymax in pixels around the figure at a frame (0-based), cut at the frame's edges."""
-    edge = outline_width(height)
+    """xmin, ymin, xmax, ymax in pixels around the figure at a frame (0-based), cut where the picture ends."""
+    edge, bar = outline_width(height), _bar(scene, height)
     around = [bounds(s, edge if s.outline else 0) for s in figure_strokes(scene, figure, number, height) if s.body]
     left, top = min(b[0] for b in around), min(b[1] for b in around)
     right, bottom = max(b[2] for b in around), max(b[3] for b in around)
     return (
         max(round(left), 0),
-        max(round(top), 0),
+        max(round(top), bar),
         min(round(right), frame_width(height)),
-        min(round(bottom), height),
+        min(round(bottom), height - bar),
     )
+
+
+def _bar(scene: Scene, height: int) -> int:
+    return round(height * LETTERBOX[scene.domain])
 
 
 def _center(figure: Figure, time: float) -> tuple[float, float]:

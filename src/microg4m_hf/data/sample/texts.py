@@ -11,14 +11,14 @@ NOT_MENTIONED = "Not mentioned."
 _POSTURES = {
     "stand": "standing on a yellow foot rail",
     "walk": "walking on a turquoise treadmill",
-    "jump": "jumping again and again",
-    "sit": "sitting on a brown seat",
+    "jump": "jumping off a pink trampoline",
+    "sit": "sitting on a purple seat",
 }
 _POSTURE_ANSWERS = {
     "stand": "Standing on a yellow foot rail.",
     "walk": "Walking on a turquoise treadmill.",
-    "jump": "Jumping.",
-    "sit": "Sitting on a brown seat.",
+    "jump": "Jumping off a pink trampoline.",
+    "sit": "Sitting on a purple seat.",
 }
 _COUNTS = {1: "One", 2: "Two", 3: "Three"}
 _PLACES = {1: ("",), 2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right")}
@@ -55,7 +55,7 @@ def questions(scene: Scene) -> list[dict[str, str]]:
     of_whom = f"the astronaut {place}" if place else "the astronaut"
     pairs = [
         ("How many astronauts are visible in the video?", f"{_COUNTS[len(figures)]}."),
-        (f"What color is the suit worn by {of_whom}?", _sentence_case(chosen.suit)),
+        (f"What color is the shirt worn by {of_whom}?", _sentence_case(chosen.shirt)),
         (f"In which direction does {_name(turning)} rotate?", _sentence_case(_rotation(turning))),
         _about_hands(dice.pick(figures), scene),
     ]
@@ -94,9 +94,9 @@ def _sentence(scene: Scene, figure: Figure) -> str:
     elif figure.face == "watch":
         doing.append(f"watching {_name(_watched(scene, figure))}")
     listed = " and ".join(part for part in (", ".join(doing[:-1]), doing[-1]) if part)
-    article = "An" if figure.suit[0] in "aeiou" else "A"
+    article = "An" if figure.shirt[0] in "aeiou" else "A"
     turning = f"rotates {_rotation(figure)}" if figure.spin else "stays upright"
-    return f"{article} {figure.suit}-suited astronaut {turning} while {listed}."
+    return f"{article} {figure.shirt}-shirted astronaut {turning} while {listed}."
 
 
 def _about_hands(figure: Figure, scene: Scene) -> tuple[str, str]:
@@ -126,7 +126,7 @@ def _sentence_case(phrase: str) -> str:
 
 
 def _name(figure: Figure) -> str:
-    return f"the astronaut in the {figure.suit} suit"
+    return f"the astronaut in the {figure.shirt} shirt"
 
 
 def _watched(scene: Scene, figure: Figure) -> Figure:

@@ -1,7 +1,8 @@
-"""What happens in each clip of the sample: who floats where, in which suit, doing what.
+"""What happens in each clip of the sample: who floats where, in which shirt, doing what.
 
 Postures, hands and faces are dealt from shuffled decks, split by split, so that every action has its share of
-training and test persons; suits and cabins are drawn apart from them, so that they give no action away.
+training and test persons;
+shirts and cabins are drawn apart from them, so that they give no action away.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ POSTURES = {"stand": 12, "walk": 14, "jump": 7, "sit": 11}
 HANDS = {"free": None, "carry": 17, "touch": 59, "computer": 62, "wave": 69}
 FACES = {"calm": None, "talk": 79, "watch": 80}
 
-SUITS = ("red", "orange", "yellow", "green", "blue", "purple", "white")
+SHIRTS = ("red", "green", "blue", "purple", "white", "black")
 ITEMS = ("striped box", "round bag")
 CABINS = ("window", "lockers", "bags", "screens", "hatch")
 
@@ -36,7 +37,11 @@ SOURCES: dict[str, tuple[str, tuple[int, ...]]] = {
     "TheLongRoll": ("movie", (61, 62, 63, 64, 70)),
     "Airlock9": ("movie", (8, 9, 10, 25, 26)),
 }
-_PERSONS_IN_CLIP = (1, 2, 2, 3, 1, 2, 2, 2, 1, 3)  # dealt in turn: 19 persons in ten clips
+LETTERBOX = {"real": 0.0, "movie": 0.1}  # share of the height that a bar hides, above and below
+REACH = 0.61  # no part of a body is farther from its middle, in figure heights
+_PERSONS_IN_CLIP = (1, 2, 2, 3, 2, 2, 3, 2, 1, 3)  # dealt in turn: 21 persons in ten clips
+# Annotated frames: mostly 10..90, but a tracker sometimes finds a person late or loses one early.
+_TRACKS = ((10, 90), (10, 90), (10, 90), (10, 90), (30, 90), (10, 76))
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Figure:
     """One person of a clip. Lengths are in frame heights, angles in degrees (clockwise), times in seconds."""
 
     person_id: int
-    suit: str
+    shirt: str
     posture: str
     hands: str
     face: str
@@ -138,21 +143,20 @@ def _scene(
 ) -> Scene:
     video_id = f"{source}_{number:03d}"
     dice = Dice("scene", video_id)
-    suits = dice.shuffled(SUITS)
+    shirts = dice.shuffled(SHIRTS)
     lane = ASPECT / len(doings)
-    visible = 0.8 if domain == "movie" else 1.0  # letterbox bars hide a tenth above and below
+    visible = 1 - 2 * LETTERBOX[domain]
     figures = []
     for index, (posture, hands, face) in enumerate(doings):
         own = Dice("figure", video_id, index)
-        height = min(lane / 1.16, visible / 1.16) * own.between(0.9, 0.98)
-        room = (lane / 2 - 0.58 * height, visible / 2 - 0.58 * height)
+        height = min(lane, visible) / (2 * REACH) * own.between(0.92, 1.0)
+        room = (lane / 2 - REACH * height, visible / 2 - REACH * height)
         others = [other + 1 for other in range(len(doings)) if other != index]
-        late = own.unit() < 0.2  # a tracker sometimes finds a person later
-        first = 10 + 2 * own.whole(3) + (20 if late else 0)
+        first, last = own.pick(_TRACKS)
         figures.append(
             Figure(
                 person_id=index + 1,
-                suit=suits[index],
+                shirt=shirts[index],
                 posture=posture,
                 hands=hands,
                 face=face,
@@ -167,7 +171,7 @@ def _scene(
                 angle=0.0 if upright else own.between(0, 360),
                 spin=0.0 if upright else own.sign() * own.between(25, 60),
                 first_frame=first,
-                last_frame=86 + 2 * own.whole(3),
+                last_frame=last,
             )
         )
     return Scene(
