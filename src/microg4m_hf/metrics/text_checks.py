@@ -1,0 +1,71 @@
+"""Whether two lists can be scored against each other, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import PredictionError
+
+
+def checked_texts(
+    predictions: Sequence[Any], references: Sequence[Any], *, on_empty: str, ids: Sequence[Any] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Predictions and, for each, a list of references; or an error that counts and names what is wrong.
+
+    >>> checked_texts(["a"], ["b"], on_empty="error")
+    (['a'], [['b']])
+    """
+    for name, value in (("predictions", predictions), ("references", references)):
+        if isinstance(value, (str, bytes, dict)):
+            raise PredictionError(f"{name} must be a list of texts, one per item; given: one {type(value).__name__}")
+    said, meant = list(predictions), list(references)
+    if len(said) != len(meant):
+        raise PredictionError(
+            f"{len(said)} predictions for {len(meant)} references; give two lists of equal length in the same order, "
+            "or join them by id with caption_scores / vqa_scores"
+        )
+    if not said:
+        raise PredictionError("nothing to score: both lists are empty")
+    if ids is not None and len(ids) != len(said):
+        raise PredictionError(f"{len(ids)} ids for {len(said)} predictions; give one id per item")
+    names = range(len(said)) if ids is None else ids
+
+    refuse("predictions are not strings", _not_texts(said), said, names, "give '' for an answer that is empty")
+    several = [[entry] if isinstance(entry, str) else entry for entry in meant]
+    wrong = [
+        index
+        for index, entry in enumerate(several)
+        if not isinstance(entry, (list, tuple)) or not entry or _not_texts(entry)
+    ]
+    refuse("references are neither a string nor a list of strings", wrong, meant, names, "give text or [text, …]")
+    if on_empty == "error":
+        refuse("predictions are empty", empty_places(said), said, names, "on_empty='score' scores them as they are")
+    return said, [list(entry) for entry in several]
+
+
+def empty_places(texts: Sequence[str]) -> list[int]:
+    """Where a text holds no word.
+
+    >>> empty_places(["a", "", " "])
+    [1, 2]
+    """
+    return [index for index, text in enumerate(texts) if not text or text.isspace()]
+
+
+def refuse(what: str, places: Sequence[int], values: Sequence[Any], names: Sequence[Any], remedy: str) -> None:
+    """Raise with the number of faulty items and the first of them; do nothing when there are none."""
+    if not places:
+        return
+    shown = ", ".join(f"{names[place]!r}: {_short(values[place])}" for place in places[:5])
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    raise PredictionError(f"{len(places)} of {len(values)} {what}: {shown}{more} ({remedy})")
+
+
+def _not_texts(values: Sequence[Any]) -> list[int]:
+    return [index for index, value in enumerate(values) if not isinstance(value, str)]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
