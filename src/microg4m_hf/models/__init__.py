@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .build import config_of, create, wrap
     from .config import MicroG4MHarConfig
+    from .har_pipeline import HarPipeline
     from .modeling import MicroG4MHarForVideoClassification, MicroG4MHarModel
     from .names import CORRECTED, PUBLISHED, VARIANTS, for_training
+    from .processing import MicroG4MHarProcessor
     from .pyslowfast import export_pyslowfast, load_pyslowfast, save_pyslowfast
+from . import auto_register as _auto_register
 
 # Public name -> module that holds it; imported on first use: torch and transformers take seconds.
 _HOME_OF = {
     "CORRECTED": "names",
+    "HarPipeline": "har_pipeline",
     "MicroG4MHarConfig": "config",
     "MicroG4MHarForVideoClassification": "modeling",
     "MicroG4MHarModel": "modeling",
+    "MicroG4MHarProcessor": "processing",
     "PUBLISHED": "names",
     "VARIANTS": "names",
     "config_of": "build",
@@ -33,9 +38,11 @@ __all__ = [
     "CORRECTED",
     "PUBLISHED",
     "VARIANTS",
+    "HarPipeline",
     "MicroG4MHarConfig",
     "MicroG4MHarForVideoClassification",
     "MicroG4MHarModel",
+    "MicroG4MHarProcessor",
     "config_of",
     "create",
     "export_pyslowfast",
@@ -50,3 +57,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# AutoModelForVideoClassification.from_pretrained(...) and pipeline("microg4m-har") work from here on.
+_auto_register.install()

@@ -11,7 +11,7 @@ from .names import VARIANTS, overridable
 from .specs import TransformersSpec, family_of, spec_from_dict
 from .wrapped import patch_of
 
-_CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "dtype")
+_CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "image_mean", "image_std")
 
 
 def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
@@ -77,8 +77,10 @@ def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG
         inner, weights = loaded.config, loaded.state_dict()
     frames = num_frames or getattr(inner, "num_frames", None) or getattr(inner, "frames_per_clip", 16)
     size = getattr(inner, "image_size", None) or getattr(inner, "crop_size", 224)
-    size = size if isinstance(size, int) else size[0]
-    defaults = {"train_size": size, "test_size": size, "roi_stride": patch_of(inner)[1], "sampling_rate": 4}
+    size = size if isinstance(size, int) else tuple(size or ())[0]
+    # The encoders of transformers were trained on ImageNet's statistics.
+    defaults: dict[str, Any] = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    defaults |= {"train_size": size, "test_size": size, "roi_stride": patch_of(inner)[1], "sampling_rate": 4}
     config = MicroG4MHarConfig.of(
         TransformersSpec(_plain(inner)),
         **{"variant": inner.model_type, "num_frames": frames} | defaults | settings,

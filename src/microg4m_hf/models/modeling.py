@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
+from transformers import AutoModel, AutoModelForVideoClassification, PreTrainedModel
 
 from .boxes import Boxes, check_boxes, flatten_boxes, to_regions
 from .config import MicroG4MHarConfig
@@ -34,10 +36,10 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
     config_class = MicroG4MHarConfig
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
-    input_modalities = ["video"]
+    input_modalities = ["video"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["Stage", "Block", "Fusion"]
+    _no_split_modules = ["Stage", "Block", "Fusion"]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -65,6 +67,8 @@ class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
 
 class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
     """What every person in a clip does: ``model(pixel_values=clips, boxes=boxes).logits``."""
+
+    config: MicroG4MHarConfig
 
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
@@ -108,6 +112,14 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         output = HarOutput(loss=loss, logits=logits, clip_index=owners)
         return output.to_tuple() if return_dict is False else output
 
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
+        """As for every transformers model; the processor is written beside it unless one is there."""
+        from .processing import MicroG4MHarProcessor
+
+        super().save_pretrained(save_directory, **kwargs)
+        if kwargs.get("is_main_process", True) and not (Path(save_directory) / "processor_config.json").exists():
+            MicroG4MHarProcessor.for_model(self.config).save_pretrained(save_directory)
+
     def _check_clips(self, clips: Tensor) -> None:
         config = self.config
         if clips.ndim != 5 or clips.shape[1] != 3:
@@ -139,3 +151,7 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
                 "multi-hot row per box, in the order of the boxes"
             )
         return targets.to(logits.device, torch.float32)
+
+
+AutoModel.register(MicroG4MHarConfig, MicroG4MHarModel, exist_ok=True)
+AutoModelForVideoClassification.register(MicroG4MHarConfig, MicroG4MHarForVideoClassification, exist_ok=True)

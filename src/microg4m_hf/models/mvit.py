@@ -109,12 +109,12 @@ class MViT(nn.Module):
             dim_out = dim * 2 if widen in spec.double_at else dim
             q_stride: Grid | None = (1, 2, 2) if i in spec.double_at else (1, 1, 1) if spec.pool_every_query else None
             if q_stride is not None:
-                kv_stride = tuple(max(kv // q, 1) for kv, q in zip(kv_stride, q_stride, strict=True))  # type: ignore
+                kv_stride = _divided(kv_stride, q_stride)
             drop = spec.drop_path * i / max(spec.depth - 1, 1)
             table_grid = grid if spec.relative_positions else None
             self.blocks.append(Block(spec, dim, dim_out, heads, q_stride, kv_stride, table_grid, drop))
             if q_stride is not None:
-                grid = tuple(g // q for g, q in zip(grid, q_stride, strict=True))  # type: ignore[assignment]
+                grid = _divided(grid, q_stride)
             dim = dim_out
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.out_dims = [dim]
@@ -122,7 +122,7 @@ class MViT(nn.Module):
 
     def forward(self, clip: Tensor) -> list[Tensor]:
         patches = self.patch_embed(clip)
-        grid: Grid = tuple(patches.shape[2:])  # type: ignore[assignment]
+        grid: Grid = tuple(patches.shape[2:])
         x = torch.cat([self.cls_token.expand(len(clip), -1, -1), patches.flatten(2).transpose(1, 2)], 1)
         if self.absolute_positions:
             x = x + self._positions(grid)
@@ -139,3 +139,7 @@ class MViT(nn.Module):
             volume = table.view(1, time, height, width, -1).permute(0, 4, 1, 2, 3)
             table = F.interpolate(volume, size=grid, mode="trilinear").permute(0, 2, 3, 4, 1)
         return torch.cat([self.pos_embed_class, table.reshape(1, grid[0] * grid[1] * grid[2], -1)], 1)
+
+
+def _divided(grid: Grid, step: Grid) -> Grid:
+    return max(grid[0] // step[0], 1), max(grid[1] // step[1], 1), max(grid[2] // step[2], 1)
