@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -142,11 +142,44 @@ def audio_only(path: Path | str) -> Path:
     return Path(path)
 
 
-def as_bytes(**settings: object) -> bytes:
-    """An mp4 file in memory; takes what ``write_video`` takes."""
-    buffer = io.BytesIO()
-    import tempfile
+# name -> settings of write_video; each kind has tripped up some decoder
+KINDS: dict[str, dict[str, Any]] = {
+    "long_gop": {},
+    "short_gop": {"gop": 12, "bframes": 0},
+    "short_gop_b": {"gop": 8},
+    "ntsc": {"fps": Fraction(30000, 1001)},
+    "vfr": {"pts": np.cumsum([0, *[1, 2, 1, 5, 1, 1, 3] * 4, 1]).tolist()},
+    "open_gop": {"gop": 10, "extra": {"x264-params": "open-gop=1:log-level=none"}},
+    "intra_refresh": {"extra": {"x264-params": "intra-refresh=1:log-level=none"}},
+    "strict_pyramid": {"extra": {"b-pyramid": "strict"}},
+    "interlaced": {"extra": {"flags": "+ildct+ilme"}},
+    "bt709": {"tags": {"colorspace": 1, "color_range": 1, "color_primaries": 1, "color_trc": 1}},
+    "bt601": {"tags": {"colorspace": 6, "color_range": 1}},
+    "full_range": {"tags": {"colorspace": 1, "color_range": 2}},
+    "gbr_tag": {"tags": {"colorspace": 0, "color_range": 2}},
+    "yuvj": {"pix_fmt": "yuvj420p"},
+    "yuv444": {"size": (47, 63), "pix_fmt": "yuv444p"},
+    "ten_bit": {"pix_fmt": "yuv420p10le"},
+    "odd_mpeg4": {"size": (47, 63), "codec": "mpeg4"},
+    "not_of_16": {"size": (50, 62)},
+    "tiny": {"size": (16, 16)},
+    "one_frame": {"count": 1},
+    "two_frames": {"count": 2},
+    "faststart": {"faststart": True},
+    "fragmented": {"muxer": {"movflags": "frag_keyframe+empty_moov"}, "gop": 10},
+    "hevc": {"codec": "libx265", "extra": {"x265-params": "log-level=none"}},
+    "vp9": {"codec": "libvpx-vp9", "extra": {"deadline": "realtime", "cpu-used": "8"}},
+}
 
-    with tempfile.TemporaryDirectory() as folder:
-        buffer.write(write_video(Path(folder) / "clip.mp4", **settings).read_bytes())  # type: ignore[arg-type]
-    return buffer.getvalue()
+
+def every_kind(folder: Path) -> dict[str, Path]:
+    """One small clip of each kind, cuts and turned ones included."""
+    clips = {name: write_video(folder / f"{name}.mp4", **settings) for name, settings in KINDS.items()}
+    clips["mkv"] = write_video(folder / "mkv.mkv")
+    clips["webm"] = write_video(folder / "webm.webm", **KINDS["vp9"])
+    clips["cut"] = cut_without_decoding(clips["long_gop"], folder / "cut.mp4", 0.3)
+    clips["cut_short_gop"] = cut_without_decoding(clips["short_gop"], folder / "cut_short_gop.mp4", 0.5)
+    clips["cut_open_gop"] = cut_without_decoding(clips["open_gop"], folder / "cut_open_gop.mp4", 0.5)
+    for name, matrix in (("quarter", QUARTER), ("half", HALF), ("three_quarters", THREE_QUARTERS), ("mirror", MIRROR)):
+        clips[name] = turned(clips["long_gop"], folder / f"{name}.mp4", matrix)
+    return clips

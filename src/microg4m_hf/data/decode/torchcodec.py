@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ...errors import MissingExtraError
-from ...extras import require
+from ...extras import installed, require
 from .index import Index
 from .source import Source
 from .unsuited import Unsuited, must_agree, must_suit
 
 
+@functools.cache
 def load() -> Any:
     """``torchcodec.decoders``; it needs FFmpeg's shared libraries, which pip does not bring."""
-    require("torchcodec", "backend='torchcodec'")
+    if not installed("torchcodec"):
+        require("torchcodec", "backend='torchcodec'")
     try:
         import torchcodec.decoders as decoders
-    except (ImportError, RuntimeError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+        try:
+            decoders.VideoDecoder(b"no video")  # 0.17 loads its library at the first use, older ones at import
+        except (RuntimeError, ValueError) as error:
+            if "libtorchcodec" in str(error):
+                raise
+    except (ImportError, RuntimeError, OSError, ValueError) as error:
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise MissingExtraError(
             f"torchcodec is installed but cannot be loaded ({first}); it needs FFmpeg's shared libraries "
-            "(Debian: apt-get install ffmpeg) and a torch of its own release; or use backend='pyav'"
+            "(Debian: apt-get install ffmpeg) and the torch that its release was built for; or use backend='pyav'"
         ) from error
     return decoders
 

@@ -1,0 +1,168 @@
+"""Whatever decodes and whatever is skipped, the frames are bit for bit those of decoding everything in order."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from microg4m_hf.data import every, open_clip, uniform, window
+from microg4m_hf.data.clip import read_frames
+from microg4m_hf.data.decode import choose, doctor, pyav, torchcodec
+from microg4m_hf.data.decode.index import read_index
+from microg4m_hf.data.decode.source import as_source
+from microg4m_hf.errors import ClipError, MissingExtraError
+from microg4m_hf.extras import installed
+from tests.support.videos import KINDS, every_kind, flipped, pictures, write_video
+
+TURNS = {"quarter": -1, "half": 2, "three_quarters": 1}
+NAMES = [*KINDS, "mkv", "webm", "cut", "cut_short_gop", "cut_open_gop", *TURNS, "mirror"]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return every_kind(tmp_path_factory.mktemp("kinds"))
+
+
+@pytest.fixture(scope="module", params=["pyav", "decord", "torchcodec"])
+def backend(request: pytest.FixtureRequest) -> str:
+    package = {"pyav": "av"}.get(request.param, request.param)
+    if not installed(package):
+        pytest.skip(f"{package} is not installed")
+    if request.param == "torchcodec":
+        try:
+            torchcodec.load()
+        except MissingExtraError as error:
+            pytest.skip(str(error))
+    return request.param
+
+
+def plainly(path: Path) -> tuple[np.ndarray, list[float]]:
+    """Everything decoded in order by PyAV as its manual shows it; turned by hand."""
+    with av.open(str(path)) as container:
+        shown = list(container.decode(video=0))
+        stack = np.stack([frame.to_ndarray(format="rgb24") for frame in shown])
+        times = [float(frame.pts * frame.time_base) for frame in shown]
+    name = path.stem
+    if name in TURNS:
+        stack = np.rot90(stack, TURNS[name], axes=(1, 2))
+    return (stack[:, :, ::-1] if name == "mirror" else stack), times
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_frames_from_every_decoder(clips: dict[str, Path], name: str, backend: str) -> None:
+    expected, times = plainly(clips[name])
+    n = len(expected)
+    with open_clip(clips[name], backend=backend) as clip:
+        assert len(clip) == n
+        assert (clip.height, clip.width) == expected.shape[1:3]
+        np.testing.assert_allclose(clip.times(), times, atol=1e-9)
+        shuffled = np.random.default_rng(0).integers(0, n, 6)
+        for plan in (every(n), uniform(n, 8), window(n, n // 2, 8, 3), window(n, n - 1, 4, 2), shuffled, [n - 1]):
+            np.testing.assert_array_equal(clip.frames(plan), expected[plan])
+
+
+@pytest.mark.parametrize("name", ["long_gop", "short_gop_b", "open_gop", "cut", "cut_short_gop", "fragmented"])
+def test_every_single_frame_alone(clips: dict[str, Path], name: str) -> None:
+    expected, _ = plainly(clips[name])
+    with open_clip(clips[name]) as clip:
+        for i in range(len(clip)):
+            np.testing.assert_array_equal(clip.frames([i])[0], expected[i])
+
+
+def test_skipping_really_skips(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    index = read_index(as_source(clips["long_gop"]))
+    lean = [frame.pts for _, frame in pyav._decoded(index, {12}, lean=True)]
+    assert lean == [index.times[12]]
+    assert pyav._runs(index, [20]) == [(0, 20)]  # stops after the last packet that is needed
+    short = read_index(as_source(clips["short_gop"]))
+    assert pyav._runs(short, [14, 15, 29]) == [(12, 15), (24, 29)]  # and leaves out whole groups of pictures
+    assert pyav.refreshes(read_index(as_source(clips["open_gop"]))) == []
+
+
+@pytest.mark.parametrize(("name", "count"), [("cut", 21), ("cut_short_gop", 15), ("cut_open_gop", 15)])
+def test_frames_hidden_by_an_edit_list_do_not_count(clips: dict[str, Path], name: str, count: int) -> None:
+    whole, _ = plainly(clips[{"cut": "long_gop", "cut_short_gop": "short_gop"}.get(name, "open_gop")])
+    np.testing.assert_array_equal(read_frames(clips[name], every), whole[30 - count :])
+
+
+def test_turned_pictures_stand_upright(clips: dict[str, Path]) -> None:
+    upright = read_frames(clips["long_gop"], [4])[0]
+    corner = upright[:24, :16].astype(int)  # top left as stored
+    quarter = read_frames(clips["quarter"], [4])[0].astype(int)
+    assert quarter.shape == (64, 48, 3)
+    np.testing.assert_array_equal(quarter[:16, -24:], np.rot90(corner, -1))  # clockwise: goes to the top right
+    three = read_frames(clips["three_quarters"], [4])[0].astype(int)
+    np.testing.assert_array_equal(three[-16:, :24], np.rot90(corner, 1))
+
+
+def test_colour_tags_matter(clips: dict[str, Path]) -> None:
+    plain, tagged = read_frames(clips["bt601"], [0]).astype(int), read_frames(clips["bt709"], [0]).astype(int)
+    assert np.abs(plain - tagged).mean() > 1  # the same stored values, another matrix
+
+
+def test_a_decoder_that_would_be_wrong_is_replaced_and_that_is_said_once(
+    clips: dict[str, Path], backend: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_said", set())
+    with caplog.at_level(logging.INFO, "microg4m_hf.data"):
+        for _ in range(3):
+            read_frames(clips["cut"], [0], backend=backend)
+    expected = [] if backend == "pyav" else [f"PyAV steps in for {backend}, which is not right for frames hidden"]
+    assert len(caplog.records) == len(expected)
+    assert all(text in record.message for text, record in zip(expected, caplog.records, strict=True))
+
+
+def test_auto_announces_its_choice_once(
+    clips: dict[str, Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_said", set())
+    with caplog.at_level(logging.INFO, "microg4m_hf.data"):
+        for _ in range(3):
+            assert open_clip(clips["long_gop"]).backend == "pyav"
+    assert [record.message for record in caplog.records if f"PyAV {av.__version__}" in record.message] != []
+    assert len(caplog.records) == 1
+
+
+def test_flipped_bits_give_the_same_answer_everywhere(tmp_path: Path, backend: str) -> None:
+    """Damage is an error that names the clip, or the same pixels as plain decoding; decord alone would hide it."""
+    source = write_video(tmp_path / "whole.mp4", pictures(12, 144, 176))
+    refused = 0
+    for seed in range(8):
+        broken = flipped(source, tmp_path / "broken.mp4", seed=seed, bits=6)
+        try:
+            got = read_frames(broken, every, backend=backend)
+        except ClipError as error:
+            assert "broken.mp4" in str(error)
+            refused += 1
+            continue
+        np.testing.assert_array_equal(got, plainly(broken)[0])
+    assert refused >= 5
+
+
+def test_damage_behind_the_wanted_frames_does_no_harm(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "whole.mp4", pictures(24, 144, 176), gop=8, bframes=0)
+    expected = read_frames(source, [0, 1, 2])
+    data = bytearray(source.read_bytes())
+    last = read_index(as_source(source)).packets[-1]
+    at = bytes(data).index(bytes(memoryview(last)))
+    data[at + 4 : at + last.size] = b"\xff" * (last.size - 4)
+    np.testing.assert_array_equal(read_frames(bytes(data), [0, 1, 2]), expected)
+    with pytest.raises(ClipError, match="damaged"):
+        read_frames(bytes(data), every)
+
+
+def test_a_missing_decoder_names_its_extra(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "decord", None)  # what Python does for a package that is not there
+    with pytest.raises(MissingExtraError, match=r"microg4m-hf\[decord\]"):
+        open_clip(clips["long_gop"], backend="decord")
+
+
+def test_the_doctor_names_all_decoders() -> None:
+    states = doctor.decoders()
+    assert states["pyav"] == av.__version__
+    assert set(states) == {"pyav", "decord", "torchcodec"}
+    assert all(states.values())
