@@ -35,7 +35,7 @@ def read_actions(path: Path, faults: Faults, *, name: str | None = None) -> tupl
     ([{'video_id': 'ISS_004', 'source': 'ISS', 'clip_index': 4, 'domain': 'movie'}], 1, 1)
     """
     rows = read_csv_rows(path, COLUMNS, faults, name=name)
-    raw = len(rows)
+    raw = _count(rows)
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
     rows = rows.drop(is_no_person(rows.numbers("person_id")), f"person_id is not in 0..{MAX_PERSON}", "person_id")
     codes, ids = rows.codes("video_id")
@@ -70,7 +70,13 @@ def read_actions(path: Path, faults: Faults, *, name: str | None = None) -> tupl
             "action_id": np.asarray(ACTION_IDS, dtype=np.int32)[key & 63],
         }
     )
-    return clips, labels, {"label_rows": raw, "label_repeats": len(rows) - len(key)}
+    return clips, labels, {**raw, "label_repeats": len(rows) - len(key)}
+
+
+def _count(rows: CsvRows) -> dict[str, int]:
+    letters, spelled = rows.codes("movie_or_real")
+    found = dict(zip(spelled.to_pylist(), np.bincount(letters, minlength=len(spelled)).tolist(), strict=True))
+    return {"label_rows": len(rows)} | {f"label_rows_{name}": found.get(letter, 0) for letter, name in DOMAINS.items()}
 
 
 def is_no_action(ids: np.ndarray) -> np.ndarray:

@@ -57,13 +57,17 @@ class Layout:
         """How a file is called in messages: relative to the root."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
+    @staticmethod
+    def wanted(field: str) -> str:
+        """What a field stands for, in words."""
+        return FILE_NAMES.get(field, "folder videos/ with movie/ and real/")
+
     def require(self, field: str) -> Path:
         """The file, or an error that says what was looked for, where, and how to get it."""
         path: Path | None = getattr(self, field)
         if path is not None:
             return path
-        wanted = FILE_NAMES.get(field, "a folder videos/ with movie/ and real/")
-        text = f"{self.root} holds no {wanted} (looked {MAX_DEPTH} folders deep)"
+        text = f"{self.root} holds no {self.wanted(field)} (looked {MAX_DEPTH} folders deep)"
         links = [link for link in self.refused_links if fnmatchcase(link.name, FILE_NAMES.get(field, "*"))]
         if links:
             text += f"; the link {links[0]} leads out of the folder and was not followed: copy the file instead"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ def read_texts(
     questions: list[tuple[str, str, str, str]] = []
     answers: dict[tuple[str, str], str] = {}
     number: dict[str, int] = {}
+    asked: Counter[int] = Counter()
     raw = repeats = 0
 
     def fault(place: int, value: object, reason: str) -> None:
@@ -54,6 +56,7 @@ def read_texts(
             continue
         video_id = entry["video_id"]
         captions.append((video_id, entry["caption"]))
+        asked[len(entry["qa_pairs"])] += 1
         for pair in entry["qa_pairs"]:
             number[video_id] = number.get(video_id, 0) + 1
             reason, value = _fault_of_pair(pair)
@@ -69,6 +72,7 @@ def read_texts(
                 answers[video_id, pair["Q"].strip()] = pair["A"]
                 questions.append((video_id, f"{video_id}_q{number[video_id]}", pair["Q"], pair["A"]))
     counts = {"caption_rows": len(entries), "question_rows": raw, "question_repeats": repeats}
+    counts |= {f"entries_with_{size}_questions": asked[size] for size in sorted(asked)}
     return _table(captions, CAPTION_SCHEMA), _table(questions, QUESTION_SCHEMA), counts
 
 
