@@ -77,7 +77,7 @@ def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG
         inner, weights = loaded.config, loaded.state_dict()
     frames = num_frames or getattr(inner, "num_frames", None) or getattr(inner, "frames_per_clip", 16)
     size = getattr(inner, "image_size", None) or getattr(inner, "crop_size", 224)
-    size = size if isinstance(size, int) else tuple(size or ())[0]
+    size = size if isinstance(size, int) else next(iter(size or ()))
     # The encoders of transformers were trained on ImageNet's statistics.
     defaults: dict[str, Any] = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
     defaults |= {"train_size": size, "test_size": size, "roi_stride": patch_of(inner)[1], "sampling_rate": 4}

@@ -68,8 +68,6 @@ class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
 class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
     """What every person in a clip does: ``model(pixel_values=clips, boxes=boxes).logits``."""
 
-    config: MicroG4MHarConfig
-
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
         self.backbone = MicroG4MHarModel(config)
@@ -118,7 +116,8 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
 
         super().save_pretrained(save_directory, **kwargs)
         if kwargs.get("is_main_process", True) and not (Path(save_directory) / "processor_config.json").exists():
-            MicroG4MHarProcessor.for_model(self.config).save_pretrained(save_directory)
+            config: Any = self.config
+            MicroG4MHarProcessor.for_model(config).save_pretrained(save_directory)
 
     def _check_clips(self, clips: Tensor) -> None:
         config = self.config
