@@ -14,6 +14,7 @@ from ..errors import MicroG4MError
 GROUPS: dict[str, tuple[str, str]] = {
     "data": ("data", "make the sample, check, count, publish and export the data set"),
     "demo": ("demo", "make the sample, load it, look at it"),
+    "models": ("models", "list the networks, say what they are, convert checkpoints"),
     "env": ("env", "what is installed, what is missing and how to get it"),
 }
 
