@@ -3,43 +3,60 @@
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .accumulator import HarAccumulator
-    from .compare import compare
-    from .frame_ap import frame_ap
-    from .har_scores import har_scores
+    from .har.accumulator import HarAccumulator
+    from .har.comparison import compare
+    from .har.frame_map import frame_ap
+    from .har.prediction_file import write_predictions
+    from .har.scores import TieWarning, har_scores
+    from .har.thresholds import TunedThresholds, tune_thresholds
+    from .har.trainer import make_compute_metrics
     from .text_scores import text_scores
-    from .thresholds import tune_thresholds
-    from .trainer import make_compute_metrics
 
 # Public name -> module that holds it; imported on first use, so that `import microg4m_hf` stays instant.
 _HOME_OF = {
-    "HarAccumulator": "accumulator",
-    "compare": "compare",
-    "frame_ap": "frame_ap",
-    "har_scores": "har_scores",
-    "make_compute_metrics": "trainer",
+    "HarAccumulator": "har.accumulator",
+    "TieWarning": "har.scores",
+    "TunedThresholds": "har.thresholds",
+    "compare": "har.comparison",
+    "frame_ap": "har.frame_map",
+    "har_scores": "har.scores",
+    "make_compute_metrics": "har.trainer",
     "text_scores": "text_scores",
-    "tune_thresholds": "thresholds",
+    "tune_thresholds": "har.thresholds",
+    "write_predictions": "har.prediction_file",
 }
 
 __all__ = [
     "HarAccumulator",
+    "TieWarning",
+    "TunedThresholds",
     "compare",
     "frame_ap",
     "har_scores",
     "make_compute_metrics",
     "text_scores",
     "tune_thresholds",
+    "write_predictions",
 ]
+
+
+class _Front(types.ModuleType):
+    """The import system puts a submodule where a function of the same name belongs (``text_scores``): not here."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME_OF and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Front
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
-        module = importlib.import_module(f"{__name__}.{_HOME_OF[name]}")
-        value = getattr(module, name)
-        globals()[name] = value  # the module of the same name must not hide the function
-        return value
+        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -198,13 +199,15 @@ def _boxes(named: dict[str, Any], name: str, references: bool) -> np.ndarray:
 
 
 def _persons(named: dict[str, Any], count: int) -> np.ndarray | None:
+    """Persons as numbers that mean the same in predictions and references, whatever they are called."""
     if "person_id" not in named:
         return None
-    plain = as_array(named["person_id"])
-    if isinstance(plain, np.ndarray) and plain.dtype.kind in "iu" and len(plain) == count:
-        return plain.astype(np.int64)
-    codes, _ = encoded([str(value) for value in plain])
-    return codes if len(codes) == count else None
+    plain = np.asarray(as_array(named["person_id"]))
+    if plain.shape != (count,):
+        return None
+    if plain.dtype.kind not in "iu":
+        return np.array([zlib.crc32(str(value).encode()) for value in plain], dtype=np.int64)
+    return plain.astype(np.int64)
 
 
 def _domains(named: dict[str, Any], video: np.ndarray, videos: int) -> np.ndarray | None:

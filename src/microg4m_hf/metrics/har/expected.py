@@ -20,7 +20,8 @@ import numpy as np
 
 from .ranking import Ranking, average_precisions
 
-BUDGET = 20_000_000  # terms of the recursion for one class: below a second
+EXACT = 150_000_000  # terms of the recursion for one class: below a second
+BRACKET = 20_000_000  # what narrowing the bracket may cost where the exact sum would take longer
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,6 @@ def expected_precisions(ranking: Ranking, positives: np.ndarray) -> np.ndarray:
     sizes = ranking.group_size
     bounds = np.searchsorted(ranking.group_start, ranking.start)
     mixed = ranking.mixed
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, max(sizes, default=0) + 1)))])
     for label in np.flatnonzero(positives > 0):
         own = slice(bounds[label], bounds[label + 1])
         if not mixed[own].any():
@@ -56,15 +56,15 @@ def expected_precisions(ranking: Ranking, positives: np.ndarray) -> np.ndarray:
             for place, earlier, size, count in zip(before, hits_before, sizes[own], hits, strict=True)
             if count
         ]
-        result[label] = _integral(groups, log_factorial) / positives[label]
+        result[label] = _integral(groups) / positives[label]
     return result
 
 
-def _integral(groups: list[_Group], log_factorial: np.ndarray) -> float:
+def _integral(groups: list[_Group]) -> float:
     random = [group for group in groups if group.hits < group.size]
     points = sum(group.size * group.hits for group in random)
-    if points * max(group.hits for group in random) ** 2 > BUDGET:
-        return _bracketed(groups, log_factorial)
+    if points * max(group.hits for group in random) ** 2 > EXACT:
+        return _bracketed(groups)
     levels = [np.array([group.last_precision for group in groups])]
     for group in random:
         hits = np.arange(1, group.hits + 1)
@@ -72,27 +72,27 @@ def _integral(groups: list[_Group], log_factorial: np.ndarray) -> float:
         grid = (group.hits_before + hits)[:, None] / (group.before + places)[None, :]
         levels.append(grid[(places >= hits[:, None]) & (places <= group.size - group.hits + hits[:, None])])
     level = np.unique(np.concatenate(levels))
-    return float(np.diff(level, prepend=0.0) @ _expected_hits(level, groups, log_factorial))
+    return float(np.diff(level, prepend=0.0) @ _expected_hits(level, groups))
 
 
-def _bracketed(groups: list[_Group], log_factorial: np.ndarray) -> float:
+def _bracketed(groups: list[_Group]) -> float:
     """The integral between two sums over a grid that is refined where they differ most."""
     level = np.linspace(0, 1, 65)
-    value = _expected_hits(level, groups, log_factorial)
-    left = BUDGET // max(group.hits**2 for group in groups if group.hits < group.size)
+    value = _expected_hits(level, groups)
+    left = BRACKET // max(group.hits**2 for group in groups if group.hits < group.size)
     while left > 0:
         gap = np.diff(level) * -np.diff(value)
         if gap.sum() < 1e-10 * value[0]:
             break
         widest = np.sort(np.argsort(gap)[-64:])
         middle = (level[widest] + level[widest + 1]) / 2
-        value = np.insert(value, widest + 1, _expected_hits(middle, groups, log_factorial))
+        value = np.insert(value, widest + 1, _expected_hits(middle, groups))
         level = np.insert(level, widest + 1, middle)
         left -= 64
     return float(np.diff(level) @ (value[1:] + value[:-1]) / 2)
 
 
-def _expected_hits(level: np.ndarray, groups: list[_Group], log_factorial: np.ndarray) -> np.ndarray:
+def _expected_hits(level: np.ndarray, groups: list[_Group]) -> np.ndarray:
     """E[K] at each level: hits up to the last place whose precision is at least the level."""
     expected = np.zeros(level.size)
     open_chance = np.ones(level.size)  # that no later group reaches the level
@@ -103,15 +103,18 @@ def _expected_hits(level: np.ndarray, groups: list[_Group], log_factorial: np.nd
         if group.hits < group.size:
             highest = (group.hits_before + group.hits) / (group.before + group.hits)
             unsure = np.flatnonzero((level <= highest) & (open_chance > 0))
-            for part in np.array_split(unsure, 1 + unsure.size * group.hits // 1_000_000):
-                chance = _last_reaching(level[part], group, log_factorial)
+            if not unsure.size:
+                continue
+            binomial = _binomial_table(group)
+            for part in np.array_split(unsure, 1 + unsure.size * group.hits // 200_000):
+                chance = _last_reaching(level[part], group, binomial)
                 counts = group.hits_before + np.arange(1, group.hits + 1)
                 expected[part] += open_chance[part] * (chance @ counts)
                 open_chance[part] *= np.maximum(0.0, 1 - chance.sum(axis=1))
     return expected
 
 
-def _last_reaching(level: np.ndarray, group: _Group, log_factorial: np.ndarray) -> np.ndarray:
+def _last_reaching(level: np.ndarray, group: _Group, binomial: np.ndarray) -> np.ndarray:
     """P(the k-th hit of the group is the last to reach the level), columns k = 1..hits."""
     size, hits = group.size, group.hits
     count = np.arange(1, hits + 1)
@@ -121,26 +124,31 @@ def _last_reaching(level: np.ndarray, group: _Group, log_factorial: np.ndarray) 
     place -= wanted / np.maximum(place, 1) < level[:, None]
     place = np.clip(place - group.before, 0, size)
 
-    def log_choose(of: np.ndarray, picked: np.ndarray) -> np.ndarray:
-        impossible = (picked < 0) | (picked > of)
-        safe = np.where(impossible, 0, picked)
-        value = log_factorial[of] - log_factorial[safe] - log_factorial[of - safe]
-        return np.where(impossible, -np.inf, value)
-
-    rest = log_choose(size - place, np.broadcast_to(hits - count, place.shape))
-    here = np.exp(
-        log_choose(place, np.broadcast_to(count, place.shape)) + rest - log_choose(np.array(size), np.array(hits))
-    )
+    rest = binomial[size - place, hits - count]
+    here = binomial[place, count] * rest / binomial[size, hits]
+    possible = here > 0
     stays = np.zeros(place.shape)
+    weight = np.zeros(place.shape)  # chance to stay below from there, times the ways to go on
+    flat = binomial.ravel()
+    start = place * binomial.shape[1]
     for k in range(hits - 1, -1, -1):
         later = slice(k + 1, hits)
-        step = np.maximum(place[:, later] - place[:, k : k + 1], 0)
-        with np.errstate(invalid="ignore"):
-            move = (
-                log_choose(step, np.broadcast_to(count[later] - count[k], step.shape))
-                + rest[:, later]
-                - rest[:, k : k + 1]
-            )
-        chance = np.exp(np.where(np.isnan(move), -np.inf, move))
-        stays[:, k] = np.where(here[:, k] > 0, 1 - (chance * stays[:, later]).sum(axis=1), 0.0)
-    return here * np.clip(stays, 0.0, 1.0)
+        step = start[:, later] - start[:, k : k + 1] + (count[later] - count[k])
+        moved = np.einsum("ij,ij->i", flat[step], weight[:, later])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            stays[:, k] = np.where(possible[:, k], 1 - moved / rest[:, k], 0.0)
+        np.clip(stays[:, k], 0.0, 1.0, out=stays[:, k])
+        weight[:, k] = stays[:, k] * rest[:, k]
+    return here * stays
+
+
+def _binomial_table(group: _Group) -> np.ndarray:
+    """Chance of r hits in n places, (size + 1, hits + 1); in products the rate of hits cancels, leaving choices."""
+    places = np.arange(group.size + 1)[:, None]
+    picked = np.arange(group.hits + 1)[None, :]
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, group.size + 1)))])
+    rate = group.hits / group.size
+    missed = np.maximum(places - picked, 0)
+    log_choose = log_factorial[places] - log_factorial[picked] - log_factorial[missed]
+    chance = np.exp(log_choose + picked * np.log(rate) + missed * np.log1p(-rate))
+    return np.where(picked <= places, chance, 0.0)
