@@ -1,0 +1,98 @@
+"""The data set card: the template with its counts filled in, and YAML that lists only the splits that exist."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from .published_features import published_features
+
+TEMPLATE = Path(__file__).with_name("card.md")
+EVAL_YAML = Path(__file__).with_name("eval.yaml")
+_PLACE = re.compile(r"\{\{ (\w+) \}\}")
+
+
+class PublishedFile(NamedTuple):
+    """A Parquet file of the repository: what its content hashes to, its rows, and its size there and in Arrow."""
+
+    sha256: str
+    rows: int
+    size: int
+    arrow_size: int
+
+
+def config_of_features(config: str) -> str:
+    """Which of the library's configs a published config has the columns of.
+
+    >>> config_of_features("har_source_disjoint")
+    'har'
+    """
+    return config.removesuffix("_source_disjoint")
+
+
+def files_of_splits(files: Mapping[str, PublishedFile]) -> dict[str, dict[str, list[str]]]:
+    """Published config -> split -> its files, in the order in which readers go through them."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for config in _front_matter()[0]["configs"]:
+        for entry in config["data_files"]:
+            names = sorted(name for name in files if fnmatchcase(name, entry["path"]))
+            if names:
+                found.setdefault(config["config_name"], {})[entry["split"]] = names
+    return found
+
+
+def render_card(facts: Mapping[str, object], files: Mapping[str, PublishedFile]) -> str:
+    """README.md of the repository.
+
+    A split without files is left out, because a pattern that matches nothing is an error for every reader. The
+    ``version`` of a config is made of its content: a folder that was downloaded by hand is cached by its YAML alone.
+    """
+    head, body = _front_matter()
+    splits = files_of_splits(files)
+    head["configs"] = [
+        {
+            **config,
+            "version": _version([files[name] for names in splits[config["config_name"]].values() for name in names]),
+            "data_files": [one for one in config["data_files"] if one["split"] in splits[config["config_name"]]],
+        }
+        for config in head["configs"]
+        if config["config_name"] in splits
+    ]
+    head["dataset_info"] = [_info(config, by_split, files) for config, by_split in splits.items()]
+    text = _PLACE.sub(lambda place: str(facts[place[1]]), body)
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)}---\n{text}"
+
+
+def _front_matter() -> tuple[dict[str, Any], str]:
+    _, head, body = TEMPLATE.read_text(encoding="utf-8").split("---\n", 2)
+    return yaml.safe_load(head), body
+
+
+def _version(files: list[PublishedFile]) -> str:
+    digest = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
+    return f"1.0.{int(digest[:6], 16)}"
+
+
+def _info(config: str, by_split: Mapping[str, list[str]], files: Mapping[str, PublishedFile]) -> dict[str, Any]:
+    """What ``datasets`` calls ``dataset_info``: versions that cannot read the types in Parquet take them from here."""
+    splits = [
+        {
+            "name": split,
+            "num_bytes": sum(files[name].arrow_size for name in names),
+            "num_examples": sum(files[name].rows for name in names),
+        }
+        for split, names in by_split.items()
+    ]
+    return {
+        "config_name": config,
+        "features": published_features(config_of_features(config))._to_yaml_list(),
+        "splits": splits,
+        "download_size": sum(files[name].size for names in by_split.values() for name in names),
+        "dataset_size": sum(split["num_bytes"] for split in splits),
+    }
