@@ -55,6 +55,10 @@ class CheckpointError(MicroG4MError, ValueError):
     """A checkpoint cannot be loaded into the model it was given for."""
 
 
+class ModelError(MicroG4MError, ValueError):
+    """A model cannot be built as asked, or was given an input it cannot take."""
+
+
 class RecipeError(MicroG4MError, ValueError):
     """A training recipe or an option of a run makes no sense."""
 

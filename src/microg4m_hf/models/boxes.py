@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import ModelError
+
 Boxes = Tensor | Sequence[Any]
 _TOLERANCE = 1e-3  # released boxes are rounded to three decimals
 
@@ -23,7 +25,7 @@ def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor |
     """
     if isinstance(boxes, Tensor):
         if boxes.ndim != 3 or boxes.shape[0] != batch or boxes.shape[2] != 4:
-            raise ValueError(
+            raise ModelError(
                 f"padded boxes have shape (clips, boxes, 4) = ({batch}, n, 4), got {tuple(boxes.shape)}; "
                 "a list with one (n, 4) tensor per clip works as well"
             )
@@ -31,7 +33,7 @@ def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor |
         keep = mask.to(device, torch.bool) if mask is not None else (boxes > 0).any(-1)
         return boxes[keep], keep.nonzero()[:, 0]
     if len(boxes) != batch:
-        raise ValueError(f"{batch} clips need {batch} lists of boxes, got {len(boxes)}; a clip without people has []")
+        raise ModelError(f"{batch} clips need {batch} lists of boxes, got {len(boxes)}; a clip without people has []")
     rows = [torch.as_tensor(b, dtype=torch.float32, device=device).reshape(-1, 4) for b in boxes]
     counts = torch.tensor([len(r) for r in rows], device=device)
     owners = torch.arange(batch, device=device).repeat_interleave(counts)
@@ -48,7 +50,7 @@ def check_boxes(boxes: Tensor) -> None:
         row = int(wrong[0])
         values = [round(v, 4) for v in boxes[row].tolist()]
         why = "x1 <= x2 and y1 <= y2 must hold" if bool(inside[row]) else "all four numbers must lie in 0..1"
-        raise ValueError(
+        raise ModelError(
             f"box {row} of the batch is {values}: {why}; boxes are (x1, y1, x2, y2) divided by the width and height "
             "of the frame"
         )

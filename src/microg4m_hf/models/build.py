@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from ..errors import ModelError
 from .config import MicroG4MHarConfig
 from .modeling import MicroG4MHarForVideoClassification
 from .names import VARIANTS, overridable
@@ -21,7 +22,7 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
     3
     """
     if name not in VARIANTS:
-        raise ValueError(f"unknown model {name!r}; the models are {', '.join(VARIANTS)} (microg4m models list)")
+        raise ModelError(f"unknown model {name!r}; the models are {', '.join(VARIANTS)} (microg4m models list)")
     variant = VARIANTS[name]
     settings, fields = overridable(variant)
     values = variant.config_values()
@@ -32,7 +33,7 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
         elif key in settings or key in _CONFIG_SETTINGS:
             values[key] = value
         else:
-            raise ValueError(
+            raise ModelError(
                 f"{name} has no setting {key!r}; it has {', '.join((*settings, *_CONFIG_SETTINGS))}, and its network "
                 f"{', '.join(fields)}"
             )

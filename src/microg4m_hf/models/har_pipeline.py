@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForVideoClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from ..errors import ModelError
 from .frame_window import read_window
 from .processing import MicroG4MHarProcessor
 
@@ -54,7 +55,7 @@ class HarPipeline(Pipeline):
         if isinstance(input_, dict):
             video, boxes, center = input_["video"], input_.get("boxes", boxes), input_.get("center", center)
         if boxes is None:
-            raise ValueError("no boxes given: pass boxes=[[x1, y1, x2, y2], ...], divided by width and height")
+            raise ModelError("no boxes given: pass boxes=[[x1, y1, x2, y2], ...], divided by width and height")
         processor: Any = self.processor
         if isinstance(video, str | os.PathLike):
             video, center = read_window(video, processor.num_frames, processor.sampling_rate, center), None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification, PreTrainedModel
 
+from ..errors import ModelError
 from .boxes import Boxes, check_boxes, flatten_boxes, to_regions
 from .config import MicroG4MHarConfig
 from .head import RoIHead
@@ -94,7 +95,7 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         """
         self._check_clips(pixel_values)
         if boxes is None:
-            raise ValueError("no boxes given: this model says what people do, pass boxes=[(n, 4) per clip]")
+            raise ModelError("no boxes given: this model says what people do, pass boxes=[(n, 4) per clip]")
         batch, (height, width) = len(pixel_values), pixel_values.shape[3:]
         flat, owners = flatten_boxes(boxes, batch, pixel_values.device, box_mask)
         if self.config.check_inputs and not torch.compiler.is_compiling():
@@ -122,18 +123,18 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
     def _check_clips(self, clips: Tensor) -> None:
         config = self.config
         if clips.ndim != 5 or clips.shape[1] != 3:
-            raise ValueError(f"pixel_values are clips of shape (B, 3, T, H, W), got {tuple(clips.shape)}")
+            raise ModelError(f"pixel_values are clips of shape (B, 3, T, H, W), got {tuple(clips.shape)}")
         if clips.shape[2] != config.num_frames:
-            raise ValueError(
+            raise ModelError(
                 f"{config.variant} takes {config.num_frames} frames, got {clips.shape[2]}; sample "
                 f"{config.num_frames} frames, or build it with num_frames={clips.shape[2]}"
             )
         if not clips.is_floating_point():
-            raise ValueError(f"pixel_values are {clips.dtype}; normalise them first (the saved processor does)")
+            raise ModelError(f"pixel_values are {clips.dtype}; normalise them first (the saved processor does)")
         if config.check_inputs and not torch.compiler.is_compiling():
             total = clips.sum(dtype=torch.float32)  # one pass and no mask: nan and inf survive a sum
             if total.device.type != "meta" and not torch.isfinite(total):
-                raise ValueError("pixel_values hold nan or inf; look at the normalisation (a division by zero?)")
+                raise ModelError("pixel_values hold nan or inf; look at the normalisation (a division by zero?)")
 
     def _targets(self, labels: Any, boxes: Boxes, box_mask: Tensor | None, logits: Tensor) -> Tensor:
         if isinstance(labels, Tensor) and labels.ndim == 3 and isinstance(boxes, Tensor):
@@ -145,7 +146,7 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
             rows = [torch.as_tensor(rows).reshape(-1, logits.shape[1]) for rows in labels]
             targets = torch.cat(rows) if rows else logits.new_zeros(0, logits.shape[1])
         if targets.shape != logits.shape:
-            raise ValueError(
+            raise ModelError(
                 f"labels of shape {tuple(targets.shape)} for logits of shape {tuple(logits.shape)}: give one "
                 "multi-hot row per box, in the order of the boxes"
             )

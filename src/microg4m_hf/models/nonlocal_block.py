@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import ModelError
 from .layers import BatchNorm
 
 
@@ -17,7 +18,7 @@ class NonLocal(nn.Module):
     def __init__(self, dim: int, pool: tuple[int, int, int], kind: str) -> None:
         super().__init__()
         if kind not in {"softmax", "dot_product"}:
-            raise ValueError(f"unknown non-local kind {kind!r}; it is 'softmax' or 'dot_product'")
+            raise ModelError(f"unknown non-local kind {kind!r}; it is 'softmax' or 'dot_product'")
         inner = dim // 2
         self.kind, self.pool = kind, pool
         self.conv_theta = nn.Conv3d(dim, inner, 1)

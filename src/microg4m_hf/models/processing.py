@@ -14,6 +14,7 @@ from transformers import AutoProcessor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from ..errors import ModelError
 from .config import MicroG4MHarConfig
 from .frame_window import window_indices
 
@@ -65,11 +66,11 @@ class MicroG4MHarProcessor(ProcessorMixin):
         many = [clips] if single else list(clips)
         rows = [None] * len(many) if boxes is None else [boxes] if single else list(boxes)
         if len(rows) != len(many):
-            raise ValueError(f"{len(many)} clips need {len(many)} lists of boxes, got {len(rows)}")
+            raise ModelError(f"{len(many)} clips need {len(many)} lists of boxes, got {len(rows)}")
         done = [self._one(clip, b, center) for clip, b in zip(many, rows, strict=True)]
         shapes = sorted({tuple(pixels.shape[1:]) for pixels, _ in done})
         if len(shapes) > 1:
-            raise ValueError(f"clips of one batch must come out in one size, got {shapes}; process them one by one")
+            raise ModelError(f"clips of one batch must come out in one size, got {shapes}; process them one by one")
         data: dict[str, Any] = {"pixel_values": torch.stack([pixels for pixels, _ in done])}
         if boxes is not None:
             data["boxes"] = [b for _, b in done]
@@ -82,7 +83,7 @@ class MicroG4MHarProcessor(ProcessorMixin):
     def _one(self, clip: Any, boxes: Any, center: int | None) -> tuple[Tensor, Tensor]:
         frames = torch.as_tensor(np.asarray(clip))
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != torch.uint8 or not frames.numel():
-            raise ValueError(
+            raise ModelError(
                 f"a clip is an array (frames, height, width, 3) of uint8 RGB, got {tuple(frames.shape)} {frames.dtype}"
             )
         if len(frames) != self.num_frames or center is not None:
@@ -117,7 +118,7 @@ def _crop(pixels: Tensor, boxes: Tensor, edge: int) -> tuple[Tensor, Tensor]:
     height, width = pixels.shape[2:]
     top, left = math.ceil((height - edge) / 2), math.ceil((width - edge) / 2)
     if top < 0 or left < 0:
-        raise ValueError(f"frames of {height}x{width} are too small for a crop of {edge}")
+        raise ModelError(f"frames of {height}x{width} are too small for a crop of {edge}")
     return pixels[:, :, top : top + edge, left : left + edge], boxes - torch.tensor([left, top, left, top])
 
 

@@ -9,6 +9,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import ModelError
+
 PerStage = tuple[int, int, int, int]
 
 
@@ -116,11 +118,11 @@ def spec_from_dict(family: str, values: dict[str, Any]) -> Spec:
     (1, 1, 1, 1)
     """
     if family not in FAMILIES:
-        raise ValueError(f"unknown family {family!r}; the families are {sorted(FAMILIES)}")
+        raise ModelError(f"unknown family {family!r}; the families are {sorted(FAMILIES)}")
     known = {f.name for f in dataclasses.fields(FAMILIES[family])}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ValueError(f"{unknown} are no settings of the family {family}; it has {sorted(known)}")
+        raise ModelError(f"{unknown} are no settings of the family {family}; it has {sorted(known)}")
     return FAMILIES[family](**{name: _tuples(value) for name, value in values.items()})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
+from ..errors import ModelError
 from .specs import TransformersSpec
 
 
@@ -22,10 +23,10 @@ class WrappedEncoder(nn.Module):
         values = dict(spec.config)
         model_type = values.pop("model_type", None)
         if model_type is None:
-            raise ValueError("the config of a wrapped encoder must name its model_type, such as 'videomae'")
+            raise ModelError("the config of a wrapped encoder must name its model_type, such as 'videomae'")
         config = AutoConfig.for_model(model_type, **values)
         if model_type == "timesformer":
-            raise ValueError("timesformer orders its tokens by place, not by time; it cannot be wrapped")
+            raise ModelError("timesformer orders its tokens by place, not by time; it cannot be wrapped")
         self.encoder = AutoModel.from_config(config)
         self.input_name = self.encoder.main_input_name
         self.tubelet, self.patch = patch_of(config)
@@ -40,7 +41,7 @@ class WrappedEncoder(nn.Module):
         grid = (frames // self.tubelet, height // self.patch, width // self.patch)
         count = grid[0] * grid[1] * grid[2]
         if tokens.shape[1] < count:
-            raise ValueError(f"the encoder returned {tokens.shape[1]} tokens for a grid of {grid}")
+            raise ModelError(f"the encoder returned {tokens.shape[1]} tokens for a grid of {grid}")
         return [tokens[:, tokens.shape[1] - count :].transpose(1, 2).unflatten(2, grid)]
 
 
