@@ -73,6 +73,25 @@ def test_every_single_frame_alone(clips: dict[str, Path], name: str) -> None:
             np.testing.assert_array_equal(clip.frames([i])[0], expected[i])
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_skipping_never_changes_a_bit(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    extra = {
+        "preset": str(rng.choice(["ultrafast", "veryfast", "medium"])),
+        "b-pyramid": str(rng.choice(["none", "strict", "normal"])),
+        "refs": str(rng.integers(1, 6)),
+        "weightb": str(rng.integers(2)),
+        "x264-params": f"log-level=none:slices={rng.integers(1, 4)}:open-gop={rng.integers(2)}",
+    }
+    gop, bframes = int(rng.choice([1, 5, 12, 250])), int(rng.integers(0, 6))
+    path = write_video(tmp_path / "clip.mp4", count=40, gop=gop, bframes=bframes, extra=extra)
+    expected, _ = plainly(path)
+    with open_clip(path) as clip:
+        for _ in range(12):
+            asked = rng.integers(0, 40, rng.integers(1, 9))
+            np.testing.assert_array_equal(clip.frames(asked), expected[asked])
+
+
 def test_skipping_really_skips(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     index = read_index(as_source(clips["long_gop"]))
     lean = [frame.pts for _, frame in pyav._decoded(index, {12}, lean=True)]

@@ -17,6 +17,8 @@ MAX_FRAMES = 100_000
 _MAX_SAMPLES = 10_000_000  # of any other track: an hour of audio has 170,000
 _MAX_INDEX = 64 << 20  # bytes of the moov box
 _MAX_TRACKS = 64
+_MAX_BOXES = 20_000  # outermost; a fragmented clip has two for each group of pictures
+_MAX_DEPTH = 8
 _FOLDERS = {b"trak", b"mdia", b"minf", b"stbl", b"edts"}
 
 Matrix = tuple[int, int, int, int]
@@ -71,8 +73,11 @@ def read_mp4(file: BinaryIO, name: str) -> Track:
 def _top_level(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start of content, size of content) of each outermost box; all must lie inside the file."""
     end = file.seek(0, 2)
-    at = 0
+    at = count = 0
     while at < end:
+        count += 1
+        if count > _MAX_BOXES:
+            raise ClipError(f"{name}: has more than {_MAX_BOXES:,} boxes; no clip has")
         file.seek(at)
         head = file.read(16)
         if len(head) < 8:
@@ -127,10 +132,11 @@ def _tracks(index: bytes, name: str) -> list[Track]:
     return tracks
 
 
-def _fill(track: Track, data: bytes, start: int, end: int) -> None:
+def _fill(track: Track, data: bytes, start: int, end: int, depth: int = 0) -> None:
     for kind, at, stop in _boxes(data, start, end):
         if kind in _FOLDERS:
-            _fill(track, data, at, stop)
+            if depth < _MAX_DEPTH:
+                _fill(track, data, at, stop, depth + 1)
             continue
         body = data[at:stop]
         if kind == b"tkhd":

@@ -1,0 +1,92 @@
+"""The header probe says what the header says, quickly and without decoding."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.data import open_clip
+from microg4m_hf.data.decode import pyav
+from microg4m_hf.data.decode.mp4 import read_mp4
+from microg4m_hf.data.decode.probe import ClipInfo, probe
+from microg4m_hf.errors import ClipError
+from tests.support.videos import MIRROR, QUARTER, cut_without_decoding, turned, write_video
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("probe") / "plain.mp4")
+
+
+def test_what_the_header_says(plain: Path) -> None:
+    expected = ClipInfo(64, 48, 30.0, 30, 1.0, 0, "h264")
+    assert probe(plain) == probe(plain.read_bytes()) == probe({"path": str(plain), "bytes": None}) == expected
+
+
+def test_nothing_is_decoded(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyav, "frames", None)
+    monkeypatch.setitem(__import__("sys").modules, "av", None)  # not even a decoder is needed
+    assert probe(plain).frames_in_header == 30
+
+
+@pytest.mark.parametrize(("matrix", "rotation", "size"), [(QUARTER, 90, (48, 64)), (MIRROR, 0, (64, 48))])
+def test_turned(plain: Path, tmp_path: Path, matrix, rotation: int, size: tuple[int, int]) -> None:
+    path = turned(plain, tmp_path / "turned.mp4", matrix)
+    info = probe(path)
+    assert (info.rotation, (info.width, info.height)) == (rotation, size)
+    with open_clip(path) as clip:
+        assert (clip.width, clip.height) == size
+
+
+def test_header_counts_are_claims(plain: Path, tmp_path: Path) -> None:
+    cut = cut_without_decoding(plain, tmp_path / "cut.mp4", 0.3)
+    assert probe(cut).frames_in_header == 30
+    assert len(open_clip(cut)) == 21
+
+
+@pytest.mark.parametrize(
+    ("suffix", "settings", "codec"),
+    [
+        ("mp4", {"fps": Fraction(30000, 1001)}, "h264"),
+        ("mp4", {"codec": "mpeg4"}, "mpeg4"),
+        ("mp4", {"codec": "libx265", "extra": {"x265-params": "log-level=none"}}, "hevc"),
+        ("mov", {}, "h264"),
+        ("mkv", {}, "h264"),
+        ("mp4", {"muxer": {"movflags": "frag_keyframe+empty_moov"}}, "h264"),
+    ],
+)
+def test_other_files(tmp_path: Path, suffix: str, settings: dict, codec: str) -> None:
+    path = write_video(tmp_path / f"clip.{suffix}", count=12, **settings)
+    info = probe(path)
+    rate = float(settings.get("fps", 30))
+    assert (info.width, info.height, info.codec, info.frames_in_header) == (64, 48, codec, 12)
+    assert info.fps == pytest.approx(rate, rel=1e-3)
+    assert info.duration == pytest.approx(12 / rate, rel=0.02)
+
+
+def test_version_1_boxes_are_read(plain: Path, tmp_path: Path) -> None:
+    """Clips longer than 2³² ticks use boxes with 64-bit times; a start of 2040 does it for one frame."""
+    path = turned(plain, tmp_path / "turned.mp4", QUARTER)
+    data = path.read_bytes()
+    at = data.index(b"tkhd") + 4
+    old = data[at : at + 84]
+    new = b"\x01" + old[1:4] + bytes(4) + old[4:8] + bytes(4) + old[8:12] + old[12:20] + bytes(4) + old[20:]
+    grown = bytearray(data[: at - 8] + (len(new) + 8).to_bytes(4, "big") + b"tkhd" + new + data[at + 84 :])
+    for box in (b"trak", b"moov"):
+        where = grown.index(box) - 4
+        size = int.from_bytes(grown[where : where + 4], "big") + 12
+        grown[where : where + 4] = size.to_bytes(4, "big")
+    wide = tmp_path / "wide.mp4"
+    wide.write_bytes(grown)
+    assert probe(wide) == probe(path)
+    with wide.open("rb") as file:
+        assert read_mp4(file, "wide.mp4").matrix == (0, 65536, -65536, 0)
+
+
+def test_a_cut_file_is_refused_without_decoding(plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "short.mp4"
+    path.write_bytes(plain.read_bytes()[:3000])
+    with pytest.raises(ClipError, match=r"short\.mp4"):
+        probe(path)
