@@ -7,7 +7,7 @@ modules that it imports relatively; hence the absolute imports, and no reading o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from microg4m_hf._version import __version__
 from microg4m_hf.data.features import CONFIGS, features_of
-from microg4m_hf.data.parts import Part, parts_of, prepare
+from microg4m_hf.data.parts import Part, filled_splits, parts_of
 from microg4m_hf.data.request import Request
 from microg4m_hf.data.whereabouts import Whereabouts, locate, with_clips
 from microg4m_hf.errors import DataError
@@ -89,12 +89,14 @@ class MicroG4M(datasets.ArrowBasedBuilder):
             return super().as_streaming_dataset(split, *args, **kwargs)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        splits: Sequence[str] = self.request.splits
         if not dl_manager.is_streaming:
-            # Here errors reach the user as they are, and worker processes that are forked find the tables ready.
-            prepare(self.request, self.whereabouts)
+            # Reading the release here gives its errors to the user as they are, and its rows to forked processes.
+            # A split without rows is left out because datasets can write it but not read it.
+            splits = filled_splits(self.request, self.whereabouts)
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"parts": parts_of(self.request, self.whereabouts, split)})
-            for split in self.request.splits
+            for split in splits
         ]
 
     def _generate_tables(self, parts: list[Part]) -> Iterator[tuple[Any, pa.Table]]:

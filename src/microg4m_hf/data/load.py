@@ -56,6 +56,8 @@ def load_dataset(
     Traceback (most recent call last):
     microg4m_hf.errors.DataError: unknown scheme: 'random' (use 'official' or 'source_disjoint')
     """
+    if streaming and num_proc not in (None, 1):
+        raise DataError("num_proc= builds files and streaming=True builds none", value=num_proc, hint="leave one out")
     from .builder import MicroG4M
 
     builder = MicroG4M(
@@ -69,8 +71,6 @@ def load_dataset(
         on_error=on_error,
     )
     if streaming:
-        if num_proc not in (None, 1):
-            raise DataError("num_proc= builds files and streaming=True builds none", value=num_proc, hint="leave one")
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare(num_proc=num_proc)
     return builder.as_dataset(split=split)

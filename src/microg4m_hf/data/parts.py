@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ..errors import DataError
 from .request import Request
 from .rows import rows_of
 from .whereabouts import Whereabouts
@@ -35,9 +36,13 @@ def parts_of(request: Request, whereabouts: Whereabouts, split: str) -> list[Par
     return [Part(request, whereabouts, split, index) for index in range(PARTS)]
 
 
-def prepare(request: Request, whereabouts: Whereabouts) -> None:
-    """Read the release now, in this process, so that parts of it are at hand here and in forked processes."""
-    _rows(request, whereabouts)
+def filled_splits(request: Request, whereabouts: Whereabouts) -> list[str]:
+    """The splits that have rows; reads the release, whose parts are then at hand here and in forked processes."""
+    filled = [split for split, rows in _rows(request, whereabouts).items() if rows.num_rows]
+    if not filled:
+        of_domain = f" in the domain {request.domain!r}" if request.domain else ""
+        raise DataError(f"the release has nothing for {request.config}{of_domain}", file=whereabouts.root)
+    return filled
 
 
 # The fingerprint is part of the key, so changed files are read again. Two: a config and the one it is compared with.

@@ -34,6 +34,8 @@ class Request:
     on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
+        if self.config is None:
+            raise DataError("no config is named", hint=f"name one of {', '.join(map(repr, CONFIGS))}")
         _one_of(self.config, CONFIGS, "config")
         if self.scheme is not None:
             _one_of(self.scheme, SCHEMES, "scheme")

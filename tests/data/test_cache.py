@@ -1,0 +1,159 @@
+"""The cache of ``datasets`` never gives rows of other data, another request or another version of the code."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import datasets
+import pytest
+
+import microg4m_hf
+from microg4m_hf.data import fingerprint
+from microg4m_hf.data.builder import MicroG4M
+from tests.support.fake_release import FakeRelease, make_release
+from tests.support.release_clips import put_clips
+from tests.support.videos import write_video
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRelease:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    made = make_release(tmp_path / "release", sources=3, clips=3)
+    put_clips(made)
+    return made
+
+
+def hash_of(release: FakeRelease, config: str, **said: object) -> str:
+    return MicroG4M(config_name=config, data_dir=str(release.root), **said).hash
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_second_load_builds_nothing(release: FakeRelease) -> None:
+    first = microg4m_hf.load_dataset("har", data_dir=release.root, split="train")
+    written = Path(first.cache_files[0]["filename"]).stat().st_mtime_ns
+    second = microg4m_hf.load_dataset("har", data_dir=release.root, split="train", scheme="official")
+    assert first.cache_files == second.cache_files
+    assert Path(second.cache_files[0]["filename"]).stat().st_mtime_ns == written
+    assert first._fingerprint == second._fingerprint
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_changed_texts_are_noticed(release: FakeRelease, streaming: bool) -> None:
+    def captions() -> list[str]:
+        rows = microg4m_hf.load_dataset("caption", data_dir=release.root, split="test", streaming=streaming)
+        return [row["caption"] for row in rows]
+
+    before = captions()
+    rewrite(release.files["vqa_and_captioning.json"], "What ", "That ")  # the size stays the same
+    assert captions() == [caption.replace("What ", "That ") for caption in before]
+
+
+def test_changed_boxes_reach_maps_too(release: FakeRelease) -> None:
+    def corners() -> list[float]:
+        rows = microg4m_hf.load_dataset("har", data_dir=release.root, split="train")
+        sums = rows.map(lambda row: {"sum": sum(sum(box) for who in row["persons"] for box in who["boxes"])})
+        return sums["sum"][:]
+
+    before = corners()
+    boxes = release.files["bounding_boxes.csv"]
+    header, *lines = boxes.read_text().splitlines()
+    moved = [",".join([*(cells := line.split(","))[:3], "0.5", *cells[4:]]) for line in lines]
+    boxes.write_text("\n".join([header, *moved]) + "\n")
+    assert corners() != before
+
+
+def test_only_the_files_in_use_count(release: FakeRelease) -> None:
+    har, vqa = hash_of(release, "har"), hash_of(release, "vqa")
+    rewrite(release.files["vqa_and_captioning.json"], "What ", "That ")
+    assert hash_of(release, "har") == har and hash_of(release, "vqa") != vqa
+    vqa = hash_of(release, "vqa")
+    with open(release.files["bounding_boxes.csv"], "a") as file:
+        file.write("\n")
+    assert hash_of(release, "har") != har and hash_of(release, "vqa") == vqa
+
+
+def test_changed_clips_are_noticed(release: FakeRelease) -> None:
+    with_clips, without = hash_of(release, "har"), hash_of(release, "har", videos=False)
+    clip = next((release.root / "videos").rglob("*.mp4"))
+    clip.unlink()
+    missing = hash_of(release, "har")
+    write_video(clip, count=5)
+    assert len({with_clips, missing, hash_of(release, "har")}) == 3
+    assert hash_of(release, "har", videos=False) == without
+
+
+def test_two_folders_never_mix(release: FakeRelease, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(release.root, other)
+    for folder in (release.root, other):
+        for rows in microg4m_hf.load_dataset("har", data_dir=folder).values():
+            assert all(Path(row["video"]["path"]).is_relative_to(folder) for row in rows)
+    different = make_release(tmp_path / "different", seed=1, sources=3, clips=4)
+    for made in (release, different, release):
+        rows = microg4m_hf.load_dataset("har", data_dir=made.root, videos=False)
+        assert {name for split in rows.values() for name in split["video_id"]} == set(made.clips)
+
+
+def test_the_working_directory_does_not_decide(
+    release: FakeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    different = make_release(tmp_path / "elsewhere" / "release", seed=1, sources=3, clips=4)
+    for made in (release, different):
+        monkeypatch.chdir(made.root.parent)
+        for rows in (
+            microg4m_hf.load_dataset("vqa", data_dir="release", videos=False, split="test"),
+            datasets.load_dataset("microg4m", "vqa", data_dir="release", videos=False, split="test"),
+        ):
+            assert set(rows["video_id"]) == {entry["video_id"] for entry in made.texts}
+    stream = microg4m_hf.load_dataset("vqa", data_dir="release", videos=False, split="test", streaming=True)
+    monkeypatch.chdir(tmp_path)
+    assert {row["video_id"] for row in stream} == {entry["video_id"] for entry in different.texts}
+
+
+def test_requests_have_places_of_their_own(release: FakeRelease) -> None:
+    said = [{}, {"scheme": "source_disjoint"}, {"domain": "real"}, {"videos": False}, {"on_error": "skip"}]
+    places = {
+        microg4m_hf.load_dataset("har", data_dir=release.root, **one)["train"].cache_files[0]["filename"]
+        for one in said
+    }
+    assert len(places) == len(said)
+    assert all("microg4m" in Path(place).parts for place in places)
+
+
+def test_changed_code_is_noticed(release: FakeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint.code_fingerprint.__wrapped__()
+    assert fingerprint.code_fingerprint.__wrapped__() == before
+    package = tmp_path / "package"
+    shutil.copytree(Path(fingerprint.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(fingerprint, "__file__", str(package / "data" / "fingerprint.py"))
+    assert fingerprint.code_fingerprint.__wrapped__() == before
+    with open(package / "data" / "texts.py", "a") as file:
+        file.write("# changed\n")
+    changed = fingerprint.code_fingerprint.__wrapped__()
+    monkeypatch.setattr(fingerprint, "__version__", "99.0")
+    assert len({before, changed, fingerprint.code_fingerprint.__wrapped__()}) == 3
+    hashes = {hash_of(release, "har")}
+    monkeypatch.setattr("microg4m_hf.data.whereabouts.code_fingerprint", lambda: changed)
+    assert hash_of(release, "har") not in hashes
+
+
+def test_nothing_is_stored_twice(release: FakeRelease) -> None:
+    clips = sum(path.stat().st_size for path in (release.root / "videos").rglob("*.mp4"))
+    for config in ("har", "caption", "vqa"):
+        for rows in microg4m_hf.load_dataset(config, data_dir=release.root).values():
+            assert all(row["bytes"] is None for row in rows["video"])
+            assert sum(Path(file["filename"]).stat().st_size for file in rows.cache_files) < clips
+
+
+def test_force_redownload(release: FakeRelease) -> None:
+    for _ in range(2):
+        rows = datasets.load_dataset(
+            "microg4m", "har", data_dir=str(release.root), split="test", download_mode="force_redownload"
+        )
+        assert len(rows) == sum(clip.split == "test" for clip in release.clips.values())
