@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..errors import DataError
 from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from .clip_ids import CLIP_ID_RULE, split_clip_ids
 from .csv_rows import TEXT, WHOLE, CsvRows, read_csv_rows
@@ -46,6 +47,8 @@ def read_actions(path: Path, faults: Faults, *, name: str | None = None) -> tupl
     rows = rows.drop(~known[letters], "movie_or_real is neither m nor r", "movie_or_real")
     rows = _drop_clips_of_two_domains(rows)
 
+    if not len(rows):
+        raise DataError("the file names no clip", file=rows.name)
     codes, ids = rows.codes("video_id")
     letters, spelled = rows.codes("movie_or_real")
     used = np.unique(codes)  # the dictionary may name clips whose rows were all left out

@@ -49,9 +49,17 @@ def check(root: str | os.PathLike[str]) -> dict[str, Any]:
     return {
         "root": str(layout.root),
         "faults": faults.total,
-        "problems": [problem._asdict() | {"text": str(problem)} for problem in faults.problems],
+        "problems": [
+            {"file": at.file, "line": at.line, "value": _plain(at.value), "reason": at.reason, "text": str(at)}
+            for at in faults.problems
+        ],
         "notes": notes,
     }
+
+
+def _plain(value: object) -> object:
+    """A value that JSON can say: nan, infinity and half characters become text."""
+    return value if value is None or (isinstance(value, str) and value.isprintable()) else repr(value)
 
 
 def _part(layout: Layout, need: str) -> Release:

@@ -31,17 +31,20 @@ def clip_paths(videos: Path, clips: pa.Table) -> list[Path]:
 def check_clip_files(layout: Layout, clips: pa.Table, faults: Faults) -> np.ndarray:
     """A mask of the clips whose file is missing, leads out of the folder or is no whole mp4 file."""
     left_out = np.zeros(len(clips), dtype=bool)
+    folders: dict[Path, bool] = {}  # whether a folder of clips is inside the release; there are few of them
     for place, path in enumerate(clip_paths(layout.require("videos"), clips)):
-        fault = _fault_of(path, layout)
+        if path.parent not in folders:
+            folders[path.parent] = inside(path.parent, layout.allowed)
+        fault = _fault_of(path, layout, folders[path.parent])
         if fault:
             left_out[place] = True
             faults.add(layout.name(path), None, clips["video_id"][place].as_py(), fault)
     return left_out
 
 
-def _fault_of(path: Path, layout: Layout) -> str | None:
-    if not inside(path, layout.allowed):
-        return "the clip is a link that leads out of the folder"
+def _fault_of(path: Path, layout: Layout, folder_is_inside: bool) -> str | None:
+    if not folder_is_inside or (path.is_symlink() and not inside(path, layout.allowed)):
+        return "the clip is behind a link that leads out of the folder"
     if not path.is_file():
         return "the clip is missing"
     try:

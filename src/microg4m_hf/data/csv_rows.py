@@ -25,7 +25,7 @@ REAL = pa.float64()
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}(\.0*)?")  # "3.0" too: pandas writes whole numbers so beside an empty cell
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_EXPECTED = {TEXT: "text", WHOLE: "a whole number", REAL: "a number"}
+_EXPECTED = {TEXT: "text", WHOLE: "a whole number of at most nine digits", REAL: "a number"}
 
 
 @dataclass

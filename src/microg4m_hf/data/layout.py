@@ -133,16 +133,16 @@ def _entries(folder: Path, allowed: tuple[Path, ...], refused: list[Path]) -> tu
             continue
         if entry.is_symlink() and not inside(path, allowed):
             refused.append(path)
-        elif entry.is_file():
+        elif path.is_file():
             files.append(path)
-        elif entry.is_dir() and not entry.is_symlink():
+        elif path.is_dir() and not entry.is_symlink():
             folders.append(path)
-        elif entry.is_dir() and entry.name == "videos":
+        elif path.is_dir() and entry.name == "videos":
             folders.append(path)  # a link inside the root; other linked folders are reached by their own path
     return files, folders
 
 
 def inside(path: Path, allowed: tuple[Path, ...]) -> bool:
     """Whether a path, all links followed, ends in one of the allowed folders."""
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # unlike resolve(), no error on a loop of links
     return any(target.is_relative_to(folder) for folder in allowed)

@@ -68,7 +68,7 @@ class Release:
 def read_release(
     root: str | os.PathLike[str] | Layout,
     *,
-    need: Collection[str] = frozenset({"har"}),
+    need: Collection[str] | str = frozenset({"har"}),
     on_error: OnError = "raise",
 ) -> Release:
     """Read and check the files that ``need`` asks for, and no others.
@@ -87,13 +87,14 @@ def read_release(
     >>> release.clips["domain"].to_pylist(), release.counts["labels"]
     (['movie'], 1)
     """
-    wrong = set(need) - NEEDS
+    need = {need} if isinstance(need, str) else set(need)
+    wrong = need - NEEDS
     if wrong:
         raise DataError("unknown need", value=sorted(wrong)[0], hint=f"one or more of {sorted(NEEDS)}")
     layout = root if isinstance(root, Layout) else find_layout(root)
     faults = Faults(on_error)
     actions = layout.require("actions")
-    texts = layout.require("texts") if {"caption", "vqa"} & set(need) else None
+    texts = layout.require("texts") if {"caption", "vqa"} & need else None
     if layout.label_map is not None and "har" in need:
         check_label_map(layout.label_map, name=layout.name(layout.label_map))
     clips, labels, counts = read_actions(actions, faults, name=layout.name(actions))
