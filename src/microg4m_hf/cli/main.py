@@ -15,6 +15,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     "data": ("data", "make the sample, check, count, publish and export the data set"),
     "demo": ("demo", "make the sample, load it, look at it"),
     "models": ("models", "list the networks, say what they are, convert checkpoints"),
+    "train": ("train", "fine-tune a model from a recipe"),
+    "push": ("push", "put a finished run on the Hub"),
     "env": ("env", "what is installed, what is missing and how to get it"),
 }
 

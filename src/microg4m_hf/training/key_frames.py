@@ -21,6 +21,7 @@ class KeyFrame:
     boxes: np.ndarray  # (persons, 4) normalised xyxy, float32
     labels: np.ndarray  # (persons, 50) 0 or 1, uint8
     person_ids: np.ndarray  # (persons,)
+    domain: str | None = None
 
 
 def key_frames(rows: Iterable[Mapping[str, Any]]) -> list[KeyFrame]:
@@ -49,6 +50,7 @@ def key_frames(rows: Iterable[Mapping[str, Any]]) -> list[KeyFrame]:
                     boxes=np.asarray([person["key_box"] for person in persons], np.float32),
                     labels=labels,
                     person_ids=np.asarray([person["person_id"] for person in persons], np.int64),
+                    domain=row.get("domain"),
                 )
             )
     return items

@@ -16,4 +16,5 @@ def score(items: Sequence[KeyFrame], logits: dict[int, np.ndarray], **settings: 
     """``har_scores`` of a split; key frames without logits (unreadable clips) count as missing predictions."""
     if len(logits) < len(items):
         settings.setdefault("missing", "zero")
+    settings.setdefault("domains", {item.video_id: item.domain for item in items if item.domain})
     return har_scores(prediction_columns(items, logits), reference_columns(items), **settings)

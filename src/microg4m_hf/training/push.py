@@ -1,0 +1,42 @@
+"""Push a finished run: model, card, scores and predictions, in one commit; a failed push loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from ..errors import RecipeError
+from ..hub import client, explained, patiently
+from .run_folder import RunFolder
+
+
+def push_run(folder: str | os.PathLike[str], repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+    """Upload the model of a run folder to the Hub and return the address of the commit.
+
+    The same call again after a failure goes on: what the Hub already has is not sent twice.
+
+    >>> push_run("/no/such/run", "me/i3d")
+    Traceback (most recent call last):
+    microg4m_hf.errors.RecipeError: /no/such/run holds no finished run; train first, the model comes with the last step
+    """
+    run = RunFolder(folder)
+    if not (run.results.is_file() and (run.model / "README.md").is_file()):
+        raise RecipeError(f"{run.path} holds no finished run; train first, the model comes with the last step")
+    from huggingface_hub import CommitOperationAdd
+
+    files = {path.relative_to(run.model).as_posix(): path for path in run.model.rglob("*") if path.is_file()}
+    files |= {f"predictions/{path.name}": path for path in run.predictions.glob("*.parquet")}
+    files |= {"results.json": run.results, "config_run.yaml": run.config}
+    scores = json.loads(run.results.read_text(encoding="utf-8"))["test"]["scores"]
+    api = client(token)
+    with explained(f"push to {repo_id}"):
+        patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+        commit = patiently(
+            lambda: api.create_commit(
+                repo_id,
+                [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())],
+                commit_message=f"{Path(folder).name}: test mAP {100 * scores['map']:.2f}",
+            )
+        )
+    return str(commit.commit_url)
