@@ -7,10 +7,13 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint clean
 
+# Whatever fails here leaves no half-made environment behind that a second try would trip over.
 $(PY):
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --upgrade pip uv
+	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON); install Python 3.10 or newer, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("make: $(PYTHON) is Python %d.%d and 3.10 or newer is needed; name one: make PYTHON=python3.11" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$(PY) -m pip install --quiet --upgrade pip uv || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.base: $(PY) setup.cfg pyproject.toml
 	$(PY) -m uv pip install --quiet --python $(PY) --editable .

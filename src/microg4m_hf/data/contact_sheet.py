@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from ..errors import DataError
 from ..taxonomy import ACTION_NAMES, ACTIONS, GROUPS, INTERACTION, MANIPULATION, MOVEMENT
 from .sheet_type import Sheet, fit
 
@@ -34,14 +35,20 @@ def contact_sheet(
     """Write a PNG with a card for every ``har`` row; ``captions`` and ``questions`` are rows of the other configs.
 
     A card shows the frame that most of its persons have as key frame, six small frames of the whole clip, the
-    caption and the first question given for the clip. :func:`varied` chooses rows worth looking at.
+    caption and one question with its answer. :func:`varied` chooses rows worth looking at.
     """
     chosen = list(rows)
+    if not chosen:
+        raise DataError("a contact sheet of no clips", hint="give some rows of the har config")
     caption_of = {row["video_id"]: row["caption"] for row in captions}
-    question_of: dict[str, Row] = {}
+    questions_of: dict[str, list[Row]] = {}
     for row in questions:
-        question_of.setdefault(row["video_id"], row)
-    cards = [_card(row, caption_of.get(row["video_id"]), question_of.get(row["video_id"])) for row in chosen]
+        questions_of.setdefault(row["video_id"], []).append(row)
+    cards = []
+    for number, row in enumerate(chosen):
+        asked = questions_of.get(row["video_id"])
+        # The next card shows the next question, or all would show the one that every clip begins with.
+        cards.append(_card(row, caption_of.get(row["video_id"]), asked[number % len(asked)] if asked else None))
     page = _page(cards, max(1, min(columns, len(cards))), title)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +73,7 @@ def varied(rows: Iterable[Row], count: int, *, prefer: Iterable[str] = ()) -> li
         return [*labels, ("source", row["source"]), ("domain", row["domain"]), ("persons", len(row["persons"]))]
 
     while left and len(chosen) < count:
-        best = max(left, key=lambda row: sum(0.3 ** seen[t] for t in traits(row)) + 0.8 * (row["video_id"] in liked))
+        best = max(left, key=lambda row: sum(0.3 ** seen[t] for t in traits(row)) + 0.5 * (row["video_id"] in liked))
         left.remove(best)
         chosen.append(best)
         seen.update(traits(best))
@@ -119,7 +126,7 @@ def _corners(card: Image.Image) -> Image.Image:
 
 def _card(row: Row, caption: str | None, question: Row | None) -> Image.Image:
     picture, strip = _pictures(row)
-    said = [("", caption, TEXT)] if caption else [("", "no caption: only real footage has one", FAINT)]
+    said = [("", caption, TEXT)] if caption else [("", "no caption", FAINT)]
     if question is not None:
         said += [("Q", question["question"], TEXT), ("A", question["answer"], (150, 226, 178))]
     measure = Sheet(Image.new("RGB", (1, 1)))

@@ -15,7 +15,7 @@ from .world import ASPECT, FPS, NUM_FRAMES, Scene
 DESCRIPTIONS = {
     "window": "a round window with the Earth behind it",
     "lockers": "a row of blue lockers",
-    "bags": "white storage bags held by straps",
+    "bags": "gray storage bags held by straps",
     "screens": "a row of small screens with green curves",
     "hatch": "an open round hatch",
 }
@@ -106,7 +106,7 @@ def _window(canvas: Canvas, x: float, u: float) -> None:
     paint(canvas, disc(center, 0.25 * u, (92, 98, 108)))
     paint(canvas, disc(center, 0.21 * u, (12, 12, 20)))
     paint(canvas, disc((x - 0.03 * u, 0.52 * u), 0.13 * u, (90, 120, 150), outline=False))
-    paint(canvas, Stroke((x - 0.1 * u, 0.5 * u), (x + 0.03 * u, 0.47 * u), 0.018 * u, (226, 236, 244), outline=False))
+    paint(canvas, Stroke((x - 0.1 * u, 0.5 * u), (x + 0.03 * u, 0.47 * u), 0.018 * u, (170, 186, 200), outline=False))
     paint(canvas, Stroke((x - 0.08 * u, 0.57 * u), (x + 0.02 * u, 0.58 * u), 0.024 * u, (110, 132, 112), outline=False))
 
 
@@ -121,7 +121,7 @@ def _lockers(canvas: Canvas, x: float, u: float) -> None:
 def _bags(canvas: Canvas, x: float, u: float) -> None:
     for dx, y, half in ((-0.2, 0.4, 0.11), (0.08, 0.36, 0.1), (-0.06, 0.62, 0.12), (0.22, 0.6, 0.09)):
         at = (x + dx * u, y * u)
-        paint(canvas, Stroke((at[0] - 0.04 * u, at[1]), (at[0] + 0.04 * u, at[1]), half * u, (226, 224, 214)))
+        paint(canvas, Stroke((at[0] - 0.04 * u, at[1]), (at[0] + 0.04 * u, at[1]), half * u, (190, 188, 180)))
     for dx in (-0.15, 0.15):
         paint(canvas, Stroke((x + dx * u, 0.22 * u), (x + dx * u, 0.76 * u), 0.014 * u, (70, 80, 70), True, False))
 

@@ -9,33 +9,27 @@ from math import cos, pi, radians, sin
 from typing import NamedTuple
 
 from .drawing import INK, Color, Point, Stroke, disc
+from .palette import (
+    ARM,
+    BOOT,
+    GLOVE,
+    GREEN,
+    HELMET,
+    NAVY,
+    ORANGE,
+    PINK,
+    RED,
+    SHIRT_COLORS,
+    SKINS,
+    SKY,
+    TROUSER,
+    TURQUOISE,
+    VIOLET,
+    WHITE,
+    YELLOW,
+)
 from .world import Figure
 
-# Shirts are muted and everything else on a body is grey: the bright colours belong to what the actions need.
-SHIRT_COLORS: dict[str, Color] = {
-    "red": (176, 70, 66),
-    "green": (92, 142, 92),
-    "blue": (78, 104, 166),
-    "purple": (126, 90, 152),
-    "white": (222, 222, 222),
-    "black": (46, 48, 54),
-}
-SKINS: tuple[Color, ...] = ((241, 206, 178), (208, 160, 122), (142, 100, 74))
-HELMET: Color = (204, 208, 214)
-GLOVE: Color = (170, 174, 182)
-SLEEVE: Color = (128, 132, 142)
-TROUSER: Color = (92, 96, 108)
-BOOT: Color = (60, 62, 70)
-YELLOW: Color = (255, 222, 0)
-TURQUOISE: Color = (0, 214, 160)
-PINK: Color = (255, 50, 168)
-VIOLET: Color = (132, 44, 232)
-ORANGE: Color = (255, 112, 0)
-SKY: Color = (50, 206, 255)
-NAVY: Color = (20, 40, 200)
-GREEN: Color = (30, 255, 40)
-RED: Color = (255, 16, 16)
-WHITE: Color = (255, 255, 255)
 SHOULDER, ELBOW, FOREARM, THIGH, SHIN = 0.2, 0.15, 0.16, 0.2, 0.2
 
 
@@ -134,7 +128,7 @@ def _head(moment: Moment) -> list[Stroke]:
         found = [disc((x, y), 0.135, HELMET), disc((fx, fy), 0.092, skin, outline=False)]
         for across in (-0.048, 0.048):
             ex, ey = fx - across * gy, fy + across * gx
-            found.append(Stroke((ex, ey), (ex + 0.09 * gx, ey + 0.09 * gy), 0.044, NAVY, flat=True, body=False))
+            found.append(Stroke((ex, ey), (ex + 0.11 * gx, ey + 0.11 * gy), 0.046, NAVY, flat=True, body=False))
         return found
     found = [disc((x, y), 0.135, HELMET), disc((x, y), 0.1, skin, outline=False)]
     found += [disc((x + dx, y + 0.028), 0.017, INK, outline=False) for dx in (-0.04, 0.04)]
@@ -142,8 +136,8 @@ def _head(moment: Moment) -> list[Stroke]:
         wide = 0.5 + 0.5 * moment.cycle(3.3)
         found.append(disc((x, y - 0.035), 0.016 + 0.036 * wide, (120, 12, 26), outline=False))
         at = (0.17 * figure.side, y + 0.06)  # a speech bubble, as in a comic
-        bubble = [Stroke((at[0] - 0.045, at[1]), (at[0] + 0.045, at[1]), 0.062 + 0.016 * wide, WHITE, body=False)]
-        dots = [disc((at[0] + dx, at[1]), 0.017, INK, outline=False, body=False) for dx in (-0.055, 0.0, 0.055)]
+        bubble = [Stroke((at[0] - 0.05, at[1]), (at[0] + 0.05, at[1]), 0.072 + 0.016 * wide, WHITE, body=False)]
+        dots = [disc((at[0] + dx, at[1]), 0.02, INK, outline=False, body=False) for dx in (-0.065, 0.0, 0.065)]
         return found + bubble + dots
     found.append(Stroke((x - 0.03, y - 0.045), (x + 0.03, y - 0.045), 0.007, INK, outline=False))
     return found
@@ -173,7 +167,7 @@ def _thing(moment: Moment) -> list[Stroke]:
     if figure.hands == "touch":
         lamp = 0.09 + 0.015 * (_reach(moment) > 0.5)  # it swells under the finger
         return [
-            Stroke((0.3 * side, 0.02), (0.3 * side, 0.3), 0.115, WHITE, flat=True, body=False),
+            Stroke((0.3 * side, 0.02), (0.3 * side, 0.3), 0.115, INK, flat=True, body=False),
             disc((0.3 * side, 0.16), lamp, RED, body=False),
         ]
     return []
@@ -196,18 +190,18 @@ def _arms(moment: Moment) -> list[Stroke]:
         return [
             stroke
             for arm, shift in ((-1, 0.0), (1, 0.5))
-            for stroke in _arm_to(arm, (arm * (0.07 + 0.02 * moment.cycle(2.4, shift)), 0.02), bend=1)
+            for stroke in _arm_to(moment, arm, (arm * (0.07 + 0.02 * moment.cycle(2.4, shift)), 0.02))
         ]
     if figure.hands == "carry":
-        return [stroke for arm in (-1, 1) for stroke in _arm_to(arm, (arm * 0.16, 0.02), bend=1)]
+        return [stroke for arm in (-1, 1) for stroke in _arm_to(moment, arm, (arm * 0.16, 0.02))]
     if figure.hands == "touch":
         hand = (side * (0.14 + 0.07 * _reach(moment)), 0.1)
-        return _loose_arm(moment, -side) + _arm_to(side, hand, bend=1)
+        return _loose_arm(moment, -side) + _arm_to(moment, side, hand)
     if figure.hands == "wave":
         elbow = _step((side * 0.09, SHOULDER), 90 - side * 58, ELBOW)
         hand = _step(elbow, 90 - side * (34 + 36 * moment.cycle(1.9)), FOREARM + 0.03)
         palm = [disc(hand, 0.09, GREEN)]
-        return _loose_arm(moment, -side) + _arm(side, elbow, hand) + palm
+        return _loose_arm(moment, -side) + _arm(moment, side, elbow, hand) + palm
     return _loose_arm(moment, -1) + _loose_arm(moment, 1)
 
 
@@ -215,10 +209,10 @@ def _loose_arm(moment: Moment, arm: int) -> list[Stroke]:
     """An arm at nobody's service floats a little away from the body."""
     sway = 6 * moment.cycle(0.5, 0.25 * arm)
     elbow = _step((arm * 0.09, SHOULDER), -90 + arm * (40 + sway), ELBOW)
-    return _arm(arm, elbow, _step(elbow, -90 + arm * (16 - sway), FOREARM))
+    return _arm(moment, arm, elbow, _step(elbow, -90 + arm * (16 - sway), FOREARM))
 
 
-def _arm_to(arm: int, hand: Point, *, bend: int) -> list[Stroke]:
+def _arm_to(moment: Moment, arm: int, hand: Point) -> list[Stroke]:
     """An arm whose hand is at a given place; the elbow follows."""
     sx, sy = arm * 0.09, SHOULDER
     dx, dy = hand[0] - sx, hand[1] - sy
@@ -226,15 +220,15 @@ def _arm_to(arm: int, hand: Point, *, bend: int) -> list[Stroke]:
     out = max(ELBOW**2 - (far / 2) ** 2, 0.0) ** 0.5
     mx, my = sx + dx / 2, sy + dy / 2
     normal = (-dy / far, dx / far) if arm < 0 else (dy / far, -dx / far)
-    if normal[1] * bend > 0:
+    if normal[1] > 0:
         normal = (-normal[0], -normal[1])
-    return _arm(arm, (mx + normal[0] * out, my + normal[1] * out), hand)
+    return _arm(moment, arm, (mx + normal[0] * out, my + normal[1] * out), hand)
 
 
-def _arm(arm: int, elbow: Point, hand: Point) -> list[Stroke]:
+def _arm(moment: Moment, arm: int, elbow: Point, hand: Point) -> list[Stroke]:
     return [
-        Stroke((arm * 0.09, SHOULDER), elbow, 0.044, SLEEVE),
-        Stroke(elbow, hand, 0.038, SLEEVE),
+        Stroke((arm * 0.09, SHOULDER), elbow, 0.046, moment.shirt),
+        Stroke(elbow, hand, 0.038, ARM),
         disc(hand, 0.048, GLOVE),
     ]
 

@@ -92,7 +92,7 @@ def _sentence(scene: Scene, figure: Figure) -> str:
     if figure.face == "talk":
         doing.append("talking")
     elif figure.face == "watch":
-        doing.append(f"watching {_name(_watched(scene, figure))}")
+        doing.append(f"watching {_name(_watched(scene, figure))} through binoculars")
     listed = " and ".join(part for part in (", ".join(doing[:-1]), doing[-1]) if part)
     article = "An" if figure.shirt[0] in "aeiou" else "A"
     turning = f"rotates {_rotation(figure)}" if figure.spin else "stays upright"

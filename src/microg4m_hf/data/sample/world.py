@@ -20,7 +20,7 @@ POSTURES = {"stand": 12, "walk": 14, "jump": 7, "sit": 11}
 HANDS = {"free": None, "carry": 17, "touch": 59, "computer": 62, "wave": 69}
 FACES = {"calm": None, "talk": 79, "watch": 80}
 
-SHIRTS = ("red", "green", "blue", "purple", "white", "black")
+SHIRTS = ("red", "green", "blue", "purple", "brown", "black")
 ITEMS = ("striped box", "round bag")
 CABINS = ("window", "lockers", "bags", "screens", "hatch")
 
