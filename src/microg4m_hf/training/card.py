@@ -24,7 +24,8 @@ CITATION = r"""@misc{microg4m,
 def write_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> Path:
     """Write ``README.md``, the recipe and ``.eval_results`` beside the weights."""
     save_recipe(recipe, folder / "recipe.yaml")
-    write_atomic(folder / ".eval_results" / "microg4m.yaml", eval_results(recipe, summary))
+    if recipe.data.source != "sample":  # scores on drawn clips have no place on a leaderboard
+        write_atomic(folder / ".eval_results" / "microg4m.yaml", eval_results(recipe, summary))
     return write_atomic(folder / "README.md", card_text(recipe, summary))
 
 
@@ -48,18 +49,19 @@ def card_text(recipe: Recipe, summary: dict[str, Any]) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     scores = summary["test"]["scores"]
+    on_sample = recipe.data.source == "sample"
     head = ModelCardData(
         license="cc-by-4.0",
         library_name="transformers",
         pipeline_tag="video-classification",
         tags=["microgravity", "action-recognition", "microg4m"],
-        datasets=[DATASET],
+        datasets=None if on_sample else [DATASET],
         model_name=f"{recipe.name} ({recipe.variant})",
         eval_results=[
             EvalResult(
                 task_type="video-classification",
-                dataset_type=DATASET,
-                dataset_name="MicroG-4M",
+                dataset_type="microg4m-sample" if on_sample else DATASET,
+                dataset_name="MicroG-4M built-in sample (drawn clips)" if on_sample else "MicroG-4M",
                 dataset_config="har",
                 dataset_split="test",
                 metric_type=key,
@@ -81,18 +83,20 @@ def _body(recipe: Recipe, summary: dict[str, Any]) -> str:
         if recipe.variant == "paper"
         else "**Not a published setting**: its scores stand beside the published ones, not in their place."
     )
+    trained_on = f"[MicroG-4M](https://huggingface.co/datasets/{DATASET})"
+    if recipe.data.source == "sample":
+        trained_on = "the built-in sample of drawn clips (a trial, of no use on real video)"
     return f"""# {recipe.name}: actions of people in microgravity
 
 A video network that says what every person in a three-second clip does (50 actions, several at once), fine-tuned on
-[MicroG-4M](https://huggingface.co/datasets/{DATASET}) with microg4m-hf {__version__}, recipe `{recipe.name}`,
-variant `{recipe.variant}`. {claim}
+{trained_on} with microg4m-hf {__version__}, recipe `{recipe.name}`, variant `{recipe.variant}`. {claim}
 
 ```python
+import microg4m_hf.models  # makes the architecture known
 from transformers import pipeline
-import microg4m_hf.models.register  # makes the architecture known
 
 who = pipeline("microg4m-har", model="<this repository>")
-who("clip.mp4", boxes=[[0.3, 0.1, 0.7, 0.9]], frame=52)
+who("clip.mp4", boxes=[[0.3, 0.1, 0.7, 0.9]], center=51)  # center: the key frame, counted from 0
 ```
 
 ## Scores (test split, percent)
