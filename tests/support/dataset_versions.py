@@ -17,6 +17,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.support.hub_release import put_release
+from tests.support.hub_server import HubServer
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TABLE = PROJECT / "docs" / "dataset_versions.md"
 NO_NETWORK = ("error sending request", "dns error", "Failed to fetch", "client error (Connect)")
@@ -62,7 +65,7 @@ def python_of(name: str, pins: list[str]) -> Path:
     return python
 
 
-def outcome_of(name: str, pins: list[str], release: Path) -> dict:
+def outcome_of(name: str, pins: list[str], release: Path, hub: dict[str, str]) -> dict:
     """What ``dataset_check.py`` prints in an environment; ``RuntimeError`` with its output when it prints nothing."""
     try:
         python = python_of(name, pins)
@@ -74,7 +77,7 @@ def outcome_of(name: str, pins: list[str], release: Path) -> dict:
         done = subprocess.run(
             [str(python), str(check), str(release), str(script), cache],
             cwd=cache,
-            env={**os.environ, "PYTHONPATH": str(PROJECT / "src"), "PYTHONSAFEPATH": "1"},
+            env={**os.environ, **hub, "PYTHONPATH": str(PROJECT / "src"), "PYTHONSAFEPATH": "1"},
             **_CAPTURED,
         )
     if done.returncode:
@@ -85,8 +88,9 @@ def outcome_of(name: str, pins: list[str], release: Path) -> dict:
 def all_outcomes(release: Path) -> dict[str, dict]:
     """The outcome of every environment, two at a time."""
     wanted = environments()
-    with ThreadPoolExecutor(2) as pool:
-        outcomes = pool.map(lambda name: outcome_of(name, wanted[name], release), wanted)
+    with HubServer() as hub, ThreadPoolExecutor(2) as pool:
+        put_release(hub, release)
+        outcomes = pool.map(lambda name: outcome_of(name, wanted[name], release, hub.environment()), wanted)
         return dict(zip(wanted, outcomes, strict=True))
 
 
