@@ -40,7 +40,7 @@ def test_cut_anywhere_it_gives_an_error(tmp_path: Path) -> None:
     data, path = mp4_bytes(64, 48), tmp_path / "cut.mp4"
     for length in [*range(0, len(data) - 1, 37), len(data) - 1]:
         path.write_bytes(data[:length])
-        with pytest.raises(ClipError, match=r"cut\.mp4 is not a readable mp4 file"):
+        with pytest.raises(ClipError, match=r"cut\.mp4: "):
             frame_size_of(path)
 
 
@@ -72,7 +72,7 @@ def test_flipped_bytes_never_do_more_than_an_error(tmp_path: Path) -> None:
 )
 def test_junk_gives_an_error(tmp_path: Path, junk: bytes) -> None:
     (tmp_path / "junk.mp4").write_bytes(junk)
-    with pytest.raises(ClipError, match="not a readable mp4 file"):
+    with pytest.raises(ClipError, match=r"junk\.mp4: "):
         frame_size_of(tmp_path / "junk.mp4")
 
 
@@ -132,9 +132,9 @@ def _linked_folder(path: Path) -> None:
     ("damage", "reason"),
     [
         (_missing, "the clip is missing"),
-        (_empty, "no header"),
-        (_cut, "cut short|no header"),
-        (_text, "does not begin like one"),
+        (_empty, "does not begin like an mp4 file"),
+        (_cut, "cut short|no index"),
+        (_text, "does not begin like an mp4 file"),
         (_folder, "the clip is missing"),
         (_link_outside, "leads out of the folder"),
         (_linked_folder, "leads out of the folder"),

@@ -29,11 +29,11 @@ def check(root: str | os.PathLike[str]) -> dict[str, Any]:
     faults = Faults("skip")
     notes: list[str] = []
     release = _attempt(lambda: read_release(layout, need=(), on_error="skip"), layout, faults)
-    if layout.label_map is not None:
-        label_map = layout.label_map
-        _attempt(lambda: check_label_map(label_map, name=layout.name(label_map)), layout, faults)
     if release is not None:
         _adopt(release, faults, None)
+        if layout.label_map is not None:
+            label_map = layout.label_map
+            _attempt(lambda: check_label_map(label_map, name=layout.name(label_map)), layout, faults)
         for need, path in (("har", layout.boxes), ("caption", layout.texts)):
             if path is not None:
                 whole = _attempt(lambda need=need: _part(layout, need), layout, faults)  # type: ignore[misc]
@@ -80,9 +80,8 @@ def _attempt(read: Callable[[], Any], layout: Layout, faults: Faults) -> Any:
 
 def _adopt(release: Release, faults: Faults, file: str | None) -> None:
     """Take over the faults of one file, or of all that were read."""
-    listed = [problem for problem in release.problems if file is None or problem.file == file]
-    for problem in listed:
-        faults.add(*problem)
+    faults.problems += [problem for problem in release.problems if file is None or problem.file == file]
+    faults.by_reason.update({key: count for key, count in release.faults_of.items() if file is None or key[0] == file})
 
 
 def _predicted(path: Path, layout: Layout, release: Release, faults: Faults) -> None:

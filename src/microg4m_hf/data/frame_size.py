@@ -7,8 +7,9 @@ clip are put together, then those of all clips of a source (one film has one siz
 the size, as H.264 frames in 4:2:0 have even sides; the usual sizes of 480p go first where several fit.
 
 Pixels may have been rounded themselves: if no size fits, half a pixel and then a whole one is allowed. Where a
-source does not agree, a clip's own bounds decide; where a clip has none, its source; then the clip's header; and
-without a file the size is assumed to be 854x480, which is counted and said.
+source does not agree, a clip's own bounds decide. A clip whose bounds say nothing, or contradict each other, has the
+size in its file's header; without a file that of the other clips of its source, if they agree; and else it is assumed
+to be 854x480, which is counted and said.
 """
 
 from __future__ import annotations
@@ -66,10 +67,19 @@ def infer_frame_sizes(
         new = (how == NONE) & (found > 0).all(axis=1)
         size[new] = found[new]
         how[new] = np.where(has_key_frame[new], KEY_FRAMES, SOURCE)
+    of_others = {
+        int(source): size[(source_of_clip == source) & (how != NONE)]
+        for source in np.unique(source_of_clip[needed & (how == NONE)])
+    }
     for place in np.flatnonzero(needed & (how == NONE)):
+        others = of_others[int(source_of_clip[place])]
         found_in_header = header(int(place))
-        size[place] = found_in_header or ASSUMED
-        how[place] = HEADER if found_in_header else ASSUMPTION
+        if found_in_header:
+            size[place], how[place] = found_in_header, HEADER
+        elif len(others) and (others == others[0]).all():
+            size[place], how[place] = others[0], SOURCE
+        else:
+            size[place], how[place] = ASSUMED, ASSUMPTION
     how[~needed] = NONE
     return FrameSizes(size, how)
 

@@ -50,6 +50,7 @@ class Release:
     frame_sizes: pa.Table | None = None
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    faults_of: dict[tuple[str, str], int] = field(default_factory=dict)  # (file, reason) -> how many, listed or not
 
     @property
     def videos(self) -> Path | None:
@@ -124,7 +125,13 @@ def read_release(
     counts |= {name: len(table) for name, table in tables.items() if table is not None and name != "frame_sizes"}
     counts |= {"clips_left_out": int(left_out.sum()), "faults": faults.total}
     return Release(
-        root=layout.root, layout=layout, official=official, counts=counts, problems=faults.problems, **tables
+        root=layout.root,
+        layout=layout,
+        official=official,
+        counts=counts,
+        problems=faults.problems,
+        faults_of=dict(faults.by_reason),
+        **tables,
     )
 
 

@@ -1,0 +1,76 @@
+"""Exported key frames are the released ones, value by value as text."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.data.export_ava import export_ava
+from microg4m_hf.data.release import read_release
+from microg4m_hf.errors import DataError
+from tests.support.fake_release import make_release
+
+FILES = ("ava_train.csv", "ava_val_gt.csv", "ava_test_gt.csv")
+
+
+def rows(path: Path) -> set[str]:
+    return set(path.read_bytes().decode().splitlines())
+
+
+def test_the_released_files_come_out_again(released: Path, tmp_path: Path) -> None:
+    counts = export_ava(released, tmp_path)
+    for name in FILES:
+        assert rows(tmp_path / name) == rows(released / "train_ready" / name)
+    # The released files repeat 13, 2 and 6 rows; the data set keeps each label once.
+    assert list(counts.values()) == [9266 - 13, 1329 - 2, 2656 - 6]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_made_files_come_out_again(tmp_path: Path, seed: int) -> None:
+    truth = make_release(tmp_path / "in", seed=seed)
+    export_ava(tmp_path / "in", tmp_path / "out")
+    for name in FILES:
+        assert rows(tmp_path / "out" / name) == rows(truth.files[name])
+
+
+def test_an_export_is_a_release_again(tmp_path: Path) -> None:
+    truth = make_release(tmp_path / "in")
+    export_ava(tmp_path / "in", tmp_path / "in" / "exported")
+    for name in (*FILES, "ava_all.csv"):
+        truth.files[name].unlink()
+    export_ava(tmp_path / "in", tmp_path / "again")
+    for name in FILES:
+        assert rows(tmp_path / "again" / name) == rows(tmp_path / "in" / "exported" / name)
+
+
+def test_any_scheme_and_derived_key_frames(tmp_path: Path) -> None:
+    truth = make_release(tmp_path / "in", ava=False, sizes=((854, 480),))
+    with pytest.warns(UserWarning, match="assumed"):
+        release = read_release(tmp_path / "in")
+    with pytest.raises(DataError, match=r"ava_train\.csv"):
+        export_ava(release, tmp_path / "out")
+    export_ava(release, tmp_path / "out", scheme="source_disjoint")
+    written = {}
+    for name in FILES:
+        with open(tmp_path / "out" / name, newline="") as file:
+            for video_id, frame, *box, action, person in csv.reader(file):
+                clip = truth.clips[video_id]
+                assert int(frame) == clip.persons[int(person)].key
+                assert [float(value) for value in box] == pytest.approx(clip.key_box(int(person)), abs=0.0011)
+                written[video_id, int(person), int(action)] = name
+    labels = {(c.video_id, p, a) for c in truth.clips.values() for p, who in c.persons.items() for a in who.actions}
+    assert set(written) == labels
+    sources = {(truth.source_of[video_id], name) for (video_id, _, _), name in written.items()}
+    assert len(sources) == len({source for source, _ in sources})
+
+
+def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
+    make_release(tmp_path / "in")
+    export_ava(tmp_path / "in", tmp_path / "out")
+    export_ava(tmp_path / "in", tmp_path / "out")  # the same again is no harm
+    (tmp_path / "out" / "ava_test_gt.csv").write_text("mine")
+    with pytest.raises(DataError, match="nothing is overwritten"):
+        export_ava(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out" / "ava_test_gt.csv").read_text() == "mine"
