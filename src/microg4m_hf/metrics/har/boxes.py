@@ -34,8 +34,10 @@ def group_boxes(rows: Rows, key: np.ndarray, *, by_person: bool = False) -> Boxe
     if by_person and rows.person is not None:
         parts.append(rows.person)
     # Files list the actions of a box together: compare neighbours first, and only runs among each other.
-    new = np.ones(len(rows), dtype=bool)
-    new[1:] = np.logical_or.reduce([part[1:] != part[:-1] for part in parts])
+    new = np.zeros(len(rows), dtype=bool)
+    new[0] = True
+    for part in parts:
+        new[1:] |= part[1:] != part[:-1]
     begin = np.flatnonzero(new)
     run_of_row = np.cumsum(new) - 1
     order = np.lexsort([part[begin] for part in reversed(parts)])
@@ -49,23 +51,20 @@ def group_boxes(rows: Rows, key: np.ndarray, *, by_person: bool = False) -> Boxe
     renumber = np.empty(by_appearance.size, dtype=np.int64)
     renumber[by_appearance] = np.arange(by_appearance.size)
     of_row = renumber[number][run_of_row]
-    copy = _copies(of_row * 4096 + rows.action)
+    copy = _copies(of_row * (int(rows.action.max()) + 1) + rows.action)
     copies = np.ones(by_appearance.size, dtype=np.int64)
     np.maximum.at(copies, of_row, copy + 1)
     return Boxes(of_row, copy, begin[first_run[by_appearance]], copies)
 
 
 def _copies(items: np.ndarray) -> np.ndarray:
-    """0 for the first of equal items, 1 for the second, …"""
-    order = np.argsort(items, kind="stable")
-    sorted_items = items[order]
-    new = np.ones(items.size, dtype=bool)
-    new[1:] = sorted_items[1:] != sorted_items[:-1]
+    """0 for the first of equal items (small integers), 1 for the second, …"""
     copy = np.zeros(items.size, dtype=np.int64)
-    if new.all():
-        return copy
-    begin = np.flatnonzero(new)
-    copy[order] = np.arange(items.size) - begin[np.cumsum(new) - 1]
+    several = np.flatnonzero(np.bincount(items)[items] > 1)
+    if several.size:
+        order = several[np.argsort(items[several], kind="stable")]
+        begin = np.flatnonzero(np.r_[True, items[order[1:]] != items[order[:-1]]])
+        copy[order] = np.arange(order.size) - np.repeat(begin, np.diff(np.r_[begin, order.size]))
     return copy
 
 

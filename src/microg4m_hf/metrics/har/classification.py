@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .ranking import sorted_by_class
+
 
 @dataclass(frozen=True)
 class Decisions:
@@ -27,9 +29,7 @@ def decisions(
     classes: int,
 ) -> Decisions:
     """Sort rows for ``counts`` and ``auroc``."""
-    order = np.argsort(score, kind="stable")
-    order = order[np.argsort(label[order].astype(np.int16), kind="stable")]
-    start = np.r_[0, np.cumsum(np.bincount(label, minlength=classes))]
+    order, start = sorted_by_class(label, score, classes)
     ranked = score[order]
     new = np.ones(order.size, dtype=bool)
     new[1:] = ranked[1:] != ranked[:-1]

@@ -13,7 +13,11 @@ import pyarrow.csv as pacsv
 from .columns import FLAT, SIDES, known_names, rows_from_columns
 from .rows import Rows, fail
 
-_KIND_OF = {"video_id": pa.string(), "frame": pa.int64(), **dict.fromkeys((*SIDES, "score"), pa.float64())}
+_KIND_OF = {
+    "video_id": pa.dictionary(pa.int32(), pa.string()),
+    "frame": pa.int64(),
+    **dict.fromkeys((*SIDES, "score"), pa.float64()),
+}
 _KIND_OF |= {"action_id": pa.int64(), "person_id": pa.int64()}
 
 

@@ -12,7 +12,7 @@ from .expected import expected_precisions
 from .inputs import read_rows
 from .matching import IOU, true_positives
 from .ranking import Ranking, as_published, average_precisions, rank, tie_range, tied
-from .rows import FRAME_LIMIT, Rows, fail, first_seen, same_videos
+from .rows import Rows, fail, same_videos, small_codes
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,24 @@ def evaluate(
     label = _labels(predictions.action, ids)
     boxes = predictions.box
     solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    row = np.flatnonzero((label >= 0) & solid)
-    key = same_videos(predictions, references).key[row]
-    key, row = _collected(key, row)
-    label, boxes, scores = label[row], boxes[row], predictions.score[row]
-
     truth_label = _labels(references.action, ids)
     truth = np.flatnonzero(truth_label >= 0)
     truth_label = truth_label[truth]
-    truth_key = _with_label(references.key[truth], truth_label)
-    priority = np.argsort(-scores, kind="stable") if best_score_first else None
-    hit = true_positives(_with_label(key, label), boxes, truth_key, references.box[truth], iou=iou, priority=priority)
+    row = np.flatnonzero((label >= 0) & solid)
+    frame, truth_frame = small_codes(same_videos(predictions, references).key[row], references.key[truth])
+    turn = _collected(frame)
+    row, frame = row[turn], frame[turn]
+    label, boxes, scores = label[row], boxes[row], predictions.score[row]
+
+    # One slot per frame and action; most detections have none of their action in the frame and cannot be right.
+    slot, truth_slot = frame * len(ids) + label, truth_frame * len(ids) + truth_label
+    labelled = np.zeros(max(slot.max(initial=-1), truth_slot.max(initial=-1)) + 1, dtype=bool)
+    labelled[truth_slot] = True
+    asking = np.flatnonzero(labelled[slot])
+    if best_score_first:
+        asking = asking[np.argsort(-scores[asking], kind="stable")]
+    hit = np.zeros(row.size, dtype=bool)
+    hit[asking] = true_positives(slot[asking], boxes[asking], truth_slot, references.box[truth], iou=iou)
     positives = np.bincount(truth_label, minlength=len(ids))
     ranking = rank(label, scores, hit, len(ids))
     lowest, highest = tie_range(ranking, positives)
@@ -132,19 +139,15 @@ def _labels(actions: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
     return np.where(known[order][place] == actions, order[place], -1)
 
 
-def _with_label(key: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """One number per frame and action; the frame key uses the lower 31 bits for the frame, the action joins above."""
-    video, frame = key // FRAME_LIMIT, key % FRAME_LIMIT
-    return (video * 4096 + label) * FRAME_LIMIT + frame
-
-
-def _collected(key: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in the order the evaluator collects them: frames as they first appear, rows of a frame as they stand."""
-    frame = first_seen(key)
-    if (frame[1:] >= frame[:-1]).all():
-        return key, row
-    order = np.argsort(frame, kind="stable")
-    return key[order], row[order]
+def _collected(frame: np.ndarray) -> np.ndarray | slice:
+    """The order in which the evaluator collects rows: frames as they first appear, rows of a frame as they stand."""
+    begin = np.flatnonzero(np.r_[True, frame[1:] != frame[:-1]]) if frame.size else np.empty(0, dtype=np.int64)
+    frames, first = np.unique(frame[begin], return_index=True)
+    if frames.size == begin.size:
+        return slice(None)
+    appearance = np.zeros(int(frames.max()) + 1, dtype=np.int64)
+    appearance[frames] = first
+    return np.argsort(appearance[frame], kind="stable")
 
 
 def _refuse_nan(predictions: Rows) -> None:

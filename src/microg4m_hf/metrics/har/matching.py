@@ -66,12 +66,11 @@ def true_positives(
     truth_boxes: np.ndarray,
     *,
     iou: float = IOU,
-    priority: np.ndarray | None = None,
 ) -> np.ndarray:
     """Mark the detections that find a labelled box; a key stands for one frame and one class.
 
-    A detection asks only for the labelled box of highest overlap, never for a second choice. The first to ask
-    gets it: in the order given, or in the order of ``priority`` (indices, first asker first).
+    A detection asks only for the labelled box of highest overlap, never for a second choice. The first to ask,
+    in the order given, gets it.
 
     >>> box = np.array([[0, 0, 1, 1.0], [0, 0, 1, 0.9]])
     >>> true_positives(np.array([3, 3]), box, np.array([3]), box[:1]).tolist()
@@ -79,10 +78,6 @@ def true_positives(
     """
     best, value = best_partners(keys, boxes, truth_keys, truth_boxes)
     asking = np.flatnonzero((best >= 0) & (value >= iou))
-    if priority is not None:
-        turn = np.empty(len(keys), dtype=np.int64)
-        turn[priority] = np.arange(len(keys))
-        asking = asking[np.argsort(turn[asking], kind="stable")]
     found = np.zeros(len(keys), dtype=bool)
     found[asking[np.unique(best[asking], return_index=True)[1]]] = True
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,11 +31,19 @@ class Ranking:
         return (self.group_hits > 0) & (self.group_hits < self.group_size)
 
 
+def sorted_by_class(classes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices class by class, smallest value first, equal ones as given; and where each class begins."""
+    order = np.argsort(classes.astype(np.int16), kind="stable")
+    start = np.r_[0, np.cumsum(np.bincount(classes, minlength=count))]
+    grouped = values[order]
+    for begin, end in pairwise(start):
+        order[begin:end] = order[begin:end][np.argsort(grouped[begin:end], kind="stable")]
+    return order, start
+
+
 def rank(classes: np.ndarray, scores: np.ndarray, hit: np.ndarray, count: int) -> Ranking:
     """Rank each class by score; rows with equal scores keep the order given."""
-    order = np.argsort(-scores, kind="stable")
-    order = order[np.argsort(classes[order].astype(np.int16), kind="stable")]
-    start = np.r_[0, np.cumsum(np.bincount(classes, minlength=count))]
+    order, start = sorted_by_class(classes, -scores, count)
     ranked = scores[order]
     new = np.ones(order.size, dtype=bool)
     new[1:] = ranked[1:] != ranked[:-1]
@@ -54,7 +63,7 @@ def as_published(ranking: Ranking, scores: np.ndarray) -> Ranking:
     mixed = ranking.mixed[ranking.group]
     order = ranking.order.copy()
     hit = ranking.hit.copy()
-    for begin, end in zip(ranking.start[:-1], ranking.start[1:], strict=True):
+    for begin, end in pairwise(ranking.start):
         if not mixed[begin:end].any():
             continue
         ranked = ranking.order[begin:end]

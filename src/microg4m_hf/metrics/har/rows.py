@@ -65,28 +65,36 @@ def fail(rows: Rows | str, problem: str, hint: str, *, references: bool = False)
 
 
 def encoded(values: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Codes in order of first appearance, and the distinct strings.
+    """A code for each entry, and the distinct strings.
 
     >>> codes, names = encoded(["b", "a", "b"])
     >>> codes.tolist(), names
     ([0, 1, 0], ('b', 'a'))
     """
     array = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, type=pa.string())
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # no chunk at all
+        return np.empty(0, dtype=np.int64), ()
     codes = array.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, tuple(array.dictionary.to_pylist())
 
 
-def first_seen(keys: np.ndarray) -> np.ndarray:
-    """Number integer keys by first appearance.
+def small_codes(*keys: np.ndarray) -> list[np.ndarray]:
+    """Small integers for large ones, the same for equal keys in all arrays; neighbours are compared first.
 
-    >>> first_seen(np.array([9, 4, 9, 1])).tolist()
-    [0, 1, 0, 2]
+    >>> [codes.tolist() for codes in small_codes(np.array([9, 9, 4]), np.array([4, 7]))]
+    [[2, 2, 0], [0, 1]]
     """
-    return pa.array(keys).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    begins = [np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if key.size else np.empty(0, int) for key in keys]
+    runs = [key[begin] for key, begin in zip(keys, begins, strict=True)]
+    _, code = np.unique(np.concatenate(runs), return_inverse=True)
+    parts = np.split(code, np.cumsum([run.size for run in runs])[:-1])
+    return [
+        np.repeat(part, np.diff(np.r_[begin, key.size])) for part, begin, key in zip(parts, begins, keys, strict=True)
+    ]
 
 
 def same_videos(predictions: Rows, references: Rows) -> Rows:

@@ -12,7 +12,7 @@ from ..bootstrap import cluster_codes, source_of
 from .alignment import Aligned
 from .classification import Decisions, auroc, counts, decisions, f1_recall_precision, weighted_auroc
 from .frame_map import FrameMap, evaluate, mean_defined
-from .rows import Rows, fail, first_seen
+from .rows import Rows, fail, small_codes
 from .weighted import weighted_precisions
 
 PROTOCOLS = ("paper", "instance")
@@ -186,12 +186,11 @@ class _Rows:
     def by_frame(self, strict: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, int]:
         """Every row as given; a box is positive for what any person in its frame does."""
         predictions, references, boxes = self.aligned.predictions, self.aligned.references, self.aligned.boxes
-        keys = np.concatenate([references.key, predictions.key])
-        frame = first_seen(keys)
-        union = np.zeros((int(frame.max()) + 1, self.classes), dtype=bool)
+        frame, frames = small_codes(references.key, predictions.key)
+        union = np.zeros((max(int(frame.max()), int(frames.max())) + 1, self.classes), dtype=bool)
         union[frame[self.truth], self.truth_label] = True
         label = self.place[predictions.action]
-        video, score, frames = predictions.video, predictions.score, frame[len(references) :]
+        video, score = predictions.video, predictions.score
         assert score is not None
         absent_box, absent_label = self._absent(strict)
         lost = self._lost()
