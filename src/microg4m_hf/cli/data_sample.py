@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
         folder = ensure_sample()
     else:
         folder = args.out
-        if folder.exists():
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise SourceError(f"{folder} is already there; nothing is overwritten, give a new folder with --out")
         with folder_in_one_step(folder) as scratch:
             make_sample(scratch)

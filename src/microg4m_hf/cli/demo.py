@@ -27,6 +27,7 @@ def make_sample(demo: Demo) -> None:
     from ..data.sample import ensure_sample
 
     _shell("microg4m data sample")
+    _say("drawn on first use, which takes some seconds")
     folder = ensure_sample()
     clips = list(folder.glob("videos/*/*/*.mp4"))
     _say(f"{len(clips)} clips with labels, boxes, captions and questions in {folder}")
@@ -115,13 +116,17 @@ def _brief(name: str, value: Any) -> str:
     if name == "video":
         return str(value["path"])
     if name == "persons":
-        return "; ".join(
-            f"person {one['person_id']}: labels {one['actions']}, key frame {one['key_frame']}, "
-            f"box {[round(side, 3) for side in one['key_box']]}, track of {len(one['frames'])} frames"
-            for one in value
-        )
+        return ("\n" + " " * 22).join(_person(one) for one in value)
     text = str(value)
     return text if len(text) <= 100 else text[:99] + "…"
+
+
+def _person(person: Mapping[str, Any]) -> str:
+    from ..taxonomy import ACTION_NAMES
+
+    does = " + ".join(ACTION_NAMES[label] for label in person["actions"])
+    at = ", ".join(f"{side:.3f}" for side in person["key_box"])
+    return f"{person['person_id']}: {does}; key frame {person['key_frame']} at ({at}); {len(person['frames'])} boxes"
 
 
 def _shell(command: str) -> None:

@@ -7,6 +7,7 @@ pixel first: every machine paints the same picture, which sines in the last bit 
 from __future__ import annotations
 
 from functools import lru_cache
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def bounds(stroke: Stroke, edge: float) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of what a stroke covers, in pixels."""
     (ax, ay), (bx, by) = stroke.a, stroke.b
     wide = tall = stroke.half + edge
-    length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
+    length = sqrt((bx - ax) * (bx - ax) + (by - ay) * (by - ay))
     if stroke.flat and length:
         along, across = abs(bx - ax) / length, abs(by - ay) / length
         wide, tall = edge * along + wide * across, edge * across + wide * along
