@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -88,22 +89,34 @@ def clips_tag(shards: Mapping[str, PublishedFile]) -> str:
     """The name of the revision that holds these shards for good, made of their content.
 
     >>> clips_tag({"clips/a.parquet": PublishedFile("00ff", 1, 1, 1)})
-    'clips-29db4efb1d1e'
+    'clips-dd719e55ece2'
     """
     listed = "\n".join(f"{name} {file.sha256}" for name, file in sorted(shards.items()))
     return f"clips-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
 
 
-def index_of_clips(repo: str, tag: str, places: Places) -> bytes:
-    """``clips.json``: each mp4 as a range of a shard, in the form that fsspec's ``reference://`` reads.
+def index_of_clips(places: Places) -> bytes:
+    """``clips.json`` for people and other languages: in which shard, from which byte on, how many bytes."""
+    return json.dumps({video_id: list(place) for video_id, place in sorted(places.items())}, indent=0).encode()
 
-    The tag in it never moves, so the index stays right whatever is pushed later.
+
+def reference(repo: str, tag: str, video_id: str, places: Places) -> str:
+    """An address of one mp4 inside a shard that fsspec, and so ``datasets``, can open.
+
+    fsspec's ``reference://`` looks a name up in a table of (file, offset, length); the table of this one name is the
+    ``data:`` address behind ``::``, so nothing else has to be fetched first. The tag in it never moves.
+
+    >>> reference("me/MicroG-4M", "clips-29db", "ISS_004", {"ISS_004": ("clips/a.parquet", 4, 9)})[:72]
+    'reference://ISS_004.mp4::data:application/vnd.kerchunk.json;base64,eyJ2Z'
     """
-    refs = {
-        f"{video_id}.mp4": [f"hf://datasets/{repo}@{tag}/{shard}", offset, length]
-        for video_id, (shard, offset, length) in sorted(places.items())
-    }
-    return json.dumps({"version": 1, "refs": refs}, indent=0).encode()
+    shard, offset, length = places[video_id]
+    table = {"version": 1, "refs": {f"{video_id}.mp4": [f"hf://datasets/{repo}@{tag}/{shard}", offset, length]}}
+    # The blanks make the length a multiple of three: older fsspec (seen in 2024.6) strips what base64 may end in.
+    content = json.dumps(table, separators=(",", ":")).encode()
+    content += b" " * (-len(content) % 3)
+    # ".json" in the media type tells fsspec (2024.6 to 2026.x) that the table is text, not a folder of Parquet files.
+    media_type = "application/vnd.kerchunk.json"
+    return f"reference://{video_id}.mp4::data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def texts_with_references(config: str, table: pa.Table, repo: str, tag: str, places: Places) -> bytes:
@@ -112,7 +125,7 @@ def texts_with_references(config: str, table: pa.Table, repo: str, tag: str, pla
     lost = next((video_id for video_id in video_ids if video_id not in places), None)
     if lost is not None:
         raise DataError(f"a {config} row speaks of a clip that has no row in har", value=lost)
-    references = [f"reference://{video_id}.mp4::hf://datasets/{repo}@{tag}/{INDEX}" for video_id in video_ids]
+    references = [reference(repo, tag, video_id, places) for video_id in video_ids]
     empty = pa.nulls(len(table), pa.binary())
     video = pa.StructArray.from_arrays([empty, pa.array(references, pa.string())], names=["bytes", "path"])
     schema = published_features(config).arrow_schema

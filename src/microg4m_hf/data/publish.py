@@ -5,15 +5,16 @@ Parquet shards with the clips' bytes embedded. That is a dozen files instead of 
 reader 3,000 file requests in five minutes), streams in row groups of 32 MB, is shown by the viewer, and is local
 after one download. Its shards are cut by both schemes at once, so ``har`` and ``har_source_disjoint`` are globs over
 the same files. ``caption`` and ``vqa`` must not hold the bytes again, and still have a ``Video``: theirs is a
-reference, ``reference://<clip>.mp4::hf://…/clips.json``, which ``datasets`` opens with fsspec; ``clips.json`` maps
-each mp4 to a range of a shard (stored plain for that). Texts alone are thus a small download, and a clip is one range
-request when it is decoded.
+reference to a range of a shard (where the bytes are stored plain for that), which ``datasets`` opens with fsspec, see
+:func:`microg4m_hf.data.publication.reference`. Texts alone are thus a small download, and a clip is one request when
+it is decoded.
 
-The price: the clips of ``caption`` and ``vqa`` need the network each time they are decoded (the card says how to take
-them from a downloaded ``har`` instead), and a copy of the repository under another name still refers to this one. The
-alternatives were weighed with ``datasets`` 5.2: loose mp4 files run into the rate limit, a ``videofolder`` downloads
-file by file and is misread by 3.6, zip archives cost four requests a clip to stream, and embedding the bytes in all
-configs stores them three times.
+The price: the clips of ``caption`` and ``vqa`` need the network each time they are decoded, and up to 5 MB of
+read-ahead (the card says how to take them from a downloaded ``har`` instead); a private repository needs the Hub's
+own login for them; a copy of the repository under another name still refers to this one. The alternatives were
+weighed with ``datasets`` 5.2: loose mp4 files run into the rate limit, a ``videofolder`` downloads file by file and is
+misread by 3.6, zip archives cost four requests a clip to stream, and embedding the bytes in all configs stores them
+three times.
 
 How a push cannot go wrong half-way. Shards are uploaded one by one, and what the Hub already has (by hash) is not
 sent again. They are committed to a branch of their own, tagged with a name made of their content, and only then does
@@ -130,7 +131,7 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
     _refuse_other_data(repo, there)
     additions, shards, places = _upload_shards(api, repo, publication, work)
     tag = clips_tag(shards)
-    index = index_of_clips(repo, tag, places)
+    index = index_of_clips(places)
     _tag_shards(api, repo, tag, [*additions, CommitOperationAdd(INDEX, index)], head)
 
     tables = {"caption": publication.caption, "vqa": publication.vqa}

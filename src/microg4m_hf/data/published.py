@@ -61,7 +61,5 @@ def content_of(video: dict[str, Any], token: str | None = None) -> bytes:
     import fsspec
 
     options = {"token": token} if token else {}
-    with fsspec.open(
-        video["path"], "rb", hf=options, reference={"remote_protocol": "hf", "remote_options": options}
-    ) as file:
+    with fsspec.open(video["path"], "rb", reference={"remote_protocol": "hf", "remote_options": options}) as file:
         return file.read()

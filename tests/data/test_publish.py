@@ -1,0 +1,229 @@
+"""A published data set: what lies in the repository, and what a stranger without this library gets out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from microg4m_hf.taxonomy import ACTION_NAMES
+from tests.support.hub_release import CLIPS, tiny_release
+from tests.support.hub_server import HubServer
+from tests.support.hub_store import Repo
+
+NAME = "me/MicroG-4M"
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def pushed(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HubServer, str]]:
+    """A Hub to which the command line has pushed, and what the command said."""
+    folder = tmp_path_factory.mktemp("pushed")
+    with HubServer(folder / "hub") as hub:
+        command = [sys.executable, "-m", "microg4m_hf", "data", "push", NAME, "--data-dir", str(release)]
+        done = subprocess.run(command, env=_clean(hub, folder), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        yield hub, done.stdout
+
+
+@pytest.fixture(scope="module")
+def repo(pushed: tuple[HubServer, str]) -> Repo:
+    return pushed[0].repo("dataset", NAME)
+
+
+def _clean(hub: HubServer, folder: Path, token: str | None = "hf_test") -> dict[str, str]:
+    """An environment that talks to this Hub alone, with caches that hold nothing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MICROG4M_"))}
+    return kept | hub.environment(token) | {"HF_HOME": str(folder / "hf"), "MICROG4M_HOME": str(folder / "microg4m")}
+
+
+def test_each_clip_is_stored_once(repo: Repo, release: Path) -> None:
+    contents = [repo.read(path) for path in repo.tree()]
+    for clip in CLIPS:
+        mp4 = (release / "videos" / f"{clip}.mp4").read_bytes()
+        assert sum(content.count(mp4) for content in contents) == 1
+
+
+def test_the_index_gives_every_mp4_as_a_range(repo: Repo, release: Path) -> None:
+    index = json.loads(repo.read("clips.json"))
+    assert set(index) == {Path(clip).name for clip in CLIPS}
+    for clip in CLIPS:
+        path, offset, length = index[Path(clip).name]
+        mp4 = (release / "videos" / f"{clip}.mp4").read_bytes()
+        assert repo.read(path)[offset : offset + length] == mp4
+
+
+def test_main_changes_in_one_commit_and_the_tag_is_of_the_clips(repo: Repo) -> None:
+    assert len(list(repo.history())) == 2  # the Hub's own first commit, and ours
+    assert list(repo.branches) == ["main"]
+    (tag,) = repo.tags
+    at_tag = {path: entry.sha256 for path, entry in repo.tree(tag).items() if path.startswith("clips/")}
+    at_main = {path: entry.sha256 for path, entry in repo.tree().items() if path.startswith("clips/")}
+    assert at_tag == at_main
+
+
+def test_no_script_lies_where_datasets_would_refuse_it(repo: Repo) -> None:
+    assert not [path for path in repo.tree() if path.endswith(".py")]
+
+
+def test_the_card_says_what_is_there(repo: Repo) -> None:
+    _, head, body = repo.read("README.md").decode().split("---\n", 2)
+    meta = yaml.safe_load(head)
+    assert meta["license"] == "cc-by-4.0"
+    assert "{{" not in body
+    assert [config["config_name"] for config in meta["configs"]] == ["har", "har_source_disjoint", "caption", "vqa"]
+    assert all(re.fullmatch(r"1\.0\.\d+", config["version"]) for config in meta["configs"])
+    rows = {
+        info["config_name"]: {split["name"]: split["num_examples"] for split in info["splits"]}
+        for info in meta["dataset_info"]
+    }
+    assert rows["har"] == {"train": 7, "validation": 2, "test": 3}
+    assert sum(rows["har_source_disjoint"].values()) == 12
+    assert (rows["caption"], rows["vqa"]) == ({"test": 4}, {"test": 8})
+    assert "in 12 three-second clips (8 of real footage, 4 of" in body
+    assert "36 labels of 18 persons" in body and "180 boxes" in body
+    assert "| test sources that are also in train | 3 of 3 | 0 of " in body
+    assert "CC-BY-4.0" in body and "@misc" in body
+
+
+def test_the_command_says_how_to_load_it(pushed: tuple[HubServer, str], repo: Repo) -> None:
+    assert f'load_dataset("{NAME}", "har", revision="{repo.sha}")' in pushed[1]
+    assert "loaded back, clips decoded: " in pushed[1]
+
+
+# What somebody does who has never heard of this library; the answers come back as JSON.
+_STRANGER = """
+import hashlib, json, sys
+from datasets import Video, get_dataset_config_names, get_dataset_split_names, load_dataset
+from huggingface_hub import snapshot_download
+name, folder, revision = sys.argv[1:]
+said = {"configs": get_dataset_config_names(name), "splits": {}, "rows": {}, "sha": {}, "frames": {}}
+def digest(video):
+    if video["bytes"] is None:
+        import fsspec
+        with fsspec.open(video["path"], "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    return hashlib.sha256(video["bytes"]).hexdigest()
+for config in said["configs"]:
+    said["splits"][config] = get_dataset_split_names(name, config)
+    for streaming in (False, True):
+        data = load_dataset(name, config, streaming=streaming, revision=revision)
+        key = f"{config} {'streaming' if streaming else 'downloaded'}"
+        said["rows"][key], said["sha"][key] = {}, {}
+        for split, rows in data.items():
+            listed = list(rows.cast_column("video", Video(decode=False)))
+            said["rows"][key][split] = [{k: v for k, v in row.items() if k != "video"} for row in listed]
+            said["sha"][key] |= {row["video_id"]: digest(row["video"]) for row in listed}
+            decoder = next(iter(rows))["video"]
+            said["frames"][f"{key} {split}"] = [len(decoder), *decoder[0].shape]
+        said[f"features {config}"] = repr(data[split].features)
+said["slice"] = len(load_dataset(name, "har", split="train[:50%]"))
+said["default"] = len(load_dataset(name, split="test"))
+local = snapshot_download(name, repo_type="dataset", local_dir=folder)
+said["local"] = len(load_dataset(local, "vqa", split="test"))
+assert not [module for module in sys.modules if module.startswith("microg4m")]
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def stranger(pushed: tuple[HubServer, str], repo: Repo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("stranger")
+    command = [sys.executable, "-c", _STRANGER, NAME, str(folder / "copy"), repo.sha]
+    environment = _clean(pushed[0], folder, token=None)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_stranger_finds_all_configs(stranger: dict[str, Any]) -> None:
+    assert stranger["configs"] == ["har", "har_source_disjoint", "caption", "vqa"]
+    assert stranger["splits"]["har"] == ["train", "validation", "test"]
+    assert stranger["splits"]["vqa"] == ["test"]
+    assert (stranger["slice"], stranger["default"], stranger["local"]) == (4, 3, 8)
+
+
+def test_streaming_and_downloading_give_the_same_rows(stranger: dict[str, Any]) -> None:
+    for config in stranger["configs"]:
+        assert stranger["rows"][f"{config} streaming"] == stranger["rows"][f"{config} downloaded"]
+
+
+def test_a_stranger_gets_the_rows_that_the_library_gives(stranger: dict[str, Any], release: Path) -> None:
+    from microg4m_hf.data.request import Request
+    from microg4m_hf.data.rows import rows_of
+    from microg4m_hf.data.whereabouts import Whereabouts
+
+    for published in stranger["configs"]:
+        config, disjoint = published.removesuffix("_source_disjoint"), published.endswith("disjoint")
+        request = Request(config, data_dir=str(release), scheme="source_disjoint" if disjoint else None, videos=False)
+        for split, table in rows_of(request, Whereabouts(str(release), "")).items():
+            wanted = json.loads(json.dumps(table.to_pylist()))
+            found = stranger["rows"][f"{published} downloaded"].get(split, [])
+            assert sorted(found, key=_key) == sorted(wanted, key=_key)
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["video_id"], row.get("question_id", "")
+
+
+def test_every_row_has_the_clip_it_speaks_of(stranger: dict[str, Any], release: Path) -> None:
+    import hashlib
+
+    wanted = {
+        Path(clip).name: hashlib.sha256((release / "videos" / f"{clip}.mp4").read_bytes()).hexdigest() for clip in CLIPS
+    }
+    for key, found in stranger["sha"].items():
+        assert found == {video_id: wanted[video_id] for video_id in found}
+        assert len(found) == (12 if key.startswith("har") else 4)
+    assert set(map(tuple, stranger["frames"].values())) == {(10, 3, 48, 64)}
+
+
+def test_types_survive(stranger: dict[str, Any]) -> None:
+    har = stranger["features har"]
+    assert "'actions': List(ClassLabel(names=" in har and all(name in har for name in ACTION_NAMES)
+    assert "'boxes': List(List(Value('float32')))" in har
+    for config in stranger["configs"]:
+        assert "'video': Video(" in stranger[f"features {config}"]
+    assert "'answerable': Value('bool')" in stranger["features vqa"]
+
+
+def test_texts_alone_are_a_small_download_and_a_clip_is_one_request(
+    pushed: tuple[HubServer, str], tmp_path: Path
+) -> None:
+    hub, _ = pushed
+    code = (
+        "from datasets import load_dataset\n"
+        f"rows = load_dataset({NAME!r}, 'vqa', split='test')\n"
+        "print(rows['question'][0], flush=True)\n"
+        "input()\n"  # here the test counts what the texts took
+        "print(len([row['video'][0] for row in rows]))"
+    )
+    before = len(hub.requests)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=_clean(hub, tmp_path, token=None),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin and child.stdout
+    assert child.stdout.readline() == "What is seen in clip 0, first?\n"
+    texts = [request for request in hub.requests[before:] if request.method == "GET"]
+    assert not [request for request in texts if "/clips/" in request.path]
+    assert sum(request.sent for request in texts) < 40_000
+    before = len(hub.requests)
+    assert child.communicate("go on\n")[0] == "8\n"
+    files = [request.path for request in hub.requests[before:] if "/resolve/" in request.path]
+    assert len(files) == 8 and all("/clips/" in path for path in files)
