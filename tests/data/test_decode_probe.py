@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from microg4m_hf.data import open_clip
+from microg4m_hf.data.clip import read_frames
 from microg4m_hf.data.decode import pyav
 from microg4m_hf.data.decode.mp4 import read_mp4
 from microg4m_hf.data.decode.probe import ClipInfo, probe
+from microg4m_hf.data.decode.sps import picture_size
 from microg4m_hf.errors import ClipError
 from tests.support.videos import MIRROR, QUARTER, cut_without_decoding, turned, write_video
 
@@ -67,7 +74,7 @@ def test_other_files(tmp_path: Path, suffix: str, settings: dict, codec: str) ->
 
 
 def test_version_1_boxes_are_read(plain: Path, tmp_path: Path) -> None:
-    """Clips longer than 2³² ticks use boxes with 64-bit times; a start of 2040 does it for one frame."""
+    """The same track header with 64-bit times, as some writers prefer."""
     path = turned(plain, tmp_path / "turned.mp4", QUARTER)
     data = path.read_bytes()
     at = data.index(b"tkhd") + 4
@@ -90,3 +97,41 @@ def test_a_cut_file_is_refused_without_decoding(plain: Path, tmp_path: Path) -> 
     path.write_bytes(plain.read_bytes()[:3000])
     with pytest.raises(ClipError, match=r"short\.mp4"):
         probe(path)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"size": (50, 62)},
+        {"size": (480, 854), "count": 2},
+        {"size": (47, 63), "pix_fmt": "yuv444p"},
+        {"size": (52, 66), "pix_fmt": "yuv422p"},
+        {"size": (46, 66), "pix_fmt": "yuv420p10le"},
+        {"pix_fmt": "gray"},
+        {"size": (72, 66), "extra": {"flags": "+ildct+ilme"}},
+        {"extra": {"profile": "baseline"}, "bframes": 0},
+        {"extra": {"x264-params": "cqm=jvt:log-level=none"}},
+    ],
+    ids=str,
+)
+def test_the_size_in_the_parameter_set_is_the_decoders(tmp_path: Path, settings: dict) -> None:
+    path = write_video(tmp_path / "clip.mp4", **{"count": 3, **settings})
+    with av.open(str(path)) as container, path.open("rb") as file:
+        context = container.streams.video[0].codec_context
+        assert picture_size(read_mp4(file, "clip.mp4").avcc) == (context.width, context.height)
+
+
+@given(st.binary(max_size=60))
+def test_parameter_sets_of_junk_are_no_error(junk: bytes) -> None:
+    assert picture_size(junk) is None
+    header = b"\x01\x64\x00\x1f\xff\xe1" + (len(junk) + 1).to_bytes(2, "big") + b"\x67" + junk
+    size = picture_size(header)
+    assert size is None or len(size) == 2
+
+
+def test_where_header_and_stream_differ_in_size_the_stream_counts(plain: Path) -> None:
+    data = bytearray(plain.read_bytes())
+    struct.pack_into(">HH", data, data.index(b"stsd") + 44, 100, 30)
+    with open_clip(bytes(data)) as clip:
+        assert (clip.width, clip.height) == (64, 48)
+        np.testing.assert_array_equal(clip.frames([7]), read_frames(plain, [7]))

@@ -16,6 +16,7 @@ from ...errors import ClipError
 from ...extras import require
 from .mp4 import MAX_FRAMES, UPRIGHT, Matrix, Track, is_mp4, read_mp4
 from .source import Source
+from .sps import picture_size
 from .turn import turn_of
 
 MAX_PIXELS = 7680 * 4320
@@ -35,7 +36,6 @@ class Index:
     codec: Any
     codec_tag: str
     extradata: bytes | None
-    pix_fmt: str
     width: int  # as stored; ``turn`` says how it is shown
     height: int
     turn: Matrix
@@ -60,8 +60,9 @@ def read_index(source: Source) -> Index:
         check_size(source.name, track.width, track.height)
     # A "file:" address and the plain file protocol: nothing inside the file can make FFmpeg open anything else.
     given = io.BytesIO(source.data) if source.data is not None else f"file:{source.path}"
-    # One decoded frame at most while FFmpeg looks at the streams, and none of absurd size.
     options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    if track is not None and picture_size(track.avcc) == (track.width, track.height):
+        options["skip_frame"] = "all"  # the size is known: FFmpeg need not decode a frame to find it out
     try:
         with av.open(
             given, format="mov" if mp4 else "matroska", options=options, metadata_errors="replace"
@@ -106,7 +107,6 @@ def _listed(av: Any, container: Any, name: str, track: Track | None) -> Index:
         codec=context.codec,
         codec_tag=track.codec if track else "",
         extradata=context.extradata,
-        pix_fmt=context.pix_fmt or "",
         width=context.width,
         height=context.height,
         turn=turn_of(track.matrix if track else _matrix(context, packets), name),

@@ -33,6 +33,7 @@ class Track:
     codec: str = ""
     width: int = 0
     height: int = 0
+    avcc: bytes = b""  # H.264 parameter sets
     matrix: Matrix = UPRIGHT
     timescale: int = 0
     duration: int = 0
@@ -153,6 +154,8 @@ def _fill(track: Track, data: bytes, start: int, end: int, depth: int = 0) -> No
             track.codec = _printable(body[12:16]).strip()
             if len(body) >= 44:
                 track.width, track.height = struct.unpack(">HH", body[40:44])
+            inner = {name: body[first:last] for name, first, last in _boxes(body, 94, len(body))}
+            track.avcc = inner.get(b"avcC", b"")
         elif kind in (b"stsz", b"stz2"):
             track.samples = max(track.samples, struct.unpack(">I", body[8:12])[0])
         elif kind == b"stts":

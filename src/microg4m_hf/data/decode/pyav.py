@@ -30,9 +30,8 @@ def read(index: Index, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
             # threads=1: the default starts a pool per clip, which is slower and does not survive a fork
             plane = convert(frame, format="rgb24", threads=1).planes[0]
         except OSError as error:
-            raise ClipError(
-                f"{index.name}: its colours ({index.pix_fmt}) cannot be converted to RGB ({error.strerror or error})"
-            ) from error
+            why = f"{frame.format.name}: {error.strerror or error}"
+            raise ClipError(f"{index.name}: its colours cannot be converted to RGB ({why})") from error
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(index.height, plane.line_size)
         yield i, rows[:, : 3 * index.width].reshape(index.height, index.width, 3)
 

@@ -21,8 +21,8 @@ def must_suit(index: Index, wanted: list[int]) -> None:
 
     Neither of them reports damaged data, so the wanted frames are decoded once by PyAV, which does.
     """
-    if index.codec.name != "h264" or index.pix_fmt not in {"yuv420p", "yuvj420p"}:
-        raise Unsuited(f"{index.codec.name} with {index.pix_fmt} pictures")
+    if index.codec.name != "h264":
+        raise Unsuited(f"{index.codec.name} streams")
     if index.turn != UPRIGHT:
         raise Unsuited("a picture stored turned")
     if index.hidden:
@@ -30,6 +30,8 @@ def must_suit(index: Index, wanted: list[int]) -> None:
     if sum(packet.is_keyframe for packet in index.packets[1:]) != len(pyav.refreshes(index)):
         raise Unsuited("open groups of pictures")
     for _, frame in pyav.frames(index, wanted):
+        if frame.format.name not in {"yuv420p", "yuvj420p"}:
+            raise Unsuited(f"{frame.format.name} pictures")
         if frame.interlaced_frame:
             raise Unsuited("interlaced pictures")
         if frame.colorspace not in _COLOURS:
