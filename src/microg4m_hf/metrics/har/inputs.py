@@ -40,8 +40,8 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
     name = "references" if references else "predictions"
     if isinstance(data, (str, os.PathLike)):
         return _read_file(Path(data), references, action_ids)
-    if hasattr(data, "rows") and callable(data.rows):  # an accumulator
-        return data.rows(references=references)
+    if hasattr(data, "har_rows"):  # an accumulator
+        return data.har_rows(references=references)
     table = _as_table(data)
     if table is not None:
         if "persons" in table.column_names:

@@ -28,7 +28,6 @@ class Rows:
     name: str = "rows"
     first_line: int | None = None
     columns: int | None = None  # classes per box, where the input was a matrix of scores
-    repeats: int = 0  # items that came more than once and were dropped where they were collected
 
     def __len__(self) -> int:
         return len(self.action)

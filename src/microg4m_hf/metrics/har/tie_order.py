@@ -24,7 +24,7 @@ def published_order(scores: np.ndarray, matters: np.ndarray | None = None) -> np
     left to the stable sort. The order among the marked elements with equal scores is then still exact.
 
     >>> published_order(np.zeros(20)).tolist()
-    [0, 18, 17, 16, 15, 14, 13, 12, 11, 9, 8, 7, 6, 5, 4, 3, 2, 1, 19, 10]
+    [0, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 18, 19]
     """
     values = np.ascontiguousarray(scores, dtype=np.float64)
     order = np.arange(values.size)
