@@ -33,8 +33,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from microg4m_hf.data import every, open_clip, uniform, window
-from microg4m_hf.data.clip import read_frames
+from microg4m_hf.data import every, open_clip, read_frames, uniform, window
 from tests.support.videos import write_video
 
 HEIGHT, WIDTH, FRAMES = 480, 854, 90

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microg4m_hf.data import every, open_clip, uniform, window
-from microg4m_hf.data.clip import read_frames
+from microg4m_hf.data import every, open_clip, read_frames, uniform, window
 from microg4m_hf.errors import ClipError
 from tests.support.videos import pictures, write_video
 

@@ -9,8 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from microg4m_hf.data import every, open_clip, uniform, window
-from microg4m_hf.data.clip import read_frames
+from microg4m_hf.data import every, open_clip, read_frames, uniform, window
 from microg4m_hf.data.decode import choose, doctor, pyav, torchcodec
 from microg4m_hf.data.decode.index import read_index
 from microg4m_hf.data.decode.source import as_source

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microg4m_hf.data import every, open_clip
-from microg4m_hf.data.clip import Clip, read_frames
+from microg4m_hf.data import Clip, every, open_clip, read_frames
 from microg4m_hf.data.decode import torchcodec
 from microg4m_hf.errors import MissingExtraError
 from microg4m_hf.extras import installed

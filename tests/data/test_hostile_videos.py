@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microg4m_hf.data import every, open_clip
-from microg4m_hf.data.clip import read_frames
-from microg4m_hf.data.decode.probe import probe
+from microg4m_hf.data import every, open_clip, probe, read_frames
 from microg4m_hf.errors import ClipError
 from tests.support.videos import audio_only, flipped, media, pictures, turned, write_video
 

@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .clip import Clip, open_clip
+    from .clip import Clip, open_clip, read_frames
+    from .decode.probe import ClipInfo, probe
     from .leak import leak_report
     from .load import load_dataset
     from .plans import every, uniform, window
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 # Public name -> module that holds it; imported on first use, so that `import microg4m_hf` stays instant.
 _HOME_OF = {
     "Clip": "clip",
+    "ClipInfo": "decode.probe",
     "Release": "release",
     "ensure_sample": "sample",
     "every": "plans",
     "leak_report": "leak",
     "load_dataset": "load",
     "open_clip": "clip",
+    "probe": "decode.probe",
     "push_dataset": "publish",
+    "read_frames": "clip",
     "read_release": "release",
     "uniform": "plans",
     "window": "plans",
@@ -31,13 +35,16 @@ _HOME_OF = {
 
 __all__ = [
     "Clip",
+    "ClipInfo",
     "Release",
     "ensure_sample",
     "every",
     "leak_report",
     "load_dataset",
     "open_clip",
+    "probe",
     "push_dataset",
+    "read_frames",
     "read_release",
     "uniform",
     "window",
