@@ -24,6 +24,8 @@ from .slowfast import SlowFast
 from .wrapped import WrappedEncoder
 from .x3d import X3D
 
+_ALIGNMENT = 64  # bytes, as torch allocates
+
 _BUILDERS: dict[str, Callable[[Any, int], nn.Module]] = {
     "resnet": lambda spec, frames: ResNet(spec),
     "slowfast": lambda spec, frames: SlowFast(spec),
@@ -52,6 +54,19 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
             init_mvit(module)
         else:
             init_convolutional(module)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As for every transformers model; weights in main memory are put where vector instructions like them.
+
+        Tensors of a safetensors file start anywhere, and the CPU's matrix products round differently for such
+        weights: without this a loaded model would differ from the saved one in the last bit.
+        """
+        loaded = super().from_pretrained(*args, **kwargs)
+        for parameter in (loaded[0] if isinstance(loaded, tuple) else loaded).parameters():
+            if parameter.device.type == "cpu" and parameter.data_ptr() % _ALIGNMENT:
+                parameter.data = parameter.data.clone()
+        return loaded
 
 
 class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
