@@ -17,7 +17,7 @@ def clip_places(rows: CsvRows, clips: pa.Table) -> np.ndarray:
     if rows.places is None:
         codes, ids = rows.codes("video_id")
         places = pc.fill_null(pc.index_in(ids, value_set=clips["video_id"].combine_chunks()), -1)
-        rows.places = np.asarray(places, dtype=np.int64)[codes]
+        rows.places = np.asarray(places, dtype=np.int32)[codes]
     return rows.places
 
 

@@ -64,7 +64,8 @@ def read_boxes(
 
 
 def _keys(rows: CsvRows, clips: pa.Table) -> np.ndarray:
-    key = clip_places(rows, clips) << 20
+    key = clip_places(rows, clips).astype(np.int64)
+    key <<= 20
     key |= rows.numbers("person_id")
     key <<= 15
     key |= rows.numbers("frame_id")
@@ -115,7 +116,7 @@ def _frame_sizes(
     pixels = np.stack([rows.numbers(column)[row] for column in CORNERS], axis=1)
     normalised = np.stack([key_frames[column].to_numpy()[hit] for column in BOX], axis=1)
     needed = np.zeros(len(clips), dtype=bool)
-    needed[key >> 35] = True
+    needed[clip_places(rows, clips)] = True
     source = np.asarray(clips["source"].combine_chunks().dictionary_encode().indices)
     return infer_frame_sizes(wanted[hit] >> 35, pixels, normalised, source, needed, header)
 
@@ -123,7 +124,10 @@ def _frame_sizes(
 def _scaled(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> list[np.ndarray]:
     """x1, y1, x2, y2 in parts of the frame, in the order of the file."""
     across, down = ((1.0 / np.maximum(sizes.size[:, axis], 1))[clip_places(rows, clips)] for axis in (0, 1))
-    return [rows.numbers(column) * (across if i % 2 == 0 else down) for i, column in enumerate(CORNERS)]
+    parts = [np.empty(len(rows), dtype=np.float32) for _ in CORNERS]
+    for i, column in enumerate(CORNERS):
+        np.multiply(rows.numbers(column), down if i % 2 else across, out=parts[i], casting="same_kind")
+    return parts
 
 
 def _drop_beyond_the_frame(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> CsvRows:
@@ -140,7 +144,7 @@ def _drop_beyond_the_frame(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) ->
 
 def _table(scaled: list[np.ndarray], clips: pa.Table, key: np.ndarray, order: np.ndarray | None) -> pa.Table:
     ids = pa.DictionaryArray.from_arrays(pa.array((key >> 35).astype(np.int32)), clips["video_id"].combine_chunks())
-    parts = [(part if order is None else part[order]).astype(np.float32) for part in scaled]
+    parts = scaled if order is None else [part[order] for part in scaled]
     return pa.table(
         {
             "video_id": ids,

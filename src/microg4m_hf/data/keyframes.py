@@ -81,7 +81,7 @@ class _Stack:
         self.clips = clips
         self.starts = np.cumsum([0, *(len(rows) for _, rows in parts)])
         self.split = np.concatenate([np.full(len(rows), split, dtype=np.int64) for split, rows in parts])
-        self.clip = np.concatenate([clip_places(rows, clips) for _, rows in parts])
+        self.clip = np.concatenate([clip_places(rows, clips) for _, rows in parts]).astype(np.int64)
         self.frame = np.concatenate([rows.numbers("frame") for _, rows in parts])
         self.person = np.concatenate([rows.numbers("person_id") for _, rows in parts]).astype(np.int64)
         self.action = np.concatenate([rows.numbers("action_id") for _, rows in parts])
@@ -105,7 +105,7 @@ def _valid(rows: CsvRows, clips: pa.Table, labels: pa.Table) -> CsvRows:
     rows = drop_bad_boxes(rows, BOX, (0 - OUTSIDE, 1 + OUTSIDE), "in 0..1")
     known = np.append(_label_keys(clips, labels), -1)  # sorted, as labels are
     action, person = rows.numbers("action_id"), rows.numbers("person_id").astype(np.int64)
-    key = clip_places(rows, clips) << 26 | person << 6 | LABEL_OF_ID[np.maximum(action, 0)] & 63
+    key = clip_places(rows, clips).astype(np.int64) << 26 | person << 6 | LABEL_OF_ID[np.maximum(action, 0)] & 63
     return rows.drop(
         (known[np.searchsorted(known[:-1], key)] != key) & (action >= 0),
         "key frame with an action that actions.csv does not give this person",
