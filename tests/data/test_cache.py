@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import datasets
@@ -12,6 +16,8 @@ import microg4m_hf
 from microg4m_hf.data import fingerprint
 from microg4m_hf.data.builder import MicroG4M
 from tests.support.fake_release import FakeRelease, make_release
+from tests.support.hub_release import put_release
+from tests.support.hub_server import HubServer
 from tests.support.release_clips import put_clips
 from tests.support.videos import write_video
 
@@ -157,3 +163,46 @@ def test_force_redownload(release: FakeRelease) -> None:
             "microg4m", "har", data_dir=str(release.root), split="test", download_mode="force_redownload"
         )
         assert len(rows) == sum(clip.split == "test" for clip in release.clips.values())
+
+
+FROM_THE_HUB = """
+import json, sys, datasets, microg4m_hf
+from pathlib import Path
+rows = microg4m_hf.load_dataset("vqa", split="test", videos=sys.argv[1] == "clips")
+there = [Path(row["video"]["path"]).is_file() for row in rows] if "video" in rows.column_names else []
+print(json.dumps({"rows": len(rows), "there": there, "files": [f["filename"] for f in rows.cache_files]}))
+"""
+
+
+def test_clips_come_from_the_hub_when_they_are_wanted_and_come_back_when_they_are_gone(
+    release: FakeRelease, tmp_path: Path
+) -> None:
+    def load(*, clips: bool) -> dict:
+        homes = {"HF_HOME": str(tmp_path / "hf"), "MICROG4M_HOME": str(tmp_path / "microg4m")}
+        done = subprocess.run(
+            [sys.executable, "-c", FROM_THE_HUB, "clips" if clips else "no clips"],
+            env={**os.environ, **hub.environment(), **homes},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def archives_sent() -> int:
+        return sum(
+            request.method == "GET" and request.path.endswith("/videos.zip") and request.status == 200
+            for request in hub.requests
+        )
+
+    questions = sum(len(entry["qa_pairs"]) for entry in release.texts)
+    with HubServer() as hub:
+        put_release(hub, release.root)
+        assert load(clips=False)["rows"] == questions
+        assert archives_sent() == 0
+        assert not any(request.path.endswith("bounding_boxes.csv") for request in hub.requests)
+        first, second = load(clips=True), load(clips=True)
+        assert all(first["there"]) and len(first["there"]) == questions
+        assert first == second and archives_sent() == 1
+        (unpacked,) = (tmp_path / "microg4m").rglob("videos")
+        shutil.rmtree(unpacked)
+        assert load(clips=True) == first

@@ -69,6 +69,11 @@ def test_what_is_said_wrongly(release: FakeRelease, said: dict, answer: str, by_
             microg4m_hf.load_dataset(**arguments)
 
 
+def test_an_unknown_argument_is_named_with_those_that_exist() -> None:
+    with pytest.raises(MicroG4MError, match=r"unknown argument: 'domian' \(use source, revision, scheme, domain, "):
+        datasets.load_dataset("microg4m", "har", source="sample", domian="real")
+
+
 def test_streaming_builds_nothing_so_it_takes_no_processes() -> None:
     with pytest.raises(MicroG4MError, match="streaming=True"):
         microg4m_hf.load_dataset("har", source="sample", streaming=True, num_proc=2)

@@ -7,6 +7,7 @@ modules that it imports relatively; hence the absolute imports, and no reading o
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,9 @@ from microg4m_hf.data.parts import Part, filled_splits, parts_of
 from microg4m_hf.data.request import Request
 from microg4m_hf.data.whereabouts import Whereabouts, locate, with_clips
 from microg4m_hf.errors import DataError
+
+# Tells datasets that there is nothing to replace in this module, which also saves its import of scipy (0.3 s).
+_patched_for_streaming = True
 
 
 @contextlib.contextmanager
@@ -49,6 +53,9 @@ def _config(name: str) -> MicroG4MConfig:
     return MicroG4MConfig(name=name, version=datasets.Version(__version__))
 
 
+_TAKEN_BY_DATASETS = inspect.signature(datasets.DatasetBuilder).parameters.keys()
+
+
 class MicroG4M(datasets.ArrowBasedBuilder):
     """Builds the three configs; ``microg4m_hf.load_dataset`` is the convenient way to it."""
 
@@ -58,6 +65,8 @@ class MicroG4M(datasets.ArrowBasedBuilder):
 
     def __init__(self, *, cache_dir: Any = None, config_name: Any = None, data_dir: Any = None, **kwargs: Any) -> None:
         asked = {name: kwargs.pop(name) for name in Request.__dataclass_fields__ if name in kwargs}
+        for name in kwargs.keys() - _TAKEN_BY_DATASETS:
+            raise DataError("unknown argument", value=name, hint=f"use {', '.join(MicroG4MConfig.__annotations__)}")
         self.request = Request(config_name, data_dir=data_dir, **asked)
         self.whereabouts: Whereabouts = locate(self.request)
         # The name and the hash decide where the cache looks: without them all classes of one module share a place,

@@ -24,8 +24,8 @@ def code_fingerprint() -> str:
     """
     folder = Path(__file__).parent
     digest = hashlib.sha256(__version__.encode())
-    for path in sorted([*folder.glob("*.py"), folder.parent / "taxonomy.py"]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted([*folder.rglob("*.py"), folder.parent / "taxonomy.py"]):
+        digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

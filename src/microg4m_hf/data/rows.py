@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 
@@ -49,7 +50,7 @@ def _with_videos(table: pa.Table, layout: Layout, faults: Faults) -> pa.Table:
         )
     place, clips = _distinct_clips(table)
     left_out = check_clip_files(layout, clips, faults)
-    paths = pa.array([str(path) for path in clip_paths(layout.videos, clips)], pa.string()).take(place)
+    paths = pa.array([os.fspath(path) for path in clip_paths(layout.videos, clips)], pa.string()).take(place)
     references = pa.StructArray.from_arrays([pa.nulls(len(table), pa.binary()), paths], names=["bytes", "path"])
     table = table.append_column("video", references)
     return table.filter(pa.array(~left_out).take(place)) if left_out.any() else table
