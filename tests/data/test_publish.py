@@ -109,6 +109,11 @@ import hashlib, json, sys
 from datasets import Video, get_dataset_config_names, get_dataset_split_names, load_dataset
 from huggingface_hub import snapshot_download
 name, folder, revision = sys.argv[1:]
+rows = load_dataset(name, "vqa", split="test")
+print(rows["question"][0], flush=True)
+input()  # here the test counts what the texts took, and there what the clips took
+print(len([row["video"][0] for row in rows]), flush=True)
+input()
 said = {"configs": get_dataset_config_names(name), "splits": {}, "rows": {}, "sha": {}, "frames": {}}
 def digest(video):
     if video["bytes"] is None:
@@ -141,11 +146,30 @@ print(json.dumps(said))
 @pytest.fixture(scope="module")
 def stranger(pushed: tuple[HubServer, str], repo: Repo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("stranger")
-    command = [sys.executable, "-c", _STRANGER, NAME, str(folder / "copy"), repo.sha]
-    environment = _clean(pushed[0], folder, token=None)
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    hub, _ = pushed
+    child = subprocess.Popen(
+        [sys.executable, "-c", _STRANGER, NAME, str(folder / "copy"), repo.sha],
+        env=_clean(hub, folder, token=None),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin and child.stdout
+    marks = [len(hub.requests)]
+    first = [child.stdout.readline()]
+    marks.append(len(hub.requests))
+    print("go on", file=child.stdin, flush=True)
+    first.append(child.stdout.readline())
+    marks.append(len(hub.requests))
+    said = child.communicate("go on\n")[0]
+    assert child.returncode == 0
+    assert first[0] == "What is seen in clip 0, first?\n"
+    return json.loads(said) | {
+        "decoded": int(first[1]),
+        "asked for texts": hub.requests[marks[0] : marks[1]],
+        "asked for clips": hub.requests[marks[1] : marks[2]],
+    }
 
 
 def test_a_stranger_finds_all_configs(stranger: dict[str, Any]) -> None:
@@ -199,31 +223,10 @@ def test_types_survive(stranger: dict[str, Any]) -> None:
     assert "'answerable': Value('bool')" in stranger["features vqa"]
 
 
-def test_texts_alone_are_a_small_download_and_a_clip_is_one_request(
-    pushed: tuple[HubServer, str], tmp_path: Path
-) -> None:
-    hub, _ = pushed
-    code = (
-        "from datasets import load_dataset\n"
-        f"rows = load_dataset({NAME!r}, 'vqa', split='test')\n"
-        "print(rows['question'][0], flush=True)\n"
-        "input()\n"  # here the test counts what the texts took
-        "print(len([row['video'][0] for row in rows]))"
-    )
-    before = len(hub.requests)
-    child = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=_clean(hub, tmp_path, token=None),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdin and child.stdout
-    assert child.stdout.readline() == "What is seen in clip 0, first?\n"
-    texts = [request for request in hub.requests[before:] if request.method == "GET"]
+def test_texts_alone_are_a_small_download_and_a_clip_is_one_request(stranger: dict[str, Any]) -> None:
+    texts, clips = stranger["asked for texts"], stranger["asked for clips"]
     assert not [request for request in texts if "/clips/" in request.path]
     assert sum(request.sent for request in texts) < 40_000
-    before = len(hub.requests)
-    assert child.communicate("go on\n")[0] == "8\n"
-    files = [request.path for request in hub.requests[before:] if "/resolve/" in request.path]
+    assert stranger["decoded"] == 8
+    files = [request.path for request in clips if "/resolve/" in request.path]
     assert len(files) == 8 and all("/clips/" in path for path in files)

@@ -209,9 +209,12 @@ def _upload_shards(
 
 def _tag_shards(api: Any, repo: str, tag: str, additions: list[Any], head: str) -> None:
     """Give the shards a revision that never moves, without touching ``main``."""
-    if tag in {one.name for one in patiently(lambda: api.list_repo_refs(repo, repo_type="dataset")).tags}:
+    refs = patiently(lambda: api.list_repo_refs(repo, repo_type="dataset"))
+    if _BRANCH in {one.name for one in refs.branches}:  # of a push that did not come to its end
+        api.delete_branch(repo, branch=_BRANCH, repo_type="dataset")
+    if tag in {one.name for one in refs.tags}:
         return
-    api.create_branch(repo, branch=_BRANCH, revision=head, repo_type="dataset", exist_ok=True)
+    api.create_branch(repo, branch=_BRANCH, revision=head, repo_type="dataset")
     commit = api.create_commit(repo, additions, commit_message=f"clips of {tag}", repo_type="dataset", revision=_BRANCH)
     api.create_tag(repo, tag=tag, revision=commit.oid, repo_type="dataset", exist_ok=True)
     api.delete_branch(repo, branch=_BRANCH, repo_type="dataset")

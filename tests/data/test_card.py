@@ -1,0 +1,53 @@
+"""The data set card: only splits that exist, versions that follow the content, every place filled."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import yaml
+
+from microg4m_hf.data.card import EVAL_YAML, TEMPLATE, PublishedFile, render_card
+
+SCRIPTS = Path(__file__).parents[2] / "loading_scripts"
+TRAIN = "clips/official-train.disjoint-train-00000-of-00001.parquet"
+TEST = "clips/official-test.disjoint-train-00000-of-00001.parquet"
+FACTS: dict[str, object] = defaultdict(lambda: "7")
+
+
+def head_of(files: dict[str, PublishedFile]) -> dict[str, list[dict[str, object]]]:
+    return yaml.safe_load(render_card(FACTS, files).split("---\n")[1])
+
+
+def test_splits_and_configs_without_files_are_left_out() -> None:
+    head = head_of({TRAIN: PublishedFile("00", 3, 10, 9), TEST: PublishedFile("11", 2, 8, 7)})
+    assert [config["config_name"] for config in head["configs"]] == ["har", "har_source_disjoint"]
+    splits = [[one["split"] for one in config["data_files"]] for config in head["configs"]]  # type: ignore[attr-defined]
+    assert splits == [["train", "test"], ["train"]]
+    disjoint = head["dataset_info"][1]
+    assert disjoint["splits"] == [{"name": "train", "num_bytes": 16, "num_examples": 5}]
+    assert disjoint["download_size"] == 18
+
+
+def test_the_version_of_a_config_follows_its_own_content() -> None:
+    texts = {"caption/test.parquet": PublishedFile("22", 1, 1, 1), "vqa/test.parquet": PublishedFile("33", 1, 1, 1)}
+    changed = texts | {"vqa/test.parquet": PublishedFile("44", 1, 1, 1)}
+    before, after = (
+        {config["config_name"]: config["version"] for config in head_of(files)["configs"]} for files in (texts, changed)
+    )
+    assert before["caption"] == after["caption"] and before["vqa"] != after["vqa"]
+
+
+def test_the_template_lies_with_the_loading_scripts() -> None:
+    assert (SCRIPTS / "README.md").read_bytes() == TEMPLATE.read_bytes()
+    assert (SCRIPTS / "eval.yaml").read_bytes() == EVAL_YAML.read_bytes()
+
+
+def test_the_tasks_of_eval_yaml_are_configs_of_the_card() -> None:
+    configs = {
+        config["config_name"]: config for config in yaml.safe_load(TEMPLATE.read_text().split("---\n")[1])["configs"]
+    }
+    tasks = yaml.safe_load(EVAL_YAML.read_text())["tasks"]
+    assert {task["id"] for task in tasks} == {"har-map50", "caption-cider", "vqa-svqa"}
+    for task in tasks:
+        assert task["split"] in {one["split"] for one in configs[task["config"]]["data_files"]}

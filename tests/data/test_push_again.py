@@ -1,0 +1,221 @@
+"""A push that is killed, refused or cut off, and the one that follows it: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.cli.main import main
+from microg4m_hf.data import published
+from microg4m_hf.data.publish import PushReport, push_dataset
+from microg4m_hf.errors import HubError
+from tests.support.hub_release import tiny_release
+from tests.support.hub_server import HubServer
+from tests.support.hub_store import Repo
+
+NAME = "me/MicroG-4M"
+SMALL = 9_000  # bytes per shard: more shards, so that there is a middle to be killed in
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(release: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The tree that a push leaves when nothing happens to it."""
+    with pytest.MonkeyPatch.context() as patch, HubServer(tmp_path_factory.mktemp("hub")) as hub:
+        _point(hub, tmp_path_factory.mktemp("home"), patch)
+        push(release)
+        return tree(hub.repo("dataset", NAME))
+
+
+@pytest.fixture(autouse=True)
+def point(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _point(hub, tmp_path, monkeypatch)
+
+
+def _point(hub: HubServer, home: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("HF_ENDPOINT", hub.endpoint)
+    patch.setenv("HF_TOKEN", "hf_test")
+    patch.setenv("MICROG4M_HOME", str(home / "home"))
+    # `datasets` reads its endpoint when it is imported, so loading back is for tests with a process of their own.
+    patch.setattr(published, "check_published", lambda *_: ["not here"])
+
+
+def push(release: Path, **options: object) -> PushReport:
+    return push_dataset(NAME, data_dir=str(release), shard_bytes=SMALL, **options)  # type: ignore[arg-type]
+
+
+def tree(repo: Repo) -> dict[str, str]:
+    return {path: entry.sha256 for path, entry in repo.tree().items()}
+
+
+_PUSH = """
+import sys
+from microg4m_hf.data.publish import push_dataset
+push_dataset("me/MicroG-4M", data_dir=sys.argv[1], shard_bytes=9000)
+"""
+
+
+def test_a_killed_push_is_continued(hub: HubServer, release: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _PUSH, str(release)]
+    child = subprocess.Popen(command, env={**os.environ, **hub.environment()}, stderr=subprocess.DEVNULL)
+    hub.when_uploaded(3, child.kill)
+    assert child.wait() == -9
+    repo = hub.repo("dataset", NAME)
+    assert set(tree(repo)) == {".gitattributes"}  # nothing that anybody could load by halves
+    arrived = [request.path for request in hub.requested("/lfs/", "PUT")]
+    push(release)
+    assert tree(repo) == undisturbed
+    sent = [request.path for request in hub.requested("/lfs/", "PUT")]
+    assert len(sent) == len(set(sent)) and set(arrived) <= set(sent)
+    assert not list((tmp_path / "home" / "push").glob("*MicroG-4M"))  # no shard is left behind
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/commit/incoming-clips"),
+        ("POST", "/tag/"),
+        ("DELETE", "/branch/incoming-clips"),
+        ("POST", "/commit/main"),
+    ],
+)
+def test_a_push_that_fails_late_leaves_main_as_it_was_and_is_continued(
+    hub: HubServer, release: Path, undisturbed: dict[str, str], method: str, path: str
+) -> None:
+    hub.fail(method, path, status=403)
+    with pytest.raises(HubError, match="cannot push to me/MicroG-4M: this token may not write there"):
+        push(release)
+    repo = hub.repo("dataset", NAME)
+    assert set(tree(repo)) == {".gitattributes"}
+    sent = len(hub.requested("/lfs/", "PUT"))
+    push(release)
+    assert tree(repo) == undisturbed
+    assert len(repo.tags) == 1
+    assert len(hub.requested("/lfs/", "PUT")) - sent <= 2  # the shards are there; captions and questions may not be
+
+
+def test_lost_connections_and_faults_of_the_hub_are_overcome(
+    hub: HubServer, release: Path, undisturbed: dict[str, str]
+) -> None:
+    hub.fail("PUT", "/lfs/", cut=True)
+    hub.fail("PUT", "/lfs/", status=503)
+    hub.fail("GET", "/api/datasets/", status=502)
+    push(release)
+    assert tree(hub.repo("dataset", NAME)) == undisturbed
+
+
+def test_the_same_push_again_changes_nothing(hub: HubServer, release: Path) -> None:
+    first = push(release)
+    sent = len(hub.requested("/lfs/", "PUT"))
+    again = push(release)
+    assert again.commit == first.commit
+    assert len(hub.requested("/lfs/", "PUT")) == sent
+    assert len(list(hub.repo("dataset", NAME).history())) == 2
+
+
+def test_changed_texts_do_not_move_the_clips(hub: HubServer, release: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(release, tmp_path / "changed")
+    first = push(release)
+    texts = json.loads((changed / "vqa_and_captioning.json").read_text())
+    texts[0]["caption"] = "Another caption."
+    (changed / "vqa_and_captioning.json").write_text(json.dumps(texts))
+    second = push(changed)
+    assert (second.clips_tag, second.removed) == (first.clips_tag, [])
+    repo = hub.repo("dataset", NAME)
+    differing = {path for path, sha in tree(repo).items() if repo.tree(first.commit)[path].sha256 != sha}
+    assert differing == {"caption/test.parquet", "README.md"}  # the card: the version of the config
+
+
+def test_stale_shards_go_and_the_old_revision_stays(hub: HubServer, release: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(release, tmp_path / "changed")
+    first = push(release)
+    for table in changed.rglob("*.csv"):
+        kept = [line for line in table.read_text().splitlines(keepends=True) if not line.startswith("Mir_005")]
+        table.write_text("".join(kept))
+    second = push(changed)
+    repo = hub.repo("dataset", NAME)
+    assert second.removed and not set(second.removed) & set(repo.tree())
+    assert set(second.files) == {path for path in repo.tree() if path.endswith(".parquet")}
+    assert second.clips_tag != first.clips_tag and set(repo.tags) == {first.clips_tag, second.clips_tag}
+    assert set(second.removed) <= set(repo.tree(first.clips_tag)) & set(repo.tree(first.commit))
+
+
+def test_what_came_between_is_not_overwritten(hub: HubServer, release: Path) -> None:
+    push(release)
+    repo = hub.repo("dataset", NAME)
+    hub.when_uploaded(1, lambda: hub.put("dataset", NAME, {"NOTES.md": b"written meanwhile"}))
+    with pytest.raises(HubError, match="somebody else changed the repository"):
+        push_dataset(NAME, data_dir=str(release), shard_bytes=2 * SMALL)
+    push_dataset(NAME, data_dir=str(release), shard_bytes=2 * SMALL)
+    assert repo.read("NOTES.md") == b"written meanwhile"
+
+
+def test_what_a_failed_push_left_on_its_branch_does_not_get_into_the_next(
+    hub: HubServer, release: Path, tmp_path: Path
+) -> None:
+    hub.fail("POST", "/tag/", status=403)
+    with pytest.raises(HubError):
+        push_dataset(NAME, data_dir=str(release), shard_bytes=3 * SMALL)
+    assert len(hub.repo("dataset", NAME).branches) == 2
+    report = push(release)
+    at_tag = {path for path in hub.repo("dataset", NAME).tree(report.clips_tag) if path.startswith("clips/")}
+    assert at_tag == {path for path in report.files if path.startswith("clips/")}
+
+
+def test_other_data_under_the_name_is_refused(hub: HubServer, release: Path) -> None:
+    before = hub.put("dataset", NAME, {"data/train.parquet": b"somebody's work", "README.md": b"# mine"})
+    with pytest.raises(HubError, match=r"the name me/MicroG-4M is taken: .* \(data/train\.parquet"):
+        push(release)
+    assert hub.repo("dataset", NAME).sha == before and not hub.uploads
+
+
+@pytest.mark.parametrize(
+    ("repo", "token", "message"),
+    [
+        (NAME, "hf_wrong", "the token is missing or not accepted; run `hf auth login`"),
+        ("somebody/MicroG-4M", "hf_test", "this token may not write there; choose a name under your own account"),
+        ("me/MicroG 4M", "hf_test", "this is no repository name"),
+    ],
+)
+def test_refusals_are_one_line_of_the_command(
+    hub: HubServer,
+    release: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    repo: str,
+    token: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert main(["data", "push", repo, "--data-dir", str(release)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"microg4m: cannot push to {repo}: {message}") and "\n" not in said
+    assert not hub.store.repos
+
+
+def test_a_hub_that_is_away_is_told(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(HubError, match="the Hub cannot be reached"):
+        push(release)
+
+
+def test_a_dry_run_sends_nothing(hub: HubServer, release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "push", NAME, "--data-dir", str(release), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "train 7, validation 2, test 3" in said and "nothing was sent" in said
+    assert not hub.requests
+
+
+def test_a_private_repository_is_made_private(hub: HubServer, release: Path) -> None:
+    push(release, private=True)
+    assert hub.repo("dataset", NAME).private
