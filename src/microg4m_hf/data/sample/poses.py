@@ -131,16 +131,17 @@ def _head(moment: Moment) -> list[Stroke]:
             found.append(Stroke((ex, ey), (ex + 0.11 * gx, ey + 0.11 * gy), 0.046, NAVY, flat=True, body=False))
         return found
     found = [disc((x, y), 0.135, HELMET), disc((x, y), 0.1, skin, outline=False)]
-    found += [disc((x + dx, y + 0.028), 0.017, INK, outline=False) for dx in (-0.04, 0.04)]
-    if figure.face == "talk":
-        wide = 0.5 + 0.5 * moment.cycle(3.3)
-        found.append(disc((x, y - 0.035), 0.016 + 0.036 * wide, (120, 12, 26), outline=False))
-        at = (0.17 * figure.side, y + 0.06)  # a speech bubble, as in a comic
-        bubble = [Stroke((at[0] - 0.05, at[1]), (at[0] + 0.05, at[1]), 0.072 + 0.016 * wide, WHITE, body=False)]
-        dots = [disc((at[0] + dx, at[1]), 0.02, INK, outline=False, body=False) for dx in (-0.065, 0.0, 0.065)]
-        return found + bubble + dots
-    found.append(Stroke((x - 0.03, y - 0.045), (x + 0.03, y - 0.045), 0.007, INK, outline=False))
-    return found
+    eyes = [disc((x + dx, y + 0.028), 0.017, INK, outline=False) for dx in (-0.04, 0.04)]
+    if figure.face != "talk":
+        return [*found, *eyes, Stroke((x - 0.03, y - 0.045), (x + 0.03, y - 0.045), 0.007, INK, outline=False)]
+    wide = 0.5 + 0.5 * moment.cycle(3.3)
+    # The lamp ring of a talking helmet is lit, and words come out as in a comic.
+    found = [disc((x, y), 0.142, WHITE), disc((x, y), 0.092, skin, outline=False)]
+    mouth = disc((x, y - 0.035), 0.016 + 0.036 * wide, (120, 12, 26), outline=False)
+    bx, by = 0.17 * figure.side, y + 0.06
+    bubble = Stroke((bx - 0.05, by), (bx + 0.05, by), 0.072 + 0.016 * wide, WHITE, body=False)
+    dots = [disc((bx + dx, by), 0.02, INK, outline=False, body=False) for dx in (-0.065, 0.0, 0.065)]
+    return [*found, *eyes, mouth, bubble, *dots]
 
 
 def _thing(moment: Moment) -> list[Stroke]:
