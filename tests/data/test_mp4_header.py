@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
@@ -116,6 +117,11 @@ def _folder(path: Path) -> None:
     path.mkdir()
 
 
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def _link_outside(path: Path) -> None:
     outside = path.parents[4] / "outside.mp4"
     path.rename(outside)
@@ -136,6 +142,7 @@ def _linked_folder(path: Path) -> None:
         (_cut, "cut short|no index"),
         (_text, "does not begin like an mp4 file"),
         (_folder, "the clip is missing"),
+        (_pipe, "the clip is missing"),
         (_link_outside, "leads out of the folder"),
         (_linked_folder, "leads out of the folder"),
     ],
@@ -156,6 +163,13 @@ def test_a_clip_that_is_not_there_is_refused_or_left_out_whole(filmed: FakeRelea
     for table in (release.captions, release.questions):
         assert set(table["video_id"].to_pylist()) <= rest
     assert read_release(filmed.root, need={"har"}).counts["faults"] == 0  # without clips nothing is wrong
+
+
+def test_a_link_inside_the_release_is_followed(filmed: FakeRelease) -> None:
+    path = _path(filmed, next(iter(filmed.clips)))
+    path.rename(filmed.root / "elsewhere.mp4")
+    path.symlink_to(filmed.root / "elsewhere.mp4")
+    assert read_release(filmed.root, need={"har", "videos"}).counts["faults"] == 0
 
 
 def test_the_mask_says_which_clip(filmed: FakeRelease) -> None:

@@ -18,7 +18,7 @@ def mp4_bytes(width: int, height: int, frames: int = 3) -> bytes:
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(frames):
-            image = np.full((height, width, 3), 40 * number, dtype=np.uint8)
+            image = np.full((height, width, 3), 20 * number % 256, dtype=np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return file.getvalue()

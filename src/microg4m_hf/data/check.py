@@ -44,7 +44,7 @@ def check(root: str | os.PathLike[str]) -> dict[str, Any]:
             if path is not None:
                 _attempt(lambda path=path: _predicted(path, layout, release, faults), layout, faults)  # type: ignore[misc]
         if layout.videos is not None:
-            check_clip_files(layout, release.clips, faults)
+            check_clip_files(layout, release.clips, faults, deep=True)
         notes = _notes(layout, release) + notes
     return {
         "root": str(layout.root),

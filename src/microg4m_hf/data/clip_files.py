@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from ..errors import ClipError
+from .decode.mp4 import check_whole
 from .layout import Layout, inside
 from .mp4_header import frame_size_of
 from .problems import Faults
+
+_OUTSIDE = "the clip is behind a link that leads out of the folder"
 
 
 def clip_path(videos: Path, domain: str, source: str, video_id: str) -> Path:
@@ -24,27 +28,58 @@ def clip_path(videos: Path, domain: str, source: str, video_id: str) -> Path:
 
 def clip_paths(videos: Path, clips: pa.Table) -> list[Path]:
     """The places of all clips of a clip table."""
+    return [Path(name) for name in _names(videos, clips)]
+
+
+def _names(videos: Path, clips: pa.Table) -> list[str]:
     columns = (clips[name].to_pylist() for name in ("domain", "source", "video_id"))
-    return [clip_path(videos, *row) for row in zip(*columns, strict=True)]
+    return [f"{videos}/{domain}/{source}/{video_id}.mp4" for domain, source, video_id in zip(*columns, strict=True)]
 
 
-def check_clip_files(layout: Layout, clips: pa.Table, faults: Faults) -> np.ndarray:
-    """A mask of the clips whose file is missing, leads out of the folder or is no whole mp4 file."""
+def check_clip_files(layout: Layout, clips: pa.Table, faults: Faults, *, deep: bool = False) -> np.ndarray:
+    """A mask of the clips whose file is missing, leads out of the folder or is no whole mp4 file.
+
+    The outermost boxes of a file say whether it is whole, and thousands of files are looked at in a moment;
+    ``deep`` reads the whole index of each.
+    """
     left_out = np.zeros(len(clips), dtype=bool)
-    folders: dict[Path, bool] = {}  # whether a folder of clips is inside the release; there are few of them
-    for place, path in enumerate(clip_paths(layout.require("videos"), clips)):
-        if path.parent not in folders:
-            folders[path.parent] = inside(path.parent, layout.allowed)
-        fault = _fault_of(path, layout, folders[path.parent])
+    folders: dict[str, bool] = {}  # whether a folder of clips is inside the release; there are few of them
+    # Only where opening can refuse a link is the quick look safe.
+    look = _look_deep if deep or not hasattr(os, "O_NOFOLLOW") else _look
+    for place, name in enumerate(_names(layout.require("videos"), clips)):
+        folder = name.rpartition("/")[0]
+        if folder not in folders:
+            folders[folder] = inside(Path(folder), layout.allowed)
+        if not folders[folder]:
+            fault: str | None = _OUTSIDE
+        else:
+            fault = look(name, layout)
         if fault:
             left_out[place] = True
-            faults.add(layout.name(path), None, clips["video_id"][place].as_py(), fault)
+            faults.add(layout.name(Path(name)), None, clips["video_id"][place].as_py(), fault)
     return left_out
 
 
-def _fault_of(path: Path, layout: Layout, folder_is_inside: bool) -> str | None:
-    if not folder_is_inside or (path.is_symlink() and not inside(path, layout.allowed)):
-        return "the clip is behind a link that leads out of the folder"
+def _look(name: str, layout: Layout) -> str | None:
+    try:
+        # Not blocking: a pipe under a clip's name would wait for ever.
+        with open(name, "rb", buffering=0, opener=_open_no_link) as file:
+            check_whole(file, name)
+    except ClipError as error:
+        return f"the clip cannot be read: {error}"
+    except OSError:
+        return _look_deep(name, layout)  # a link, a folder, or nothing: rare, so it may take its time
+    return None
+
+
+def _open_no_link(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _look_deep(name: str, layout: Layout) -> str | None:
+    path = Path(name)
+    if path.is_symlink() and not inside(path, layout.allowed):
+        return _OUTSIDE
     if not path.is_file():
         return "the clip is missing"
     try:

@@ -71,6 +71,14 @@ def read_mp4(file: BinaryIO, name: str) -> Track:
     return track
 
 
+def check_whole(file: BinaryIO, name: str) -> None:
+    """Refuse a file that is no mp4, was cut short or has no index, from its outermost boxes alone (microseconds)."""
+    if not is_mp4(file):
+        raise ClipError(f"{name}: does not begin like an mp4 file")
+    if all(kind != b"moov" for kind, _, _ in list(_top_level(file, name))):
+        raise ClipError(f"{name}: has no index (moov): the file was cut short or is no finished mp4")
+
+
 def _top_level(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start of content, size of content) of each outermost box; all must lie inside the file."""
     end = file.seek(0, 2)
