@@ -70,6 +70,8 @@ def test_a_clip_that_cannot_be_read_is_named(clip: Path, tmp_path: Path) -> None
 def test_no_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MicroG4MError, match="no clips"):
         contact_sheet([], tmp_path / "sheet.png")
+    with pytest.raises(MicroG4MError, match="videos=True"):
+        contact_sheet([{"video_id": "A_001", "persons": []}], tmp_path / "sheet.png")
 
 
 def test_varied_shows_new_things_first() -> None:

@@ -40,6 +40,8 @@ def contact_sheet(
     chosen = list(rows)
     if not chosen:
         raise DataError("a contact sheet of no clips", hint="give some rows of the har config")
+    if any("video" not in row for row in chosen):
+        raise DataError("a contact sheet of rows without clips", hint="load them with videos=True")
     caption_of = {row["video_id"]: row["caption"] for row in captions}
     questions_of: dict[str, list[Row]] = {}
     for row in questions:
