@@ -145,7 +145,7 @@ def har_scores(
             else _class_scores(part, scored, per_class, samples, truth, class_counts, level)
             for part in parts
         }
-    if result["ties"]["matters"]:
+    if result["ties"]["matters"] and result["ties"]["rule"] == "published":
         low, high = result["ties"]["map_range"]
         warnings.warn(
             f"{result['ties']['share']:.1%} of the scores equal another of their class; their order alone moves the "
