@@ -14,11 +14,7 @@ _DISTRIBUTION = {"pyav": "av", "decord": "decord", "torchcodec": "torchcodec"}
 
 
 def decoders() -> dict[str, str]:
-    """Backend -> its version, or what is wrong and how to get it. Really loads them (torchcodec brings torch).
-
-    >>> list(decoders())
-    ['pyav', 'decord', 'torchcodec']
-    """
+    """Backend -> its version, or what is wrong and how to get it. Really loads them, and torchcodec brings torch."""
     return {backend: _state(backend) for backend in BACKENDS}
 
 

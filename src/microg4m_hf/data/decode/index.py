@@ -14,6 +14,7 @@ from typing import Any
 
 from ...errors import ClipError
 from ...extras import require
+from .matroska import is_matroska, must_be_whole
 from .mp4 import MAX_FRAMES, UPRIGHT, Matrix, Track, is_mp4, read_mp4
 from .source import Source
 from .sps import picture_size
@@ -21,7 +22,6 @@ from .turn import turn_of
 
 MAX_PIXELS = 7680 * 4320
 _CODECS = {"h264", "hevc", "mpeg4", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9"}
-_MATROSKA = b"\x1a\x45\xdf\xa3"
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,10 @@ def read_index(source: Source) -> Index:
     with source.open() as file:
         mp4 = is_mp4(file)
         track = read_mp4(file, source.name) if mp4 else None
-        file.seek(0)
-        if not mp4 and file.read(4) != _MATROSKA:
-            raise ClipError(f"{source.name}: is no video file that clips come in (mp4, mov, mkv, webm)")
+        if not mp4:
+            if not is_matroska(file):
+                raise ClipError(f"{source.name}: is no video file that clips come in (mp4, mov, mkv, webm)")
+            must_be_whole(file, source.name)
     if track is not None:
         check_size(source.name, track.width, track.height)
     # A "file:" address and the plain file protocol: nothing inside the file can make FFmpeg open anything else.
