@@ -247,16 +247,17 @@ def test_odd_sizes_are_refused(tmp_path: Path) -> None:
 def test_two_processes_may_ask_at_once(tmp_path: Path) -> None:
     """Only the size is cut down, so that the test is quick; the making and the renaming are the real ones."""
     code = (
-        "import microg4m_hf.data.sample as s; full = s.make_sample\n"
-        "s.make_sample = lambda folder: full(folder, height=48, clips=3)\n"
-        "print(s.ensure_sample())"
+        "import microg4m_hf.data.sample as s; full = s.make_sample; made = []\n"
+        "s.make_sample = lambda folder: made.append(full(folder, height=48, clips=3))\n"
+        "print(s.ensure_sample(), len(made))"
     )
     env = {"MICROG4M_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     both = [
         subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    answers = {process.communicate(timeout=120)[0].strip() for process in both}
+    answers = sorted(process.communicate(timeout=120)[0].strip() for process in both)
     assert [process.returncode for process in both] == [0, 0]
-    assert answers == {str(tmp_path / f"sample-{CONTENT_VERSION}")}
-    assert [path.name for path in tmp_path.iterdir()] == [f"sample-{CONTENT_VERSION}"]
+    folder = tmp_path / f"sample-{CONTENT_VERSION}"
+    assert answers == [f"{folder} 0", f"{folder} 1"]  # one drew it, the other waited
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == [folder.name]
     assert len(list(tmp_path.glob("*/videos/*/*/*.mp4"))) == 3

@@ -23,12 +23,17 @@ CONTENT_VERSION = "6"  # raise it whenever a pixel or a letter of the sample cha
 def ensure_sample() -> Path:
     """The folder of the sample; made when it is not there yet, which takes some seconds.
 
-    Several processes may ask at once: each finds a whole sample or makes one, and the first to finish wins.
+    Several processes may ask at once, as the ranks of a training do: one draws, the others wait for it.
     """
     target = cache_home() / f"sample-{CONTENT_VERSION}"
     if not target.is_dir():
-        with folder_in_one_step(target) as scratch:
-            make_sample(scratch)
+        from filelock import FileLock
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.is_dir():
+                with folder_in_one_step(target) as scratch:
+                    make_sample(scratch)
     return target
 
 
