@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from microg4m_hf.cli.main import main
 from microg4m_hf.data import every, open_clip, read_frames, uniform, window
 from microg4m_hf.data.decode import choose, doctor, pyav, torchcodec
 from microg4m_hf.data.decode.index import read_index
@@ -62,6 +64,17 @@ def test_same_frames_from_every_decoder(clips: dict[str, Path], name: str, backe
         shuffled = np.random.default_rng(0).integers(0, n, 6)
         for plan in (every(n), uniform(n, 8), window(n, n // 2, 8, 3), window(n, n - 1, 4, 2), shuffled, [n - 1]):
             np.testing.assert_array_equal(clip.frames(plan), expected[plan])
+
+
+@pytest.mark.parametrize("name", ["long_gop", "vfr", "cut"])
+def test_bytes_and_odd_names_with_every_decoder(
+    clips: dict[str, Path], name: str, backend: str, tmp_path: Path
+) -> None:
+    expected, _ = plainly(clips[name])
+    odd = tmp_path / "%d ein Clip; 宇宙 'x' #1?.mp4"
+    odd.write_bytes(clips[name].read_bytes())
+    for source in (odd.read_bytes(), odd, {"path": "gone.mp4", "bytes": odd.read_bytes()}):
+        np.testing.assert_array_equal(read_frames(source, [14, 3], backend=backend), expected[[14, 3]])
 
 
 @pytest.mark.parametrize("name", ["long_gop", "short_gop_b", "open_gop", "cut", "cut_short_gop", "fragmented"])
@@ -179,8 +192,21 @@ def test_a_missing_decoder_names_its_extra(clips: dict[str, Path], monkeypatch: 
         open_clip(clips["long_gop"], backend="decord")
 
 
-def test_the_doctor_names_all_decoders() -> None:
+def test_the_environment_report_names_all_decoders(capsys: pytest.CaptureFixture[str]) -> None:
     states = doctor.decoders()
     assert states["pyav"] == av.__version__
-    assert set(states) == {"pyav", "decord", "torchcodec"}
-    assert all(states.values())
+    assert main(["env"]) == 0
+    report = capsys.readouterr().out
+    for name in ("pyav", "decord", "torchcodec"):
+        assert f"{name:24}{states[name]}" in report
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "says"),
+    [("Darwin", "arm64", "no wheels for Darwin arm64"), ("Linux", "x86_64", r"pip install 'microg4m-hf\[decord\]'")],
+)
+def test_the_report_says_how_to_get_a_decoder(monkeypatch: pytest.MonkeyPatch, system, machine, says) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert re.search(says, doctor._how_to_get("decord"))
+    assert "apt-get install ffmpeg" in doctor._how_to_get("torchcodec")
