@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import PredictionError
+from ...errors import PredictionError
 
 
 def checked_texts(

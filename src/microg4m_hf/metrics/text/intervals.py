@@ -6,14 +6,26 @@ CIDEr's idf weights stay those of the full set of references: a resample changes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import PredictionError
+from ..._version import __version__
+from ...errors import PredictionError
+from ..bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    cluster_codes,
+    cluster_weights,
+    holm,
+    interval,
+    paired_p_value,
+    resampled_means,
+)
 from .bleu import bleu_from_statistics
-from .bootstrap import LEVEL, RESAMPLES, cluster_codes, cluster_weights, interval, paired_p_value, resampled_means
+
+SIGNIFICANT = 0.05
 
 
 def text_intervals(
@@ -29,12 +41,21 @@ def compare_texts(
     second: Mapping[str, Any],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
     level: float = LEVEL,
-) -> dict[str, dict[str, Any]]:
-    """The difference ``first - second`` of every score that both results have, with interval and p-value.
+    seed: int = 0,
+    names: Sequence[str] = ("first", "second"),
+) -> dict[str, Any]:
+    """Differences ``first - second`` of two results, with intervals and p-values of a paired bootstrap by source.
 
-    Both must have scored the same items; items are matched by ``ids``, whatever their order.
+    Both must have scored the same items by one protocol; items are matched by ``ids``, whatever their order.
+    ``p_corrected`` allows for having looked at several scores (Holm); ``real`` says whether it lies under 0.05.
+
+    >>> from microg4m_hf.metrics import text_scores
+    >>> meant = ["a cat", "a dog", "a bird", "a fish"]
+    >>> options = {"metrics": ["rouge_l"], "sources": ["p", "q", "r", "s"]}
+    >>> good, bad = text_scores(meant, meant, **options), text_scores(["x"] * 4, meant, **options)
+    >>> compare_texts(good, bad)["scores"]["rouge_l"]["real"]
+    True
     """
     order = {name: index for index, name in enumerate(map(_key, second["ids"]))}
     mine = [_key(name) for name in first["ids"]]
@@ -44,28 +65,32 @@ def compare_texts(
             f"the two results do not cover the same items: {len(unmatched)} are in one only, for example "
             f"{sorted(map(str, unmatched))[:3]}; score both systems on the same items before comparing them"
         )
-    if first["recipe"]["protocol"] != second["recipe"]["protocol"]:
-        raise PredictionError(
-            f"one result was scored by {first['recipe']['protocol']!r} and the other by "
-            f"{second['recipe']['protocol']!r}; score both by one protocol"
-        )
-    aligned = _reordered(second, [order[name] for name in mine]) | {"sources": first["sources"]}
+    protocols = [result["recipe"]["protocol"] for result in (first, second)]
+    if protocols[0] != protocols[1]:
+        raise PredictionError(f"the two results follow different protocols, {protocols}; score both by one")
+    aligned = _reordered(second, [order[name] for name in mine]) | {"sources": first.get("sources")}
     ours, theirs = _resampled(first, resamples, seed), _resampled(aligned, resamples, seed)
-    table = {}
-    for name in ours:
-        if name not in theirs:
-            continue
+    table: dict[str, dict[str, Any]] = {}
+    for name in (name for name in ours if name in theirs):
         observed = first["scores"][name] - second["scores"][name]
         differences = ours[name] - theirs[name]
-        low, high = interval(differences, level)
         table[name] = {
-            "first": first["scores"][name],
-            "second": second["scores"][name],
+            names[0]: first["scores"][name],
+            names[1]: second["scores"][name],
             "difference": observed,
-            "interval": [low, high],
-            "p_value": paired_p_value(differences, observed),
+            "interval": list(interval(differences, level)),
+            "p": paired_p_value(differences, observed),
         }
-    return table
+    for entry, corrected in zip(table.values(), holm([entry["p"] for entry in table.values()]), strict=True):
+        entry["p_corrected"] = corrected
+        entry["real"] = bool(corrected < SIGNIFICANT)
+    sources = len(set(first["sources"]))
+    return {
+        "scores": table,
+        "signature": f"text|protocol:{protocols[0]}|test:paired-bootstrap|sources:{sources}|resamples:{resamples}"
+        f"|seed:{seed}|version:{__version__}",
+        "level": level,
+    }
 
 
 def _resampled(result: Mapping[str, Any], resamples: int, seed: int) -> dict[str, np.ndarray]:

@@ -38,7 +38,7 @@ class Counts(NamedTuple):
 def count_ngrams(pairs: Pairs) -> Counts:
     """Count the 1- to 4-grams of every pair.
 
-    >>> from microg4m_hf.metrics.words import pair_words
+    >>> from microg4m_hf.metrics.text.words import pair_words
     >>> counts = count_ngrams(pair_words(["a b a"], [["a c"]]))
     >>> counts.orders[0].predicted.tolist(), counts.orders[0].referred.tolist()  # of a, b, c
     ([2, 1, 0], [1, 0, 1])

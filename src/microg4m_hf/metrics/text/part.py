@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,15 @@ class Part:
         """
         self.items[name] = items
         self.scores[name] = float(np.mean(items))
+
+    def set_zero(self, places: Sequence[int]) -> None:
+        """Items without a prediction score zero, also where the empty text would not (sentence similarity)."""
+        if not len(places):
+            return
+        for name, items in self.items.items():
+            if name not in self.statistics and not name.startswith("bleu_"):
+                items[list(places)] = 0.0
+                self.scores[name] = float(np.mean(items))
 
     @classmethod
     def merged(cls, parts: Iterable[Part]) -> Part:

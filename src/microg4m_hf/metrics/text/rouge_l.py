@@ -19,7 +19,7 @@ _BETA_SQUARED = 1.2**2
 def rouge_l_items(pairs: Pairs) -> NDArray[np.float64]:
     """The ROUGE-L of every item; the corpus score is their mean.
 
-    >>> from microg4m_hf.metrics.words import pair_words
+    >>> from microg4m_hf.metrics.text.words import pair_words
     >>> rouge_l_items(pair_words(["a  b c"], [["a b  c"]])).tolist()
     [0.75]
     """

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..errors import RecipeError
+from ...errors import RecipeError
+from ..bootstrap import LEVEL, RESAMPLES
+from ..recipe import Recipe
 from .bleu import bleu_from_statistics, bleu_statistics
-from .bootstrap import LEVEL, RESAMPLES
+from .checks import checked_texts, empty_places
 from .cider import cider_items
+from .intervals import text_intervals
 from .ngrams import count_ngrams
-from .recipe import Recipe
+from .part import Part
 from .rouge_l import rouge_l_items
-from .text_checks import checked_texts, empty_places
-from .text_intervals import text_intervals
-from .text_part import Part
 from .tokenize_ptb import coco_tokens
 from .words import pair_words
 
@@ -40,6 +40,8 @@ def text_scores(
     seed: int = 0,
     level: float = LEVEL,
     missing: int = 0,
+    zero: Sequence[int] = (),
+    extra: Mapping[str, Sequence[float]] | None = None,
     encoder: Any = None,
     bert_model: Any = None,
     device: str | None = None,
@@ -53,8 +55,11 @@ def text_scores(
     ``on_empty="error"`` refuses predictions without a word and names them (by ``ids``, else by index);
     ``"score"`` scores them as the released code would. ``sources`` (the film of each item) asks for confidence
     intervals resampled by source. ``encoder`` and ``bert_model`` are a Hub id, ``id@revision``, a folder or a
-    loaded model (:class:`~microg4m_hf.metrics.sentence.SentenceEncoder`,
-    :class:`~microg4m_hf.metrics.bertscore.BertScorer`), so that a loop over systems loads and encodes once.
+    loaded model (:class:`~microg4m_hf.metrics.text.sentence.SentenceEncoder`,
+    :class:`~microg4m_hf.metrics.text.bertscore.BertScorer`), so that a loop over systems loads and encodes once.
+
+    Callers that join predictions themselves say how many are ``missing``, which places score ``zero`` because they
+    are, and hand over ``extra`` values per item to be averaged beside the metrics.
 
     The result holds ``scores``, ``items`` (the same per item), ``statistics`` (integers from which corpus scores are
     summed), ``intervals``, ``warnings``, ``signature`` and ``recipe``.
@@ -71,7 +76,7 @@ def text_scores(
     if on_empty not in ("error", "score"):
         raise RecipeError(f"on_empty={on_empty!r} means nothing; choose 'error' or 'score'")
     said, meant = checked_texts(predictions, references, on_empty=on_empty, ids=ids)
-    notes = _warnings(said, meant, wanted)
+    notes = _warnings(said, meant, wanted, set(zero))
 
     raw = said, meant
     if protocol == "coco" and {*NGRAM_METRICS, "meteor_1_5", "meteor_nltk"} & set(wanted):
@@ -82,6 +87,9 @@ def text_scores(
         if name in wanted:
             parts.append(score())
     part = Part.merged(parts)
+    part.set_zero(zero)
+    for name, values in (extra or {}).items():
+        part.add_mean(name, np.asarray(values, np.float64))
 
     recipe = Recipe(
         "text",
@@ -176,7 +184,7 @@ def _checked_metrics(metrics: Sequence[str]) -> list[str]:
     return [name for name in TEXT_METRICS if name in asked]
 
 
-def _warnings(said: list[str], meant: list[list[str]], wanted: list[str]) -> list[str]:
+def _warnings(said: list[str], meant: list[list[str]], wanted: list[str], unanswered: set[int]) -> list[str]:
     notes = []
     if "cider" in wanted and len(said) == 1:
         notes.append(
@@ -185,7 +193,7 @@ def _warnings(said: list[str], meant: list[list[str]], wanted: list[str]) -> lis
         )
     elif "cider" in wanted and not np.any([several != meant[0] for several in meant]):
         notes.append("CIDEr is 0 because every item has the same reference, so no n-gram has any idf weight")
-    empty = empty_places(said)
+    empty = set(empty_places(said)) - unanswered
     if empty:
         notes.append(f"{len(empty)} of {len(said)} predictions hold no word and were scored as they are")
     hollow = [index for index, several in enumerate(meant) if not all(text.strip() for text in several)]

@@ -23,7 +23,7 @@ _LONGEST = 8 * _BITS  # beyond, one pair at a time
 def common_subsequences(words: Words) -> Ints:
     """The length of the longest common subsequence of texts 2p and 2p + 1, for every p.
 
-    >>> from microg4m_hf.metrics.words import pair_words
+    >>> from microg4m_hf.metrics.text.words import pair_words
     >>> common_subsequences(pair_words(["the cat sat on the mat"], [["the mat sat"]]).spaces).tolist()
     [2]
     """
