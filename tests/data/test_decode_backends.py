@@ -20,7 +20,7 @@ from microg4m_hf.extras import installed
 from tests.support.videos import KINDS, every_kind, flipped, pictures, write_video
 
 TURNS = {"quarter": -1, "half": 2, "three_quarters": 1}
-NAMES = [*KINDS, "mkv", "webm", "cut", "cut_short_gop", "cut_open_gop", *TURNS, "mirror"]
+NAMES = [*KINDS, "mkv", "webm", "cover", "cut", "cut_short_gop", "cut_open_gop", *TURNS, "mirror"]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def backend(request: pytest.FixtureRequest) -> str:
 def plainly(path: Path) -> tuple[np.ndarray, list[float]]:
     """Everything decoded in order by PyAV as its manual shows it; turned by hand."""
     with av.open(str(path)) as container:
-        shown = list(container.decode(video=0))
+        track = 1 if path.stem == "cover" else 0
+        shown = list(container.decode(video=track))
         stack = np.stack([frame.to_ndarray(format="rgb24") for frame in shown])
         times = [float(frame.pts * frame.time_base) for frame in shown]
     name = path.stem

@@ -106,6 +106,28 @@ def turned(source: Path | str, target: Path | str, matrix: Sequence[float]) -> P
     return Path(target)
 
 
+def with_cover(source: Path | str, target: Path | str) -> Path:
+    """A copy with a cover picture that its index names before the video."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as out:
+        picture = out.add_stream("mjpeg", rate=1)
+        picture.width, picture.height, picture.pix_fmt = 32, 32, "yuvj420p"
+        picture.disposition = 1 << 10
+        stream = given.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        frame = av.VideoFrame.from_ndarray(pictures(1, 32, 32)[0], format="rgb24").reformat(format="yuvj420p")
+        out.mux(picture.encode(frame) + picture.encode(None))
+        for packet in given.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+    data = Path(target).read_bytes()
+    start = data.index(b"moov") + 4
+    end = start - 8 + int.from_bytes(data[start - 8 : start - 4], "big")
+    cover = data.rindex(b"udta") - 4
+    Path(target).write_bytes(data[:start] + data[cover:end] + data[start:cover] + data[end:])
+    return Path(target)
+
+
 # Clockwise turns as phones write them, and a mirror.
 QUARTER, HALF, THREE_QUARTERS, MIRROR = (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1)
 
@@ -177,6 +199,7 @@ def every_kind(folder: Path) -> dict[str, Path]:
     clips = {name: write_video(folder / f"{name}.mp4", **settings) for name, settings in KINDS.items()}
     clips["mkv"] = write_video(folder / "mkv.mkv")
     clips["webm"] = write_video(folder / "webm.webm", **KINDS["vp9"])
+    clips["cover"] = with_cover(clips["long_gop"], folder / "cover.mp4")
     clips["cut"] = cut_without_decoding(clips["long_gop"], folder / "cut.mp4", 0.3)
     clips["cut_short_gop"] = cut_without_decoding(clips["short_gop"], folder / "cut_short_gop.mp4", 0.5)
     clips["cut_open_gop"] = cut_without_decoding(clips["open_gop"], folder / "cut_open_gop.mp4", 0.5)

@@ -22,6 +22,7 @@ from .turn import turn_of
 
 MAX_PIXELS = 7680 * 4320
 _CODECS = {"h264", "hevc", "mpeg4", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9"}
+_COVER = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ def read_index(source: Source) -> Index:
 
 
 def _listed(av: Any, container: Any, name: str, track: Track | None) -> Index:
-    if not container.streams.video:
+    # A cover picture counts as a stream, too, and may come first.
+    videos = [stream for stream in container.streams.video if not stream.disposition & _COVER]
+    if not videos:
         raise ClipError(f"{name}: holds no video track")
-    stream = container.streams.video[0]
+    stream = videos[0]
     context = stream.codec_context
     if context is None or context.codec.name not in _CODECS:
         what = (track.codec if track else "") or (context.codec.name if context else "unknown")
