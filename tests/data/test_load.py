@@ -88,6 +88,9 @@ def test_errors_in_the_files_reach_the_user_as_they_are(tmp_path: Path) -> None:
         microg4m_hf.load_dataset("har", data_dir=tmp_path, videos=False)
     with pytest.warns(UserWarning, match="1 faults were left out"):
         rows = microg4m_hf.load_dataset("har", data_dir=tmp_path, videos=False, on_error="skip")
+    with pytest.warns(UserWarning, match=rf"1 faults were left out.*line {line}"):  # from the cache as well
+        rows = microg4m_hf.load_dataset("har", data_dir=tmp_path, videos=False, on_error="skip")
+    assert f"line {line}" in rows["train"].info.description
     assert sum(map(len, rows.values())) == len(made.clips)
 
 

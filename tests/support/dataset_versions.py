@@ -11,6 +11,7 @@ import configparser
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,8 @@ def python_of(name: str, pins: list[str]) -> Path:
     folder = PROJECT / ".venvs" / f"datasets-{name}-{key}"
     python, ready = folder / "bin" / "python", folder / "ready"
     if not ready.exists():
+        for older in folder.parent.glob(f"datasets-{name}-*"):
+            shutil.rmtree(older)
         uv = [sys.executable, "-m", "uv"]
         subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", version, str(folder)], check=True, **_CAPTURED)
         subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), *pins], check=True, **_CAPTURED)

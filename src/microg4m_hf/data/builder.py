@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from microg4m_hf._version import __version__
 from microg4m_hf.data.features import CONFIGS, features_of
-from microg4m_hf.data.parts import Part, filled_splits, parts_of
+from microg4m_hf.data.parts import Part, parts_of, read
 from microg4m_hf.data.request import Request
 from microg4m_hf.data.whereabouts import Whereabouts, locate, with_clips
 from microg4m_hf.errors import DataError
@@ -53,6 +54,8 @@ def _config(name: str) -> MicroG4MConfig:
     return MicroG4MConfig(name=name, version=datasets.Version(__version__))
 
 
+# Begins what the description of the built data set says about skipped rows.
+_LEFT_OUT = "\nLeft out: "
 _TAKEN_BY_DATASETS = inspect.signature(datasets.DatasetBuilder).parameters.keys()
 
 
@@ -84,7 +87,11 @@ class MicroG4M(datasets.ArrowBasedBuilder):
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         with_clips(self.request, self.whereabouts)  # cached rows are of no use without the clips that they name
+        self._has_read = False
         super().download_and_prepare(*args, **kwargs)
+        _, _, left_out = (self.info.description or "").partition(_LEFT_OUT)
+        if left_out and not self._has_read:  # rows that are cached are as incomplete as on the day they were built
+            warnings.warn(left_out, UserWarning, stacklevel=2)
 
     def as_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
         with _splits_explained(self.request):
@@ -98,11 +105,15 @@ class MicroG4M(datasets.ArrowBasedBuilder):
             return super().as_streaming_dataset(split, *args, **kwargs)
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        splits: Sequence[str] = self.request.splits
+        splits = self.request.splits
         if not dl_manager.is_streaming:
             # Reading the release here gives its errors to the user as they are, and its rows to forked processes.
+            rows = read(self.request, self.whereabouts)
+            self._has_read = True
+            if rows.left_out:
+                self.info.description = f"{self.info.description}{_LEFT_OUT}{rows.left_out}"
             # A split without rows is left out because datasets can write it but not read it.
-            splits = filled_splits(self.request, self.whereabouts)
+            splits = tuple(split for split in splits if rows.tables[split].num_rows)
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"parts": parts_of(self.request, self.whereabouts, split)})
             for split in splits

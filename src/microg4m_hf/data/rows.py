@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from .features import features_of
 from .har_rows import har_table
 from .keyframes import SPLITS
 from .layout import Layout
-from .problems import Faults
+from .problems import Faults, Problem
 from .release import read_release
 from .request import Request
 from .schemes import split_of
@@ -26,7 +26,15 @@ from .whereabouts import Whereabouts, with_clips
 _TABLE_OF: dict[str, Callable[..., pa.Table]] = {"har": har_table, "caption": caption_table, "vqa": vqa_table}
 
 
-def rows_of(request: Request, whereabouts: Whereabouts) -> dict[str, pa.Table]:
+@dataclass(frozen=True)
+class Rows:
+    """A table for each split, and what was left out of them, in words (empty where nothing was)."""
+
+    tables: dict[str, pa.Table]
+    left_out: str = ""
+
+
+def rows_of(request: Request, whereabouts: Whereabouts) -> Rows:
     """Read the release and give each split its rows, with a reference to the clip where clips are wanted."""
     release = read_release(with_clips(request, whereabouts), need={request.config}, on_error=request.on_error)
     faults = Faults(request.on_error)
@@ -37,8 +45,8 @@ def rows_of(request: Request, whereabouts: Whereabouts) -> dict[str, pa.Table]:
         by_split = _divided(table, split_of(release, request.division), request.division, faults)
     else:
         by_split = {"test": table}
-    _say_left_out([*map(str, release.problems), *map(str, faults.problems)], release.counts["faults"] + faults.total)
-    return {split: _as_stored(rows, request) for split, rows in by_split.items()}
+    listed, count = [*release.problems, *faults.problems], release.counts["faults"] + faults.total
+    return Rows({split: _as_stored(rows, request) for split, rows in by_split.items()}, _in_words(listed, count))
 
 
 def _with_videos(table: pa.Table, layout: Layout, faults: Faults) -> pa.Table:
@@ -83,7 +91,8 @@ def _as_stored(table: pa.Table, request: Request) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema).combine_chunks()
 
 
-def _say_left_out(listed: list[str], count: int) -> None:
-    if count:
-        shown = "; ".join(listed[:5]) + (f"; and {count - 5} more" if count > 5 else "")
-        warnings.warn(f"{count} faults were left out of the data set: {shown}", UserWarning, stacklevel=2)
+def _in_words(listed: list[Problem], count: int) -> str:
+    if not count:
+        return ""
+    more = f"; and {count - 5} more" if count > 5 else ""
+    return f"{count} faults were left out of the data set: {'; '.join(map(str, listed[:5]))}{more}"
