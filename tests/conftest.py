@@ -21,9 +21,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Caches of the run live in a temporary folder, never in the user's home."""
+    """Caches of the run live in a temporary folder, never in the user's home; the sample is drawn once for all workers."""
     home = tmp_path_factory.mktemp("home")
-    os.environ["MICROG4M_HOME"] = str(home / "microg4m")
+    base = tmp_path_factory.getbasetemp()
+    shared_by_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["MICROG4M_HOME"] = str(shared_by_workers / "microg4m-home")
     os.environ.setdefault("HF_HOME", str(home / "hf"))
     return home
 
