@@ -192,7 +192,7 @@ def test_a_stranger_gets_the_rows_that_the_library_gives(stranger: dict[str, Any
     for published in stranger["configs"]:
         config, disjoint = published.removesuffix("_source_disjoint"), published.endswith("disjoint")
         request = Request(config, data_dir=str(release), scheme="source_disjoint" if disjoint else None, videos=False)
-        for split, table in rows_of(request, Whereabouts(str(release), "")).items():
+        for split, table in rows_of(request, Whereabouts(str(release), "")).tables.items():
             wanted = json.loads(json.dumps(table.to_pylist()))
             found = stranger["rows"][f"{published} downloaded"].get(split, [])
             assert sorted(found, key=_key) == sorted(wanted, key=_key)
@@ -230,3 +230,45 @@ def test_texts_alone_are_a_small_download_and_a_clip_is_one_request(stranger: di
     assert stranger["decoded"] == 8
     files = [request.path for request in clips if "/resolve/" in request.path]
     assert len(files) == 8 and all("/clips/" in path for path in files)
+
+
+# The same for those who have an older `datasets`: rows, and the mp4 of each row, without decoding.
+_OLDER = """
+import json, sys
+import fsspec
+from datasets import Video, load_dataset
+said = {}
+for config in ("har", "har_source_disjoint", "caption", "vqa"):
+    for streaming in (False, True):
+        heads = []
+        for rows in load_dataset(sys.argv[1], config, streaming=streaming).values():
+            for row in rows.cast_column("video", Video(decode=False)):
+                video = row["video"]
+                if video["bytes"] is None:
+                    with fsspec.open(video["path"], "rb") as file:
+                        video["bytes"] = file.read()
+                heads.append(video["bytes"][4:8].decode())
+        said[f"{config} {streaming}"] = heads
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.parametrize("version", ["3.6", "4.8"])
+def test_older_versions_of_datasets_read_it_too(pushed: tuple[HubServer, str], version: str, tmp_path: Path) -> None:
+    from tests.support.dataset_versions import NO_NETWORK, environments, python_of
+
+    try:
+        python = python_of(version, environments()[version])
+    except subprocess.CalledProcessError as error:
+        if any(sign in str(error.stderr) for sign in NO_NETWORK):
+            pytest.skip(f"no network to make an environment with datasets {version}")
+        raise
+    command = [str(python), "-c", _OLDER, NAME]
+    environment = _clean(pushed[0], tmp_path, token=None)
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {"har": 12, "har_source_disjoint": 12, "caption": 4, "vqa": 8}
+    wanted = {
+        f"{config} {streaming}": ["ftyp"] * count for config, count in rows.items() for streaming in (False, True)
+    }
+    assert json.loads(done.stdout) == wanted

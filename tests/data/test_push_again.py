@@ -14,7 +14,7 @@ import pytest
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import published
 from microg4m_hf.data.publish import PushReport, push_dataset
-from microg4m_hf.errors import HubError
+from microg4m_hf.errors import HubError, MicroG4MError
 from tests.support.hub_release import tiny_release
 from tests.support.hub_server import HubServer
 from tests.support.hub_store import Repo
@@ -214,6 +214,17 @@ def test_a_dry_run_sends_nothing(hub: HubServer, release: Path, capsys: pytest.C
     said = capsys.readouterr().out
     assert "train 7, validation 2, test 3" in said and "nothing was sent" in said
     assert not hub.requests
+
+
+def test_wrong_rows_are_refused_or_left_out_and_named(hub: HubServer, release: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(release, tmp_path / "changed")
+    (changed / "videos/real/ISS/ISS_001.mp4").unlink()
+    with pytest.raises(MicroG4MError, match="ISS_001"):
+        push(changed)
+    assert not hub.requests  # everything is looked at before anything is sent
+    report = push(changed, on_error="skip")
+    assert "ISS_001" in report.left_out
+    assert (sum(report.rows["har"].values()), report.rows["caption"]["test"]) == (11, 3)
 
 
 def test_a_private_repository_is_made_private(hub: HubServer, release: Path) -> None:

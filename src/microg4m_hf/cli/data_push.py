@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     for config, splits in report.rows.items():
         print(f"  {config:20}" + ", ".join(f"{split} {rows:,}" for split, rows in splits.items()))
     print(f"  {len(report.files)} Parquet files, {report.clip_bytes / 1e6:,.1f} MB of clips, each stored once")
+    if report.left_out:
+        print(f"  left out: {report.left_out}")
     if args.dry_run:
         print("nothing was sent; run it without --dry-run to push")
         return 0

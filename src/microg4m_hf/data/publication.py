@@ -37,6 +37,7 @@ class Publication:
     caption: pa.Table
     vqa: pa.Table
     shards: list[Shard]
+    left_out: str = ""  # in words, with on_error="skip"
 
     @property
     def clip_bytes(self) -> int:
@@ -64,14 +65,19 @@ def read_publication(
     shard_bytes: int,
 ) -> Publication:
     """Read everything that a push needs, and look at every clip, before anything is sent."""
+    published_features("har")  # tells here that `datasets` is too old
     root = [
         resolve_root(config, data_dir=data_dir, source=source, revision=revision)
         for config in ("har", "caption", "vqa")
     ][-1]
 
+    left_out: list[str] = []
+
     def rows(config: str, scheme: str | None = None) -> dict[str, pa.Table]:
         request = Request(config, data_dir=str(root), scheme=scheme, on_error=on_error)
-        return rows_of(request, Whereabouts(str(root), ""))
+        found = rows_of(request, Whereabouts(str(root), ""))
+        left_out.append(found.left_out)
+        return found.tables
 
     har = rows("har")
     disjoint = {
@@ -82,7 +88,9 @@ def read_publication(
     shards = plan_shards(har, disjoint, shard_bytes=shard_bytes)
     if not shards:
         raise DataError("there is no clip to publish", file=root)
-    return Publication(root, har, disjoint, rows("caption")["test"], rows("vqa")["test"], shards)
+    caption, vqa = rows("caption")["test"], rows("vqa")["test"]
+    words = "; ".join(dict.fromkeys(filter(None, left_out)))
+    return Publication(root, har, disjoint, caption, vqa, shards, words)
 
 
 def clips_tag(shards: Mapping[str, PublishedFile]) -> str:

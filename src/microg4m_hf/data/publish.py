@@ -64,6 +64,7 @@ class PushReport:
     rows: dict[str, dict[str, int]]
     files: dict[str, int]  # Parquet file -> bytes
     clip_bytes: int
+    left_out: str = ""  # in words, with on_error="skip"
     removed: list[str] = field(default_factory=list)
     checked_clips: list[str] = field(default_factory=list)
 
@@ -102,7 +103,9 @@ def push_dataset(
     )
     if dry_run:
         planned = {shard.path: int(shard.sizes.sum()) for shard in publication.shards}
-        return PushReport(repo_id, "", "", "", publication.rows(), planned, publication.clip_bytes)
+        return PushReport(
+            repo_id, "", "", "", publication.rows(), planned, publication.clip_bytes, publication.left_out
+        )
     from filelock import FileLock, Timeout
 
     from .published import check_published
@@ -163,7 +166,9 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
         parent_commit=head,
     )
     sizes = {name: file.size for name, file in files.items()}
-    return PushReport(repo, url, commit.oid, tag, publication.rows(), sizes, publication.clip_bytes, stale)
+    return PushReport(
+        repo, url, commit.oid, tag, publication.rows(), sizes, publication.clip_bytes, publication.left_out, stale
+    )
 
 
 def _contents(api: Any, repo: str, sha: str) -> dict[str, str]:

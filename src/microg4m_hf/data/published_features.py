@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import MissingExtraError
 from .features import features_of
 
 
@@ -13,6 +14,14 @@ def published_features(config: str) -> Any:
     >>> published_features("caption")["video"].decode
     True
     """
-    from datasets import Features, Video
+    import datasets
+    from datasets import Features
+
+    if not hasattr(datasets, "Video"):
+        version = datasets.__version__
+        raise MissingExtraError(
+            f"publishing needs datasets 3.1 or newer, {version} has no type Video; pip install -U datasets"
+        )
+    from datasets import Video
 
     return Features({"video": Video(), **features_of(config, videos=False)})
