@@ -16,18 +16,17 @@ Indices = NDArray[np.int64]
 def uniform(n_frames: int, count: int) -> Indices:
     """``count`` frames spread evenly from the first to the last; short clips repeat frames.
 
-    The positions are ``linspace(0, n_frames - 1, count)`` rounded half up; one frame is the middle one.
+    The positions are ``numpy.linspace(0, n_frames - 1, count).round()``; one frame alone is the middle one.
 
     >>> uniform(90, 8).tolist()
     [0, 13, 25, 38, 51, 64, 76, 89]
     >>> uniform(3, 5).tolist()
-    [0, 1, 1, 2, 2]
+    [0, 0, 1, 2, 2]
     """
     n, count = _whole(n_frames, "n_frames"), _whole(count, "count")
     if count == 1:
         return np.array([(n - 1) // 2], dtype=np.int64)
-    steps = np.arange(count, dtype=np.int64) * (n - 1)
-    return (2 * steps + count - 1) // (2 * (count - 1))
+    return np.linspace(0, n - 1, count).round().astype(np.int64)
 
 
 def window(n_frames: int, centre: int, length: int, stride: int = 1, *, one_based: bool = False) -> Indices:
