@@ -21,7 +21,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Caches of the run live in a temporary folder, never in the user's home; the sample is drawn once for all workers."""
+    """Caches live in a temporary folder, never in the user's home; all workers share one sample."""
     home = tmp_path_factory.mktemp("home")
     base = tmp_path_factory.getbasetemp()
     shared_by_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
