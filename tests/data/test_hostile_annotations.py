@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from microg4m_hf.data.har_rows import har_table
@@ -292,3 +293,47 @@ def test_odd_but_right_file(root: Path, name: str, file: str, change: Callable[[
     assert release.counts["labels"] == (7 if name in ("label without a box", "clip without a key frame") else 6)
     assert len(release.key_frames) == 5
     assert_no_loose_end(release)
+
+
+@pytest.mark.filterwarnings("ignore:the frame size of")
+@pytest.mark.parametrize("seed", range(6))
+def test_random_damage_never_does_anything_else(root: Path, seed: int) -> None:
+    """Whatever bytes are changed, cut or doubled: the clear error, or tables that hang together; no other error."""
+    rng = np.random.default_rng(seed)
+    files = {path: path.read_bytes() for path in sorted(root.iterdir())}
+    seen = {"whole": 0, "raised": 0, "skipped": 0}
+    for _ in range(25):
+        for path in rng.choice(list(files), 2):
+            path.write_bytes(_damaged(path.read_bytes(), rng))
+        try:
+            assert_no_loose_end(read_release(root, need=TEXTS))
+            seen["whole"] += 1
+        except MicroG4MError:
+            seen["raised"] += 1
+        try:
+            release = read_release(root, need=TEXTS, on_error="skip")
+            assert_no_loose_end(release)
+            seen["skipped"] += release.counts["faults"]
+        except MicroG4MError:
+            pass
+        for path, data in files.items():
+            path.write_bytes(data)
+    assert seen["raised"] > 0 and seen["skipped"] > 0
+
+
+def _damaged(data: bytes, rng: np.random.Generator) -> bytes:
+    if not data:
+        return b"\x00"
+    place, other = np.sort(rng.integers(0, len(data), 2)).tolist()
+    kind = rng.integers(0, 5)
+    if kind == 0:
+        return data[:place] + rng.bytes(1) + data[place + 1 :]
+    if kind == 1:
+        return data[:place] + data[other:]
+    if kind == 2:
+        return data[:other] + data[place:]
+    if kind == 3:
+        return data[:place] + bytes([int(rng.choice(list(b'0123456789.,-"\n\r;[]{}eE ')))]) + data[place + 1 :]
+    digits = [at for at, byte in enumerate(data) if chr(byte).isdigit()]
+    at = int(rng.choice(digits)) if digits else 0
+    return data[:at] + str(rng.integers(0, 10)).encode() + data[at + 1 :]

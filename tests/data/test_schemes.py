@@ -74,6 +74,21 @@ def test_source_disjoint_on_the_real_files(released: Path) -> None:
     assert all(lost["unavoidable"] for lost in report["classes_lost"])
 
 
+def test_the_division_of_the_real_files_is_frozen(released: Path) -> None:
+    """Results are only comparable on one division: a change of the algorithm must be a new scheme."""
+    release = read_release(released)
+    splits = split_of(release, "source_disjoint")
+    sources = zip(release.clips["source"].to_pylist(), release.clips["video_id"].to_pylist(), strict=True)
+    found: dict[str, set[str]] = {"train": set(), "validation": set(), "test": set()}
+    for source, video_id in sources:
+        found[splits[video_id]].add(source)
+    assert " ".join(sorted(found["test"])) == (
+        "3VoeRAR0YgE 94-puZit3DA Apollo13 FXv9AZl3fw4 G8gZRWJ4jSo JUUvlnnVMSQ Pwv6Hcn-0HY SAQ-iIJkLzA UyFYgeE32f0 "
+        "Wam7poPzG1w X9vOoXU56KI Z9avV_kNdOU egbN4zDcYcU mm-ywDOOTbM onm7P_iFueE zAxtRSNBXtM"
+    )
+    assert len(found["train"]) == 18 and len(found["validation"]) == 14
+
+
 def test_texts_are_divided_like_the_clips(released: Path) -> None:
     with_boxes, with_texts = read_release(released), read_release(released, need={"vqa"})
     for scheme in ("official", "source_disjoint"):

@@ -41,69 +41,60 @@ def read_boxes(
     raw = len(rows)
     rows = drop_bad_persons(drop_bad_frames(drop_unknown_clips(rows, clips, "box"), "frame_id"))
     rows = drop_bad_boxes(rows, CORNERS, (-OUTSIDE, _LARGEST), f"at least -{OUTSIDE:g} pixels")
-    rows = _drop_conflicts(rows, clips)
-    key, order = _sorted_keys(rows, clips)
-    sizes = _frame_sizes(rows, clips, key, order, key_frames, header)
+    before, known = len(rows), faults.total
+    rows, key = _in_order(rows, clips)
+    repeats = before - len(rows) - (faults.total - known)
+    sizes = _frame_sizes(rows, clips, key, key_frames, header)
     scaled = _scaled(rows, clips, sizes)
     if not all((part >= 0).all() and (part <= 1).all() for part in scaled):
         rows = _drop_beyond_the_frame(rows, clips, sizes)
-        key, order = _sorted_keys(rows, clips)
         scaled = [np.clip(part, 0, 1) for part in _scaled(rows, clips, sizes)]
-    first = np.ones(len(key), dtype=bool)
-    np.not_equal(key[1:], key[:-1], out=first[1:])
-    if not first.all():
-        key, order = key[first], (np.flatnonzero(first) if order is None else order[first])
-    table = _table(scaled, clips, key, order)
+    ids = pa.DictionaryArray.from_arrays(pa.array(clip_places(rows, clips)), clips["video_id"].combine_chunks())
+    table = pa.table(
+        {
+            "video_id": ids,
+            "frame": rows.numbers("frame_id").astype(np.int16),
+            "person_id": rows.numbers("person_id"),
+            **dict(zip(BOX, scaled, strict=True)),
+        }
+    )
     if (sizes.how == ASSUMPTION).any():
         warnings.warn(
             f"the frame size of {(sizes.how == ASSUMPTION).sum()} clips is not known: no key frame tells it and there "
             f"is no clip to ask; {ASSUMED[0]}x{ASSUMED[1]} is assumed",
-            stacklevel=2,
+            stacklevel=3,
         )
-    return table, sizes, {"box_rows": raw, "box_repeats": len(rows) - len(key), **sizes.counts()}
+    return table, sizes, {"box_rows": raw, "box_repeats": repeats, **sizes.counts()}
 
 
-def _keys(rows: CsvRows, clips: pa.Table) -> np.ndarray:
+def _in_order(rows: CsvRows, clips: pa.Table) -> tuple[CsvRows, np.ndarray]:
+    """The rows sorted by clip, person and frame, each box once; and these three as one ascending number per row.
+
+    A second, different box of one person in one frame is a fault; the first row is believed.
+    """
     key = clip_places(rows, clips).astype(np.int64)
     key <<= 20
     key |= rows.numbers("person_id")
     key <<= 15
     key |= rows.numbers("frame_id")
-    return key
-
-
-def _sorted_keys(rows: CsvRows, clips: pa.Table) -> tuple[np.ndarray, np.ndarray | None]:
-    """Clip, person and frame of each row as one number, ascending, and the order of the rows (None: as they are)."""
-    key = _keys(rows, clips)
-    if (key[1:] >= key[:-1]).all():
-        return key, None
-    order = np.argsort(key, kind="stable")
-    return key[order], order
-
-
-def _drop_conflicts(rows: CsvRows, clips: pa.Table) -> CsvRows:
-    """Rows that give one person a second box in one frame; the first row is believed, repeats are no fault."""
-    key, order = _sorted_keys(rows, clips)
-    again = np.flatnonzero(key[1:] == key[:-1]) + 1
-    if not len(again):
-        return rows
-    _, first, group = np.unique(key, return_index=True, return_inverse=True)
-    row, first_row = again, first[group[again]]
-    if order is not None:
-        row, first_row = order[row], order[first_row]
-    differs = np.zeros(len(rows), dtype=bool)
-    for column in CORNERS:
-        values = rows.numbers(column)
-        differs[row] |= values[row] != values[first_row]
-    reason = "the person has another box in this frame in an earlier row"
-    return rows.drop(differs, reason, "video_id", "frame_id", "person_id", *CORNERS)
+    if (key[1:] > key[:-1]).all():
+        return rows, key
+    key, first, group = np.unique(key, return_index=True, return_inverse=True)
+    if len(key) < len(rows):
+        differs = np.zeros(len(rows), dtype=bool)
+        for column in CORNERS:
+            values = rows.numbers(column)
+            differs |= values != values[first[group]]
+        reason = "the person has another box in this frame in an earlier row"
+        for row in np.flatnonzero(differs):
+            rows.report(int(row), reason, ("video_id", "frame_id", "person_id", *CORNERS))
+    return rows.take(first), key
 
 
 def _frame_sizes(
     rows: CsvRows,
     clips: pa.Table,
     key: np.ndarray,
-    order: np.ndarray | None,
     key_frames: pa.Table,
     header: Callable[[int], tuple[int, int] | None],
 ) -> FrameSizes:
@@ -112,8 +103,7 @@ def _frame_sizes(
     wanted = (wanted | key_frames["person_id"].to_numpy()) << 15 | key_frames["frame"].to_numpy()
     spot = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
     hit = np.flatnonzero(key[spot] == wanted) if len(key) else np.zeros(0, dtype=np.int64)
-    row = spot[hit] if order is None else order[spot[hit]]
-    pixels = np.stack([rows.numbers(column)[row] for column in CORNERS], axis=1)
+    pixels = np.stack([rows.numbers(column)[spot[hit]] for column in CORNERS], axis=1)
     normalised = np.stack([key_frames[column].to_numpy()[hit] for column in BOX], axis=1)
     needed = np.zeros(len(clips), dtype=bool)
     needed[clip_places(rows, clips)] = True
@@ -122,7 +112,7 @@ def _frame_sizes(
 
 
 def _scaled(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> list[np.ndarray]:
-    """x1, y1, x2, y2 in parts of the frame, in the order of the file."""
+    """x1, y1, x2, y2 in parts of the frame."""
     across, down = ((1.0 / np.maximum(sizes.size[:, axis], 1))[clip_places(rows, clips)] for axis in (0, 1))
     parts = [np.empty(len(rows), dtype=np.float32) for _ in CORNERS]
     for i, column in enumerate(CORNERS):
@@ -140,16 +130,3 @@ def _drop_beyond_the_frame(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) ->
     first = np.argmin(within)
     hint = f"the frame is {width[first]}x{height[first]}; at most {OUTSIDE:g} pixel past its border is rounding"
     return rows.drop(~within, "the box is outside the frame", "video_id", *CORNERS, hint=hint)
-
-
-def _table(scaled: list[np.ndarray], clips: pa.Table, key: np.ndarray, order: np.ndarray | None) -> pa.Table:
-    ids = pa.DictionaryArray.from_arrays(pa.array((key >> 35).astype(np.int32)), clips["video_id"].combine_chunks())
-    parts = scaled if order is None else [part[order] for part in scaled]
-    return pa.table(
-        {
-            "video_id": ids,
-            "frame": (key & 0x7FFF).astype(np.int16),
-            "person_id": (key >> 15 & 0xFFFFF).astype(np.int32),
-            **dict(zip(BOX, parts, strict=True)),
-        }
-    )
