@@ -52,7 +52,5 @@ def _file_fingerprint(path: Path) -> str:
 
 
 def _clips_fingerprint(videos: Path) -> str:
-    digest = hashlib.sha256()
-    for line in sorted(f"{clip.path}\0{clip.size}\n" for clip in listed_clips(videos)):
-        digest.update(os.fsencode(line))
-    return digest.hexdigest()
+    lines = sorted(f"{clip.path}\0{clip.size}" for clip in listed_clips(videos))
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
