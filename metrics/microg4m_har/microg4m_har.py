@@ -21,6 +21,7 @@ Args:
         `scores` (n x 50, or n x 80 for AVA's classes); or the path of a prediction file (CSV, Parquet).
     references: one dictionary per key frame: `video_id`, `frame`, `boxes` and `action_ids` (n lists of released ids);
         or the path of a key-frame file (`ava_test_gt.csv`). Their order need not be that of the predictions.
+        Loaded as `evaluate.load(path, "persons")`, both sides also hold `person_id` (n numbers).
     details: also return the scores per class, counts, recipe and tie range.
     Everything else is passed to `har_scores`: protocol, threshold, scores_are, missing, by, resamples, ...
 Returns:
@@ -48,15 +49,18 @@ def _features(persons):
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
 class Microg4mHar(evaluate.Metric):
     def _info(self):
+        if self.config_name not in {"default", "persons"}:
+            raise ValueError(f"there is no configuration {self.config_name!r}; use 'persons', or none")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=[_features(persons=False), _features(persons=True)],
+            features=_features(persons=self.config_name == "persons"),
             homepage="https://huggingface.co/datasets/LEI-QI-233/MicroG-4M",
         )
 
     def compute(self, *, predictions=None, references=None, **kwargs):
+        """The scores, from what was added, from lists, or from two files."""
         if isinstance(predictions, str) and isinstance(references, str):  # files keep their own order
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)

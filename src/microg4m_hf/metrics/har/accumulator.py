@@ -15,7 +15,7 @@ from .rows import Rows, encoded
 from .scores import har_scores
 
 _Key = tuple[str, int, str]
-_Entry = tuple[np.ndarray, np.ndarray, np.ndarray]  # box, scores, action ids
+_Entry = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # box, scores, action ids, place within its frame
 AGREE = 1e-2  # the same person computed in two batches may differ by rounding, not by more than this
 
 
@@ -81,8 +81,12 @@ class HarAccumulator:
             self._put(key, entry)
 
     def har_rows(self, *, references: bool) -> Rows:
-        """Everything collected as rows, sorted by key, so that no order of arrival shows in a score."""
-        keys = sorted(self.entries)
+        """Everything collected as rows, in an order that does not depend on the order of arrival.
+
+        Frames are sorted; persons of a frame stay as their frame gave them, since in the paper's protocol the
+        first of overlapping detections claims a box.
+        """
+        keys = sorted(self.entries, key=lambda key: (key[0], key[1], self.entries[key][3], key[2]))
         entries = [self.entries[key] for key in keys]
         sizes = [len(entry[2 if references else 1]) for entry in entries]
         which = np.repeat(np.arange(len(keys)), sizes)
@@ -131,8 +135,8 @@ class HarAccumulator:
         )
         if len(names) != len(boxes):
             raise PredictionError(f"update(): clip {video!r} has {len(boxes)} boxes and {len(names)} person ids")
-        for name, box, score, label in zip(names, boxes, scores, labels, strict=True):
-            self._put((video, frame, name), (box, score, label))
+        for place, (name, box, score, label) in enumerate(zip(names, boxes, scores, labels, strict=True)):
+            self._put((video, frame, name), (box, score, label, place))
 
     def _labels(self, clip: Mapping[str, Any], video: str, shape: tuple[int, ...]) -> list[np.ndarray]:
         if "action_ids" in clip:

@@ -1,0 +1,111 @@
+"""The evaluate module: loaded from its folder, fed in batches, combined, and run by two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microg4m_hf.metrics import har_scores
+from tests.support.har_split import dense, draw, labelled
+
+pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
+PROJECT = Path(__file__).resolve().parents[2]
+MODULE = PROJECT / "metrics" / "microg4m_har"
+
+
+@pytest.fixture
+def metric():
+    import evaluate
+
+    return evaluate.load(str(MODULE), keep_in_memory=True)
+
+
+def test_compute_and_add_batch(metric, tmp_path: Path) -> None:
+    truth, found = draw(21, clips=13, persons=3)
+    expected = har_scores(dense(found), labelled(truth))
+    whole = metric.compute(predictions=dense(found), references=labelled(truth))
+    assert {name: whole[name] for name in expected["scores"]} == expected["scores"]
+    assert whole["signature"] == expected["signature"]
+    for start in (0, 5, 10):
+        metric.add_batch(predictions=dense(found)[start : start + 5], references=labelled(truth)[start : start + 5])
+    assert metric.compute() == whole
+    detailed = metric.compute(predictions=dense(found), references=labelled(truth), details=True, protocol="instance")
+    assert detailed["recipe"]["protocol"] == "instance"
+    import evaluate
+
+    assert json.loads(evaluate.save(tmp_path / "saved.json", **whole).read_text())["map"] == whole["map"]
+
+
+def test_arrays_persons_and_frames_in_any_order(metric) -> None:
+    truth, found = draw(22, clips=8, persons=2)
+    expected = metric.compute(predictions=dense(found), references=labelled(truth))
+    arrays = [{**clip, "boxes": np.array(clip["boxes"]), "scores": np.array(clip["scores"])} for clip in dense(found)]
+    for clip in arrays:
+        clip["person_id"] = np.arange(len(clip["boxes"]))
+    references = [{**clip, "person_id": list(range(len(clip["boxes"])))} for clip in labelled(truth)][::-1]
+    import evaluate
+
+    with_persons = evaluate.load(str(MODULE), "persons", keep_in_memory=True)
+    assert with_persons.compute(predictions=arrays, references=references) == expected
+    with pytest.raises(ValueError, match="no configuration"):
+        evaluate.load(str(MODULE), "people")
+
+
+def test_files(metric, tmp_path: Path) -> None:
+    truth, found = draw(23)
+    paths = []
+    for name, rows in (("found", found), ("truth", truth)):
+        paths.append(tmp_path / f"{name}.csv")
+        paths[-1].write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    result = metric.compute(predictions=str(paths[0]), references=str(paths[1]))
+    assert result["map"] == har_scores(found, truth)["scores"]["map"]
+
+
+def test_combine() -> None:
+    import evaluate
+
+    both = evaluate.combine([evaluate.load(str(MODULE), keep_in_memory=True)])
+    truth, found = draw(24)
+    for prediction, reference in zip(dense(found), labelled(truth), strict=True):
+        both.add(prediction=prediction, reference=reference)
+    assert both.compute()["map"] == har_scores(dense(found), labelled(truth))["scores"]["map"]
+
+
+def test_loads_by_its_relative_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    import evaluate
+
+    monkeypatch.chdir(PROJECT)
+    assert evaluate.load("metrics/microg4m_har").name == "microg4m_har"
+
+
+@pytest.mark.slow  # evaluate is imported by two more processes
+def test_two_processes_equal_one(metric, tmp_path: Path) -> None:
+    truth, found = draw(21, clips=13, persons=3, ties=True)
+    command = [sys.executable, "-m", "tests.support.har_two_processes", "evaluate", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    started = [
+        subprocess.Popen([*command, str(rank)], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    assert (tmp_path / "rank0.json").exists(), errors[0][-2000:]
+    expected = metric.compute(predictions=dense(found), references=labelled(truth))
+    assert json.loads((tmp_path / "rank0.json").read_text()) == expected
+    assert json.loads((tmp_path / "rank1.json").read_text()) is None
+
+
+def test_folder_is_ready_to_push() -> None:
+    import yaml
+
+    card = (MODULE / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["sdk"] == "gradio"
+    assert (MODULE / head["app_file"]).is_file()
+    assert {"evaluate", "metric"} <= set(head["tags"])
+    assert "microg4m-hf" in (MODULE / "requirements.txt").read_text()
