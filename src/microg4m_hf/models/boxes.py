@@ -34,10 +34,19 @@ def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor |
         return boxes[keep], keep.nonzero()[:, 0]
     if len(boxes) != batch:
         raise ModelError(f"{batch} clips need {batch} lists of boxes, got {len(boxes)}; a clip without people has []")
-    rows = [torch.as_tensor(b, dtype=torch.float32, device=device).reshape(-1, 4) for b in boxes]
+    rows = [_rows(b, i, device) for i, b in enumerate(boxes)]
     counts = torch.tensor([len(r) for r in rows], device=device)
     owners = torch.arange(batch, device=device).repeat_interleave(counts)
     return torch.cat(rows) if rows else torch.zeros(0, 4, device=device), owners
+
+
+def _rows(boxes: Any, clip: int, device: torch.device) -> Tensor:
+    rows = torch.as_tensor(boxes, dtype=torch.float32, device=device)
+    if rows.numel() == 0:
+        return rows.reshape(0, 4)
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        raise ModelError(f"the boxes of clip {clip} have shape {tuple(rows.shape)}; a box has 4 numbers: (n, 4)")
+    return rows
 
 
 def check_boxes(boxes: Tensor) -> None:

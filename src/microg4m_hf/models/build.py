@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from typing import Any
 
 from ..errors import ModelError
@@ -22,7 +23,9 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
     3
     """
     if name not in VARIANTS:
-        raise ModelError(f"unknown model {name!r}; the models are {', '.join(VARIANTS)} (microg4m models list)")
+        near = difflib.get_close_matches(name, VARIANTS, 3, 0.4)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ModelError(f"unknown model {name!r}; {meant}`microg4m models list` shows all {len(VARIANTS)}")
     variant = VARIANTS[name]
     settings, fields = overridable(variant)
     values = variant.config_values()
@@ -88,7 +91,9 @@ def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG
     )
     model = MicroG4MHarForVideoClassification(config)
     if weights is not None:
-        model.backbone.network.get_submodule("encoder").load_state_dict(weights)
+        target = model.backbone.network.get_submodule("encoder")
+        known = target.state_dict().keys()
+        target.load_state_dict({key: value for key, value in weights.items() if key in known})
     return model
 
 

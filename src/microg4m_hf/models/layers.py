@@ -20,7 +20,8 @@ class BatchNorm(nn.BatchNorm3d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
-            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+            # momentum 0 leaves the statistics as they are
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, 0.0, self.eps)
         return super().forward(x)
 
 

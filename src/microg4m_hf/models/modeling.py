@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForVideoClassification, PreTrainedM
 
 from ..errors import ModelError
 from .boxes import Boxes, check_boxes, flatten_boxes, to_regions
+from .clips import check_shape, check_values
 from .config import MicroG4MHarConfig
 from .head import RoIHead
 from .initial import init_convolutional, init_head, init_mvit
@@ -28,7 +29,7 @@ _ALIGNMENT = 64  # bytes, as torch allocates
 
 _BUILDERS: dict[str, Callable[[Any, int], nn.Module]] = {
     "resnet": lambda spec, frames: ResNet(spec),
-    "slowfast": lambda spec, frames: SlowFast(spec),
+    "slowfast": SlowFast,
     "x3d": lambda spec, frames: X3D(spec),
     "mvit": MViT,
     "transformers": lambda spec, frames: WrappedEncoder(spec),
@@ -78,6 +79,9 @@ class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **_: Any) -> HarFeatures:
+        check_shape(pixel_values, self.config)
+        if self.config.check_inputs and not torch.compiler.is_compiling():
+            check_values(pixel_values)
         return HarFeatures(feature_maps=tuple(self.network(pixel_values)))
 
 
@@ -108,7 +112,7 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
             labels: multi-hot (people, classes) in the order of the boxes, a list of (n, classes), or padded.
             box_mask: which rows of padded boxes are people; without it, rows with no positive number are padding.
         """
-        self._check_clips(pixel_values)
+        check_shape(pixel_values, self.config)
         if boxes is None:
             raise ModelError("no boxes given: this model says what people do, pass boxes=[(n, 4) per clip]")
         batch, (height, width) = len(pixel_values), pixel_values.shape[3:]
@@ -134,22 +138,6 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         if kwargs.get("is_main_process", True) and not (Path(save_directory) / "processor_config.json").exists():
             config: Any = self.config
             MicroG4MHarProcessor.for_model(config).save_pretrained(save_directory)
-
-    def _check_clips(self, clips: Tensor) -> None:
-        config = self.config
-        if clips.ndim != 5 or clips.shape[1] != 3:
-            raise ModelError(f"pixel_values are clips of shape (B, 3, T, H, W), got {tuple(clips.shape)}")
-        if clips.shape[2] != config.num_frames:
-            raise ModelError(
-                f"{config.variant} takes {config.num_frames} frames, got {clips.shape[2]}; sample "
-                f"{config.num_frames} frames, or build it with num_frames={clips.shape[2]}"
-            )
-        if not clips.is_floating_point():
-            raise ModelError(f"pixel_values are {clips.dtype}; normalise them first (the saved processor does)")
-        if config.check_inputs and not torch.compiler.is_compiling():
-            total = clips.sum(dtype=torch.float32)  # one pass and no mask: nan and inf survive a sum
-            if total.device.type != "meta" and not torch.isfinite(total):
-                raise ModelError("pixel_values hold nan or inf; look at the normalisation (a division by zero?)")
 
     def _targets(self, labels: Any, boxes: Boxes, box_mask: Tensor | None, logits: Tensor) -> Tensor:
         if isinstance(labels, Tensor) and labels.ndim == 3 and isinstance(boxes, Tensor):

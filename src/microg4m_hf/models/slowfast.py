@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import ModelError
 from .layers import BatchNorm, Stage
 from .resnet import Stem, stage_blocks, temporal_kernels
 from .specs import SlowFastSpec
@@ -51,9 +52,11 @@ class SlowFast(nn.Module):
     s4_fuse: Fusion
     s5: Stage
 
-    def __init__(self, spec: SlowFastSpec) -> None:
+    def __init__(self, spec: SlowFastSpec, num_frames: int) -> None:
         super().__init__()
-        self.alpha = spec.alpha
+        if num_frames < spec.alpha:
+            raise ModelError(f"{num_frames} frames leave none for the slow pathway: it takes one of {spec.alpha}")
+        self.slow_frames = slow_frames(num_frames, spec.alpha)
         dim_slow, dim_fast = spec.width, spec.width // spec.beta_inv
         self.s1 = Stage({"stem": Stem(dim_slow, _STEM_KERNELS[0])}, {"stem": Stem(dim_fast, _STEM_KERNELS[1])})
         for s in range(4):
@@ -79,7 +82,8 @@ class SlowFast(nn.Module):
         self.stride = 4 * spec.strides[0] * spec.strides[1] * spec.strides[2] * spec.strides[3]
 
     def forward(self, clip: Tensor) -> list[Tensor]:
-        x = self.s1([clip[:, :, slow_frames(clip.shape[2], self.alpha)], clip])
+        slow = torch.stack([clip[:, :, frame] for frame in self.slow_frames], 2)
+        x = self.s1([slow, clip])
         x = self.s2(self.s1_fuse(x))
         x = self.s3(self.s2_fuse(x))
         x = self.s4(self.s3_fuse(x))

@@ -1,0 +1,139 @@
+"""From a video file and boxes to named actions: the processor's geometry, the window, the pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import pipeline
+
+from microg4m_hf import models
+from microg4m_hf.errors import ClipError, ModelError
+from microg4m_hf.models.frame_window import read_window, window_indices
+from microg4m_hf.models.processing import MicroG4MHarProcessor
+from tests.support.videos import pictures, write_video
+
+
+@pytest.mark.parametrize(
+    ("center", "frames", "rate", "expected"),
+    [
+        (45, 8, 8, [13, 21, 29, 37, 45, 53, 61, 69]),
+        (89, 4, 16, [57, 73, 89, 89]),
+        (10, 4, 16, [0, 0, 10, 26]),
+        (45, 13, 6, [6, 12, 18, 24, 30, 36, 42, 48, 54, 60, 66, 72, 78]),
+    ],
+)
+def test_the_window_is_the_published_one(center: int, frames: int, rate: int, expected: list[int]) -> None:
+    assert window_indices(center, frames, rate, 90) == expected
+
+
+def test_whole_frames_and_boxes_follow_the_published_geometry() -> None:
+    """480x854 to a short side of 256: the long side is rounded down, its factor scales all four numbers."""
+    processor = MicroG4MHarProcessor.for_model(models.config_of("slow_4x16_r50"))
+    clip = np.full((4, 480, 854, 3), 128, np.uint8)
+    out = processor(clip, boxes=[[0.25, 0.5, 1.0, 1.0]])
+    assert out["pixel_values"].shape == (1, 3, 4, 256, 455)
+    assert torch.allclose(out["pixel_values"], torch.tensor((128 / 255 - 0.45) / 0.225))
+    factor = 455 / 854
+    pixels = out["boxes"][0][0] * torch.tensor([455, 256, 455, 256])
+    expected = [0.25 * 854 * factor, 0.5 * 480 * factor, 454, min(480 * factor, 255)]
+    assert pixels.tolist() == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_short_side_that_fits_is_left_alone() -> None:
+    clip = np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), np.uint8)
+    out = MicroG4MHarProcessor(num_frames=4, shortest_edge=32)(clip)
+    restored = (out["pixel_values"][0] * 0.225 + 0.45) * 255
+    assert np.array_equal(restored.permute(1, 2, 3, 0).round().numpy().astype(np.uint8), clip)
+
+
+def test_a_crop_moves_boxes_and_clips_them() -> None:
+    processor = MicroG4MHarProcessor(num_frames=1, shortest_edge=32, crop_edge=32)
+    clip = np.zeros((1, 32, 64, 3), np.uint8)
+    clip[:, :, 16:48] = 255
+    out = processor(clip, boxes=[[0.25, 0.0, 0.5, 1.0], [0.0, 0.0, 0.2, 0.5]])
+    assert out["pixel_values"].shape[3:] == (32, 32) and (out["pixel_values"] > 0).all()
+    assert out["boxes"][0].tolist() == [pytest.approx([0, 0, 0.5, 31 / 32]), pytest.approx([0, 0, 0, 0.5])]
+
+
+def test_windows_are_cut_around_the_center() -> None:
+    clip = np.arange(90, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
+    processor = MicroG4MHarProcessor(num_frames=4, sampling_rate=2, shortest_edge=32, image_mean=[0] * 3)
+    for center, expected in ((50, [46, 48, 50, 52]), (None, [41, 43, 45, 47])):
+        pixels = processor(clip, center=center)["pixel_values"][0, 0, :, 0, 0]
+        assert (pixels * 255 * 0.225).round().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("clip", "boxes", "message"),
+    [
+        (np.zeros((4, 3, 32, 32), np.uint8), None, r"\(frames, height, width, 3\)"),
+        (np.zeros((4, 32, 32, 3), np.float32), None, "uint8"),
+        (np.zeros((0, 32, 32, 3), np.uint8), None, "uint8 RGB"),
+        ([np.zeros((4, 32, 32, 3), np.uint8)], [], "1 clips need 1 lists of boxes, got 0"),
+        ([np.zeros((4, 32, w, 3), np.uint8) for w in (32, 64)], None, "one size"),
+    ],
+)
+def test_clips_that_cannot_be_processed_are_named(clip: object, boxes: object, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        MicroG4MHarProcessor(num_frames=4, shortest_edge=32)(clip, boxes=boxes)
+
+
+def test_a_saved_processor_comes_back(tmp_path: Path) -> None:
+    MicroG4MHarProcessor(num_frames=13, sampling_rate=6, shortest_edge=182, crop_edge=160).save_pretrained(tmp_path)
+    again = MicroG4MHarProcessor.from_pretrained(tmp_path)
+    assert (again.num_frames, again.sampling_rate, again.shortest_edge, again.crop_edge) == (13, 6, 182, 160)
+    assert again.image_std == [0.225] * 3
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    frames = pictures(40)
+    write_video(path, frames)
+    return path, frames
+
+
+@pytest.mark.parametrize(("center", "picked"), [(20, [4, 12, 20, 28]), (0, [0, 0, 0, 8]), (39, [23, 31, 39, 39])])
+def test_the_right_frames_are_read(video: tuple[Path, np.ndarray], center: int, picked: list[int]) -> None:
+    path, frames = video
+    got = read_window(path, 4, 8, center).astype(float)
+    for picture, index in zip(got, picked, strict=True):
+        errors = np.abs(frames.astype(float) - picture).mean((1, 2, 3))
+        assert int(errors.argmin()) == index
+    assert np.array_equal(read_window(path, 4, 8), read_window(path, 4, 8, 20))
+
+
+def test_files_that_are_no_videos_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="no such file"):
+        read_window(tmp_path / "none.mp4", 4, 8)
+    (tmp_path / "text.mp4").write_text("not a video")
+    with pytest.raises(ClipError, match="cannot be read as a video"):
+        read_window(tmp_path / "text.mp4", 4, 8)
+
+
+def test_the_pipeline_names_what_every_person_does(video: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = models.create("tiny_slow").eval()
+    model.save_pretrained(tmp_path)
+    boxes = [[0.1, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0]]
+    pipe = pipeline("microg4m-har", model=str(tmp_path), device="cpu")
+    people = pipe(str(video[0]), boxes=boxes, center=20, top_k=3)
+    assert [person["box"] for person in people] == boxes
+    inputs = MicroG4MHarProcessor.for_model(model.config)(read_window(video[0], 4, 8, 20), boxes=boxes)
+    with torch.inference_mode():
+        scores = model(**inputs).logits.sigmoid()
+    for person, row in zip(people, scores, strict=True):
+        best = row.topk(3)
+        assert [a["label"] for a in person["actions"]] == [model.config.id2label[int(i)] for i in best.indices]
+        assert [a["score"] for a in person["actions"]] == pytest.approx(best.values.tolist(), abs=1e-6)
+    several = pipe([{"video": str(video[0]), "boxes": boxes, "center": 20}, {"video": video[1], "boxes": boxes[:1]}])
+    assert [len(people) for people in several] == [2, 1]
+    assert several[0][0]["actions"][:3] == people[0]["actions"]
+    assert pipe(video[1], boxes=boxes, threshold=0.99) == [{"box": box, "actions": []} for box in boxes]
+    with pytest.raises(ModelError, match="no boxes given"):
+        pipe(str(video[0]))
+    with pytest.raises(TypeError, match="boxes, center, top_k and threshold"):
+        pipe(str(video[0]), boxes=boxes, topk=3)
