@@ -50,7 +50,7 @@ def cluster_weights(clusters: int | Iterable[str], resamples: int = RESAMPLES, s
     count = clusters if isinstance(clusters, int) else len(set(clusters))
     if count < 1 or resamples < 1:
         raise ValueError(f"nothing to resample: {count} clusters, {resamples} resamples; give at least one of each")
-    picks = np.random.RandomState(seed).randint(0, count, size=(resamples, count))
+    picks = np.random.RandomState(seed).randint(0, count, size=(resamples, count), dtype=np.int64)
     picks += (np.arange(resamples) * count)[:, None]
     return np.bincount(picks.ravel(), minlength=resamples * count).reshape(resamples, count)
 
