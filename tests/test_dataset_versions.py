@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.data import ensure_sample
-from tests.support.dataset_versions import NO_NETWORK, TABLE, all_outcomes, document, lower_bounds
+from tests.support.dataset_versions import CANNOT_BE_FETCHED, TABLE, all_outcomes, document, lower_bounds
 
 
 @pytest.mark.slow
@@ -15,7 +15,7 @@ def test_every_version_of_datasets(own_home: Path) -> None:
     try:
         outcomes = all_outcomes(Path(ensure_sample()))
     except RuntimeError as error:
-        if any(sign in str(error) for sign in NO_NETWORK):
+        if any(sign in str(error) for sign in CANNOT_BE_FETCHED):
             pytest.skip(f"the packages of the environments cannot be fetched: {str(error)[:300]}")
         raise
     for name, outcome in outcomes.items():

@@ -23,7 +23,7 @@ from tests.support.hub_server import HubServer
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TABLE = PROJECT / "docs" / "dataset_versions.md"
-NO_NETWORK = ("error sending request", "dns error", "Failed to fetch", "client error (Connect)")
+CANNOT_BE_FETCHED = ("error sending request", "dns error", "Failed to fetch", "(Connect)", "No interpreter found")
 
 
 def lower_bounds() -> dict[str, str]:
