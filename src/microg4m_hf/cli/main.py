@@ -17,6 +17,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     "models": ("models", "list the networks, say what they are, convert checkpoints"),
     "train": ("train", "fine-tune a model from a recipe"),
     "push": ("push", "put a finished run on the Hub"),
+    "score": ("score", "the scores of a prediction file, with their recipe and intervals"),
+    "compare": ("compare", "which differences between two systems are real"),
+    "predict": ("predict", "what a model says about the clips"),
     "env": ("env", "what is installed, what is missing and how to get it"),
 }
 
