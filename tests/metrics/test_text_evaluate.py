@@ -1,0 +1,116 @@
+"""The evaluate modules for texts: loaded from their folders, fed in batches, combined, and run by two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microg4m_hf.errors import PredictionError
+from microg4m_hf.metrics import caption_scores, text_scores, vqa_scores
+from tests.support.text_two_processes import items
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCORES = {"caption": caption_scores, "vqa": vqa_scores}
+
+
+def _load(task: str) -> Any:
+    import evaluate
+
+    return evaluate.load(str(PROJECT / "metrics" / f"microg4m_{task}"), keep_in_memory=True)
+
+
+def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (row["video_id"], row.get("question", "")))
+
+
+@pytest.mark.parametrize("task", ["caption", "vqa"])
+def test_batches_equal_one_call(task: str) -> None:
+    said, meant = items(task)
+    expected = SCORES[task](_sorted(said), _sorted(meant))
+    metric = _load(task)
+    whole = metric.compute(predictions=said, references=meant, details=True)
+    assert whole["scores"] == expected["scores"] and whole["intervals"] == expected["intervals"]
+    for start in range(0, len(said), 5):
+        metric.add_batch(predictions=said[start : start + 5], references=meant[start : start + 5])
+    assert metric.compute()["cider"] == expected["scores"]["cider"]
+    for one, other in zip(reversed(said), reversed(meant), strict=True):
+        metric.add(prediction=one, reference=other)
+    assert metric.compute()["bleu_4"] == expected["scores"]["bleu_4"]
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.support.text_two_processes", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    started = [
+        subprocess.Popen([*command, str(rank)], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in started]
+    assert (tmp_path / "rank0.json").exists(), errors[0][-2000:]
+    both = json.loads((tmp_path / "rank0.json").read_text())
+    for task, result in both.items():
+        said, meant = items(task)
+        assert result == _load(task).compute(predictions=said, references=meant)
+    assert json.loads((tmp_path / "rank1.json").read_text()) == {"caption": None, "vqa": None}
+
+
+def test_plain_strings_and_several_references() -> None:
+    said, meant = ["a cat sits", "two dogs run"], ["a cat sat", "two dogs ran"]
+    expected = text_scores(said, meant)["scores"]
+    assert _load("caption").compute(predictions=said, references=meant)["cider"] == expected["cider"]
+    several = [[one, "something else"] for one in meant]
+    expected = text_scores(said, several)["scores"]
+    assert _load("caption").compute(predictions=said, references=several)["bleu_2"] == expected["bleu_2"]
+    answers = _load("vqa").compute(predictions=["Not mentioned", "Blue."], references=["Red", "blue"])
+    assert answers["refusal_rate"] == 0.5 and answers["exact_match"] == 0.5
+
+
+def test_files(tmp_path: Path) -> None:
+    said, meant = items("vqa")
+    paths = [tmp_path / "said.jsonl", tmp_path / "meant.jsonl"]
+    for path, rows in zip(paths, (said, meant), strict=True):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = _load("vqa").compute(
+        predictions=str(paths[0]), references=str(paths[1]), protocol="coco", metrics=["bleu"]
+    )
+    assert result["bleu_1"] == vqa_scores(said, meant, protocol="coco", metrics=["bleu"])["scores"]["bleu_1"]
+    assert "tokenizer:ptb" in result["signature"]
+
+
+def test_combine() -> None:
+    import evaluate
+
+    said, meant = items("caption")
+    both = evaluate.combine([_load("caption")])
+    both.add_batch(predictions=said, references=meant)
+    assert both.compute()["rouge_l"] == caption_scores(_sorted(said), _sorted(meant))["scores"]["rouge_l"]
+
+
+def test_padded_repeats_of_a_sampler_count_once_and_conflicts_are_refused() -> None:
+    said, meant = items("caption")
+    metric = _load("caption")
+    padded = metric.compute(predictions=said + said[:2], references=meant + meant[:2])
+    assert padded["cider"] == metric.compute(predictions=said, references=meant)["cider"]
+    other = [*said, {**said[0], "caption": "another one"}]
+    with pytest.raises(PredictionError, match="has another prediction already"):
+        metric.compute(predictions=other, references=[*meant, meant[0]])
+
+
+@pytest.mark.parametrize("task", ["caption", "vqa"])
+def test_folder_is_ready_to_push(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evaluate
+    import yaml
+
+    folder = PROJECT / "metrics" / f"microg4m_{task}"
+    head = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    assert head["sdk"] == "gradio" and (folder / head["app_file"]).is_file()
+    assert {"evaluate", "metric"} <= set(head["tags"])
+    assert "microg4m-hf" in (folder / "requirements.txt").read_text()
+    monkeypatch.chdir(PROJECT)
+    assert evaluate.load(f"metrics/microg4m_{task}", keep_in_memory=True).name == f"microg4m_{task}"
