@@ -1,13 +1,18 @@
-"""Starts real training processes on the sample, watches them, kills them."""
+"""Starts real trainings on the sample, watches them, kills them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 RECIPE = """
@@ -19,21 +24,109 @@ data:
   stride: 8
   source: sample
   key_frame: exact
-  short_side: [72, 96]
-  crop: 64
-  eval_short_side: 64
+  short_side: [40, 56]
+  crop: 32
+  eval_short_side: 32
   workers: 1
 optim: {name: sgd, lr: 0.05}
 schedule: {epochs: 100, warmup_epochs: 1.0}
-loop: {batch: 8, mixed_precision: "no", eval_every: 1000, checkpoint_every: 3, max_steps: 20}
+loop: {batch: 8, mixed_precision: "no", eval_every: 1000, checkpoint_every: 2, max_steps: 10}
 """
 
 
-def write_recipe(folder: Path) -> Path:
+def write_recipe(folder: Path, text: str = RECIPE) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "probe.yaml"
-    path.write_text(RECIPE)
+    path.write_text(text)
     return path
+
+
+@dataclass
+class Training:
+    """A training under way: one process a rank."""
+
+    trainers: Trainers
+    pids: list[int]
+    out: Path
+    log: Path
+
+    def ended(self, seconds: float = 120) -> list[int]:
+        """The exit status of every rank; a training that hangs is killed and fails the test."""
+        timer = threading.Timer(seconds, self._kill)
+        timer.start()
+        try:
+            return [self.trainers.ask({"wait": pid})["status"] for pid in self.pids]
+        finally:
+            timer.cancel()
+
+    def finish(self) -> None:
+        assert self.ended() == [0] * len(self.pids), self.log.read_text()[-3000:]
+
+    def kill_at(self, step: int, seconds: float = 120) -> None:
+        """Kill -9 every process of the training as soon as it has logged ``step``."""
+        self.reach(step, seconds)
+        self._kill()
+        self.ended()
+
+    def reach(self, step: int, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while steps_logged(self.out) < step:
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            assert all(_runs(pid) for pid in self.pids), self.log.read_text()[-3000:]
+            time.sleep(0.005)
+
+    def _kill(self) -> None:
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+class Trainers:
+    """Forks trainings off one process that has everything imported."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("fork_server.py")
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        self.server = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.server.stdout
+        assert json.loads(self.server.stdout.readline()) == {"ready": True}
+
+    def ask(self, request: Mapping[str, object]) -> dict[str, int]:
+        assert self.server.stdin
+        assert self.server.stdout
+        self.server.stdin.write(json.dumps(request) + "\n")
+        self.server.stdin.flush()
+        answer: dict[str, int] = json.loads(self.server.stdout.readline())
+        return answer
+
+    def start(
+        self, recipe: Path, out: Path, *words: str, processes: int = 1, env: Mapping[str, str] | None = None
+    ) -> Training:
+        log = recipe.with_name("log.txt")
+        port = str(free_port())
+        pids = []
+        for rank in range(processes):
+            ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+            ranks |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            environment = (ranks if processes > 1 else {}) | dict(env or {})
+            start = ["--config", str(recipe), "--out", str(out), *words]
+            pids.append(self.ask({"start": start, "env": environment, "log": str(log)})["pid"])
+        return Training(self, pids, out, log)
+
+    def close(self) -> None:
+        assert self.server.stdin
+        self.server.stdin.close()
+        self.server.wait(30)
+        assert self.server.stdout
+        self.server.stdout.close()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def command(recipe: Path, out: Path, *words: str, processes: int = 1) -> list[str]:
@@ -44,46 +137,35 @@ def command(recipe: Path, out: Path, *words: str, processes: int = 1) -> list[st
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *tail]
 
 
-def start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start in a process group of its own, one thread per process so that sums have one order."""
+def run_command(words: Sequence[str], seconds: float = 300) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        words, stdout=log.open("ab"), stderr=subprocess.STDOUT, env=environment, start_new_session=True
-    )
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=seconds)
 
 
-def finish(process: subprocess.Popen[bytes], log: Path, seconds: float = 300) -> None:
-    code = process.wait(seconds)
-    assert code == 0, log.read_text()[-3000:]
+def records(out: Path) -> list[dict[str, float]]:
+    """The lines of ``metrics.jsonl``; one that is being written is left out."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in (out / "metrics.jsonl").read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+    return found
 
 
 def steps_logged(out: Path) -> int:
     """The last step that the run has written down."""
-    try:
-        lines = (out / "metrics.jsonl").read_text().splitlines()
-    except FileNotFoundError:
-        return 0
-    last = 0
-    for line in lines:
-        try:
-            last = max(last, json.loads(line)["step"])
-        except (ValueError, KeyError):
-            continue
-    return last
-
-
-def kill_at(process: subprocess.Popen[bytes], out: Path, step: int, log: Path, seconds: float = 300) -> None:
-    """Kill -9 every process of the run as soon as it has logged ``step``."""
-    deadline = time.monotonic() + seconds
-    while steps_logged(out) < step:
-        assert process.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+    return int(max((record["step"] for record in records(out)), default=0))
 
 
 def losses(out: Path) -> dict[int, float]:
     """Loss by step."""
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return {record["step"]: record["loss"] for record in records if "loss" in record}
+    return {int(record["step"]): record["loss"] for record in records(out) if "loss" in record}
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is alive; one that ended and was not waited for is not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"

@@ -1,0 +1,67 @@
+"""A process with torch and transformers imported, from which trainings are forked: a start costs no imports.
+
+Reads one JSON line a request: ``{"start": [words], "env": {…}, "log": path}`` answers the process id, ``{"wait": id}``
+its exit status (negative: the signal). Every training is a process group of its own, to be killed by whoever asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+
+def child(request: dict[str, object]) -> None:
+    """Become the training; never returns."""
+    code = 70
+    try:
+        os.setsid()
+        os.environ.update(request["env"])  # type: ignore[call-overload]
+        log = os.open(str(request["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        from microg4m_hf.training import har
+
+        code = har.main(request["start"])  # type: ignore[arg-type]
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    import accelerate  # noqa: F401
+    import datasets  # noqa: F401
+    import torch
+    import torch.utils.data
+
+    import microg4m_hf.models as models
+    from microg4m_hf.training import card, finish, loop, objects  # noqa: F401
+
+    torch.set_num_threads(1)
+    _ = models.create, models.load_pyslowfast
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "start" in request:
+            pid = os.fork()
+            if pid == 0:
+                child(request)
+            answer = {"pid": pid}
+        else:
+            _, status = os.waitpid(request["wait"], 0)
+            answer = {"status": os.waitstatus_to_exitcode(status)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+    main()
