@@ -22,7 +22,6 @@ from .turn import turn_of
 
 MAX_PIXELS = 7680 * 4320
 _CODECS = {"h264", "hevc", "mpeg4", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9"}
-_COVER = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,8 @@ def read_index(source: Source) -> Index:
 
 def _listed(av: Any, container: Any, name: str, track: Track | None) -> Index:
     # A cover picture counts as a stream, too, and may come first.
-    videos = [stream for stream in container.streams.video if not stream.disposition & _COVER]
+    cover = av.stream.Disposition.attached_pic  # a number from PyAV 18 on, before that only a flag
+    videos = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not videos:
         raise ClipError(f"{name}: holds no video track")
     stream = videos[0]
