@@ -28,8 +28,11 @@ class WrappedEncoder(nn.Module):
         if model_type == "timesformer":
             raise ModelError("timesformer orders its tokens by place, not by time; it cannot be wrapped")
         self.encoder = AutoModel.from_config(config)
+        # Parts that the token grid does not pass: weights that no loss would ever reach.
+        if getattr(self.encoder, "pooler", None) is not None:
+            self.encoder.pooler = None
         if model_type == "vjepa2":
-            self.encoder.predictor = nn.Identity()  # weights that no loss would ever reach
+            self.encoder.predictor = nn.Identity()
         self.input_name = self.encoder.main_input_name
         self.tubelet, self.patch = patch_of(config)
         self.skip_predictor = model_type == "vjepa2"
