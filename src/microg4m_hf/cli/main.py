@@ -20,6 +20,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "score": ("score", "the scores of a prediction file, with their recipe and intervals"),
     "compare": ("compare", "which differences between two systems are real"),
     "predict": ("predict", "what a model says about the clips"),
+    "metrics": ("metrics", "put the evaluate modules on the Hub"),
     "env": ("env", "what is installed, what is missing and how to get it"),
 }
 

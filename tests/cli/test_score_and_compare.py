@@ -1,0 +1,81 @@
+"""``microg4m score`` and ``compare`` as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.cli.main import main
+from microg4m_hf.data import ensure_sample
+from microg4m_hf.data.layout import find_layout
+from microg4m_hf.taxonomy import ACTION_IDS
+
+
+@pytest.fixture(scope="module")
+def predictions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Perfect and poor predictions for the sample's test split."""
+    truth = find_layout(ensure_sample()).ava_test
+    assert truth is not None
+    rows = list(csv.reader(truth.read_text().splitlines()))
+    boxes: dict[tuple[str, ...], set[int]] = {}
+    for *box, action, _person in rows:
+        boxes.setdefault(tuple(box), set()).add(int(action))
+    folder = tmp_path_factory.mktemp("predictions")
+    files = {}
+    for name, right in (("perfect", 3.0), ("poor", -3.0)):
+        files[name] = folder / f"{name}.csv"
+        with files[name].open("w") as file:
+            writer = csv.writer(file)
+            for box, actions in boxes.items():
+                for action in ACTION_IDS:
+                    writer.writerow([*box, action, right if action in actions else 0.0])
+    return files
+
+
+def test_har(predictions: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "scores.json"
+    words = ["score", "har", "--predictions", str(predictions["perfect"]), "--source", "sample", "--per-class"]
+    assert main([*words, "--by", "domain", "--by", "frequency", "--resamples", "20", "--output", str(output)]) == 0
+    shown = capsys.readouterr().out
+    result = json.loads(output.read_text())
+    assert result["scores"]["map"] == 1.0
+    assert set(result["by"]["domain"]) == {"real", "movie"}
+    assert "protocol:paper" in shown
+    assert "hand wave" in shown
+
+
+def test_the_truth_is_said_once(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["score", "har", "--predictions", str(predictions["perfect"]), "--references", "x.csv"]
+    assert main([*words, "--source", "sample"]) == 2
+    assert "both say where the truth is" in capsys.readouterr().err
+
+
+def test_compare(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "har", str(predictions["perfect"]), str(predictions["poor"]), "--source", "sample"]
+    assert main([*words, "--resamples", "200"]) == 0
+    first_row = capsys.readouterr().out.splitlines()[2]
+    assert first_row.startswith("map")
+    assert first_row.endswith("real")
+
+
+@pytest.mark.parametrize("what", ["caption", "vqa"])
+def test_texts(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = find_layout(ensure_sample()).texts
+    assert truth is not None
+    words = ["score", what, "--predictions", str(truth), "--source", "sample", "--metrics", "bleu,rouge_l"]
+    assert main([*words, "--resamples", "20", "--output", str(tmp_path / "scores.json")]) == 0
+    result = json.loads((tmp_path / "scores.json").read_text())
+    assert result["scores"]["bleu_4"] == pytest.approx(1.0)
+    assert "tokenizer:whitespace" in capsys.readouterr().out
+
+
+def test_released_scores_from_the_command_line(shared: Path, tmp_path: Path) -> None:
+    detections = shared / "data" / "har_predictions" / "I3D_8x8_R50" / "detections_test.csv"
+    output = tmp_path / "scores.json"
+    words = ["score", "har", "--predictions", str(detections), "--data-dir", str(shared / "data" / "microg4m")]
+    assert main([*words, "--resamples", "0", "--output", str(output)]) == 0
+    scores = json.loads(output.read_text())["scores"]
+    assert [round(100 * scores[name], 2) for name in ("map", "f1", "recall", "auroc")] == [46.41, 26.37, 22.25, 88.79]
