@@ -59,6 +59,10 @@ class ModelError(MicroG4MError, ValueError):
     """A model cannot be built as asked, or was given an input it cannot take."""
 
 
+class ServerError(MicroG4MError, ConnectionError):
+    """A model behind a server, or in another environment, cannot go on; what is finished is kept."""
+
+
 class RecipeError(MicroG4MError, ValueError):
     """A training recipe or an option of a run makes no sense."""
 

@@ -14,6 +14,7 @@ _EXTRA_OF = {
     "decord": "decord",
     "matplotlib": "report",
     "nltk": "text",
+    "openai": "api",
     "pycocoevalcap": "meteor",
     "rouge_score": "text",
     "safetensors": "train",

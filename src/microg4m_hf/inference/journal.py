@@ -35,14 +35,18 @@ class Journal:
     def records(self) -> dict[str, dict[str, Any]]:
         """The last word on each item under these settings, by item id, from all processes' files."""
         found: dict[str, dict[str, Any]] = {}
+        for record in self.everything():
+            # A success of one process is not undone by an earlier failure that another one wrote down.
+            if found.get(record["id"], {}).get("status") != "ok":
+                found[record["id"]] = record
+        return found
+
+    def everything(self) -> Iterator[dict[str, Any]]:
+        """All records under these settings, also those of tries that failed and were repeated."""
         for path in sorted(self.folder.glob("items.rank*.jsonl")):
             for record in _lines(path):
-                if record.get("run") != self.fingerprint or "id" not in record:
-                    continue
-                # A success of one process is not undone by an earlier failure that another one wrote down.
-                if found.get(record["id"], {}).get("status") != "ok":
-                    found[record["id"]] = record
-        return found
+                if record.get("run") == self.fingerprint and "id" in record:
+                    yield record
 
     def add(self, record: dict[str, Any]) -> None:
         """Append one finished item; it is in the file when this returns."""

@@ -15,6 +15,7 @@ from ..storage import write_atomic
 from .items import Ask, ClipWork, share_of, still_to_do
 from .journal import Journal
 from .settings import Settings
+from .usage import usage
 
 # A runner takes clips and yields ``(ask, record)`` for each thing asked: ``{"status": "ok", "text": …}`` or
 # ``{"status": "failed", "why": …}``, in any order.
@@ -73,7 +74,8 @@ def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[st
 
     Any process may merge at any time: the file is replaced whole and holds what is finished so far.
     """
-    records = Journal(folder, settings.fingerprint).records()
+    journal = Journal(folder, settings.fingerprint)
+    records = journal.records()
     lines, failed, missing = [], [], 0
     for clip in work:
         for ask in clip.asks:
@@ -81,7 +83,7 @@ def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[st
             if record is None:
                 missing += 1
             elif record["status"] != "ok":
-                failed.append({"id": ask.id, "why": record.get("why", "")})
+                failed.append({"id": ask.id, "kind": record.get("kind", "error"), "why": record.get("why", "")})
             else:
                 lines.append(json.dumps(_prediction(settings.task, clip, ask, record["text"]), ensure_ascii=False))
     write_atomic(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
@@ -91,6 +93,7 @@ def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[st
         "failed": len(failed),
         "missing": missing,
         "failures": failed,
+        **usage(journal.everything()),
         "settings": settings.to_dict(),
         "predictions": str(folder / "predictions.jsonl"),
     }

@@ -28,6 +28,9 @@ class Settings:
     attention: str | None = None
     data: str = ""  # fingerprint of the data the items come from
     as_images: bool = False  # frames as single images also for models that take video
+    image_side: int | None = None  # the longer side of a frame as it is sent to a server; None: as it was decoded
+    image_detail: str | None = None  # what a server is told about the images: "low", "high" or "auto"
+    adapter: str | None = None  # how the isolated runner talks to the model
 
     def __post_init__(self) -> None:
         if self.task not in ("caption", "vqa"):
