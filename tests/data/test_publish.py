@@ -81,7 +81,7 @@ def test_no_script_lies_where_datasets_would_refuse_it(repo: Repo) -> None:
 def test_the_card_says_what_is_there(repo: Repo) -> None:
     _, head, body = repo.read("README.md").decode().split("---\n", 2)
     meta = yaml.safe_load(head)
-    assert meta["license"] == "cc-by-4.0"
+    assert (meta["license"], meta["size_categories"]) == ("cc-by-4.0", ["n<1K"])
     assert "{{" not in body
     assert [config["config_name"] for config in meta["configs"]] == ["har", "har_source_disjoint", "caption", "vqa"]
     assert all(re.fullmatch(r"1\.0\.\d+", config["version"]) for config in meta["configs"])
@@ -105,9 +105,9 @@ def test_the_command_says_how_to_load_it(pushed: tuple[HubServer, str], repo: Re
 
 # What somebody does who has never heard of this library; the answers come back as JSON.
 _STRANGER = """
-import hashlib, json, sys
+import hashlib, json, re, sys
 from datasets import Video, get_dataset_config_names, get_dataset_split_names, load_dataset
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download, snapshot_download
 name, folder, revision = sys.argv[1:]
 rows = load_dataset(name, "vqa", split="test")
 print(rows["question"][0], flush=True)
@@ -136,6 +136,12 @@ for config in said["configs"]:
         said[f"features {config}"] = repr(data[split].features)
 said["slice"] = len(load_dataset(name, "har", split="train[:50%]"))
 said["default"] = len(load_dataset(name, split="test"))
+card = open(hf_hub_download(name, "README.md", repo_type="dataset")).read()
+card = card.replace("<a commit of this repository>", revision)
+names = {}
+for block in re.findall("```python\\n(.*?)```", card, re.DOTALL):
+    exec(block, names)
+said["card"] = [names["mp4"][4:8].decode(), len(names["pinned"]["test"]), len(list(names["some"]))]
 local = snapshot_download(name, repo_type="dataset", local_dir=folder)
 said["local"] = len(load_dataset(local, "vqa", split="test"))
 assert not [module for module in sys.modules if module.startswith("microg4m")]
@@ -177,6 +183,10 @@ def test_a_stranger_finds_all_configs(stranger: dict[str, Any]) -> None:
     assert stranger["splits"]["har"] == ["train", "validation", "test"]
     assert stranger["splits"]["vqa"] == ["test"]
     assert (stranger["slice"], stranger["default"], stranger["local"]) == (4, 3, 8)
+
+
+def test_the_code_on_the_card_runs(stranger: dict[str, Any]) -> None:
+    assert stranger["card"] == ["ftyp", 4, 7]
 
 
 def test_streaming_and_downloading_give_the_same_rows(stranger: dict[str, Any]) -> None:
@@ -255,12 +265,12 @@ print(json.dumps(said))
 
 @pytest.mark.parametrize("version", ["3.6", "4.8"])
 def test_older_versions_of_datasets_read_it_too(pushed: tuple[HubServer, str], version: str, tmp_path: Path) -> None:
-    from tests.support.dataset_versions import NO_NETWORK, environments, python_of
+    from tests.support.dataset_versions import CANNOT_BE_FETCHED, environments, python_of
 
     try:
         python = python_of(version, environments()[version])
     except subprocess.CalledProcessError as error:
-        if any(sign in str(error.stderr) for sign in NO_NETWORK):
+        if any(sign in str(error.stderr) for sign in CANNOT_BE_FETCHED):
             pytest.skip(f"no network to make an environment with datasets {version}")
         raise
     command = [str(python), "-c", _OLDER, NAME]

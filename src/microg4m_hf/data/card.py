@@ -64,6 +64,7 @@ def render_card(facts: Mapping[str, object], files: Mapping[str, PublishedFile])
         for config in head["configs"]
         if config["config_name"] in splits
     ]
+    head["size_categories"] = [_size_category(sum(file.rows for file in files.values()))]
     head["dataset_info"] = [_info(config, by_split, files) for config, by_split in splits.items()]
     text = _PLACE.sub(lambda place: str(facts[place[1]]), body)
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)}---\n{text}"
@@ -72,6 +73,15 @@ def render_card(facts: Mapping[str, object], files: Mapping[str, PublishedFile])
 def _front_matter() -> tuple[dict[str, Any], str]:
     _, head, body = TEMPLATE.read_text(encoding="utf-8").split("---\n", 2)
     return yaml.safe_load(head), body
+
+
+def _size_category(rows: int) -> str:
+    """
+    >>> _size_category(17_285)
+    '10K<n<100K'
+    """
+    steps = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K")]
+    return next((name for limit, name in steps if rows < limit), "100K<n<1M")
 
 
 def _version(files: list[PublishedFile]) -> str:

@@ -24,10 +24,6 @@ class Listing(NamedTuple):
     files: tuple[str, ...]
 
 
-class Unreachable(SourceError):
-    """Nothing answers, and nothing of it is remembered."""
-
-
 def listing(repo: str, revision: str) -> Listing:
     """The files at a branch, tag or commit; what was seen last where the Hub cannot be reached.
 
@@ -44,7 +40,7 @@ def listing(repo: str, revision: str) -> Listing:
                 raise
             if remembered:
                 return remembered
-            raise Unreachable(f"the Hub cannot be reached for {repo} ({_reason(problem)})") from problem
+            raise SourceError(f"the Hub cannot be reached for {repo} ({_reason(problem)})") from problem
     names = [file.rfilename for file in info.siblings or []]
     for name in names:
         _check_name(repo, name)

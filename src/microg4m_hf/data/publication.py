@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class Publication:
 
 def read_publication(
     *,
-    data_dir: str | None,
+    data_dir: str | os.PathLike[str] | None,
     source: str | None,
     revision: str | None,
     on_error: Literal["raise", "skip"],

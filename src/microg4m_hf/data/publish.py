@@ -23,6 +23,7 @@ sent again. They are committed to a branch of their own, tagged with a name made
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,7 @@ class PushReport:
 def push_dataset(
     repo_id: str,
     *,
-    data_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     source: str | None = None,
     revision: str | None = None,
     private: bool = False,
@@ -121,6 +122,7 @@ def push_dataset(
             raise HubError(f"another process pushes to {repo_id} at the moment; wait for it") from None
         finally:
             shutil.rmtree(work, ignore_errors=True)
+    with explained(f"load {repo_id} back, though it was pushed as commit {report.commit}"):
         report.checked_clips.extend(check_published(report, publication, token))
     return report
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DataError, SourceError
 from ..storage import cache_home, write_atomic
-from .hub_files import Listing, Unreachable, fetch, listing
+from .hub_files import Listing, fetch, listing
 from .layout import FILE_NAMES
 from .unpack import unpack_clips
 
@@ -98,7 +98,7 @@ def _revisions(revision: str | None) -> list[str]:
 def _from_hub(config: str, repos: list[str], revisions: list[str], videos: bool) -> Path:
     try:
         places, chosen = _choose(config, repos, revisions)
-    except Unreachable as problem:
+    except SourceError as problem:
         raise SourceError(f"{problem}; {_WAYS_OUT}") from problem
     if _NEEDED[config] not in chosen:
         wanted = FILE_NAMES[_NEEDED[config]]
