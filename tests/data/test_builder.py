@@ -219,7 +219,7 @@ def test_a_missing_or_broken_clip_is_named_or_left_out(tmp_path: Path) -> None:
     files[junk].write_bytes(os.urandom(4000))
     with pytest.raises(DataError) as caught:
         load(broken, "har")
-    assert any(f"{name}.mp4" in str(caught.value) for name in files)
+    assert any(f"{name}.mp4" in str(caught.value) for name in files) and "videos=False" in str(caught.value)
     with pytest.warns(UserWarning, match="3 faults were left out"):
         rows = datasets.concatenate_datasets(list(load(broken, "har", on_error="skip").values()))
     assert set(rows["video_id"]) == set(other)

@@ -111,7 +111,8 @@ class MicroG4M(datasets.ArrowBasedBuilder):
             rows = read(self.request, self.whereabouts)
             self._has_read = True
             if rows.left_out:
-                self.info.description = f"{self.info.description}{_LEFT_OUT}{rows.left_out}"
+                description = (self.info.description or "").partition(_LEFT_OUT)[0]
+                self.info.description = f"{description}{_LEFT_OUT}{rows.left_out}"
             # A split without rows is left out because datasets can write it but not read it.
             splits = tuple(split for split in splits if rows.tables[split].num_rows)
         return [

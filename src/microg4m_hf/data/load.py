@@ -37,13 +37,15 @@ def load_dataset(
 ) -> Dataset | DatasetDict | IterableDataset | IterableDatasetDict | list[Any]:
     """Load MicroG-4M as a ``datasets`` data set.
 
-    ``har`` has one row per clip, ``caption`` one per caption, ``vqa`` one per question.
+    ``har`` has one row per clip, ``caption`` one per caption, ``vqa`` one per question. The column ``video`` refers to
+    the clip's file and decodes nothing: ``microg4m_hf.data.open_clip(row["video"])`` reads frames, and
+    ``cast_column("video", datasets.Video())`` gives decoders of ``datasets``.
 
     Args:
         split: as in ``datasets``: a name, a slice such as ``"train[:10%]"``, a list of them; all splits if not given.
         data_dir: a folder laid out like the released repositories; else the Hub is asked.
-        source: ``"sample"`` takes the sample that the library makes itself.
-        revision: commit, tag or branch of the Hub repository; a pinned one if not given.
+        source: ``"sample"`` for the sample that the library makes itself, ``"org/repo"`` for a copy on the Hub.
+        revision: commit, tag or branch of the Hub repository. Whatever is named, the rows are cached by its commit.
         scheme: ``"official"`` divides by clip as published, ``"source_disjoint"`` keeps each film or YouTube video in
             one split. ``caption`` and ``vqa`` are one split ``test`` unless ``scheme`` is given.
         domain: only ``"real"`` or only ``"movie"`` clips.

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import SourceError
+from ..errors import DataError, SourceError
 from .clip_files import check_clip_files
 from .features import features_of
 from .har_rows import har_table
@@ -57,7 +57,11 @@ def _with_videos(table: pa.Table, layout: Layout, faults: Faults) -> pa.Table:
             "videos=False loads the annotations alone"
         )
     place, clips = _distinct_clips(table)
-    left_out = check_clip_files(layout, clips, faults)
+    try:
+        left_out = check_clip_files(layout, clips, faults)
+    except DataError as error:
+        hint = "on_error='skip' leaves such clips out, videos=False needs no clip"
+        raise DataError(error.problem, file=error.file, value=error.value, hint=hint) from None
     folder = pa.scalar(os.fspath(layout.videos))
     names = pc.binary_join_element_wise(clips["video_id"], pa.scalar("mp4"), ".")
     # The place that ``clip_path`` gives, of thousands of clips at once.
