@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -119,13 +120,14 @@ def reference(repo: str, tag: str, video_id: str, places: Places) -> str:
     'reference://ISS_004.mp4::data:application/vnd.kerchunk.json;base64,eyJ2Z'
     """
     shard, offset, length = places[video_id]
-    table = {"version": 1, "refs": {f"{video_id}.mp4": [f"hf://datasets/{repo}@{tag}/{shard}", offset, length]}}
+    label = f"{quote(video_id, safe='')}.mp4"  # brackets, say, would make it no address
+    table = {"version": 1, "refs": {label: [f"hf://datasets/{repo}@{tag}/{shard}", offset, length]}}
     # The blanks make the length a multiple of three: older fsspec (seen in 2024.6) strips what base64 may end in.
     content = json.dumps(table, separators=(",", ":")).encode()
     content += b" " * (-len(content) % 3)
     # ".json" in the media type tells fsspec (2024.6 to 2026.x) that the table is text, not a folder of Parquet files.
     media_type = "application/vnd.kerchunk.json"
-    return f"reference://{video_id}.mp4::data:{media_type};base64,{base64.b64encode(content).decode()}"
+    return f"reference://{label}::data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def texts_with_references(config: str, table: pa.Table, repo: str, tag: str, places: Places) -> bytes:
