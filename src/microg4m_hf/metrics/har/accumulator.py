@@ -88,7 +88,7 @@ class HarAccumulator:
         """
         keys = sorted(self.entries, key=lambda key: (key[0], key[1], self.entries[key][3], key[2]))
         entries = [self.entries[key] for key in keys]
-        sizes = [len(entry[2 if references else 1]) for entry in entries]
+        sizes = [entry[2].size if references else entry[1].size for entry in entries]
         which = np.repeat(np.arange(len(keys)), sizes)
         video, videos = encoded([key[0] for key in keys])
         frame = np.array([key[1] for key in keys], dtype=np.int64)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ranking import sorted_by_class
+from .ranking import by_class
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ def decisions(
     classes: int,
 ) -> Decisions:
     """Sort rows for ``counts`` and ``auroc``."""
-    order, start = sorted_by_class(label, score, classes)
+    rows, start, place = by_class(label, score, classes)
+    order = rows[place + np.repeat(start[:-1], np.diff(start))]
     ranked = score[order]
     new = np.ones(order.size, dtype=bool)
     new[1:] = ranked[1:] != ranked[:-1]

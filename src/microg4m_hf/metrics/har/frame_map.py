@@ -75,17 +75,17 @@ def evaluate(
     assert predictions.score is not None
     _refuse_nan(predictions)
     _refuse_inverted(references)
-    label = _labels(predictions.action, ids)
+    label_of_row = _labels(predictions.action, ids)
     boxes = predictions.box
     solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     truth_label = _labels(references.action, ids)
     truth = np.flatnonzero(truth_label >= 0)
     truth_label = truth_label[truth]
-    row = np.flatnonzero((label >= 0) & solid)
+    row = np.flatnonzero((label_of_row >= 0) & solid)
     frame, truth_frame = small_codes(same_videos(predictions, references).key[row], references.key[truth])
     turn = _collected(frame)
     row, frame = row[turn], frame[turn]
-    label, boxes, scores = label[row], boxes[row], predictions.score[row]
+    label, boxes, scores = label_of_row[row], boxes[row], predictions.score[row]
 
     # One slot per frame and action; most detections have none of their action in the frame and cannot be right.
     slot, truth_slot = frame * len(ids) + label, truth_frame * len(ids) + truth_label
@@ -115,7 +115,7 @@ def evaluate(
         ranking,
         ranked,
         share,
-        int((~solid & (_labels(predictions.action, ids) >= 0)).sum()),
+        int((~solid & (label_of_row >= 0)).sum()),
     )
 
 
@@ -131,12 +131,10 @@ def mean_defined(values: np.ndarray) -> float:
 
 def _labels(actions: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
     """The place of each action among ``ids``, -1 for others."""
-    known = np.asarray(ids, dtype=np.int64)
-    if not known.size or not actions.size:
-        return np.full(actions.size, -1)
-    order = np.argsort(known)
-    place = np.minimum(np.searchsorted(known[order], actions), known.size - 1)
-    return np.where(known[order][place] == actions, order[place], -1)
+    highest = max(ids, default=0)
+    place = np.full(highest + 2, -1)  # the last one is for every id above
+    place[list(ids)] = np.arange(len(ids))
+    return place[np.clip(actions, -1, highest + 1)]
 
 
 def _collected(frame: np.ndarray) -> np.ndarray | slice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,8 @@ class Ranking:
     group: np.ndarray  # per ranked row: number of its group of equal scores
     group_start: np.ndarray  # per group: its first place
     group_hits: np.ndarray  # per group: how many rows are hits
+    collected: np.ndarray  # the rows class by class, each class in the order given
+    place: np.ndarray  # per ranked row: its place in `collected`, counted within the class
 
     @property
     def group_size(self) -> np.ndarray:
@@ -31,19 +33,21 @@ class Ranking:
         return (self.group_hits > 0) & (self.group_hits < self.group_size)
 
 
-def sorted_by_class(classes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices class by class, smallest value first, equal ones as given; and where each class begins."""
-    order = np.argsort(classes.astype(np.int16), kind="stable")
+def by_class(classes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows class by class, where each class begins, and each class's places from smallest to largest value."""
+    rows = np.argsort(classes.astype(np.int16), kind="stable")
     start = np.r_[0, np.cumsum(np.bincount(classes, minlength=count))]
-    grouped = values[order]
+    grouped = values[rows]
+    place = np.empty(rows.size, dtype=np.int64)
     for begin, end in pairwise(start):
-        order[begin:end] = order[begin:end][np.argsort(grouped[begin:end], kind="stable")]
-    return order, start
+        place[begin:end] = np.argsort(grouped[begin:end], kind="stable")
+    return rows, start, place
 
 
 def rank(classes: np.ndarray, scores: np.ndarray, hit: np.ndarray, count: int) -> Ranking:
     """Rank each class by score; rows with equal scores keep the order given."""
-    order, start = sorted_by_class(classes, -scores, count)
+    collected, start, place = by_class(classes, -scores, count)
+    order = collected[place + np.repeat(start[:-1], np.diff(start))]
     ranked = scores[order]
     new = np.ones(order.size, dtype=bool)
     new[1:] = ranked[1:] != ranked[:-1]
@@ -52,7 +56,7 @@ def rank(classes: np.ndarray, scores: np.ndarray, hit: np.ndarray, count: int) -
     group_start = np.flatnonzero(new)
     hits = hit[order]
     group_hits = np.bincount(group[hits], minlength=group_start.size)
-    return Ranking(order, hits, start, group, group_start, group_hits)
+    return Ranking(order, hits, start, group, group_start, group_hits, collected, place)
 
 
 def as_published(ranking: Ranking, scores: np.ndarray) -> Ranking:
@@ -61,21 +65,18 @@ def as_published(ranking: Ranking, scores: np.ndarray) -> Ranking:
     ``scores`` are the scores that were ranked, in the order in which that evaluation collected them.
     """
     mixed = ranking.mixed[ranking.group]
-    order = ranking.order.copy()
-    hit = ranking.hit.copy()
+    order, hit, place = ranking.order.copy(), ranking.hit.copy(), ranking.place.copy()
     for begin, end in pairwise(ranking.start):
-        if not mixed[begin:end].any():
+        own = slice(begin, end)
+        if not mixed[own].any():
             continue
-        ranked = ranking.order[begin:end]
-        collected = np.sort(ranked)
-        matters = np.zeros(collected.size, dtype=bool)
-        matters[np.searchsorted(collected, ranked[mixed[begin:end]])] = True
+        matters, hits = np.empty(end - begin, dtype=bool), np.empty(end - begin, dtype=bool)
+        matters[ranking.place[own]] = mixed[own]
+        hits[ranking.place[own]] = ranking.hit[own]
+        collected = ranking.collected[own]
         best_first = published_order(scores[collected], matters)[::-1]
-        order[begin:end] = collected[best_first]
-        by_row = np.empty(collected.size, dtype=bool)
-        by_row[np.searchsorted(collected, ranked)] = ranking.hit[begin:end]
-        hit[begin:end] = by_row[best_first]
-    return Ranking(order, hit, ranking.start, ranking.group, ranking.group_start, ranking.group_hits)
+        order[own], hit[own], place[own] = collected[best_first], hits[best_first], best_first
+    return replace(ranking, order=order, hit=hit, place=place)
 
 
 def average_precisions(hit: np.ndarray, start: np.ndarray, positives: np.ndarray) -> np.ndarray:
