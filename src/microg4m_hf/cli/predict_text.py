@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from . import predict_runners
+
 BASELINES = ("blind", "majority")
 
 
@@ -22,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, metavar="CLIPS", help="only the first clips, for a trial")
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed in an earlier start")
+    predict_runners.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.settings import Settings
 
     blind = args.model in BASELINES
+    of_runner = predict_runners.settings_of(args)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
     where = {"data_dir": args.data_dir, "source": args.source}
     if args.scheme:
         where["scheme"] = args.scheme
@@ -40,22 +45,23 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(
         task=args.what,
         model=args.model,
-        runner=args.model if blind else "local",
+        runner=args.model if blind else args.runner,
         revision=args.revision,
         prompts=args.prompts,
         frames=args.frames or paper_frames(args.model) or 8,
         max_new_tokens=args.max_new_tokens,
         data=getattr(rows, "_fingerprint", ""),
+        **of_runner,
     )
     folder = Path(args.out or Path("runs") / f"{args.what}-{args.model.strip('/').replace('/', '--')}")
     summary = run_all(
         settings,
         work,
         folder,
-        lambda: _runner(settings, rows),
+        lambda: _runner(args, settings, rows, world),
         retry_failed=args.retry_failed,
         rank=int(os.environ.get("RANK", "0")),
-        world=int(os.environ.get("WORLD_SIZE", "1")),
+        world=world,
     )
     print(
         f"{summary['finished']} finished ({summary['done_now']} now, {summary['seconds_now']} s), "
@@ -64,11 +70,13 @@ def run(args: argparse.Namespace) -> int:
     return 0 if not summary["failed"] else 1
 
 
-def _runner(settings, rows):  # type: ignore[no-untyped-def]
+def _runner(args, settings, rows, world):  # type: ignore[no-untyped-def]
     if settings.runner in BASELINES:
         from ..inference.blind import baseline_runner
 
         return baseline_runner(settings, rows)
+    if settings.runner != "local":
+        return predict_runners.make(args, settings, world)
     from ..inference.local import local_runner
 
     return local_runner(settings)

@@ -1,0 +1,133 @@
+"""Captions and answers from a model behind a server that speaks the OpenAI chat-completions protocol."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from ..data.clip import open_clip
+from ..data.plans import uniform
+from ..errors import ClipError, ServerError
+from ..extras import require
+from .api_ask import answer, make_client
+from .api_endpoint import Endpoint
+from .api_message import image_parts, request
+from .api_wait import Pause
+from .items import Ask, ClipWork
+from .run import Runner
+from .settings import Settings
+
+# What a model said about one item; everything else may be the server's state and says nothing about the item.
+_ABOUT_THE_ITEM = ("refusal", "content_filter", "empty", "length", "decode")
+
+
+def api_runner(settings: Settings, endpoint: Endpoint) -> Runner:
+    """A runner over a served model: never more than ``endpoint.concurrency`` requests at a time.
+
+    Failures of one item are its record. When the server itself seems to be gone (so many items in a row fail
+    that no thread was lucky), ``ServerError`` ends the run; those items stay missing and come again.
+    """
+    require("openai", "a model behind a server")
+
+    def runner(work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
+        client, pause = make_client(endpoint), Pause()
+        held: list[tuple[Ask, dict[str, Any]]] = []
+        limit = max(10, 2 * endpoint.concurrency)
+        pool = ThreadPoolExecutor(endpoint.concurrency, thread_name_prefix="request")
+        tasks = _tasks(settings, endpoint, client, pause, work)
+        try:
+            for ask, record in _done(pool, tasks, pause, 2 * endpoint.concurrency):
+                held.append((ask, record))
+                if record["status"] == "ok" or record["kind"] in _ABOUT_THE_ITEM:
+                    yield from held
+                    held.clear()
+                elif len(held) >= limit:
+                    raise ServerError(
+                        f"{endpoint.base_url}: {limit} items in a row failed, the last one: {record['why']}; "
+                        "what is finished is kept, the same command goes on"
+                    )
+            yield from held
+        finally:
+            pause.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            client.close()  # ends the requests that are still under way
+
+    return runner
+
+
+class _Images:
+    """The frames of a clip, read and packed when the first of its questions needs them, and only once."""
+
+    def __init__(self, settings: Settings, clip: ClipWork) -> None:
+        self._settings, self._clip = settings, clip
+        self._lock = threading.Lock()
+        self._parts: list[dict[str, Any]] | ClipError | None = None
+
+    def parts(self) -> list[dict[str, Any]]:
+        with self._lock:
+            if self._parts is None:
+                try:
+                    with open_clip(self._clip.video) as opened:
+                        frames = opened.frames(uniform(len(opened), self._settings.frames))
+                    self._parts = image_parts(frames, self._settings.image_side, self._settings.image_detail)
+                except ClipError as error:
+                    self._parts = error
+        if isinstance(self._parts, ClipError):
+            raise self._parts
+        return self._parts
+
+
+def _tasks(
+    settings: Settings, endpoint: Endpoint, client: Any, pause: Pause, work: Sequence[ClipWork]
+) -> Iterator[Any]:
+    def one(images: _Images, ask: Ask) -> tuple[Ask, dict[str, Any]]:
+        try:
+            parts = images.parts()
+        except ClipError as error:
+            return ask, {"status": "failed", "kind": "decode", "why": str(error)}
+        record = answer(client, endpoint, pause, request(settings, parts, ask))
+        for name in ("text", "why", "served"):
+            if name in record:
+                record[name] = endpoint.answer_without_key(record[name])
+        return ask, record | _cost(endpoint, record.get("tokens") or {})
+
+    for clip in work:
+        images = _Images(settings, clip)
+        for ask in clip.asks:
+            yield one, images, ask
+
+
+def _done(
+    pool: ThreadPoolExecutor, tasks: Iterator[Any], pause: Pause, ahead: int
+) -> Iterator[tuple[Ask, dict[str, Any]]]:
+    """Results as they come, with at most ``ahead`` tasks handed out, so that few clips are in memory.
+
+    When one of them ends the run, no request begins any more; answers that are on their way are waited for.
+    """
+    under_way: set[Future[tuple[Ask, dict[str, Any]]]] = set()
+    more, fault = True, None
+    while more or under_way:
+        while more and len(under_way) < ahead:
+            task = next(tasks, None)
+            more = task is not None
+            if task is not None:
+                under_way.add(pool.submit(*task))
+        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            error = future.exception()
+            if error is None:
+                yield future.result()
+            else:
+                fault, more = fault or error, False
+                pause.stop()
+    if fault is not None:
+        raise fault
+
+
+def _cost(endpoint: Endpoint, tokens: dict[str, int]) -> dict[str, float]:
+    if endpoint.price_in is None and endpoint.price_out is None:
+        return {}
+    spent = tokens.get("in", 0) * (endpoint.price_in or 0) + tokens.get("out", 0) * (endpoint.price_out or 0)
+    return {"cost": spent / 1000}
