@@ -73,7 +73,7 @@ def patiently(call: Callable[[], T], *, attempts: int = 3, pause: float = 1.0) -
         try:
             return call()
         except Exception as problem:
-            if _status(problem) not in _PASSING and not unreachable(problem):
+            if status_of(problem) not in _PASSING and not unreachable(problem):
                 raise
             time.sleep(pause * attempt)
     return call()
@@ -81,11 +81,24 @@ def patiently(call: Callable[[], T], *, attempts: int = 3, pause: float = 1.0) -
 
 def unreachable(problem: BaseException) -> bool:
     """Whether the Hub could not be asked at all, as opposed to having said no."""
-    return _status(problem) is None and any(_is_network(one) for one in _causes(problem))
+    return status_of(problem) is None and any(_is_network(one) for one in _causes(problem))
+
+
+def status_of(problem: BaseException) -> int | None:
+    """The HTTP status behind an exception, if there is one.
+
+    >>> status_of(ValueError("no HTTP here")) is None
+    True
+    """
+    for one in _causes(problem):
+        status = getattr(getattr(one, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
 
 
 def _why(problem: Exception) -> str | None:
-    status = _status(problem)
+    status = status_of(problem)
     if status == 401 and any(type(one).__name__ == "RepositoryNotFoundError" for one in _causes(problem)):
         status = 404  # to an anonymous reader the Hub says of a missing repository what it says of a private one
     if status in _WHY:
@@ -108,14 +121,6 @@ def _causes(problem: BaseException) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         one = one.__cause__ or one.__context__
-
-
-def _status(problem: BaseException) -> int | None:
-    for one in _causes(problem):
-        status = getattr(getattr(one, "response", None), "status_code", None)
-        if isinstance(status, int):
-            return status
-    return None
 
 
 def _is_network(problem: BaseException) -> bool:

@@ -172,6 +172,22 @@ def test_what_a_failed_push_left_on_its_branch_does_not_get_into_the_next(
     assert at_tag == {path for path in report.files if path.startswith("clips/")}
 
 
+def test_a_hub_without_branches_gets_the_data_all_the_same(
+    hub: HubServer, release: Path, undisturbed: dict[str, str]
+) -> None:
+    hub.fail("POST", "/branch/", status=404, times=2)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="keeps no branches and tags"):
+            report = push(release)
+    repo = hub.repo("dataset", NAME)
+    assert report.clips_tag == "main" and len(list(repo.history())) == 2
+    for path, sha in undisturbed.items():
+        if path.startswith("clips"):
+            assert repo.tree()[path].sha256 == sha
+    push(release)  # the Hub has learnt it
+    assert tree(repo) == undisturbed
+
+
 def test_other_data_under_the_name_is_refused(hub: HubServer, release: Path) -> None:
     before = hub.put("dataset", NAME, {"data/train.parquet": b"somebody's work", "README.md": b"# mine"})
     with pytest.raises(HubError, match=r"the name me/MicroG-4M is taken: .* \(data/train\.parquet"):

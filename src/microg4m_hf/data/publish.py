@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 
 from ..errors import HubError
-from ..hub import client, explained, patiently
+from ..hub import client, explained, patiently, status_of
 from ..progress import progress
 from ..storage import cache_home
 from .card import EVAL_YAML, PublishedFile
@@ -51,6 +52,7 @@ from .publication import (
 
 _BRANCH = "incoming-clips"
 _OURS = ("clips/", "caption/", "vqa/")
+_NOT_KNOWN = (404, 405, 501)  # what servers say to a request that they do not know
 _HARMLESS = {".gitattributes", ".gitignore", "README.md", "LICENSE"}
 
 
@@ -135,9 +137,16 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
     there = _contents(api, repo, head)
     _refuse_other_data(repo, there)
     additions, shards, places = _upload_shards(api, repo, publication, work)
+    index = CommitOperationAdd(INDEX, index_of_clips(places))
     tag = clips_tag(shards)
-    index = index_of_clips(places)
-    _tag_shards(api, repo, tag, [*additions, CommitOperationAdd(INDEX, index)], head)
+    if _tag_shards(api, repo, tag, [*additions, index], head):
+        of_shards = [
+            CommitOperationCopy(name, name, src_revision=tag)
+            for name in shards
+            if there.get(name) != shards[name].sha256
+        ]
+    else:
+        tag, of_shards = "main", additions
 
     tables = {"caption": publication.caption, "vqa": publication.vqa}
     texts = {
@@ -149,12 +158,8 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
     card = card_of(repo, publication, files)
     stale = [name for name in there if name.startswith(_OURS) and name not in files]
     operations = [
-        *(
-            CommitOperationCopy(name, name, src_revision=tag)
-            for name in shards
-            if there.get(name) != shards[name].sha256
-        ),
-        CommitOperationAdd(INDEX, index),
+        *of_shards,
+        CommitOperationAdd(INDEX, index_of_clips(places)),
         *(CommitOperationAdd(name, content) for name, content in texts.items()),
         CommitOperationAdd("eval.yaml", EVAL_YAML.read_bytes()),
         CommitOperationAdd("README.md", card.encode()),
@@ -214,14 +219,22 @@ def _upload_shards(
     return additions, files, places
 
 
-def _tag_shards(api: Any, repo: str, tag: str, additions: list[Any], head: str) -> None:
-    """Give the shards a revision that never moves, without touching ``main``."""
-    refs = patiently(lambda: api.list_repo_refs(repo, repo_type="dataset"))
-    if _BRANCH in {one.name for one in refs.branches}:  # of a push that did not come to its end
-        api.delete_branch(repo, branch=_BRANCH, repo_type="dataset")
-    if tag in {one.name for one in refs.tags}:
-        return
-    api.create_branch(repo, branch=_BRANCH, revision=head, repo_type="dataset")
+def _tag_shards(api: Any, repo: str, tag: str, additions: list[Any], head: str) -> bool:
+    """Give the shards a revision that never moves, without touching ``main``; whether this Hub can do that."""
+    try:
+        refs = patiently(lambda: api.list_repo_refs(repo, repo_type="dataset"))
+        if _BRANCH in {one.name for one in refs.branches}:  # of a push that did not come to its end
+            api.delete_branch(repo, branch=_BRANCH, repo_type="dataset")
+        if tag in {one.name for one in refs.tags}:
+            return True
+        api.create_branch(repo, branch=_BRANCH, revision=head, repo_type="dataset")
+    except OSError as problem:
+        if status_of(problem) not in _NOT_KNOWN:
+            raise
+        text = f"this Hub keeps no branches and tags ({status_of(problem)}), so captions and questions refer to main"
+        warnings.warn(f"{text}; a pinned revision of them ends with the next push of other clips", stacklevel=2)
+        return False
     commit = api.create_commit(repo, additions, commit_message=f"clips of {tag}", repo_type="dataset", revision=_BRANCH)
     api.create_tag(repo, tag=tag, revision=commit.oid, repo_type="dataset", exist_ok=True)
     api.delete_branch(repo, branch=_BRANCH, repo_type="dataset")
+    return True
