@@ -190,6 +190,8 @@ def test_parts() -> None:
     assert result["by"]["domain"]["movie"]["scores"] == pytest.approx(har_scores(*movie)["scores"], nan_ok=True)
     assert set(result["by"]["source"]) == {"film0", "film1", "film2", "film3"}
     assert result["by"]["source"]["film0"] == result["by"]["domain"]["movie"]
+    low, high = result["by"]["domain"]["real"]["intervals"]["recall"]
+    assert low <= result["by"]["domain"]["real"]["scores"]["recall"] <= high
     movement = result["by"]["group"]["person movement"]
     expected = np.mean([result["per_class"][action]["ap"] for action in (1, 12, 14)])
     assert movement["scores"]["map"] == pytest.approx(expected)
@@ -304,6 +306,7 @@ def test_forms_of_references() -> None:
     ]
     for clip in packed:
         del clip["action_ids"]
+    hot = [{**clip, "labels": [np.isin(np.arange(50), row) for row in clip["labels"]]} for clip in packed]
     persons = [
         {
             "video_id": clip["video_id"],
@@ -318,7 +321,7 @@ def test_forms_of_references() -> None:
     import datasets
 
     table = datasets.Dataset.from_list(persons)
-    for references in (labelled(truth), by_id, packed, table):
+    for references in (labelled(truth), by_id, packed, hot, table):
         assert har_scores(dense(found), references)["scores"]["map"] == pytest.approx(expected["map"])
     assert har_scores(dense(found), table, by="domain")["by"]["domain"]["real"]["scores"]["map"] == pytest.approx(
         expected["map"]

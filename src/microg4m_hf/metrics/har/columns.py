@@ -228,6 +228,10 @@ def _labels(named: dict[str, Any], name: str, count: int) -> tuple[np.ndarray | 
         raise fail(name, "column 'action_id' is missing", "references need the action of each box", references=True)
     plain = as_array(named["label" if packed else "action_id"])
     which = None
+    table = _multi_hot(plain) if packed else None
+    if table is not None and len(table) == count:
+        which, column = np.nonzero(table)
+        return which, class_ids(table.shape[1], None, name)[column]
     if len(plain) and not np.isscalar(plain[0]) and np.ndim(plain[0]) == 1:
         lists = [np.asarray(as_array(entry)) for entry in plain]
         which = np.repeat(np.arange(count), [entry.size for entry in lists])
@@ -242,6 +246,17 @@ def _labels(named: dict[str, Any], name: str, count: int) -> tuple[np.ndarray | 
             )
         ids = np.asarray(ACTION_IDS)[ids]
     return which, ids
+
+
+def _multi_hot(labels: Any) -> np.ndarray | None:
+    """Labels as a table of 0 and 1 per box and class, if that is what they are (packed labels are far fewer)."""
+    try:
+        table = np.asarray([as_array(row) for row in labels] if isinstance(labels, (list, tuple)) else labels)
+    except ValueError:  # lists of different lengths
+        return None
+    if table.ndim != 2 or table.shape[1] not in (NUM_ACTIONS, NUM_AVA_CLASSES) or table.dtype.kind not in "biuf":
+        return None
+    return table if np.isin(table, (0, 1)).all() else None
 
 
 def _scores(

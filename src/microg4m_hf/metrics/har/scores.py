@@ -56,6 +56,15 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class _Draws:
+    """How to resample; none when ``resamples`` is 0."""
+
+    resamples: int
+    level: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class Scored:
     """A system with everything its scores, intervals and comparisons are derived from."""
 
@@ -140,7 +149,7 @@ def har_scores(
         result["intervals"] = _intervals(samples, level)
     if parts:
         result["by"] = {
-            part: _clip_scores(part, given, truth, settings, domains)
+            part: _clip_scores(part, given, truth, settings, domains, _Draws(resamples, level, seed))
             if part in CLIP_PARTS
             else _class_scores(part, scored, per_class, samples, truth, class_counts, level)
             for part in parts
@@ -262,7 +271,7 @@ def _intervals(samples: ClassScores, level: float, chosen: np.ndarray | None = N
 
 
 def _clip_scores(
-    part: str, given: Rows, truth: Rows, settings: Settings, domains: Mapping[str, str] | None
+    part: str, given: Rows, truth: Rows, settings: Settings, domains: Mapping[str, str] | None, draws: _Draws
 ) -> dict[str, Any]:
     table: dict[str, dict[str, Any]] = {}
     for name, clips in clip_parts(part, truth, domains).items():
@@ -277,6 +286,10 @@ def _clip_scores(
             "boxes": scored.statistics.boxes,
             "classes_with_labels": int((scored.statistics.frame_map.positives > 0).sum()),
         }
+        sources = len(scored.statistics.sources)
+        if draws.resamples and sources > 1:  # one source alone says nothing about how sources differ
+            weights = cluster_weights(sources, draws.resamples, draws.seed)
+            table[name]["intervals"] = _intervals(scored.statistics.resampled(weights, draws.seed), draws.level)
     return table
 
 
