@@ -33,7 +33,8 @@ def test_either_import_may_come_first(first: str) -> None:
 
 
 def test_importing_us_is_fast() -> None:
-    code = "import time; t = time.perf_counter(); import microg4m_hf; print(time.perf_counter() - t)"
+    # Processor time, so that what else runs on the machine does not count.
+    code = "import time; t = time.process_time(); import microg4m_hf; print(time.process_time() - t)"
     assert min(float(python(code)) for _ in range(3)) < 0.1
 
 
