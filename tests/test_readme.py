@@ -1,0 +1,55 @@
+"""Everything the README tells people to type is typed here, on the sample."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^(<!-- not run: .* -->\n)?```(\w*)\n(.*?)^```", README, re.M | re.S)
+
+
+def test_python(tmp_path: Path) -> None:
+    """The three jobs, one after the other in one session, as a reader would paste them."""
+    code = "\n".join(text for _, language, text in BLOCKS if language == "python")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "'map': 1.0" in result.stdout
+
+
+def _commands() -> list[str]:
+    shells = [text for skipped, language, text in BLOCKS if language == "bash" and not skipped]
+    return [line.split(" #")[0].strip() for text in shells for line in text.splitlines() if line.strip()]
+
+
+def test_commands(tmp_path: Path) -> None:
+    assert len(_commands()) >= 6
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for line in _commands():
+        result = subprocess.run(
+            shlex.split(line),
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+            env=os.environ | {"PATH": path},
+        )
+        assert result.returncode == 0, f"{line}\n{result.stdout[-1000:]}{result.stderr[-1000:]}"
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+def test_links_lead_somewhere(target: str) -> None:
+    assert (PROJECT / target).exists()
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M)
