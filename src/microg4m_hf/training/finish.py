@@ -52,7 +52,7 @@ def predict_split(
     from ..metrics.har.prediction_file import write_predictions
 
     items = split_items(recipe.data, split)
-    windows = KeyFrameWindows(items, recipe.data)
+    windows = KeyFrameWindows(items, recipe.data, centre_crop=recipe.data.test_crop)
     logits = predict(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
     if accelerator.is_main_process:
         about = {

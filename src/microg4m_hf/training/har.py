@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import MicroG4MError
+from ..errors import MicroG4MError, RecipeError
 from .recipe import Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML recipe, see recipes/")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/<recipe name>-<variant>)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that must be there already")
     parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="push model, card, scores and predictions at the end")
     parser.add_argument("set", nargs="*", metavar="section.key=value", help="values that win over the recipe")
 
@@ -54,7 +55,7 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, float]:
     if items.cache is not None and accelerator.is_main_process:
         items.cache.clean()
 
-    network = build_model(recipe.model, recipe.loop.seed)
+    network = build_model(recipe.model, recipe.data, recipe.loop.seed)
     if recipe.loop.channels_last:
         import torch
 
@@ -79,7 +80,13 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, float]:
         keep_best=lambda shown, _: save_model(accelerator, shown, run.model),
         average=average,
     )
-    scores = finish(accelerator, recipe, run, progress)
+    summary = run.finished(progress.step)
+    if summary is None:
+        scores = finish(accelerator, recipe, run, progress)
+    else:
+        scores = summary["test"]["scores"]
+        if accelerator.is_main_process:
+            print(f"this run is finished; loop.max_steps or --out start more ({run.path})", file=sys.stderr)
     accelerator.end_training()
     return scores
 
@@ -110,7 +117,17 @@ def _flat(recipe: Recipe) -> dict[str, str | int | float | bool]:
 def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.config, args.set)
     folder = RunFolder(args.out or Path("runs") / f"{recipe.name}-{recipe.variant}")
-    scores = run_training(recipe, folder)
+    if args.resume and not folder.config.exists():
+        raise RecipeError(f"{folder.path} holds no run to go on with; leave --resume out to begin one")
+    try:
+        scores = run_training(recipe, folder)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RecipeError(
+            f"a process that decodes clips died ({error}); when the memory was full, lower data.workers. "
+            "The same command goes on from the last checkpoint"
+        ) from error
     if int(os.environ.get("RANK", "0")) == 0:
         print(f"test mAP {scores['map']:.4f}; model, predictions and results are in {folder.path}")
         if args.push_to_hub:

@@ -17,7 +17,7 @@ from .recipe import Recipe
 from .run_folder import RunFolder
 from .schedule import learning_rate
 from .step import NotFinite, accumulate, out_of_memory
-from .windows import KeyFrameWindows, collate
+from .windows import KeyFrameWindows, collate, left_out
 
 if TYPE_CHECKING:
     import torch
@@ -61,9 +61,10 @@ def train(
 
     training_mode(model, recipe)
     loader = _loader(items, recipe, progress.step, end, accelerator)
-    waited = time.perf_counter()
+    skipped, waited = 0, time.perf_counter()
     for batch in loader:
         began = time.perf_counter()
+        skipped += left_out(batch["faults"], items.data.on_error)
         rate = learning_rate(recipe.optim.lr, recipe.schedule, progress.step / steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -72,9 +73,6 @@ def train(
             average.update_parameters(accelerator.unwrap_model(model))
         ended = time.perf_counter()
         progress.step += 1
-        for fault in batch["faults"]:
-            progress.skipped_clips += 1
-            print(f"left out: {fault}", file=sys.stderr)
         if accelerator.is_main_process:
             times = {"wait_s": round(began - waited, 4), "step_s": round(ended - began, 4)}
             run.log({"step": progress.step, "epoch": progress.step / steps, "loss": loss, "lr": rate, **times})
@@ -89,6 +87,8 @@ def train(
             training_mode(model, recipe)
         every = recipe.loop.checkpoint_every
         if last or epoch_over or (every and progress.step % every == 0):
+            progress.skipped_clips += total(accelerator, skipped)
+            skipped = 0
             checkpoints.save(accelerator, run.checkpoints, progress, recipe.loop.keep_checkpoints)
         waited = time.perf_counter()
     bar.close()
@@ -104,6 +104,13 @@ def training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
+
+
+def total(accelerator: Accelerator, count: int) -> int:
+    """A number added up over all processes."""
+    import torch
+
+    return int(accelerator.reduce(torch.tensor(count, device=accelerator.device), "sum"))
 
 
 def _evaluate(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+ENCODERS = ("videomae", "vjepa2")  # of transformers, wrapped by our head
+
+
 def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
     """One process or many, as ``accelerate launch`` or ``torchrun`` started them."""
     import torch
@@ -35,19 +38,38 @@ def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
     return accelerator
 
 
-def build_model(model: Model, seed: int) -> torch.nn.Module:
-    """The named architecture, from scratch or from a checkpoint; equal on every rank."""
+def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
+    """The named architecture, from scratch or from a checkpoint, fed as the recipe says; equal on every rank."""
     import torch
 
     from .. import models
 
+    fed = {"num_frames": data.num_frames, "sampling_rate": data.stride}
+    settings = fed | {"train_size": data.crop, "test_size": data.eval_short_side} | model.overrides
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if model.name in ENCODERS:
+            return _wrapped(model, settings)
         if model.init is None:
-            return models.create(model.name, **model.overrides)
+            return models.create(model.name, **settings)
         if model.init.endswith((".pyth", ".pkl", ".pt", ".pth")):
-            return models.load_pyslowfast(model.name, model.init, partial=model.init_partial, **model.overrides)
-        return models.MicroG4MHarForVideoClassification.from_pretrained(model.init, **model.overrides)
+            return models.load_pyslowfast(model.name, model.init, partial=model.init_partial, **settings)
+        saved = RunFolder(model.init).model
+        return models.MicroG4MHarForVideoClassification.from_pretrained(
+            saved if saved.is_dir() else model.init, **settings
+        )
+
+
+def _wrapped(model: Model, settings: dict[str, Any]) -> torch.nn.Module:
+    """An encoder of transformers under our head; without ``init`` the overrides are those of the encoder's config."""
+    from .. import models
+
+    if model.init is not None:
+        return models.wrap(model.init, **settings)
+    from transformers import AutoConfig
+
+    encoder = AutoConfig.for_model(model.name, **model.overrides)
+    return models.wrap(encoder, **{key: value for key, value in settings.items() if key not in model.overrides})
 
 
 def split_items(data: Data, split: str) -> list[KeyFrame]:

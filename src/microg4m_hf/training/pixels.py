@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .geometry import Geometry
 
 if TYPE_CHECKING:
     import torch
 
-MEAN, STD = 0.45, 0.225  # the same for all three channels
-
 
 def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """One window, uint8 ``(T, H, W, 3)`` RGB, to float ``(3, T, crop height, crop width)``.
+    """One window, uint8 ``(T, H, W, 3)`` RGB, to float ``(3, T, crop height, crop width)`` from 0 to 255.
 
     Samples exactly where a bilinear resize without anti-aliasing followed by a crop would: at half-pixel centres,
     the border repeated. Only the crop is computed.
@@ -31,14 +29,17 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         columns = (columns[0].flip(0), columns[1].flip(0), columns[2].flip(0))
     clip = _lerp(clip, rows, 2)
     clip = _lerp(clip, columns, 3)
-    return clip.div_(255.0).sub_(MEAN).div_(STD).permute(1, 0, 2, 3)
+    return clip.permute(1, 0, 2, 3)
 
 
-def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry]) -> torch.Tensor:
-    """A batch of windows whose crops are of one size."""
+def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry], config: Any) -> torch.Tensor:
+    """A batch of windows whose crops are of one size, normalised as the config of the model says."""
     import torch
 
-    return torch.stack([render(window, geometry) for window, geometry in zip(windows, geometries, strict=True)])
+    pairs = zip(windows, geometries, strict=True)
+    clips = torch.stack([render(window, geometry) for window, geometry in pairs])
+    mean, std = (clips.new_tensor(list(values)).view(3, 1, 1, 1) for values in (config.image_mean, config.image_std))
+    return clips.div_(255.0).sub_(mean).div_(std)
 
 
 def _samples(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from ..progress import is_main_process
 from .key_frames import KeyFrame
 from .pixels import render_batch
-from .windows import KeyFrameWindows, collate
+from .windows import KeyFrameWindows, collate, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,14 +51,15 @@ def predict(
     found: list[tuple[int, np.ndarray]] = []
     with torch.inference_mode():
         for part in tqdm(loader, desc=what, disable=not is_main_process(), leave=False):
-            for index, logits in _logits(accelerator.device, model, part):
-                found.append((index, logits))
+            left_out(part["faults"], items.data.on_error)
+            found += _logits(accelerator, model, part)
     model.train(was_training)
     return dict(gather_object(found))
 
 
-def _logits(device: Any, model: torch.nn.Module, part: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
+def _logits(accelerator: Accelerator, model: torch.nn.Module, part: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
     """Run the clips of a batch that have one size together."""
+    device, config = accelerator.device, accelerator.unwrap_model(model).config
     by_size: dict[tuple[int, int], list[int]] = {}
     for place, geometry in enumerate(part["geometries"]):
         by_size.setdefault((geometry.crop_height, geometry.crop_width), []).append(place)
@@ -68,12 +68,12 @@ def _logits(device: Any, model: torch.nn.Module, part: dict[str, Any]) -> list[t
         if part["weights"][start : start + len(boxes)].all():
             readable.add(place)
         start += len(boxes)
-    for fault in part["faults"]:
-        print(f"left out: {fault}", file=sys.stderr)
     found = []
     for places in by_size.values():
         clips = render_batch(
-            [part["windows"][place].to(device) for place in places], [part["geometries"][place] for place in places]
+            [part["windows"][place].to(device) for place in places],
+            [part["geometries"][place] for place in places],
+            config,
         )
         boxes = [part["boxes"][place].to(device) for place in places]
         logits = model(pixel_values=clips, boxes=boxes).logits.float().cpu()

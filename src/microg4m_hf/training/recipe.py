@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Model:
-    name: str  # a name of `microg4m models list`, or a transformers backbone wrapped by our head
-    init: str | None = None  # checkpoint to start from: a file, a folder or a Hub id; None trains from scratch
+    name: str  # a name of `microg4m models list`, or an encoder of transformers: "videomae", "vjepa2"
+    init: str | None = None  # checkpoint to start from: a file, a run, a model folder or a Hub id; None: from scratch
     init_partial: bool = False  # whether keys that do not fit may stay at random, as in some published runs
-    overrides: dict[str, Any] = field(default_factory=dict)  # any field of the model's config
+    overrides: dict[str, Any] = field(default_factory=dict)  # any setting of the model or of its network
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Data:
     crop: int = 224
     eval_short_side: int = 256
     validation_crop: bool = True  # published: centre square in validation, whole frame in test
+    test_crop: bool = False  # encoders that know one size of frame need the square in the test too
     flip: float = 0.5
     on_error: str = "raise"  # a clip that cannot be read: "raise" stops, "skip" reports and goes on
     cache: str | None = None  # folder for resized uint8 windows, used from the second epoch on
@@ -90,6 +91,30 @@ class Recipe:
         """Plain values only, as they go into ``config.yaml``."""
         return _plain(dataclasses.asdict(self))
 
+
+# What says nothing about the mathematics: where data and weights lie, how a run is watched, how a step fits memory.
+PRACTICAL = frozenset(
+    {
+        "data.cache",
+        "data.cache_gb",
+        "data.data_dir",
+        "data.on_error",
+        "data.revision",
+        "data.source",
+        "data.workers",
+        "loop.channels_last",
+        "loop.checkpoint_every",
+        "loop.compile",
+        "loop.eval_every",
+        "loop.keep_checkpoints",
+        "loop.micro_batch",
+        "loop.seed",
+        "loop.tracker",
+        "model.init",
+        "name",
+        "note",
+    }
+)
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "variant": ("paper", "corrected", "own"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import os
@@ -13,13 +14,14 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..storage import write_atomic
-from .recipe import CHOICES, Recipe
+from .recipe import CHOICES, PRACTICAL, Recipe
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe; ``overrides`` are ``section.key=value`` words that win over the file.
 
     Unknown keys, wrong types and values outside their choices are refused with the place and the nearest right word.
+    Words that change the mathematics make the recipe one's own: its variant is no longer ``paper`` or ``corrected``.
     """
     import yaml
 
@@ -32,9 +34,15 @@ def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> 
         raise RecipeError(f"{file} is no readable YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{file} holds {type(values).__name__}, a recipe is a mapping with name, model and data")
+    written = recipe_from(copy.deepcopy(values), str(file))
     for word in overrides:
         _override(values, word)
-    return recipe_from(values, str(file))
+    recipe = recipe_from(values, str(file))
+    changed = {line.partition(":")[0] for line in differences(written.to_dict(), recipe.to_dict())}
+    free = PRACTICAL | ({"data.scheme"} if written.variant == "corrected" else set())
+    if changed - free and recipe.variant == written.variant:
+        recipe = dataclasses.replace(recipe, variant="own")
+    return recipe
 
 
 def recipe_from(values: dict[str, Any], where: str = "recipe") -> Recipe:

@@ -28,6 +28,7 @@ _FREE = {
     "loop.micro_batch",
     "loop.tracker",
     "note",
+    "variant",  # follows from the other values
 }
 
 
@@ -61,6 +62,14 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         save_recipe(recipe, self.config)
         write_atomic(self.environment, json.dumps(environment(), indent=1))
+
+    def finished(self, step: int) -> dict[str, Any] | None:
+        """The summary of a run that ended at ``step``; None when there is still something to do."""
+        try:
+            summary: dict[str, Any] = json.loads(self.results.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return summary if summary.get("steps") == step and (self.model / "README.md").is_file() else None
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``, in one write."""

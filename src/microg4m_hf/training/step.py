@@ -34,7 +34,7 @@ def accumulate(
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-    device = accelerator.device
+    device, config = accelerator.device, accelerator.unwrap_model(model).config
     weights = batch["weights"].to(device)
     total = weights.sum()
     if loop.loss_mean == "global":
@@ -45,7 +45,7 @@ def accumulate(
     for place, piece in enumerate(pieces):
         last = place == len(pieces) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
-            clips = render_batch([window.to(device) for window in piece["windows"]], piece["geometries"])
+            clips = render_batch([window.to(device) for window in piece["windows"]], piece["geometries"], config)
             boxes = [box.to(device) for box in piece["boxes"]]
             logits = model(pixel_values=clips, boxes=boxes).logits.float()
             each = bce(logits, piece["labels"].to(device), reduction="none").mean(1)

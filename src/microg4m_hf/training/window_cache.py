@@ -45,7 +45,8 @@ class WindowCache:
         """Keep a window if it fits; a full disk or a full cache is no error, only slower."""
         if self._writes_left <= 0:
             self._free = self.limit - sum(entry.stat().st_size for entry in os.scandir(self.folder))
-            self._writes_left = _CHECK_EVERY
+            # Others write as well: the nearer the limit, the more often the folder is looked at.
+            self._writes_left = max(1, min(_CHECK_EVERY, self._free // (_CHECK_EVERY * max(1, window.nbytes))))
         if window.nbytes > self._free:
             return
         target = self._path(key)

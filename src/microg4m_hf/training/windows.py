@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,8 +59,6 @@ class KeyFrameWindows:
         try:
             frames = self._frames(item)
         except ClipError as error:
-            if self.data.on_error == "raise":
-                raise
             fault = str(error)
             frames = np.zeros((self.data.num_frames, self.data.crop, self.data.crop, 3), np.uint8)
         height, width = frames.shape[1:3]
@@ -75,9 +74,9 @@ class KeyFrameWindows:
     def _frames(self, item: KeyFrame) -> np.ndarray:
         if self.cache is None:
             return self._decode(item)
-        key = (
-            f"{item.video_id} {item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame} {self._side}"
-        )
+        path = item.video.get("path") if isinstance(item.video, dict) else item.video
+        frames = f"{item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame} {self._side}"
+        key = f"{path} {self.data.revision} {item.video_id} {frames}"
         cached = self.cache.get(key)
         if cached is None:
             cached = shrink(self._decode(item), self._side)
@@ -105,15 +104,23 @@ def shrink(frames: np.ndarray, short_side: int) -> np.ndarray:
     """Frames resized to ``short_side`` and rounded, or as they are when they are not larger."""
     import torch
 
-    from .pixels import MEAN, STD, render
+    from .pixels import render
 
     height, width = frames.shape[1:3]
     if min(height, width) <= short_side:
         return frames
     new_height, new_width = resized(height, width, short_side)
     pixels = render(torch.from_numpy(frames), Geometry(new_height, new_width, 0, 0, new_height, new_width))
-    grey = pixels.mul_(STD).add_(MEAN).mul_(255.0).round_().clamp_(0, 255)
-    return grey.to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
+    return pixels.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
+
+
+def left_out(faults: Sequence[str], on_error: str) -> int:
+    """Say which clips of a batch could not be read and how many they are, or stop at the first."""
+    if faults and on_error == "raise":
+        raise ClipError(f"{faults[0]}; mend the file, or set data.on_error=skip to go on without such clips")
+    for fault in faults:
+        print(f"left out: {fault}", file=sys.stderr)
+    return len(faults)
 
 
 def collate(items: Sequence[Item]) -> dict[str, Any]:

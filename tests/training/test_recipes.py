@@ -1,0 +1,101 @@
+"""The recipes in recipes/: each published row equals the logs of the published runs; every one trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.models import PUBLISHED, VARIANTS
+from microg4m_hf.training.recipe_io import load_recipe
+
+FOLDER = Path(__file__).resolve().parents[2] / "recipes"
+ROWS = sorted(name for name in PUBLISHED if not name.endswith("_ava"))
+
+FIVE = (0, 20, 30, 40, 50)
+SGD_224 = (224, 256, (256, 320), "sgd", 0.1, 1e-7)
+# frames, stride; crop, test side, scales, optimiser, rate, decay; epochs, batch; steps. Written out from the logs.
+LOGGED = {
+    "c2d_8x8_r50": (8, 8, *SGD_224, 40, 63, FIVE),
+    "c2d_nln_8x8_r50": (8, 8, *SGD_224, 40, 63, FIVE),
+    "i3d_8x8_r50": (8, 8, *SGD_224, 40, 63, FIVE),
+    "i3d_nln_8x8_r50": (8, 8, *SGD_224, 40, 64, (0, 20, 30, 40)),
+    "slow_4x16_r50": (4, 16, *SGD_224, 45, 63, FIVE),
+    "slow_8x8_r50": (8, 8, *SGD_224, 40, 63, (0, 20, 30, 40)),
+    "slowfast_4x16_r50": (4, 16, *SGD_224, 40, 63, FIVE),
+    "slowfast_8x8_r50": (8, 8, *SGD_224, 60, 63, FIVE),
+    "x3d_s": (13, 6, 160, 182, (182, 228), "sgd", 0.1, 1e-7, 40, 63, (0, 20, 30, 40)),
+    "x3d_l": (16, 5, 312, 356, (356, 446), "sgd", 0.1, 1e-5, 40, 16, (0, 20, 30, 36)),
+    "mvitv1_b_16x4": (16, 4, 224, 224, (256, 320), "adamw", 1e-4, 0.05, 60, 48, FIVE),
+    "mvitv2_s_16x4": (16, 4, 224, 224, (256, 320), "adamw", 1e-4, 0.05, 57, 48, FIVE),
+}
+
+
+def test_one_recipe_a_row_and_a_corrected_one_beside_it() -> None:
+    assert ROWS == sorted(LOGGED)
+    for name in ROWS:
+        assert load_recipe(FOLDER / f"{name}.yaml").variant == "paper"
+        assert load_recipe(FOLDER / f"{name}_corrected.yaml").variant == "corrected"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_published_rows_as_logged(name: str) -> None:
+    recipe = load_recipe(FOLDER / f"{name}.yaml")
+    data, optim, plan, loop = recipe.data, recipe.optim, recipe.schedule, recipe.loop
+    sampling = (data.num_frames, data.stride, data.crop, data.eval_short_side, data.short_side)
+    training = (optim.name, optim.lr, optim.weight_decay, plan.epochs, loop.batch, plan.steps)
+    assert sampling + training == LOGGED[name]
+    assert plan.factors == tuple(pytest.approx(0.1**power) for power in range(len(plan.steps)))
+    assert (recipe.model.name, data.scheme, data.key_frame, data.flip) == (name, "official", "released", 0.5)
+    assert (data.validation_crop, data.test_crop, recipe.model.overrides) == (True, False, {})
+    assert (plan.warmup_epochs, loop.eval_every, loop.seed) == (5.0, 5, 0)
+    assert (loop.loss_mean, loop.batch_norm, loop.mixed_precision, loop.ema) == ("per_process", "train", "fp16", None)
+    if optim.name == "sgd":
+        assert (optim.momentum, optim.nesterov, optim.undecayed, optim.clip_norm) == (0.9, True, "batchnorm", None)
+        assert plan.warmup_start == 1.25e-4
+    else:
+        assert (optim.betas, optim.eps, optim.undecayed, optim.clip_norm) == ((0.9, 0.999), 1e-8, "none", 1.0)
+        assert plan.warmup_start == 1e-6
+    partly = {"c2d_8x8_r50", "c2d_nln_8x8_r50", "slowfast_4x16_r50", "mvitv1_b_16x4"}
+    assert recipe.model.init_partial == (name in partly)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_corrected_rows(name: str) -> None:
+    paper, better = (load_recipe(FOLDER / f"{name}{end}.yaml") for end in ("", "_corrected"))
+    variant = VARIANTS[better.model.name]
+    assert (better.data.num_frames, better.data.stride) == (variant.num_frames, variant.sampling_rate)
+    assert (better.data.key_frame, better.data.validation_crop) == ("exact", False)
+    # No published file has the non-local blocks of C2D; they start as identities.
+    assert better.model.init_partial == (name == "c2d_nln_8x8_r50")
+    assert (better.optim.undecayed, better.loop.loss_mean) == ("one_dimensional", "global")
+    assert (better.optim.lr, better.schedule, better.loop.batch) == (paper.optim.lr, paper.schedule, paper.loop.batch)
+    if name.startswith("slowfast"):
+        assert better.data.num_frames == 32
+    if name.startswith(("x3d", "mvit")):
+        assert variant.roi_stride == 32
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_full_size_networks_take_three_steps(name: str) -> None:
+    """The recipe's network at its full size, on small frames."""
+    from accelerate import Accelerator
+
+    from microg4m_hf.training.objects import build_model, split_items
+    from microg4m_hf.training.optim import build_optimizer
+    from microg4m_hf.training.step import accumulate
+    from microg4m_hf.training.windows import KeyFrameWindows, collate
+
+    small = ["data.crop=64", "data.short_side=[64,72]", "data.source=sample"]
+    recipe = load_recipe(FOLDER / f"{name}_corrected.yaml", small)
+    items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
+    accelerator = Accelerator(cpu=True)
+    model = build_model(recipe.model, recipe.data, seed=0).train()
+    optimizer = build_optimizer(model, recipe.optim)
+    before = next(model.parameters()).detach().clone()
+    for step in range(3):
+        loss = accumulate(accelerator, model, collate([items[0, step], items[0, step + 3]]), recipe.loop, 2)
+        optimizer.step()
+        optimizer.zero_grad()
+        assert 0.0 < loss < 2.0
+    assert not before.equal(next(model.parameters()))

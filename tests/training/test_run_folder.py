@@ -1,0 +1,99 @@
+"""What a finished run leaves behind, and when its folder is opened again or refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from microg4m_hf.errors import RecipeError
+from microg4m_hf.metrics import har_scores
+from microg4m_hf.metrics.har.prediction_file import read_about
+from microg4m_hf.training import har
+from microg4m_hf.training.objects import split_items
+from microg4m_hf.training.predict import reference_columns
+from microg4m_hf.training.recipe_io import load_recipe
+from microg4m_hf.training.run_folder import RunFolder
+from tests.support.train_runs import losses, write_recipe
+
+
+def test_everything_a_run_should_hold(finished: Path) -> None:
+    run = RunFolder(finished)
+    recipe = load_recipe(run.config)
+    assert recipe.loop.max_steps == 10
+    assert sorted(losses(finished)) == list(range(1, 11))
+    assert json.loads(run.environment.read_text())["torch"]
+
+    summary = json.loads(run.results.read_text())
+    assert (summary["steps"], summary["best_step"], summary["skipped_clips"]) == (10, 10, 0)
+    items = split_items(recipe.data, "test")
+    again = har_scores(run.predictions / "test.parquet", reference_columns(items))
+    assert again["scores"] == pytest.approx(summary["test"]["scores"], nan_ok=True)
+    assert set(summary["test"]["by"]) == {"domain", "group", "frequency"}
+    assert read_about(run.predictions / "test.parquet")["scores_are"] == "logits"
+
+
+def test_the_card_says_what_it_is(finished: Path) -> None:
+    text = (finished / "model" / "README.md").read_text()
+    head = yaml.safe_load(text.split("---")[1])
+    assert head["model-index"][0]["results"][0]["metrics"][0]["type"] == "map"
+    assert "variant `own`" in text
+    assert "Not a published setting" in text
+    assert "of drawn clips" in text
+    assert text.count("\n| ") > 50  # a row for each class
+
+
+def test_the_saved_model_predicts_the_saved_logits(finished: Path) -> None:
+    import torch
+
+    from microg4m_hf.metrics.har.prediction_file import read_parquet
+    from microg4m_hf.models import MicroG4MHarForVideoClassification
+    from microg4m_hf.training.pixels import render_batch
+    from microg4m_hf.training.windows import KeyFrameWindows, collate
+
+    recipe = load_recipe(RunFolder(finished).config)
+    items = split_items(recipe.data, "test")
+    model = MicroG4MHarForVideoClassification.from_pretrained(finished / "model").eval()
+    assert (model.config.test_size, model.config.sampling_rate) == (32, 8)
+    part = collate([KeyFrameWindows(items, recipe.data)[0]])
+    with torch.inference_mode():
+        clips = render_batch(part["windows"], part["geometries"], model.config)
+        logits = model(pixel_values=clips, boxes=part["boxes"]).logits.numpy()
+    rows = read_parquet(RunFolder(finished).predictions / "test.parquet", references=False)
+    assert rows.score is not None
+    assert np.allclose(rows.score[: logits.size], logits.ravel(), atol=1e-5)
+
+
+def test_another_recipe_is_refused_with_the_differences(finished: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path)
+    changed = load_recipe(recipe, ["optim.lr=0.01", "data.crop=40", "data.workers=0"])
+    with pytest.raises(RecipeError, match=r"data\.crop: 32 -> 40; optim\.lr: 0\.05 -> 0\.01\. Give --out another"):
+        RunFolder(finished).begin(changed)
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path)
+    with pytest.raises(RecipeError, match="not empty and holds no run"):
+        RunFolder(tmp_path).begin(load_recipe(recipe))
+    assert har.main(["--config", str(recipe), "--out", str(tmp_path / "none"), "--resume"]) == 2
+
+
+def test_a_finished_run_is_not_done_again(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    before = (copy / "results.json").stat().st_mtime_ns
+    assert har.main(["--config", str(write_recipe(tmp_path)), "--out", str(copy), "--resume"]) == 0
+    assert "this run is finished" in capsys.readouterr().err
+    assert (copy / "results.json").stat().st_mtime_ns == before
+
+
+def test_words_that_change_the_mathematics_take_the_name_away() -> None:
+    file = Path(__file__).resolve().parents[2] / "recipes" / "i3d_nln_8x8_r50.yaml"
+    assert load_recipe(file, ["data.workers=1", "loop.seed=3", "model.init=k400.pyth"]).variant == "paper"
+    assert load_recipe(file, ["optim.lr=0.05"]).variant == "own"
+    assert load_recipe(file.with_name("i3d_nln_8x8_r50_corrected.yaml"), ["data.scheme=source_disjoint"]).variant == (
+        "corrected"
+    )
