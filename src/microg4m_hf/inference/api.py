@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from ..data.clip import open_clip
-from ..data.plans import uniform
 from ..errors import ClipError, ServerError
 from ..extras import require
 from .api_ask import answer, make_client
 from .api_endpoint import Endpoint
 from .api_message import image_parts, request
 from .api_wait import Pause
+from .frames import read_shown
 from .items import Ask, ClipWork
 from .run import Runner
 from .settings import Settings
@@ -63,18 +62,17 @@ class _Images:
     def __init__(self, settings: Settings, clip: ClipWork) -> None:
         self._settings, self._clip = settings, clip
         self._lock = threading.Lock()
-        self._parts: list[dict[str, Any]] | ClipError | None = None
+        self._parts: list[dict[str, Any]] | Exception | None = None
 
     def parts(self) -> list[dict[str, Any]]:
         with self._lock:
             if self._parts is None:
                 try:
-                    with open_clip(self._clip.video) as opened:
-                        frames = opened.frames(uniform(len(opened), self._settings.frames))
+                    frames = read_shown(self._clip.video, self._settings.frames, self._settings.pick).frames
                     self._parts = image_parts(frames, self._settings.image_side, self._settings.image_detail)
-                except ClipError as error:
+                except (ClipError, OSError) as error:
                     self._parts = error
-        if isinstance(self._parts, ClipError):
+        if isinstance(self._parts, Exception):
             raise self._parts
         return self._parts
 
@@ -85,9 +83,13 @@ def _tasks(
     def one(images: _Images, ask: Ask) -> tuple[Ask, dict[str, Any]]:
         try:
             parts = images.parts()
-        except ClipError as error:
+        except (ClipError, OSError) as error:
             return ask, {"status": "failed", "kind": "decode", "why": str(error)}
-        record = answer(client, endpoint, pause, request(settings, parts, ask))
+        try:
+            record = answer(client, endpoint, pause, request(settings, parts, ask))
+        except ServerError:
+            pause.stop()  # before this thread takes the next task
+            raise
         for name in ("text", "why", "served"):
             if name in record:
                 record[name] = endpoint.answer_without_key(record[name])
@@ -121,7 +123,7 @@ def _done(
                 yield future.result()
             else:
                 fault, more = fault or error, False
-                pause.stop()
+                pause.stop()  # for any other error
     if fault is not None:
         raise fault
 

@@ -27,7 +27,7 @@ def image_parts(frames: Any, side: int | None = None, detail: str | None = None)
     for frame in frames:
         picture = Image.fromarray(frame)
         if side:
-            picture.thumbnail((side, side), Image.Resampling.BICUBIC)
+            picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=None)
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=QUALITY)
         image = {"url": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()}

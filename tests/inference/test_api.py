@@ -1,0 +1,285 @@
+"""The runner over a served model, against a server on this machine that misbehaves in every way it can."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from microg4m_hf.cli.main import main
+from microg4m_hf.errors import RecipeError, ServerError
+from microg4m_hf.inference.api import api_runner
+from microg4m_hf.inference.api_endpoint import Endpoint, find_key
+from microg4m_hf.inference.frames import read_shown
+from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.run import run
+from microg4m_hf.inference.settings import Settings
+from tests.support.bad_api_server import BadServer
+from tests.support.videos import write_video
+
+KEY = "sk-very-secret-0123456789abcdef"
+SETTINGS = Settings("vqa", "served-1", runner="api", prompts="plain", frames=3, image_detail="low")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("clips") / "a_001.mp4")
+
+
+@pytest.fixture
+def work(video: Path) -> list[ClipWork]:
+    """Six clips with four questions each, ``q0`` to ``q23``."""
+    return [
+        ClipWork(str(video), f"a_{clip:03}", tuple(Ask(f"q{4 * clip + n}", f"q{4 * clip + n}") for n in range(4)))
+        for clip in range(6)
+    ]
+
+
+def end(server: BadServer, **changes: Any) -> Endpoint:
+    given = {"concurrency": 4, "timeout": 10.0, "backoff": 0.02, "tries": 4, "patience": 20.0, **changes}
+    return Endpoint(server.url, KEY, **given)
+
+
+def records(server: BadServer, work: list[ClipWork], **changes: Any) -> dict[str, dict[str, Any]]:
+    settings = changes.pop("settings", SETTINGS)
+    return {ask.id: record for ask, record in api_runner(settings, end(server, **changes))(work)}
+
+
+def each(plans: dict[str, list[str]]) -> Callable[[str, int], str]:
+    """A plan: what happens to the tries of a question; "ok" after the last one."""
+    return lambda question, attempt: (plans.get(question, [])[attempt:] or ["ok"])[0]
+
+
+def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[ClipWork]) -> None:
+    plans = {
+        "q0": ["busy:0.2"],
+        "q1": ["busy_date:1", "status:500"],
+        "q2": ["status:503", "cut", "malformed"],
+        "q3": ["cut_body", "html", "odd"],
+        "q4": ["slow"],
+        "q5": ["drip"],
+        "q6": ["malformed"] * 9,
+        "q7": ["status:500"] * 9,
+        "q8": ["empty"],
+        "q9": ["filter"],
+        "q10": ["refusal"],
+        "q11": ["length:Two people wa"],
+        "q12": ["thought"],
+        "q13": ["filtered_400"],
+        "q14": ["status:422"],
+        "q15": ["echo"],
+        "q16": ["status:408"],
+        "q17": ["status:409"],
+    }
+    with BadServer(each(plans), seconds=0.02) as server:
+        found = records(server, work, timeout=0.7, backoff=0.1)
+        assert server.most_at_once == 4
+        assert server.keys == {f"Bearer {KEY}"}
+        assert server.asked["q4"] == server.asked["q5"] == 2
+    assert len(found) == 24
+    kinds = {name: record["kind"] for name, record in found.items() if record["status"] != "ok"}
+    assert kinds == {
+        "q6": "malformed",
+        "q7": "server",
+        "q8": "empty",
+        "q9": "content_filter",
+        "q10": "refusal",
+        "q12": "length",
+        "q13": "content_filter",
+        "q14": "rejected",
+    }
+    assert found["q11"]["text"] == "Two people wa" and found["q11"]["flags"] == ["length"]
+    assert found["q15"]["text"] == "Half ? a pair, Bearer ***"
+    assert [found[name]["requests"] for name in ("q0", "q1", "q2", "q3", "q7", "q14", "q18")] == [2, 3, 4, 4, 4, 1, 1]
+    assert "I cannot help" in found["q10"]["why"] and "500" in found["q7"]["why"]
+    assert KEY not in json.dumps(found)
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_the_concurrency_limit_holds(work: list[ClipWork], limit: int) -> None:
+    with BadServer(lambda question, attempt: "ok" if attempt else "status:500", seconds=0.03) as server:
+        assert len(records(server, work[:3], concurrency=limit)) == 12
+        assert server.most_at_once == limit
+
+
+def test_a_crowded_server_is_left_alone_by_all(work: list[ClipWork]) -> None:
+    with BadServer(each({"q3": ["busy:1"]})) as server:
+        found = records(server, work, tries=1)  # waiting for a crowded server uses up no try
+    assert {record["status"] for record in found.values()} == {"ok"}
+    gaps = np.diff(sorted(server.times))
+    assert gaps.max() > 0.9  # nobody asked while the server had asked to wait
+    assert (gaps > 0.5).sum() == 1
+
+
+def test_a_server_that_asks_for_too_much_patience_ends_the_run(work: list[ClipWork], tmp_path: Path) -> None:
+    with BadServer(each({"q9": ["busy:3600"]})) as server:
+        with pytest.raises(ServerError, match=r"wait 3600 s, .*--patience 20; what is finished is kept"):
+            run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server)))
+        kept = (tmp_path / "items.rank0.jsonl").read_text().splitlines()
+        assert 0 < len(kept) < 24 and "failed" not in "".join(kept)
+        summary = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server)))
+    assert summary["finished"] == 24 and summary["done_now"] == 24 - len(kept)
+    assert set(server.asked.values()) <= {1, 2} and server.asked.total() == 25
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [("status:401", "does not accept the key"), ("status:404", "knows no such"), ("quota", "no quota left")],
+)
+def test_what_is_hopeless_ends_the_run_at_once(work: list[ClipWork], plan: str, said: str) -> None:
+    with BadServer(lambda question, attempt: plan) as server:
+        with pytest.raises(ServerError, match=said) as caught:
+            records(server, work)
+        assert server.asked.total() <= 4
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_server_that_is_gone_ends_the_run_and_marks_nothing_as_failed(work: list[ClipWork], tmp_path: Path) -> None:
+    with BadServer() as server:
+        pass
+    with pytest.raises(ServerError, match="10 items in a row failed"):
+        run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server, tries=2)))
+    assert not list(tmp_path.glob("items*"))
+    with BadServer(each({"q0": ["status:500"] * 9})) as server:  # one bad item among good ones is that item's fault
+        found = records(server, work, tries=2)
+    assert [name for name, record in found.items() if record["status"] != "ok"] == ["q0"]
+
+
+def test_failures_are_counted_and_retried_on_request(work: list[ClipWork], tmp_path: Path) -> None:
+    plans = {"q3": ["empty"], "q5": ["refusal"], "q6": ["length:So"]}
+    with BadServer(each(plans)) as server:
+        prices = end(server, price_in=0.5, price_out=2.0)
+        first = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices))
+        assert (first["finished"], first["failed"], first["missing"]) == (22, 2, 0)
+        assert [(item["id"], item["kind"]) for item in first["failures"]] == [("q3", "empty"), ("q5", "refusal")]
+        again = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices))
+        assert again["done_now"] == 0 and server.asked.total() == 24
+        last = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices), retry_failed=True)
+    assert (last["finished"], last["failed"], last["done_now"]) == (24, 0, 2)
+    assert last["tokens"] == {"in": 2600, "out": 104, "cached": 1560}  # the two failures cost, too
+    assert last["cost"] == pytest.approx(2600 / 1000 * 0.5 + 104 / 1000 * 2.0)
+    assert last["requests"] == 26 and last["flags"] == {"length": 1} and last["served"] == ["served-1"]
+    assert json.loads((tmp_path / "results.json").read_text())["tokens"] == last["tokens"]
+
+
+def test_what_is_sent(work: list[ClipWork], video: Path) -> None:
+    settings = Settings("caption", "m", "api", prompts="expert", frames=3, image_side=32, image_detail="high")
+    with BadServer() as server:
+        records(server, [ClipWork(str(video), "a_001", (Ask("a_001"),))], settings=settings)
+        (body,) = server.bodies
+    assert body["model"] == "m" and body["temperature"] == 0 and body["max_completion_tokens"] == 256
+    assert "seed" not in body
+    system, user = body["messages"]
+    assert system["role"] == "system" and "microgravity" in system["content"]
+    *images, text = user["content"]
+    assert text["text"].startswith("Describe in two or three") and len(images) == 3
+    frames = [Image.fromarray(frame) for frame in read_shown(str(video), 3, "uniform").frames]
+    small = np.stack([np.asarray(frame.resize((32, 24), Image.Resampling.BICUBIC), float) for frame in frames])
+    for place, image in enumerate(images):
+        assert image["image_url"]["detail"] == "high"
+        head, data = image["image_url"]["url"].split(",")
+        picture = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert head == "data:image/jpeg;base64" and picture.size == (32, 24)
+        away = np.abs(np.asarray(picture, float) - small).mean((1, 2, 3))
+        assert away.argmin() == place and away[place] < 12 < np.delete(away, place).min()
+
+
+def test_older_servers_are_asked_in_their_own_words(work: list[ClipWork]) -> None:
+    with BadServer(lambda question, attempt: "old") as server:
+        found = records(server, work[:1])
+        assert "max_tokens" in server.bodies[-1] and {record["status"] for record in found.values()} == {"ok"}
+
+
+def test_a_clip_that_cannot_be_read_is_the_failure_of_its_items(work: list[ClipWork], tmp_path: Path) -> None:
+    broken = tmp_path / "a_001.mp4"
+    broken.write_bytes(b"no video")
+    with BadServer() as server:
+        found = records(server, [ClipWork(str(broken), "a_001", work[0].asks), work[1]])
+    assert [found[f"q{n}"].get("kind") for n in range(8)] == ["decode"] * 4 + [None] * 4
+
+
+def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(RecipeError, match="OPENAI_API_KEY is not set"):
+        find_key(None, None)
+    assert find_key("http://localhost:8000/v1", None) == ("http://localhost:8000/v1", "")
+    with pytest.raises(RecipeError, match="GEMINI_API_KEY is not set"):
+        find_key("http://localhost:8000/v1", "GEMINI_API_KEY")
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    assert find_key(None, None) == ("https://api.openai.com/v1", KEY)
+    assert find_key("http://localhost:8000/v1", None)[1] == KEY
+    assert find_key("http://node7:8000/v1", None)[1] == ""  # not in clear text through a network
+    assert find_key("http://node7:8000/v1", "OPENAI_API_KEY")[1] == KEY  # unless it was said
+    for address in (f"https://user:{KEY}@host/v1", f"https://host/v1?key={KEY}", f"host/{KEY}"):
+        with pytest.raises(RecipeError) as caught:
+            find_key(address, None)
+        assert KEY not in str(caught.value)
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n{KEY}")
+    with pytest.raises(RecipeError, match="characters that no key has") as caught:
+        find_key(None, None)
+    assert KEY not in str(caught.value) and KEY not in repr(Endpoint("http://x/v1", KEY))
+
+
+def predict(server: BadServer, out: Path, *more: str) -> list[str]:
+    words = ["predict", "vqa", "--runner", "api", "--base-url", server.url, "--model", "served-1", "--out", str(out)]
+    return [*words, "--source", "sample", "--frames", "2", "--limit", "4", "--concurrency", "3", *more]
+
+
+def test_the_command_leaves_the_key_nowhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    out = tmp_path / "run"
+    nasty = ("status:418", "echo", "busy:0.1", "cut", "ok", "status:500", "malformed")
+    with BadServer(lambda question, attempt: nasty[server.asked.total() % 7]) as server:
+        code = main(predict(server, out, "--key-env", "MY_KEY", "--tries", "2", "--price-in", "0.01"))
+        assert server.keys == {f"Bearer {KEY}"}
+    results = json.loads((out / "results.json").read_text())
+    assert results["finished"] + results["failed"] == 24 and results["missing"] == 0
+    assert code == (1 if results["failed"] else 0) and results["cost"] > 0
+    with BadServer(lambda question, attempt: "status:401") as server:
+        assert main(predict(server, tmp_path / "other", "--key-env", "MY_KEY")) == 2
+    shown = capfd.readouterr()
+    assert "does not accept the key" in shown.err and "Bearer ***" in shown.err
+    assert KEY not in shown.out + shown.err + caplog.text
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) >= 4
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) -> None:
+    assert main(["predict", "vqa", "--model", "m", "--concurrency", "3"]) == 2
+    assert "--concurrency is of no use with --runner local; it goes with api" in capsys.readouterr().err
+
+
+def test_killed_and_run_again(tmp_path: Path) -> None:
+    with BadServer(seconds=0.05) as server:
+        words = [sys.executable, "-m", "microg4m_hf", *predict(server, tmp_path / "run")]
+        environment = {**os.environ, "OPENAI_API_KEY": KEY}
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        while server.asked.total() < 9 and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        asked = server.asked.total()
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert server.asked.total() <= 24 + 3 + 3 and asked < 24  # what was on its way is asked again, nothing else
+    lines = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
+    assert len(lines) == len({json.loads(line)["question_id"] for line in lines}) == 24

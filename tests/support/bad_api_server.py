@@ -1,0 +1,148 @@
+"""A server on 127.0.0.1 that speaks the chat-completions protocol and misbehaves as it is told.
+
+``plan(question, attempt)`` names what happens to the n-th request (from 0) of a question; see ``_Handler``.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.server
+import json
+import select
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+
+class BadServer:
+    """``with BadServer(plan) as server``: ``server.url`` is the base address; what came in is kept."""
+
+    def __init__(self, plan: Callable[[str, int], str] = lambda question, attempt: "ok", seconds: float = 0.0) -> None:
+        self.plan, self.seconds = plan, seconds
+        self.most_at_once = 0
+        self.bodies: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
+        self.times: list[float] = []
+        self.asked: Counter[str] = Counter()
+        self.lock = threading.Lock()
+        self._now = 0
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads = True
+        self._server.told = self  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> BadServer:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def began(self) -> None:
+        with self.lock:
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+
+    def ended(self) -> None:
+        with self.lock:
+            self._now -= 1
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        told: BadServer = self.server.told  # type: ignore[attr-defined]
+        told.began()
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        question = body["messages"][-1]["content"][-1]["text"].split("\n")[0]
+        with told.lock:
+            attempt = told.asked[question]
+            told.asked[question] += 1
+            told.bodies.append(body)
+            told.times.append(time.monotonic())
+            told.keys.add(self.headers.get("Authorization", ""))
+        time.sleep(told.seconds)
+        self._behave(told, told.plan(question, attempt), body)
+
+    def _behave(self, told: BadServer, what: str, body: dict[str, Any]) -> None:
+        name, _, more = what.partition(":")
+        if name == "slow":  # for ever, or until the client has had enough
+            while not select.select([self.connection], [], [], 0.02)[0]:
+                pass
+            self.close_connection = True
+            return told.ended()
+        if name in ("cut", "cut_body"):
+            told.ended()
+            if name == "cut_body":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{")
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        if name == "drip":  # white space now and then, so that no single read ever takes long
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n")
+            try:
+                for _ in range(5000):
+                    time.sleep(0.02)
+                    self.wfile.write(b" ")
+            except OSError:
+                pass
+            self.close_connection = True
+            return told.ended()
+        status, headers, content = self._reply(name, more, body)
+        told.ended()  # before the answer is out: the next request may come at once
+        self.send_response(status)
+        for key, value in {"Content-Type": "application/json", **headers}.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return None
+
+    def _reply(self, name: str, more: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        said = self.headers.get("Authorization", "")
+        if name == "busy":
+            return 429, {"Retry-After": more}, _error("too many requests")
+        if name == "busy_date":
+            return 429, {"Retry-After": email.utils.formatdate(time.time() + float(more), usegmt=True)}, _error("busy")
+        if name == "quota":
+            return 429, {}, _error("You exceeded your current quota", "insufficient_quota")
+        if name == "status":  # it repeats what it was sent, key and all
+            return int(more), {}, _error(f"no, {said}")
+        if name == "filtered_400":
+            return 400, {}, _error("your images were rejected", "content_policy_violation")
+        if name == "old" and "max_completion_tokens" in body:
+            return 400, {}, _error("Unrecognized request argument supplied: max_completion_tokens")
+        if name == "malformed":
+            return 200, {}, b'{"choices": [{"mess'
+        if name == "html":
+            return 200, {"Content-Type": "text/html"}, b"<html>502 Bad Gateway</html>"
+        if name == "odd":
+            return 200, {}, json.dumps({"choices": [], "usage": "none"}).encode()
+        message: dict[str, Any] = {"role": "assistant", "content": more or "Two people."}
+        finish = "stop"
+        if name == "empty":
+            message["content"] = None
+        elif name == "filter":
+            message["content"], finish = None, "content_filter"
+        elif name == "refusal":
+            message = {"content": None, "refusal": "I cannot help with that."}
+        elif name == "length":
+            finish = "length"
+        elif name == "thought":
+            message["content"], finish = "", "length"
+        elif name == "echo":
+            message["content"] = f"Half \ud800 a pair, {said}"
+        usage = {"prompt_tokens": 100, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 60}}
+        reply = {"model": "served-1", "choices": [{"message": message, "finish_reason": finish}], "usage": usage}
+        return 200, {}, json.dumps(reply).encode()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _error(message: str, code: str | None = None) -> bytes:
+    return json.dumps({"error": {"message": message, "code": code}}).encode()
