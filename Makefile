@@ -27,7 +27,7 @@ demo: $(VENV)/.base ## make the sample, load it, look at it
 	$(PY) -m microg4m_hf demo
 
 test: $(VENV)/.dev lint ## everything that CI runs
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .
