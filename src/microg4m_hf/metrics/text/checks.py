@@ -32,16 +32,11 @@ def checked_texts(
     names = range(len(said)) if ids is None else ids
 
     refuse("predictions are not strings", _not_texts(said), said, names, "give '' for an answer that is empty")
-    several = [[entry] if isinstance(entry, str) else entry for entry in meant]
-    wrong = [
-        index
-        for index, entry in enumerate(several)
-        if not isinstance(entry, (list, tuple)) or not entry or _not_texts(entry)
-    ]
+    wrong = [index for index, entry in enumerate(meant) if not isinstance(entry, str) and not _are_texts(entry)]
     refuse("references are neither a string nor a list of strings", wrong, meant, names, "give text or [text, …]")
     if on_empty == "error":
         refuse("predictions are empty", empty_places(said), said, names, "on_empty='score' scores them as they are")
-    return said, [list(entry) for entry in several]
+    return said, [[entry] if isinstance(entry, str) else list(entry) for entry in meant]
 
 
 def empty_places(texts: Sequence[str]) -> list[int]:
@@ -60,6 +55,10 @@ def refuse(what: str, places: Sequence[int], values: Sequence[Any], names: Seque
     shown = ", ".join(f"{names[place]!r}: {_short(values[place])}" for place in places[:5])
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
     raise PredictionError(f"{len(places)} of {len(values)} {what}: {shown}{more} ({remedy})")
+
+
+def _are_texts(entry: Any) -> bool:
+    return isinstance(entry, (list, tuple)) and len(entry) > 0 and not _not_texts(entry)
 
 
 def _not_texts(values: Sequence[Any]) -> list[int]:

@@ -196,7 +196,9 @@ def _warnings(said: list[str], meant: list[list[str]], wanted: list[str], unansw
     empty = set(empty_places(said)) - unanswered
     if empty:
         notes.append(f"{len(empty)} of {len(said)} predictions hold no word and were scored as they are")
-    hollow = [index for index, several in enumerate(meant) if not all(text.strip() for text in several)]
+    hollow = []
+    if empty_places([text for several in meant for text in several]):
+        hollow = [index for index, several in enumerate(meant) if empty_places(several)]
     if hollow:
         notes.append(f"{len(hollow)} of {len(meant)} items have a reference without a word, the first at {hollow[0]}")
     for note in notes:

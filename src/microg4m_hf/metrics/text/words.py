@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+_MARK = "\ufffc"  # between two texts: no white space, printable, and not in any of them
 
 
 class Words(NamedTuple):
@@ -42,19 +43,19 @@ def pair_words(predictions: Sequence[str], references: Sequence[Sequence[str]]) 
         text for said, several in zip(predictions, references, strict=True) for one in several for text in (said, one)
     ]
     joined, mark = _join(texts)
-    words, by_space = joined.split(), joined.split(" ")
-    whitespace = _number(words, mark)
-    # Ordinary texts have single spaces only; then both ways of splitting give the same words.
-    spaces = whitespace if words == by_space else _number(by_space, mark)
+    whitespace = _number(joined.split(), mark)
+    # Ordinary texts have single spaces only (other white space is not printable); then both ways of splitting agree.
+    ordinary = joined.isprintable() and "  " not in joined and joined == joined.strip()
+    spaces = whitespace if ordinary else _number(joined.split(" "), mark)
     per_item = np.fromiter(map(len, references), np.int64, len(references))
     return Pairs(whitespace, spaces, np.repeat(np.arange(len(references)), per_item), len(references))
 
 
 def _join(texts: list[str]) -> tuple[str, str]:
-    mark = "\0"
+    mark = _MARK
     everything = " ".join(texts)
     while mark in everything:
-        mark += "\0"
+        mark += _MARK
     return f" {mark} ".join(texts), mark
 
 
