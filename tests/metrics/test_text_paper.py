@@ -109,7 +109,7 @@ def _slow_cider(predictions: list[str], references: list[str]) -> list[float]:
 
 texts = st.lists(
     st.sampled_from(
-        ["a", "b", "the", "cat", "Cat", "é", "naïve", "\u200b", "\0", "..", " ", "  ", "\n", "\t", "\u2028"]
+        ["a", "b", "the", "cat", "Cat", "é", "naïve", "\u200b", "\0", "\ufffc", "..", " ", "  ", "\n", "\t", "\u2028"]
     ),
     max_size=12,
 ).map(" ".join)
