@@ -93,7 +93,7 @@ def test_two_processes_equal_one(metric, tmp_path: Path) -> None:
         subprocess.Popen([*command, str(rank)], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True)
         for rank in (0, 1)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in started]
+    errors = [process.communicate(timeout=400)[1] for process in started]
     assert (tmp_path / "rank0.json").exists(), errors[0][-2000:]
     expected = metric.compute(predictions=dense(found), references=labelled(truth))
     assert json.loads((tmp_path / "rank0.json").read_text()) == expected

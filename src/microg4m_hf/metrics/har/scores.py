@@ -157,9 +157,9 @@ def har_scores(
     if result["ties"]["matters"] and result["ties"]["rule"] == "published":
         low, high = result["ties"]["map_range"]
         warnings.warn(
-            f"{result['ties']['share']:.1%} of the scores equal another of their class; their order alone moves the "
-            f"mAP from {low:.4f} to {high:.4f}: say so beside the number, or take the mean over all orders with "
-            "protocol='instance'",
+            f"{result['ties']['boxes']:.1%} of the boxes have mostly scores that another box has too; their order "
+            f"alone moves the mAP from {low:.4f} to {high:.4f}: say so beside the number, or take the mean over all "
+            "orders with protocol='instance'",
             TieWarning,
             stacklevel=2,
         )
@@ -244,6 +244,7 @@ def _ties(scored: Scored) -> dict[str, Any]:
     return {
         "map_range": [low, high],
         "share": result.tied_share,
+        "boxes": scored.statistics.tied_boxes,
         "rule": "expected" if scored.settings.protocol == "instance" else "published",
         "matters": bool(high - low >= MATTERS),
     }

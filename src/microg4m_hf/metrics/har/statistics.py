@@ -12,6 +12,7 @@ from ..bootstrap import cluster_codes, source_of
 from .alignment import Aligned
 from .classification import Decisions, auroc, counts, decisions, f1_recall_precision, weighted_auroc
 from .frame_map import FrameMap, evaluate, mean_defined
+from .ranking import tied
 from .rows import Rows, fail, small_codes
 from .weighted import weighted_precisions
 
@@ -56,6 +57,7 @@ class Statistics:
     label_counts: np.ndarray  # (sources, scored classes): labelled boxes
     expected_ties: bool
     boxes: int
+    tied_boxes: float  # share of boxes with most of their scores equal to another box's
     absent: int  # class scores that were not given and count as lowest
 
     def per_class(self) -> ClassScores:
@@ -96,8 +98,10 @@ def statistics(
     scored = np.isin(np.asarray(classes), np.asarray(map_classes))
     ids = tuple(int(action) for action, used in zip(classes, scored, strict=True) if used)
     predictions, references = aligned.predictions, aligned.references
+    box_of_row = aligned.boxes.of_row
     if protocol == "instance":
-        predictions = predictions.take(np.flatnonzero(aligned.boxes.copy == 0))
+        once = np.flatnonzero(aligned.boxes.copy == 0)
+        predictions, box_of_row = predictions.take(once), box_of_row[once]
         references = _distinct_labels(references, aligned)
     frame_map = evaluate(
         predictions,
@@ -139,6 +143,7 @@ def statistics(
         label_counts,
         protocol == "instance",
         boxes,
+        _tied_boxes(frame_map, box_of_row),
         absent,
     )
 
@@ -158,6 +163,14 @@ def _mean_defined(values: np.ndarray) -> np.ndarray:
         return np.asarray(mean_defined(values))
     defined = ~np.isnan(values)
     return np.where(defined, values, 0.0).sum(axis=-1) / defined.sum(axis=-1)
+
+
+def _tied_boxes(frame_map: FrameMap, box_of_row: np.ndarray) -> float:
+    """Share of boxes more than half of whose scores are tied: those a model could not tell apart."""
+    box = box_of_row[frame_map.row]
+    scores = np.bincount(box)
+    ties = np.bincount(box[tied(frame_map.ranking)], minlength=scores.size)
+    return float((2 * ties > scores)[scores > 0].mean()) if box.size else 0.0
 
 
 def _cuts(threshold: Thresholds, classes: Sequence[int]) -> np.ndarray:
