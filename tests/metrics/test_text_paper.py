@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from microg4m_hf.errors import PredictionError, RecipeError
@@ -124,6 +124,28 @@ def test_equals_a_plain_implementation(items: list[tuple[str, str]]) -> None:
     np.testing.assert_allclose(result["items"]["cider"], _slow_cider(said, meant), rtol=1e-9, atol=1e-12)
     slow = [_slow_rouge(*item) for item in items]
     np.testing.assert_allclose(result["items"]["rouge_l"], slow, rtol=1e-12)
+
+
+several = st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(several)
+def test_equals_pycocoevalcap(items: list[tuple[str, list[str]]]) -> None:
+    bleu = pytest.importorskip("pycocoevalcap.bleu.bleu").Bleu()
+    cider = pytest.importorskip("pycocoevalcap.cider.cider").Cider()
+    rouge = pytest.importorskip("pycocoevalcap.rouge.rouge").Rouge()
+    assume(any(text.split() for _, references in items for text in references))  # else it fails on an empty maximum
+    references = {place: item[1] for place, item in enumerate(items)}
+    predictions = {place: [item[0]] for place, item in enumerate(items)}
+    corpus, rows = bleu.compute_score(references, predictions, verbose=0)
+    theirs = {f"bleu_{n + 1}": (corpus[n], rows[n]) for n in range(4)}
+    theirs["cider"] = cider.compute_score(references, predictions)
+    theirs["rouge_l"] = rouge.compute_score(references, predictions)
+    result = _scores([item[0] for item in items], [item[1] for item in items])
+    for name, (score, values) in theirs.items():
+        np.testing.assert_allclose(result["scores"][name], score, rtol=1e-12)
+        np.testing.assert_allclose(result["items"][name], values, rtol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)

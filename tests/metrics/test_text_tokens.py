@@ -33,6 +33,7 @@ REFERENCE = [
     ("EVA-1 ISS's U.S.-based STS-135. 3,000-foot 21st-century", "eva-1 iss 's u.s.-based sts-135 3,000-foot 21st-century"),
     ("didn’t x² ²³ 5°C word., etc., colour", "did n't x ² ²³ 5 ° c word. etc. colour"),
     ("**Answer:** 1. two\n- item (EVA).", "** answer ** 1 two item -lrb- eva -rrb-"),
+    ("see <image of two crew> at 5 1/2 m, v 3.x, (555) 555-1234 a+b.com", "see <image\xa0of\xa0two\xa0crew> at 5\xa01/2 m v 3.x -lrb-555-rrb-\xa0555-1234 a+b.com"),
     ("", ""),
     (" .,\t'", ""),
 ]  # fmt: skip

@@ -37,7 +37,7 @@ REPLACED = {
     "&MD;": "--",
 }
 # Characters that separate words and leave nothing behind; soft hyphens vanish without a trace.
-BREAKS = dict.fromkeys((*range(32), 127, 160, 8203, 8204, 8205, 8288, 65279), " ") | {0xAD: None}
+BREAKS = dict.fromkeys((*range(0x20), 0x7F, 0xA0, 0x200B, 0x200C, 0x200D, 0x2060, 0xE000, 0xFEFF), " ") | {0xAD: None}
 
 # Quotes outside ASCII, in Treebank form. A pair of any two of them, or of backticks, is one token.
 QUOTES = {
@@ -64,7 +64,7 @@ def shape(piece: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _stand_in(character: str) -> str:
-    if character.isascii() or character in REPLACED or character == "、":
+    if character.isascii() or character == "\ue000" or character in REPLACED or character == "、":
         return character
     if character in "’\x92":
         return "’"

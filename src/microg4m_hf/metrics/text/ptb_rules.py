@@ -35,6 +35,15 @@ _CAPITALS = "|".join(form for word in _CAPITAL_ABBREVIATIONS.split() for form in
 _LETTER = "[A-Za-zé]"
 _WORDLY = "[A-Za-zé0-9]"
 _HYPHEN = "[-_‑]"
+# Tokens that may hold spaces. Before a text is cut at spaces, GLUE (a character of private use) takes their place.
+GLUE = "\ue000"
+_TAG = (
+    r"<(?:[!?][A-Za-z-][^>]*|/?[A-Za-z][A-Za-z0-9_:.-]*/?|"
+    r"[A-Za-z][A-Za-z0-9_:.-]*(?: +[A-Za-z][A-Za-z0-9_:.-]*(?: *= *(?:\"[^\"]*\"|'[^']*'))?)* */?)>"
+)
+_MIXED_FRACTION = r"[0-9]{1,4}[- ][0-9]{1,4}/[0-9]{1,4}"
+_TELEPHONE = r"(?:\([0-9]{2,3}\) ?|\+{0,2}(?:[0-9]{2,4}[- ])?[0-9]{2,4}[- ])[0-9]{3,4}[- ]?[0-9]{3,5}"
+SPACED = re.compile(rf"{_TAG}|(?<![A-Za-z0-9.,:/-])(?:{_MIXED_FRACTION}|{_TELEPHONE})")
 _APOSTROPHE = "(?:['’]|&apos;)"
 _SHORT_FORM = rf"{_APOSTROPHE}(?i:[msd]|re|ve|ll)(?![A-Za-z])"
 _CLIPPED = (
@@ -43,14 +52,14 @@ _CLIPPED = (
 ).replace("'", _APOSTROPHE)
 _NUMBER = r"(?:[0-9]*(?:[.:,][0-9]+)+|[0-9]+)"
 _ACRONYM = r"[A-Za-z](?:\.[A-Za-z])+"
-_BLANK = r' \t"<>|()'
+_BLANK = rf' {GLUE}\t"<>|()'
 _PART = rf"(?:[dDoOlL]{_APOSTROPHE}{_LETTER})?{_WORDLY}+"
 _SLASHED = "[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
 
 _PATTERNS = (
     # "cannot" is two tokens, as are some words that people run together; the first three letters are the first one.
     ("split", rf"(?i:cannot|gonna|gotta|lemme|gimme|wanna)(?!{_SHORT_FORM})"),
-    ("tag", r"<(?:[!?][A-Za-z-][^>]*|/?[A-Za-z][A-Za-z0-9_:.-]*/?)>"),
+    ("tag", _TAG.replace(" ", GLUE)),
     ("dash", "&mdash;|&ndash;|&MD;|–|—|―|\x96|\x97"),
     ("entity", "&(?:amp|lt|gt);|&(?:HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+);"),
     ("word", rf"{_LETTER}{_WORDLY}*(?:[.!?]{_LETTER}{_WORDLY}*)*"),
@@ -61,15 +70,17 @@ _PATTERNS = (
     ("address", rf"https?://[^{_BLANK}]+[^{_BLANK}.!?{{}},-]"),
     (
         "address",
-        rf"(?:www\.(?:[^{_BLANK}.!?{{}},]+\.)+[a-zA-Z]{{2,4}}|(?:[^{_BLANK}`'.!?{{}},_$-]+\.)+(?:com|net|org|edu))"
+        rf"(?:www\.(?:[^{_BLANK}.!?{{}},]+\.)+[a-zA-Z]{{2,4}}|(?:[^{_BLANK}`'.!?{{}},_$:/;=\[\]-]+\.)+(?:com|net|org|edu))"
         rf"(?:/[^{_BLANK}]+[^{_BLANK}.!?{{}},-])?",
     ),
-    ("address", rf"[a-zA-Z0-9][^{_BLANK}{{}}]*@(?:[^{_BLANK}{{}}.]+\.)*[^{_BLANK}{{}}.]+"),
+    ("address", rf"(?:<|&lt;)?[a-zA-Z0-9][^{_BLANK}{{}}]*@(?:[^{_BLANK}{{}}.]+\.)*[^{_BLANK}{{}}.]+(?:>|&gt;)?"),
     ("handle", rf"@[A-Za-z_][A-Za-z0-9_]*|#{_LETTER}+"),
     ("contraction", rf"{_SHORT_FORM}|(?i:n['’`]t)(?![A-Za-z])"),
     ("number", rf"[-+]?{_NUMBER}"),
+    ("version", r"[0-9]+(?:\.[0-9]+)*\.[xX](?=[\s,;:])"),
     ("date", r"[0-9]{1,2}[-/][0-9]{1,2}[-/][0-9]{2,4}"),
-    ("fraction", r"(?:[0-9]{1,4}-)?[0-9]{1,4}/[0-9]{1,4}"),
+    ("fraction", _MIXED_FRACTION.replace(" ", GLUE)),
+    ("fraction", "[0-9]{1,4}/[0-9]{1,4}"),
     ("fraction", "[½¼¾⅓⅔]"),
     ("decade", rf"{_APOSTROPHE}(?:[02-9]0s(?![A-Za-z0-9])|[0-9]{{2}}(?=\s))"),
     ("slashed", rf"{_SLASHED}(?:/{_SLASHED}){{1,2}}"),
@@ -79,7 +90,7 @@ _PATTERNS = (
     ("abbreviation", rf"(?:{_ACRONYM}|(?i:ed|ph)\.[dD])\."),
     ("abbreviation", r"[A-Za-z]\.(?! The )"),
     ("programming", r"[cC]\+\+|[cCfF]#"),
-    ("telephone", r"\([0-9]{2,3}\)[0-9]{3,4}-?[0-9]{3,5}"),
+    ("telephone", _TELEPHONE.replace(" ", GLUE)),
     ("smiley", r"[<>]?[:;=][-o*']?[()DPdp\\{@|\[\]](?![A-Za-z0-9])"),
     ("smiley", r"[-^x=~<>']_[-^x=~<>']|\([-^x=~<>'][_.]?[-^x=~<>']\)|\([\^x=~<>']-[\^x=~<>'`]\)"),
     ("joined capitals", r"[A-Z]+(?:(?:[+&]|&amp;)[A-Z]+)+"),
