@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 
 # kind -> (module with ``configure(parser)`` and ``run(args) -> int``, one-line help)
 KINDS = {
@@ -16,6 +17,8 @@ KINDS = {
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
     for name, (place, text) in KINDS.items():
+        if importlib.util.find_spec(f"{__package__}.{place}") is None:
+            continue
         module = importlib.import_module(f"{__package__}.{place}")
         command = kinds.add_parser(name, help=text, description=text)
         module.configure(command)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from . import predict_runners
+from . import predict_local, predict_runners
+
+if TYPE_CHECKING:
+    from ..inference.run import Runner
+    from ..inference.settings import Settings
 
 BASELINES = ("blind", "majority")
 
@@ -15,8 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a Hub id or a folder; blind and majority need no model (vqa)")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/<task>-<model>)")
     parser.add_argument("--frames", type=int, help="frames a clip (default: as in the model's published row, else 8)")
+    parser.add_argument(
+        "--pick", default="uniform", choices=("uniform", "middles", "every"), help="which frames of a clip"
+    )
     parser.add_argument("--prompts", default="default", help="a named prompt set: default, expert or plain")
     parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--temperature", type=float, default=0.0, help="above 0, answers are sampled (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of sampled answers")
     parser.add_argument("--revision", help="revision of the model")
     parser.add_argument("--data-dir", help="a folder with the released files")
     parser.add_argument("--source", help="sample, or a Hub data set")
@@ -24,24 +33,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, metavar="CLIPS", help="only the first clips, for a trial")
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed in an earlier start")
+    predict_local.configure(parser)
     predict_runners.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from ..data import load_dataset
-    from ..inference.items import clip_work
+    from ..inference.items import clip_work, fingerprint_of
+    from ..inference.launch import rank_and_world
     from ..inference.prompts import paper_frames
     from ..inference.run import run as run_all
     from ..inference.settings import Settings
 
     blind = args.model in BASELINES
     of_runner = predict_runners.settings_of(args)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if not blind:
+        of_runner |= predict_local.settings_of(args)
+    rank, world = rank_and_world()
     where = {"data_dir": args.data_dir, "source": args.source}
     if args.scheme:
         where["scheme"] = args.scheme
     rows = load_dataset(args.what, split=args.split, videos=not blind, **where)
-    work = clip_work(args.what, rows)[: args.limit]
+    everything = clip_work(args.what, rows)
+    work = everything[: args.limit]
     settings = Settings(
         task=args.what,
         model=args.model,
@@ -49,8 +63,11 @@ def run(args: argparse.Namespace) -> int:
         revision=args.revision,
         prompts=args.prompts,
         frames=args.frames or paper_frames(args.model) or 8,
+        pick=args.pick,
         max_new_tokens=args.max_new_tokens,
-        data=getattr(rows, "_fingerprint", ""),
+        temperature=args.temperature,
+        seed=args.seed,
+        data=fingerprint_of(everything),
         **of_runner,
     )
     folder = Path(args.out or Path("runs") / f"{args.what}-{args.model.strip('/').replace('/', '--')}")
@@ -60,17 +77,21 @@ def run(args: argparse.Namespace) -> int:
         folder,
         lambda: _runner(args, settings, rows, world),
         retry_failed=args.retry_failed,
-        rank=int(os.environ.get("RANK", "0")),
+        rank=rank,
         world=world,
     )
+    if world > 1 and summary["missing"]:
+        print(f"process {rank} has done its share; {summary['missing']} are still in work or missing")
+        return 0
     print(
         f"{summary['finished']} finished ({summary['done_now']} now, {summary['seconds_now']} s), "
         f"{summary['failed']} failed, {summary['missing']} missing; predictions are in {summary['predictions']}"
     )
-    return 0 if not summary["failed"] else 1
+    # A launcher stops all processes when one ends with an error, and one failed item is none.
+    return 1 if summary["failed"] and world == 1 else 0
 
 
-def _runner(args, settings, rows, world):  # type: ignore[no-untyped-def]
+def _runner(args: argparse.Namespace, settings: Settings, rows: Any, world: int) -> Runner:
     if settings.runner in BASELINES:
         from ..inference.blind import baseline_runner
 
@@ -79,4 +100,4 @@ def _runner(args, settings, rows, world):  # type: ignore[no-untyped-def]
         return predict_runners.make(args, settings, world)
     from ..inference.local import local_runner
 
-    return local_runner(settings)
+    return local_runner(settings, predict_local.placement_of(args))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +41,18 @@ def clip_work(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipWork]:
         ask = Ask(name) if task == "caption" else Ask(row["question_id"], row["question"])
         asks.setdefault(name, {})[ask.id] = ask
     return [ClipWork(videos[name], name, tuple(asks[name].values())) for name in sorted(videos)]
+
+
+def fingerprint_of(work: Iterable[ClipWork]) -> str:
+    """Short name of what is asked about which clips, wherever the clips lie.
+
+    >>> fingerprint_of([ClipWork(None, "a_001", (Ask("a_001"),))])
+    '04212d63a06b0334'
+    """
+    digest = hashlib.sha256()
+    for clip in work:
+        digest.update(json.dumps([clip.video_id, [[ask.id, ask.question] for ask in clip.asks]]).encode())
+    return digest.hexdigest()[:16]
 
 
 def still_to_do(work: Iterable[ClipWork], done: Mapping[str, Mapping[str, Any]], retry: bool) -> list[ClipWork]:

@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from ..errors import RecipeError
 from ..progress import progress
 from ..storage import write_atomic
+from .environment import environment
 from .items import Ask, ClipWork, share_of, still_to_do
 from .journal import Journal
 from .settings import Settings
 from .usage import usage
 
 # A runner takes clips and yields ``(ask, record)`` for each thing asked: ``{"status": "ok", "text": …}`` or
-# ``{"status": "failed", "why": …}``, in any order.
+# ``{"status": "failed", "why": …}``, in any order. What else a record holds (tokens, seconds) is summed up.
 Runner = Callable[[Sequence[ClipWork]], Iterator[tuple[Ask, dict[str, Any]]]]
 
 
@@ -34,18 +37,19 @@ def run(
 ) -> dict[str, Any]:
     """Do this process's share of what is missing, then merge; returns a summary of all processes' work so far.
 
-    ``make_runner`` is called only when something is missing: a finished run loads no model.
+    ``make_runner`` is called only when something is missing: a finished run loads no model. A process's share
+    depends on nothing but its rank, so processes that start at different moments still divide the work without a gap.
     """
     place = Path(folder)
     begin(place, settings)
-    journal = Journal(place, settings.fingerprint, rank)
-    missing = share_of(still_to_do(work, journal.records(), retry_failed), rank, world)
     began, count = time.perf_counter(), 0
-    if missing:
-        runner = make_runner()
-        asked = sum(len(clip.asks) for clip in missing)
-        what = "captioning" if settings.task == "caption" else "answering"
-        with journal:
+    with Journal(place, settings.fingerprint, rank) as journal:
+        missing = still_to_do(share_of(list(work), rank, world), journal.records(), retry_failed)
+        if missing:
+            runner = make_runner()
+            write_atomic(place / "environment.json", json.dumps(environment(world), indent=1))
+            asked = sum(len(clip.asks) for clip in missing)
+            what = "captioning" if settings.task == "caption" else "answering"
             for ask, record in progress(runner(missing), what, total=asked):
                 journal.add({"id": ask.id, **record})
                 count += 1
@@ -58,7 +62,10 @@ def begin(folder: Path, settings: Settings) -> None:
     """Write the settings, or refuse a folder that holds a run with others."""
     path = folder / "settings.json"
     if path.exists():
-        old = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise RecipeError(f"{path} is not the settings of a run; give --out another folder") from None
         new = settings.to_dict()
         changed = [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) != new[key]]
         if changed:
@@ -72,11 +79,17 @@ def begin(folder: Path, settings: Settings) -> None:
 def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[str, Any]:
     """Write ``predictions.jsonl``, sorted like the work, and count what is there, failed and missing.
 
-    Any process may merge at any time: the file is replaced whole and holds what is finished so far.
+    Any process may merge at any time: the file is replaced whole and holds what is finished so far. One merges after
+    the other, so the last one to finish, who sees everything, also writes last.
     """
+    with FileLock(folder / ".merge.lock"):
+        return _merge(folder, settings, work)
+
+
+def _merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[str, Any]:
     journal = Journal(folder, settings.fingerprint)
     records = journal.records()
-    lines, failed, missing = [], [], 0
+    lines, finished, failed, missing = [], [], [], 0
     for clip in work:
         for ask in clip.asks:
             record = records.get(ask.id)
@@ -85,13 +98,17 @@ def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[st
             elif record["status"] != "ok":
                 failed.append({"id": ask.id, "kind": record.get("kind", "error"), "why": record.get("why", "")})
             else:
-                lines.append(json.dumps(_prediction(settings.task, clip, ask, record["text"]), ensure_ascii=False))
+                finished.append(record)
+                row = _prediction(settings, clip, ask, record["text"])
+                lines.append(json.dumps(row, ensure_ascii=False))
     write_atomic(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
     summary = {
         "task": settings.task,
+        "run": settings.fingerprint,
         "finished": len(lines),
         "failed": len(failed),
         "missing": missing,
+        **_rates(finished),
         "failures": failed,
         **usage(journal.everything()),
         "settings": settings.to_dict(),
@@ -101,7 +118,24 @@ def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[st
     return summary
 
 
-def _prediction(task: str, clip: ClipWork, ask: Ask, text: str) -> dict[str, Any]:
-    if task == "caption":
-        return {"video_id": clip.video_id, "caption": text}
-    return {"video_id": clip.video_id, "question_id": ask.id, "question": ask.question, "answer": text}
+def _rates(finished: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Speed and hits of a local model; seconds are those of all processes together, without loading."""
+    timed = [record for record in finished if "seconds" in record]
+    seconds = sum(record["seconds"] for record in timed)
+    if not seconds:
+        return {}
+    return {
+        "seconds": round(seconds, 2),
+        "items_per_second": round(len(timed) / seconds, 3),
+        "tokens_per_second": round(sum(record["tokens"]["out"] for record in timed) / seconds, 1),
+        "prefix_hit_rate": round(sum(record["shared_prefix"] for record in timed) / len(timed), 4),
+    }
+
+
+def _prediction(settings: Settings, clip: ClipWork, ask: Ask, text: str) -> dict[str, Any]:
+    row = {"video_id": clip.video_id}
+    if settings.task == "caption":
+        row |= {"caption": text}
+    else:
+        row |= {"question_id": ask.id, "question": str(ask.question), "answer": text}
+    return row | {"run": settings.fingerprint}

@@ -18,6 +18,7 @@ class Settings:
     model: str  # a Hub id, a folder, the name of a served model, or a baseline
     runner: str = "local"  # "local", "api", "isolated", "blind" or "majority"
     revision: str | None = None
+    weights: str = ""  # commit of the Hub repository or digest of the folder: a branch may move, a folder change
     prompts: str = "default"
     frames: int = 8
     pick: str = "uniform"
@@ -26,6 +27,7 @@ class Settings:
     seed: int = 0
     dtype: str = "auto"
     attention: str | None = None
+    quantisation: str | None = None
     data: str = ""  # fingerprint of the data the items come from
     as_images: bool = False  # frames as single images also for models that take video
     image_side: int | None = None  # the longer side of a frame as it is sent to a server; None: as it was decoded

@@ -1,0 +1,159 @@
+"""A clip made ready for a model: pixels once, token ids for everything asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .frames import Shown
+from .items import Ask, ClipWork
+from .messages import Messenger
+
+
+@dataclass
+class Prepared:
+    """One clip, or one question of it where a processor does not let questions share their pixels."""
+
+    work: ClipWork
+    asks: tuple[Ask, ...]
+    ids: list[list[int]]  # one prompt for each ask
+    visual: dict[str, Any]  # pixels, grids, sizes: the same for every ask
+    along: dict[str, tuple[list[int], int]] = field(default_factory=dict)  # per token: the head, and what follows it
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Clips of equal shape go into one batch."""
+        return tuple((name, tuple(value.shape), value.dtype) for name, value in sorted(self.visual.items()))
+
+    def per_token(self, name: str, length: int) -> list[int]:
+        """The values of ``token_type_ids`` and the like for a prompt of ``length`` tokens."""
+        head, rest = self.along[name]
+        return (head + [rest] * (length - len(head)))[:length]
+
+
+class Preparer:
+    """Calls the processor. Not for several threads at once: tokenizers change their own settings on the way."""
+
+    def __init__(self, messenger: Messenger) -> None:
+        self.messenger, self.processor = messenger, messenger.processor
+        self.shares = True  # questions share the pixels of their clip
+        self.why_not = ""
+        self._checked = False
+
+    def prepare(self, work: ClipWork, shown: Shown) -> list[Prepared]:
+        """One item for the clip, or one for each ask if the processor's prompts cannot be taken apart."""
+        if self.shares:
+            together = self._together(work, shown)
+            if together is not None:
+                return [together]
+        return [self._alone(work, ask, shown) for ask in work.asks]
+
+    def _together(self, work: ClipWork, shown: Shown) -> Prepared | None:
+        """Only the first prompt goes through the processor; of the others only what differs is tokenised.
+
+        The processor replaces the clip's place-holder by many tokens and leaves what follows as it is. So the ends
+        of the plain and of the full ids of one prompt agree, and another prompt has the same full beginning.
+        """
+        first = work.asks[0]
+        full, visual, along = self._features(first, shown)
+        if len(work.asks) == 1:
+            return Prepared(work, work.asks, [full], visual, {name: (row, 0) for name, row in along.items()})
+        plain = [self._plain_ids(ask, len(shown.frames)) for ask in work.asks]
+        end = common_end(plain[0], full)
+        start = len(plain[0]) - end
+        if any(len(other) <= start or other[:start] != plain[0][:start] for other in plain):
+            return self._not_shared("the prompts of two questions differ before the clip")
+        head = len(full) - end
+        ids = [full[:head] + other[start:] for other in plain]
+        # What stands at the question's tokens (0, mostly) also stands at those of the other questions.
+        shared = common_start(ids)
+        if any(len(set(row[shared:])) > 1 for row in along.values()):
+            return self._not_shared("the processor marks the tokens of a question in different ways")
+        marks = {name: (row[:shared], row[-1]) for name, row in along.items()}
+        item = Prepared(work, work.asks, ids, visual, marks)
+        if not self._checked:
+            self._checked = True
+            last, _, rows = self._features(work.asks[-1], shown)
+            if last != ids[-1] or any(item.per_token(name, len(last)) != row for name, row in rows.items()):
+                return self._not_shared("what stands before a question depends on the question")
+        return item
+
+    def _not_shared(self, why: str) -> Prepared | None:
+        self.shares, self.why_not = False, why
+        return None
+
+    def _alone(self, work: ClipWork, ask: Ask, shown: Shown) -> Prepared:
+        full, visual, along = self._features(ask, shown)
+        return Prepared(work, (ask,), [full], visual, {name: (row, 0) for name, row in along.items()})
+
+    def _features(self, ask: Ask, shown: Shown) -> tuple[list[int], dict[str, Any], dict[str, list[int]]]:
+        """Token ids, what belongs to the clip, and what else has a value for each token."""
+        import torch
+
+        options = dict(self.messenger.options)
+        if self.messenger.as_images:
+            from PIL import Image
+
+            parts = [{"type": "image", "image": Image.fromarray(frame)} for frame in shown.frames]
+        else:
+            parts = [{"type": "video", "video": shown.frames}]
+            options |= {"do_sample_frames": False, "video_metadata": [dict(shown.metadata)]}
+        features = self.processor.apply_chat_template(
+            self.messenger.messages(ask, parts),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs=options,
+        )
+        ids = features["input_ids"]
+        along, visual = {}, {}
+        for name, value in features.items():
+            if not isinstance(value, torch.Tensor):
+                if not isinstance(value, (list, tuple, np.ndarray)) or name == "video_metadata":
+                    continue
+                value = torch.as_tensor(np.asarray(value))
+            if name in ("input_ids", "attention_mask"):
+                continue
+            if value.shape == ids.shape and not value.is_floating_point():
+                along[name] = value[0].tolist()
+            else:
+                visual[name] = value
+        return ids[0].tolist(), visual, along
+
+    def _plain_ids(self, ask: Ask, n_frames: int) -> list[int]:
+        """The prompt's ids with the place-holder as it stands in the template."""
+        text = self.messenger.prompt(ask, n_frames)
+        tokenizer = self.processor.tokenizer
+        begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+        return tokenizer(text, **({"add_special_tokens": False} if begun else {}))["input_ids"]
+
+
+def common_end(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids agree, counted from the end.
+
+    >>> common_end([1, 2, 3], [9, 9, 2, 3])
+    2
+    """
+    count = 0
+    while count < min(len(one), len(other)) and one[-1 - count] == other[-1 - count]:
+        count += 1
+    return count
+
+
+def common_start(rows: Sequence[Sequence[int]]) -> int:
+    """How many ids all rows begin with; at least one is left over in every row, for the model to go on from.
+
+    >>> common_start([[1, 2, 3, 4], [1, 2, 5]])
+    2
+    >>> common_start([[1, 2], [1, 2]])
+    1
+    """
+    limit = min(map(len, rows)) - 1
+    for place in range(limit):
+        if len({row[place] for row in rows}) > 1:
+            return place
+    return limit
