@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -334,3 +336,25 @@ def test_references_are_checked() -> None:
         har_scores(found, [])
     with pytest.raises(DataError, match="99 is no action id"):
         har_scores(found, [("a_001", 1, 0, 0, 1, 1, 99)])
+
+
+def test_scoring_imports_nothing_heavy(tmp_path: Path) -> None:
+    truth, found = draw(19)
+    path = tmp_path / "found.csv"
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in found))
+    parquet = write_predictions(
+        tmp_path / "found.parquet", video_id=["a_001"], frame=[1], boxes=[[0, 0, 1, 1]], scores=np.ones((1, 50))
+    )
+    code = f"""
+import sys, numpy as np
+from microg4m_hf.metrics import compare, frame_ap, har_scores
+har_scores({str(path)!r}, {truth!r}, resamples=10)
+har_scores({found!r}, {truth!r}, protocol="instance")
+compare({str(path)!r}, {found!r}, {truth!r}, resamples=10)
+har_scores({str(parquet)!r}, [("a_001", 1, 0, 0, 1, 1, 12)])
+columns = dict(video_id=np.array(["x"]), frame=np.array([1]), box=np.ones((1, 4)), action_id=[1], score=[1.0])
+frame_ap({truth!r}, columns, [1])
+print([name for name in ("torch", "sklearn", "scipy", "pandas", "datasets", "evaluate") if name in sys.modules])
+"""
+    out = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert out.stdout.strip() == "[]", out.stderr[-2000:]

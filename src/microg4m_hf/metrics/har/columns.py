@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
+from .arrow import to_numpy
 from .rows import FRAME_LIMIT, Rows, encoded, fail
 
 SIDES = ("x1", "y1", "x2", "y2")
@@ -37,9 +38,8 @@ def as_array(values: Any) -> Any:
             values = values.float()
         return values.numpy()
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-            return values.to_pylist()
-        return values.to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values.to_numpy()
+        plain = to_numpy(values)
+        return values.to_pylist() if plain is None else plain
     return values
 
 
@@ -97,7 +97,7 @@ def rows_from_columns(
 def _videos(values: Any, name: str, references: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
         codes, videos = encoded(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
+    except TypeError as error:
         raise fail(
             name,
             f"a video_id is not a string: {error}",
@@ -288,9 +288,11 @@ def _score_matrix(values: Any) -> np.ndarray | None:
         return None
     if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
         return None
-    flat = values.flatten().to_numpy(zero_copy_only=False)
-    lengths = np.diff(values.offsets.to_numpy())
-    if (lengths != lengths[0]).any() or flat.dtype.kind != "f":
+    flat, offsets = to_numpy(values.flatten()), to_numpy(values.offsets)
+    if flat is None or offsets is None:
+        return None
+    lengths = np.diff(offsets)
+    if (lengths != lengths[0]).any():
         return None
     return flat.reshape(len(values), int(lengths[0])).astype(np.float64)
 

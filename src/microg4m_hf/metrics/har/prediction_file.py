@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...storage import write_atomic
+from .arrow import from_numpy
 from .columns import SIDES, as_array, known_names, rows_from_columns
 from .rows import Rows, fail
 
@@ -51,14 +52,14 @@ def write_predictions(
         raise fail(str(path), f"scores of shape {matrix.shape} for {len(box)} boxes", "give one list of scores per box")
     columns = {
         "video_id": pa.array(list(video_id), pa.string()),
-        "frame": pa.array(np.asarray(as_array(frame)), pa.int32()),
+        "frame": from_numpy(np.asarray(as_array(frame), np.int32)),
     }
     if person_id is not None:
-        columns["person_id"] = pa.array(np.asarray(as_array(person_id)), pa.int32())
-    columns |= {side: pa.array(box[:, place]) for place, side in enumerate(SIDES)}
+        columns["person_id"] = from_numpy(np.asarray(as_array(person_id), np.int32))
+    columns |= {side: from_numpy(box[:, place]) for place, side in enumerate(SIDES)}
     width = matrix.shape[1]
-    offsets = pa.array(np.arange(len(matrix) + 1) * width, pa.int32())
-    columns["scores"] = pa.ListArray.from_arrays(offsets, pa.array(matrix.ravel()))
+    offsets = from_numpy(np.arange(len(matrix) + 1, dtype=np.int32) * np.int32(width))
+    columns["scores"] = pa.ListArray.from_arrays(offsets, from_numpy(matrix.ravel()))
     table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(dict(about or {}), sort_keys=True)})
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
@@ -80,7 +81,7 @@ def read_parquet(path: str | os.PathLike[str], *, references: bool, action_ids: 
     """Rows of a Parquet file: one row per person with a list of scores, or one row per box and action."""
     file = Path(path)
     try:
-        table = pq.read_table(file)
+        table = pq.ParquetFile(file).read()  # read_table would import pandas
     except FileNotFoundError:
         raise fail(str(file), "there is no such file", "check the path", references=references) from None
     except (pa.ArrowException, OSError, ValueError) as error:

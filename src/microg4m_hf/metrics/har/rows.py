@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import DataError, PredictionError
+from .arrow import to_numpy
 
 FRAME_LIMIT = 1 << 31
 
@@ -70,15 +71,23 @@ def encoded(values: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     >>> codes.tolist(), names
     ([0, 1, 0], ('b', 'a'))
     """
-    array = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(values, type=pa.string())
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
+    if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+        place: dict[str, int] = {}
+        listed = values.tolist() if isinstance(values, np.ndarray) else values
+        found = [place.setdefault(value, len(place)) for value in listed]
+        strange = [value for value in place if not isinstance(value, str)]
+        if strange:
+            raise TypeError(repr(strange[0]))
+        return np.array(found, dtype=np.int64), tuple(place)
+    array = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     if isinstance(array, pa.ChunkedArray):
         array = array.unify_dictionaries().combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no chunk at all
         return np.empty(0, dtype=np.int64), ()
-    codes = array.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, tuple(array.dictionary.to_pylist())
+    codes, names = to_numpy(array.indices), array.dictionary.to_pylist()
+    if codes is None or not all(isinstance(name, str) for name in names):
+        raise TypeError("None" if codes is None else repr(names[0]))
+    return codes.astype(np.int64), tuple(names)
 
 
 def small_codes(*keys: np.ndarray) -> list[np.ndarray]:
