@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -56,8 +54,7 @@ class PoolingAttention(nn.Module):
         query, q_grid = self._pool("q", query, grid)
         key, k_grid = self._pool("k", key, grid)
         value, _ = self._pool("v", value, grid)
-        mask = self._relative_positions(query, q_grid, k_grid) if self.relative else None
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, scale=self.scale)
+        mixed = self._attend(query, key, value, q_grid, k_grid)
         if self.residual_pooling:  # the class token has no pooled query to add
             mixed = mixed + F.pad(query[:, :, 1:], (0, 0, 1, 0))
         return self.proj(mixed.transpose(1, 2).flatten(2)), q_grid
@@ -73,16 +70,45 @@ class PoolingAttention(nn.Module):
         joined = torch.cat([x[:, :, :1], tokens], 2)
         return self._modules[f"norm_{name}"](joined), tuple(pooled.shape[2:])  # type: ignore[misc]
 
-    def _relative_positions(self, query: Tensor, q_grid: Grid, k_grid: Grid) -> Tensor:
-        """What relative positions add to the attention: one term per axis, none for the class token."""
-        batch, heads, _, dim = query.shape
-        volume = query[:, :, 1:].reshape(batch, heads, *q_grid, dim)
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, q_grid: Grid, k_grid: Grid) -> Tensor:
+        """Attention; relative positions enter as further dimensions of queries and keys.
+
+        What the position of key j adds for query i is a dot product as well: of the query's terms for every time,
+        row and column with a key that is one where j lies. So no bias of the size queries x keys is ever built, and
+        the fused kernels of torch, which learn nothing through a mask, stay usable in training.
+        """
+        if not self.relative:
+            return F.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        terms = self._position_terms(query, q_grid, k_grid)
+        codes = _position_codes(k_grid, key)
+        spare = -(key.shape[-1] + codes.shape[-1]) % 8  # fused kernels want a multiple of eight
+        query = torch.cat([query * self.scale, F.pad(terms, (0, spare, 1, 0))], -1)
+        key = torch.cat([key, F.pad(codes, (0, spare, 1, 0)).expand(*key.shape[:2], -1, -1)], -1)
+        width = value.shape[-1]
+        value = F.pad(value, (0, key.shape[-1] - width))
+        return F.scaled_dot_product_attention(query, key, value, scale=1.0)[..., :width]
+
+    def _position_terms(self, query: Tensor, q_grid: Grid, k_grid: Grid) -> Tensor:
+        """What every time, row and column of the keys adds for every query but the class token."""
+        volume = query[:, :, 1:].unflatten(2, q_grid)
         along_t = torch.einsum("bnthwc,tkc->bnthwk", volume, _table(self.rel_pos_t, q_grid[0], k_grid[0]))
         along_h = torch.einsum("bnthwc,hkc->bnthwk", volume, _table(self.rel_pos_h, q_grid[1], k_grid[1]))
         along_w = torch.einsum("bnthwc,wkc->bnthwk", volume, _table(self.rel_pos_w, q_grid[2], k_grid[2]))
-        bias = along_h[..., None, :, None] + along_w[..., None, None, :] + along_t[..., :, None, None]
-        flat = bias.reshape(batch, heads, math.prod(q_grid), math.prod(k_grid))
-        return F.pad(flat, (1, 0, 1, 0))
+        return torch.cat([along_t, along_h, along_w], -1).flatten(2, 4)
+
+
+def _position_codes(grid: Grid, like: Tensor) -> Tensor:
+    """For every token of a grid three ones: at its time, its row, its column."""
+    time, height, width = (torch.eye(size, dtype=like.dtype, device=like.device) for size in grid)
+    codes = torch.cat(
+        [
+            time[:, None, None].expand(-1, *grid[1:], -1),
+            height[None, :, None].expand(grid[0], -1, grid[2], -1),
+            width[None, None].expand(*grid[:2], -1, -1),
+        ],
+        -1,
+    )
+    return codes.flatten(0, 2)
 
 
 def _table(table: Tensor, q_size: int, k_size: int) -> Tensor:
