@@ -18,6 +18,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "train": ("train", "fine-tune a model from a recipe"),
     "push": ("push", "put a finished run on the Hub"),
     "score": ("score", "the scores of a prediction file, with their recipe and intervals"),
+    "report": ("report", "the benchmark's tables and pictures with your runs beside the published rows"),
     "compare": ("compare", "which differences between two systems are real"),
     "predict": ("predict", "what a model says about the clips"),
     "metrics": ("metrics", "put the evaluate modules on the Hub"),

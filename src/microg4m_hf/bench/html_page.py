@@ -1,0 +1,131 @@
+"""A report as one page: no script, nothing fetched, readable on a phone, by keyboard and by ear."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+
+from .document import Block, Document, Example, Examples, Figure, Fold, Paragraph, Points, Section, Table
+from .names import slug
+
+_STYLE = """
+:root{color-scheme:light;--ink:#1b1f24;--quiet:#57606a;--line:#d5dbe1;--soft:#f3f6f9;--blue:#0b5fa5}
+*{box-sizing:border-box}html{scroll-padding-top:1rem}
+body{margin:0 auto;padding:1rem;max-width:72rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:#fff}
+h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}h2{font-size:1.35rem;margin:2.5rem 0 .5rem;padding-top:.75rem;
+border-top:2px solid var(--ink)}h3{font-size:1.05rem;margin:1.5rem 0 .5rem}
+a{color:var(--blue)}a:focus-visible,summary:focus-visible,.scroll:focus-visible{outline:3px solid var(--blue);
+outline-offset:2px}.skip{position:absolute;left:-99rem}.skip:focus{left:1rem;background:#fff;padding:.5rem}
+nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;margin:.5rem 0}
+nav a{display:inline-block;padding:.35rem 0}
+.scroll{overflow-x:auto;margin:1rem 0}
+table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
+caption{text-align:left;font-weight:600;padding:.25rem 0;caption-side:top}
+th,td{padding:.35rem .6rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap}
+thead th{border-bottom:2px solid var(--ink);background:#fff}
+tbody th{text-align:left;font-weight:400;position:sticky;left:0;background:#fff;max-width:15rem;white-space:normal;
+overflow-wrap:anywhere;min-width:8rem}thead th:first-child{text-align:left;position:sticky;left:0}
+tr.published,tr.published th{color:var(--quiet)}tr.own,tr.own th{background:#e8f1fa}
+tr.other-protocol,tr.other-protocol th{background:#fff4e0}
+.small{display:block;font-size:.78rem;color:#4a525a;font-weight:400}td:last-child .small{white-space:normal;
+min-width:9rem;text-align:left}td:last-child{text-align:left}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem;align-items:start}
+figure{margin:1rem 0;max-width:34rem}figure svg{width:100%;height:auto;display:block}figcaption{font-weight:600;
+font-size:.9rem;margin-bottom:.25rem}
+details{border:1px solid var(--line);border-radius:.4rem;margin:.75rem 0;padding:0 .9rem}
+summary{cursor:pointer;font-weight:600;padding:.7rem 0}
+.examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));gap:1rem}
+.example{border:1px solid var(--line);border-radius:.4rem;padding:.7rem;background:var(--soft)}
+.example img{width:100%;height:auto;border-radius:.25rem}.example h4{margin:.4rem 0;font-size:.9rem;
+overflow-wrap:anywhere}dl{margin:0;font-size:.87rem}dt{color:#4a525a;font-size:.78rem}dd{margin:0 0 .3rem;
+overflow-wrap:anywhere}li{overflow-wrap:anywhere}
+@media print{details{break-inside:avoid}nav{display:none}}
+"""
+
+
+def html_page(document: Document) -> str:
+    """The whole page as text."""
+    sections = "".join(_section(section) for section in document.sections)
+    links = "".join(f'<li><a href="#{slug(one.title)}">{escape(one.title)}</a></li>' for one in document.sections)
+    summary = "".join(f"<p>{escape(line)}</p>" for line in document.summary)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        # An address that is no request keeps browsers from asking for /favicon.ico.
+        '<link rel="icon" href="data:,">'
+        f"<title>{escape(document.title)}</title><style>{_STYLE}</style></head><body>"
+        '<a class="skip" href="#main">To the results</a>'
+        f'<header><h1>{escape(document.title)}</h1>{summary}<nav aria-label="Sections"><ul>{links}</ul></nav></header>'
+        f'<main id="main">{sections}</main></body></html>\n'
+    )
+
+
+def _section(section: Section) -> str:
+    name = slug(section.title)
+    head = f'<h2 id="{name}">{escape(section.title)}</h2>'
+    return f'<section aria-labelledby="{name}">{head}{_blocks(section.blocks)}</section>'
+
+
+def _blocks(blocks: list[Block]) -> str:
+    """Blocks one below the other; neighbouring figures side by side where there is room."""
+    parts: list[str] = []
+    figures: list[str] = []
+    for block in blocks:
+        if isinstance(block, Figure):
+            figures.append(_figure(block))
+            continue
+        if figures:
+            parts.append(f'<div class="figures">{"".join(figures)}</div>')
+            figures = []
+        parts.append(_block(block))
+    if figures:
+        parts.append(f'<div class="figures">{"".join(figures)}</div>')
+    return "".join(parts)
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Table):
+        return _table(block)
+    if isinstance(block, Examples):
+        items = "".join(map(_example, block.items))
+        return f'<h3>{escape(block.caption)}</h3><div class="examples">{items}</div>' if items else ""
+    if isinstance(block, Paragraph):
+        return f"<p>{escape(block.text)}</p>"
+    if isinstance(block, Points):
+        return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block.items)}</ul>"
+    if isinstance(block, Fold):
+        opened = " open" if block.shown else ""
+        return f"<details{opened}><summary>{escape(block.title)}</summary>{_blocks(block.blocks)}</details>"
+    return _figure(block)
+
+
+def _figure(figure: Figure) -> str:
+    caption = f"<figcaption>{escape(figure.drawing.title)}</figcaption>"
+    return f"<figure>{caption}{figure.drawing.svg(figure.name + '-')}</figure>"
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
+    rows = []
+    for place, row in enumerate(table.rows):
+        kind = table.kinds[place].replace(" ", "-") if place < len(table.kinds) else ""
+        cells = []
+        for column, one in enumerate(row):
+            text = f"<strong>{escape(one.text)}</strong>" if one.strong else escape(one.text)
+            below = f' <span class="small">{escape(one.below)}</span>' if one.below else ""
+            tag, scope = ("th", ' scope="row"') if column == 0 else ("td", "")
+            cells.append(f"<{tag}{scope}>{text}{below}</{tag}>")
+        rows.append(f"<tr{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{''.join(cells)}</tr>")
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}"><table>'
+        f"<caption>{escape(table.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _example(example: Example) -> str:
+    image = ""
+    if example.jpeg is not None:
+        data = base64.b64encode(example.jpeg).decode()
+        image = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(example.alt)}" loading="lazy">'
+    lines = "".join(f"<dt>{escape(what)}</dt><dd>{escape(text)}</dd>" for what, text in example.lines)
+    return f'<article class="example">{image}<h4>{escape(example.title)}</h4><dl>{lines}</dl></article>'

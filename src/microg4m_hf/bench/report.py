@@ -1,0 +1,221 @@
+"""``make_report``: runs and prediction files in, the benchmark's tables and pictures out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .._version import __version__
+from ..errors import MicroG4MError, PredictionError, RecipeError
+from ..metrics.json_form import json_ready
+from ..progress import progress
+from ..storage import folder_in_one_step, write_atomic
+from .document import Block, Document, Paragraph, Points, Section, Table
+from .html_page import html_page
+from .plain_pages import latex_table, markdown_page
+from .published import PAPER, published_tables
+from .scoring import Options, Scored, score_system
+from .section_har import har_blocks
+from .section_scores import score_blocks
+from .section_text import text_blocks
+from .systems import System, find_systems
+from .truth import Truth, from_data_set, from_file
+
+TITLES = {"har": "Actions", "caption": "Captions", "vqa": "Questions"}
+
+
+def make_report(
+    runs: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    references: str | os.PathLike[str] | None = None,
+    data_dir: str | None = None,
+    source: str | None = None,
+    revision: str | None = None,
+    scheme: str | None = None,
+    task: str | None = None,
+    options: Options | None = None,
+    details: int = 5,
+    png: bool = False,
+) -> dict[str, Any]:
+    """Score runs and prediction files and write ``report.html``, ``.md``, ``.json``, ``figures/`` and ``tables/``.
+
+    ``runs`` are run folders, folders of runs, or prediction files; ``NAME=PATH`` names one. The truth is the file
+    ``references``, or the data set that ``data_dir``, ``source`` and ``revision`` name, or, when nothing is said, the
+    data that each run says it was made with. Systems that cannot be scored are listed with the reason.
+    Returns what ``report.json`` holds.
+    """
+    chosen = options or Options()
+    where = {"data_dir": data_dir, "source": source, "revision": revision}
+    if references is not None and any(where.values()):
+        raise RecipeError("references= and data_dir=, source= or revision= both say where the truth is; give one")
+    systems = find_systems(runs, task=task)
+    groups = _groups(systems, references, where, scheme)
+    tables = published_tables()
+    sections: list[Section] = []
+    data: dict[str, Any] = {"version": __version__, "options": vars(chosen), "tasks": {}, "not_scored": []}
+    for (kind, *_), members in groups.items():
+        truth = _truth(members, kind, references, where, scheme)
+        if isinstance(truth, str):
+            for system in members:
+                system.problem = truth
+            continue
+        watched = progress(members, f"scoring {TITLES[kind].lower()}", unit="run")
+        scored = [one for one in (score_system(system, truth, chosen) for system in watched) if one is not None]
+        if scored:
+            section, found = _section(scored, truth, tables, details)
+            sections.append(section)
+            data["tasks"][section.title] = found
+    sections.append(_remarks(systems, data))
+    if not data["tasks"]:
+        reasons = "; ".join(f"{one['name']}: {one['why']}" for one in data["not_scored"][:5])
+        raise PredictionError(f"nothing could be scored. {reasons}")
+    document = Document("MicroG-4M report", _summary(systems, chosen), sections)
+    _write(document, data, Path(out), png)
+    return data
+
+
+def _groups(
+    systems: list[System], references: Any, where: dict[str, Any], scheme: str | None
+) -> dict[tuple[Any, ...], list[System]]:
+    """Systems that share their truth, tasks in the order of the benchmark."""
+    groups: dict[tuple[Any, ...], list[System]] = {}
+    for task in TITLES:
+        for system in systems:
+            if system.task == task and system.problem is None:
+                place = () if references is not None else tuple(sorted(_where(system, where).items(), key=str))
+                key = (task, scheme or system.scheme if task == "har" else scheme, system.split, place)
+                groups.setdefault(key, []).append(system)
+    return groups
+
+
+def _where(system: System, where: dict[str, Any]) -> dict[str, Any]:
+    """The data that the caller names; else those of the run."""
+    if any(where.values()):
+        return where
+    return {"data_dir": None, "source": None, "revision": None} | system.data
+
+
+def _truth(members: list[System], task: str, references: Any, where: dict[str, Any], scheme: str | None) -> Truth | str:
+    """The truth of a group, or why there is none."""
+    first = members[0]
+    try:
+        if references is not None:
+            return from_file(task, references)
+        own = scheme or (first.scheme if task == "har" else None)
+        return from_data_set(task, **_where(first, where), scheme=own, split=first.split)
+    except (MicroG4MError, OSError, ValueError) as error:
+        return f"there is nothing to score against: {' '.join(str(error).split())}"
+
+
+def _section(
+    scored: list[Scored], truth: Truth, tables: dict[str, Any], details: int
+) -> tuple[Section, dict[str, Any]]:
+    task = truth.task
+    title = TITLES[task]
+    if truth.sample:
+        title += " on the sample"
+    if truth.scheme != "official":
+        title += f", {truth.scheme}"
+    name = title.lower().replace(" ", "-").replace(",", "")
+    blocks: list[Block] = [Paragraph(_about(scored, truth))]
+    more, found = score_blocks(name, scored, truth, tables)
+    blocks += more
+    if task == "har":
+        more, detail = har_blocks(name, scored, truth, details)
+    else:
+        more, detail = text_blocks(name, scored, truth, details, tables)
+    blocks += more
+    found |= {
+        "truth": {"where": truth.where, "scheme": truth.scheme, "sample": truth.sample},
+        "published": [] if truth.sample else _published(task, tables),
+        "systems": [
+            {
+                "name": one.system.name,
+                "path": str(one.system.path),
+                "about": one.system.about,
+                "notes": one.system.notes,
+                "same_protocol": not found["verdicts"][one.system.name],
+                "differs": found["verdicts"][one.system.name],
+                **{key: one.result[key] for key in _KEPT if key in one.result},
+                "details": detail.get(one.system.name, {}),
+            }
+            for one in scored
+        ],
+    }
+    return Section(title, blocks), found
+
+
+_KEPT = ("scores", "intervals", "by", "per_class", "class_intervals", "ties", "counts", "signature", "recipe")
+
+
+def _published(task: str, tables: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "table": table.id,
+            "name": row.name,
+            "setting": row.setting,
+            "scores": dict(row.scores),
+            "source": table.source,
+        }
+        for table in tables.values()
+        if table.task == task
+        for row in table.rows
+    ]
+
+
+def _about(scored: list[Scored], truth: Truth) -> str:
+    signatures = sorted({one.result["signature"].partition("|used:")[0].partition("|model:")[0] for one in scored})
+    beside = "Published rows are grey"
+    if truth.sample:
+        beside = "The sample is drawn, so no published score stands beside it"
+    return (
+        f"{len(scored)} systems scored against {truth.where}, split scheme {truth.scheme}. {beside}; rows on yellow were "
+        f"not scored as the published ones were, and say why. Recipe: {'; '.join(signatures)}."
+    )
+
+
+def _remarks(systems: list[System], data: dict[str, Any]) -> Section:
+    """What is missing and what to know; nothing is passed over in silence."""
+    broken = [one for one in systems if one.problem is not None]
+    data["not_scored"] = [{"name": one.name, "path": str(one.path), "why": one.problem} for one in broken]
+    blocks: list[Block] = []
+    if broken:
+        blocks += [Paragraph("Not scored:"), Points([f"{one.name}: {one.problem}" for one in broken])]
+    notes = [f"{one.name}: {note}" for one in systems if one.problem is None for note in one.notes]
+    if notes:
+        blocks += [Paragraph("To know:"), Points(notes)]
+    blocks.append(Paragraph(f"Published rows: {PAPER}."))
+    return Section("Remarks", blocks)
+
+
+def _summary(systems: list[System], options: Options) -> list[str]:
+    done = [one for one in systems if one.problem is None]
+    line = f"{len(done)} of {len(systems)} systems scored with microg4m-hf {__version__}, protocol {options.protocol}."
+    if options.resamples:
+        line += f" Intervals and tests draw whole films again, {options.resamples} times, seed {options.seed}."
+    return [line]
+
+
+def _write(document: Document, data: dict[str, Any], out: Path, png: bool) -> None:
+    if out.exists() and any(out.iterdir()) and not (out / "report.json").is_file():
+        raise RecipeError(f"{out} is not empty and holds no report; give --out another folder")
+    with folder_in_one_step(out, replace=True) as scratch:
+        write_atomic(scratch / "report.html", html_page(document))
+        write_atomic(scratch / "report.md", markdown_page(document))
+        write_atomic(scratch / "report.json", json.dumps(json_ready(data), indent=1, ensure_ascii=False) + "\n")
+        for figure in document.figures():
+            (scratch / "figures").mkdir(exist_ok=True)
+            (scratch / "figures" / f"{figure.name}.svg").write_text(figure.drawing.svg(), encoding="utf-8")
+            if png:
+                (scratch / "figures" / f"{figure.name}.png").write_bytes(figure.drawing.png())
+        for table in document.tables():
+            _write_table(table, scratch / "tables")
+
+
+def _write_table(table: Table, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{table.name}.tex").write_text(latex_table(table) + "\n", encoding="utf-8")
