@@ -14,6 +14,7 @@ from .api_endpoint import Endpoint
 from .api_message import image_parts, request
 from .api_wait import Pause
 from .frames import read_shown
+from .hopeless import stop_when_hopeless
 from .items import Ask, ClipWork
 from .run import Runner
 from .settings import Settings
@@ -32,22 +33,12 @@ def api_runner(settings: Settings, endpoint: Endpoint) -> Runner:
 
     def runner(work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
         client, pause = make_client(endpoint), Pause()
-        held: list[tuple[Ask, dict[str, Any]]] = []
         limit = max(10, 2 * endpoint.concurrency)
         pool = ThreadPoolExecutor(endpoint.concurrency, thread_name_prefix="request")
         tasks = _tasks(settings, endpoint, client, pause, work)
         try:
-            for ask, record in _done(pool, tasks, pause, 2 * endpoint.concurrency):
-                held.append((ask, record))
-                if record["status"] == "ok" or record["kind"] in _ABOUT_THE_ITEM:
-                    yield from held
-                    held.clear()
-                elif len(held) >= limit:
-                    raise ServerError(
-                        f"{endpoint.base_url}: {limit} items in a row failed, the last one: {record['why']}; "
-                        "what is finished is kept, the same command goes on"
-                    )
-            yield from held
+            results = _done(pool, tasks, pause, 2 * endpoint.concurrency)
+            yield from stop_when_hopeless(results, endpoint.base_url, _ABOUT_THE_ITEM, limit)
         finally:
             pause.stop()
             pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,243 @@
+"""The runner for models that need another Python environment: their own code under transformers 4, and bad luck."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microg4m_hf.cli.main import main
+from microg4m_hf.errors import RecipeError, ServerError
+from microg4m_hf.inference.isolated import adapter_name, isolated_runner
+from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.run import run
+from microg4m_hf.inference.settings import Settings
+from tests.support.dataset_versions import CANNOT_BE_FETCHED
+from tests.support.hub_code_model import CODE, model_with_code
+from tests.support.transformers_4 import python_with_transformers_4
+from tests.support.videos import write_video
+
+COLOURS = {"red": (220, 10, 10), "green": (10, 200, 10), "blue": (10, 10, 220)}
+TAKEN_FOR = {"red": "green", "green": "blue", "blue": "red"}
+ADAPTER = """
+import os, signal, sys, time
+from pathlib import Path
+
+def load(model, revision):
+    folder = Path(model)
+    if revision == "broken":
+        raise OSError("no such weights")
+    print("loaded", revision)
+    return folder
+
+def answer(folder, frames, prompt, settings):
+    what, _, number = prompt.partition(" ")
+    seen = folder / f"seen_{what}_{number}"
+    again = seen.exists()
+    seen.touch()
+    (folder / "pid").write_text(str(os.getpid()))
+    if what == "dies" or (what == "dies_once" and not again):
+        print("out of luck\\rvery much so", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if what == "leaves":
+        sys.exit(7)
+    if what == "hangs":
+        time.sleep(600)
+    if what == "raises" and not again:
+        raise ValueError(f"cannot do {prompt}")
+    if what == "floods":
+        sys.stderr.write("x" * 2_000_000)
+        print("y" * 2_000_000)
+    return {"quiet": "", "odd": None, "half": "half \\ud800"}.get(
+        what, f"{frames.shape} {frames.dtype} {settings['max_new_tokens']}"
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("clips")
+    return {
+        name: str(write_video(folder / f"{name}.mp4", np.full((8, 48, 64, 3), colour, np.uint8)))
+        for name, colour in COLOURS.items()
+    }
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> str:
+    (tmp_path / "adapter.py").write_text(ADAPTER)
+    return str(tmp_path / "adapter.py")
+
+
+def asked(video: str, *questions: str) -> list[ClipWork]:
+    return [ClipWork(video, "a_001", tuple(Ask(question, question) for question in questions))]
+
+
+def settings(model: Path, **more: Any) -> Settings:
+    return Settings("vqa", str(model), "isolated", prompts="plain", frames=3, **more)
+
+
+def answers(given: Settings, work: list[ClipWork], python: str = sys.executable, **more: Any) -> dict[str, Any]:
+    return {ask.id: record for ask, record in isolated_runner(given, python, **more)(work)}
+
+
+@pytest.fixture(scope="module")
+def transformers_4() -> str:
+    try:
+        return str(python_with_transformers_4())
+    except subprocess.CalledProcessError as error:
+        if any(sign in error.stderr for sign in CANNOT_BE_FETCHED):
+            pytest.skip(f"transformers 4 cannot be fetched: {error.stderr[:300]}")
+        raise
+
+
+def test_the_code_of_the_test_models_is_for_transformers_4_only() -> None:
+    from transformers import __file__ as newer
+
+    needed = "apply_chunking_to_forward"
+    assert needed in CODE and needed not in (Path(newer).parent / "modeling_utils.py").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "adapter"), [("TinyChat", "internvl"), ("TinyOwl", None)])
+def test_code_from_the_hub_under_transformers_4(
+    transformers_4: str, clips: dict[str, str], tmp_path: Path, kind: str, adapter: str | None
+) -> None:
+    model = model_with_code(tmp_path / "model", kind)
+    work = [
+        ClipWork(video, f"{name}_001", tuple(Ask(f"{name}_{n}", f"which {word}") for n, word in enumerate(WORDS)))
+        for name, video in clips.items()
+    ]
+    given = settings(model, adapter=adapter_name(adapter))
+    summary = run(
+        given,
+        work,
+        tmp_path / "run",
+        lambda: isolated_runner(given, transformers_4, adapter=adapter, trust_remote_code=True),
+    )
+    assert (summary["finished"], summary["failed"]) == (6, 0), summary["failures"]
+    (versions,) = summary["served"]
+    assert "transformers 4." in versions and "torch" in versions
+    said = [json.loads(line)["answer"] for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert said == [f"3 {' '.join([TAKEN_FOR[name]] * 3)} {word}" for name in clips for word in WORDS]
+
+
+WORDS = ("colour?", "many?")
+
+
+@pytest.mark.slow
+def test_code_from_the_hub_is_run_only_where_that_was_said(
+    transformers_4: str, clips: dict[str, str], tmp_path: Path
+) -> None:
+    model = model_with_code(tmp_path / "model", "TinyChat")
+    with pytest.raises(ServerError, match="read the model's code, then allow it with --trust-remote-code"):
+        answers(settings(model), asked(clips["red"], "colour?"), transformers_4)
+
+
+def test_bad_luck_of_every_kind(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    questions = ["fine 1", "dies_once 1", "dies 1", "fine 2", "hangs 1", "fine 3", "leaves 1", "raises 1", "fine 4"]
+    questions += ["floods 1", "quiet 1", "odd 1", "half 1", "fine 5"]
+    found = answers(settings(tmp_path), asked(clips["red"], *questions), adapter=adapter, timeout=2.0)
+    assert list(found) == questions
+    fine = "(3, 48, 64, 3) uint8 256"
+    for name in ("fine 1", "fine 2", "fine 3", "fine 4", "fine 5", "dies_once 1", "floods 1"):
+        assert found[name] | {"served": ""} == {"status": "ok", "text": fine, "served": ""}, name
+    assert found["half 1"]["text"] == "half ?"
+    kinds = {name: record["kind"] for name, record in found.items() if record["status"] != "ok"}
+    assert kinds == {
+        "dies 1": "crash",
+        "hangs 1": "timeout",
+        "leaves 1": "crash",
+        "raises 1": "error",
+        "quiet 1": "empty",
+        "odd 1": "error",
+    }
+    assert "signal SIGSEGV" in found["dies 1"]["why"] and "| very much so" in found["dies 1"]["why"]
+    assert "exit code 7" in found["leaves 1"]["why"] and "within 2 s" in found["hangs 1"]["why"]
+    assert found["raises 1"]["why"].startswith("ValueError: cannot do raises 1 (adapter.py:")
+    assert "NoneType" in found["odd 1"]["why"]
+
+
+def test_failures_are_kept_and_retried_on_request(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    work, given = asked(clips["red"], "fine 1", "raises 1"), settings(tmp_path)
+    summaries = [
+        run(given, work, tmp_path / "run", lambda: isolated_runner(given, sys.executable, adapter=adapter), **retry)
+        for retry in ({}, {}, {"retry_failed": True})
+    ]
+    assert [(one["finished"], one["failed"], one["done_now"]) for one in summaries] == [(1, 1, 2), (1, 1, 0), (2, 0, 1)]
+
+
+def test_a_model_that_always_dies_ends_the_run(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    work = asked(clips["red"], *(f"dies {n}" for n in range(9)))
+    with pytest.raises(ServerError, match="5 items in a row failed, the last one: the worker died"):
+        answers(settings(tmp_path), work, adapter=adapter)
+    assert len(list(tmp_path.glob("seen_dies_*"))) == 5
+
+
+def test_what_cannot_start_says_why(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    work = asked(clips["red"], "fine 1")
+    with pytest.raises(RecipeError, match=r"no program that can be started; did you mean .*bin/python\?"):
+        answers(settings(tmp_path), work, python=str(tmp_path))
+    with pytest.raises(RecipeError, match="neither internvl nor owl3 nor a Python file"):
+        answers(settings(tmp_path), work, adapter="nowhere.py")
+    with pytest.raises(ServerError, match=r"cannot be loaded under .*: OSError: no such weights \(adapter.py:\d+ load"):
+        answers(settings(tmp_path, revision="broken"), work, adapter=adapter)
+    with pytest.raises(ServerError, match=r"cannot be loaded under .*worker died \(exit code 0\)"):
+        answers(settings(tmp_path), work, python="true", adapter=adapter)
+    (tmp_path / "bad.py").write_text("def load(:")
+    with pytest.raises(ServerError, match="SyntaxError"):
+        answers(settings(tmp_path), work, adapter=str(tmp_path / "bad.py"))
+
+
+def test_a_clip_that_cannot_be_read(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    work = [ClipWork(str(tmp_path / "none.mp4"), "b_001", (Ask("b"),)), *asked(clips["red"], "fine 1")]
+    found = answers(settings(tmp_path), work, adapter=adapter)
+    assert found["b"]["kind"] == "decode" and found["fine 1"]["status"] == "ok"
+
+
+def test_an_adapter_with_another_content_is_another_setting(adapter: str) -> None:
+    before = adapter_name(adapter)
+    Path(adapter).write_text(ADAPTER + "\n")
+    assert before.startswith("adapter.py ") and adapter_name(adapter) != before
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and has not ended (containers keep ended orphans as zombies)."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+def test_the_command_and_what_a_kill_leaves(adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["predict", "vqa", "--model", str(tmp_path), "--runner", "isolated", "--python", sys.executable]
+    words += ["--adapter", adapter, "--source", "sample", "--limit", "2", "--frames", "2", "--prompts", "plain"]
+    words += ["--out", str(tmp_path / "run")]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    slow = ADAPTER.replace('what == "hangs"', 'seen.name and (folder / "block").exists()')
+    Path(adapter).write_text(slow)
+    (tmp_path / "block").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "microg4m_hf", *words], env={**os.environ, "TMPDIR": str(temporary)}
+    )
+    end = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    worker = int((tmp_path / "pid").read_text())
+    assert list(temporary.rglob("*.npy"))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while running(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not running(worker) and not list(temporary.rglob("*.npy"))
+    (tmp_path / "block").unlink()
+    assert main(words) == 0
+    assert "12 finished (12 now" in capsys.readouterr().out
