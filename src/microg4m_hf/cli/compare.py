@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .references import add_reference_options, find_references
-from .tables import percent, save, table
+from .tables import percent, table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
         )
     print(table(["× 100", *names, "difference", "95 % by film", "p (Holm)", ""], rows))
     if args.output:
-        save(result, args.output)
+        from ..metrics.json_form import write_result
+
+        write_result(args.output, result)
         print(f"written to {args.output}")
     return 0
 

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from .references import add_reference_options, domains, find_references, training_counts
-from .tables import percent, save, table
+from .tables import percent, table
 
 _TEXT_METRICS = ("bleu", "cider", "rouge_l")
 
@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     for note in dict.fromkeys([*result.get("warnings", []), *(str(one.message) for one in caught)]):
         print(f"note: {note}")
     if args.output:
-        save(result, args.output)
+        from ..metrics.json_form import write_result
+
+        write_result(args.output, result)
         print(f"written to {args.output}")
     return 0
 

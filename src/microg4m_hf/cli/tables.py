@@ -1,15 +1,9 @@
-"""Scores as aligned lines for people, and as JSON for programs."""
+"""Scores as aligned lines for people."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-from ..storage import write_atomic
-
-_UNSCALED = {"cider"}  # printed on its own scale times 100, as in the published tables
 
 
 def percent(value: float | None) -> str:
@@ -40,25 +34,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         lines.append("| ".join(cells).rstrip())
     lines.insert(1, "|-".join("-" * width for width in widths))
     return "\n".join(lines)
-
-
-def plain(value: Any) -> Any:
-    """Values as JSON knows them: no nan, no infinities, text keys.
-
-    >>> plain({12: float("nan")})
-    {'12': None}
-    """
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def save(result: dict[str, Any], path: str) -> None:
-    """Write a result as JSON, whole or not at all."""
-    write_atomic(path, json.dumps(plain(result), indent=1, ensure_ascii=False) + "\n")
