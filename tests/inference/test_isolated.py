@@ -211,8 +211,10 @@ def test_an_adapter_with_another_content_is_another_setting(adapter: str) -> Non
 
 def running(pid: int) -> bool:
     """Whether a process is there and has not ended (containers keep ended orphans as zombies)."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(state) and not state.startswith("Z")
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_the_command_and_what_a_kill_leaves(adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
