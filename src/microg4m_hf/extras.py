@@ -16,7 +16,6 @@ _EXTRA_OF = {
     "nltk": "text",
     "openai": "api",
     "pycocoevalcap": "meteor",
-    "rouge_score": "text",
     "safetensors": "train",
     "sentence_transformers": "text",
     "torch": "train",

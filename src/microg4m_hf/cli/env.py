@@ -24,7 +24,6 @@ _PACKAGES = {
     "accelerate": "train",
     "sentence-transformers": "text",
     "nltk": "text",
-    "rouge-score": "text",
     "bert-score": "text",
     "pycocoevalcap": "meteor",
     "matplotlib": "report",
