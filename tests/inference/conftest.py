@@ -1,0 +1,32 @@
+"""Tiny models, made once a session, and the work they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.inference.items import ClipWork, clip_work
+from tests.support.tiny_vlm import tiny_vlm
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model, by family."""
+    made: dict[str, Path] = {}
+
+    def folder(family: str) -> Path:
+        if family not in made:
+            made[family] = tiny_vlm(family, tmp_path_factory.mktemp(family))
+        return made[family]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def questions() -> list[ClipWork]:
+    """Four clips of the sample with their six questions each."""
+    from microg4m_hf.data import load_dataset
+
+    return clip_work("vqa", load_dataset("vqa", split="test", source="sample"))[:4]

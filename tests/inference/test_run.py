@@ -1,0 +1,140 @@
+"""A run loses nothing and mixes nothing, whatever happens to its files and its processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microg4m_hf.errors import RecipeError
+from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.journal import Journal
+from microg4m_hf.inference.run import run
+from microg4m_hf.inference.settings import Settings
+
+WORK = [
+    ClipWork(None, f"a_{clip:03}", tuple(Ask(f"a_{clip:03}_q{i}", f"Q{i}?") for i in range(3))) for clip in range(7)
+]
+VQA = Settings("vqa", "somebody/model")
+
+
+class Parrot:
+    """Answers with the question, and remembers what it was asked."""
+
+    def __init__(self, fails: Sequence[str] = ()) -> None:
+        self.fails, self.asked = fails, []  # type: ignore[var-annotated]
+
+    def __call__(self, work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
+        for clip in work:
+            for ask in clip.asks:
+                self.asked.append(ask.id)
+                failed = {"status": "failed", "kind": "decode", "why": "cut short"}
+                yield ask, failed if ask.id in self.fails else {"status": "ok", "text": f"{ask.id} ∞ {ask.question}"}
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+
+
+def test_a_finished_run_loads_no_model(tmp_path: Path) -> None:
+    first = run(VQA, WORK, tmp_path, Parrot)
+    assert (first["finished"], first["done_now"], first["missing"]) == (21, 21, 0)
+    again = run(VQA, WORK, tmp_path, lambda: pytest.fail("loaded"))  # type: ignore[arg-type, return-value]
+    assert (again["finished"], again["done_now"]) == (21, 0)
+    assert [row["question_id"] for row in lines(tmp_path)] == [ask.id for clip in WORK for ask in clip.asks]
+
+
+@pytest.mark.parametrize("cut", [1, 9, 40])
+def test_a_line_cut_off_by_a_kill_is_done_again_and_harms_no_other(tmp_path: Path, cut: int) -> None:
+    whole = run(VQA, WORK, tmp_path / "whole", Parrot)
+    run(VQA, WORK[:4], tmp_path / "cut", Parrot)
+    journal = tmp_path / "cut" / "items.rank0.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    parrot = Parrot()
+    summary = run(VQA, WORK, tmp_path / "cut", lambda: parrot)
+    assert summary["finished"] == whole["finished"]
+    assert parrot.asked[0] == "a_003_q2"
+    assert len(parrot.asked) == 10
+    assert (tmp_path / "cut" / "predictions.jsonl").read_bytes() == (
+        tmp_path / "whole" / "predictions.jsonl"
+    ).read_bytes()
+
+
+def test_junk_in_a_journal_is_passed_over(tmp_path: Path) -> None:
+    run(VQA, WORK[:2], tmp_path, Parrot)
+    run_id = VQA.fingerprint
+    junk = [b"\xff\xfe\n", b"[1]\n", b'{"run": "%s"}\n' % run_id.encode(), b"null\n"]
+    junk += [json.dumps({"run": run_id, "id": "a_005_q0", **more}).encode() + b"\n" for more in
+             ({"status": "ok"}, {"status": "ok", "text": 7}, {"status": "?"}, {})]  # fmt: skip
+    (tmp_path / "items.rank7.jsonl").write_bytes(b"".join(junk))
+    parrot = Parrot()
+    assert run(VQA, WORK, tmp_path, lambda: parrot)["finished"] == 21
+    assert len(parrot.asked) == 15
+
+
+def test_any_number_of_processes_goes_on_with_the_work_of_any_other(tmp_path: Path) -> None:
+    run(VQA, WORK, tmp_path / "one", Parrot)
+    for rank in (2, 0):
+        run(VQA, WORK, tmp_path / "many", Parrot, rank=rank, world=3)
+    half = json.loads((tmp_path / "many" / "results.json").read_text())
+    assert (half["finished"], half["missing"]) == (15, 6)
+    late = Parrot()
+    assert run(VQA, WORK, tmp_path / "many", lambda: late, rank=1, world=2)["missing"] == 3
+    assert run(VQA, WORK, tmp_path / "many", Parrot)["missing"] == 0
+    assert (tmp_path / "many" / "predictions.jsonl").read_bytes() == (
+        tmp_path / "one" / "predictions.jsonl"
+    ).read_bytes()
+    journals = (tmp_path / "many").glob("items*")
+    records = [json.loads(line)["id"] for path in journals for line in path.read_text().splitlines()]
+    assert sorted(records) == sorted(set(records))
+
+
+def test_processes_that_start_late_leave_no_gap(tmp_path: Path) -> None:
+    """A process's share does not depend on what others have finished when it starts."""
+    first, second = Parrot(), Parrot()
+    run(VQA, WORK, tmp_path, lambda: first, rank=0, world=2)
+    run(VQA, WORK, tmp_path, lambda: second, rank=1, world=2)
+    assert sorted(first.asked + second.asked) == sorted(ask.id for clip in WORK for ask in clip.asks)
+
+
+def test_a_changed_setting_is_refused(tmp_path: Path) -> None:
+    run(VQA, WORK, tmp_path, Parrot)
+    for name, value in {"frames": 9, "prompts": "plain", "weights": "other", "data": "x", "seed": 1}.items():
+        with pytest.raises(RecipeError, match=f"other settings \\({name}: "):
+            run(Settings("vqa", "somebody/model", **{name: value}), WORK, tmp_path, Parrot)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(RecipeError, match="not the settings of a run"):
+        run(VQA, WORK, tmp_path, Parrot)
+
+
+def test_failures_are_kept_counted_and_tried_again_on_request(tmp_path: Path) -> None:
+    failing = Parrot(fails=["a_001_q1", "a_006_q0"])
+    summary = run(VQA, WORK, tmp_path, lambda: failing)
+    assert (summary["finished"], summary["failed"], summary["missing"]) == (19, 2, 0)
+    assert summary["failures"][0] == {"id": "a_001_q1", "kind": "decode", "why": "cut short"}
+    run(VQA, WORK, tmp_path, lambda: pytest.fail("tried again"))  # type: ignore[arg-type, return-value]
+    retry = Parrot()
+    summary = run(VQA, WORK, tmp_path, lambda: retry, retry_failed=True)
+    assert retry.asked == ["a_001_q1", "a_006_q0"]
+    assert (summary["finished"], summary["failed"]) == (21, 0)
+
+
+def test_two_processes_never_write_into_one_journal(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from microg4m_hf.inference.journal import Journal\n"
+        f"with Journal({str(tmp_path)!r}, 'x'): print('in', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "in\n"
+        with pytest.raises(RecipeError, match="another process is working on"), Journal(tmp_path, "x"):
+            pass
+        with Journal(tmp_path, "x", rank=1):
+            pass
+        other.kill()
+    with Journal(tmp_path, "x"):  # the system has let go of it
+        pass

@@ -1,0 +1,104 @@
+"""Kills runs of a tiny model with SIGKILL at random moments. A process of its own: it forks, with the model loaded.
+
+``python -m tests.support.tiny_vlm_kills FOLDER KILLS SEED`` prints a JSON report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from microg4m_hf.data import load_dataset
+from microg4m_hf.inference.items import ClipWork, clip_work
+from microg4m_hf.inference.load import Placement
+from microg4m_hf.inference.local import local_runner
+from microg4m_hf.inference.run import run
+from microg4m_hf.inference.settings import Settings
+from tests.support.tiny_vlm import tiny_vlm
+
+
+def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
+    warnings.simplefilter("ignore")
+    model = tiny_vlm("video_llava", folder / "model")
+    work = clip_work("vqa", load_dataset("vqa", split="test", source="sample"))
+    settings = Settings("vqa", str(model), frames=4, max_new_tokens=8)
+    runner = local_runner(settings, Placement(batch=6))
+
+    def start(place: Path, world: int) -> list[int]:
+        def one(rank: int) -> None:
+            run(settings, work, place, lambda: runner, rank=rank, world=world)
+
+        return [_forked(partial(one, rank)) for rank in range(world)]
+
+    began = time.monotonic()
+    _wait(start(folder / "undisturbed", 1))
+    whole = time.monotonic() - began
+    _wait(start(folder / "pair", 2))
+
+    dice, killed, torn, progress = random.Random(seed), 0, 0, []
+    place = folder / "killed"
+    for number in range(kills):
+        children = start(place, 1 + number % 2)
+        _until(place, min(dice.randint(0, 6), len(_asked(work)) - _written(place)), dice)
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        killed += sum(os.WIFSIGNALED(status) for status in _wait(children))
+        journals = [path.read_bytes() for path in place.glob("items.rank*.jsonl")]
+        torn += sum(bool(text) and not text.endswith(b"\n") for text in journals)
+        progress.append(_written(place))
+    statuses = _wait(start(place, 2))
+    return {
+        "seconds": round(whole, 2),
+        "killed": killed,
+        "torn": torn,
+        "progress": progress,
+        "ended_well": all(status == 0 for status in statuses),
+        "items": _asked(work),
+        "records": _written(place),
+    }
+
+
+def _until(place: Path, lines: int, dice: random.Random) -> None:
+    """Wait until so many lines were added, and then for a moment that no line ends at."""
+    before, late = _written(place), time.monotonic() + 60
+    while _written(place) < before + lines and time.monotonic() < late:
+        time.sleep(0.0005)
+    time.sleep(dice.uniform(0, 0.02 if lines else 0.5))
+
+
+def _written(place: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in place.glob("items.rank*.jsonl"))
+
+
+def _forked(do: Callable[[], Any]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    try:
+        do()
+        sys.stdout.flush()
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+
+
+def _wait(children: list[int]) -> list[int]:
+    return [os.waitpid(child, 0)[1] for child in children]
+
+
+def _asked(work: list[ClipWork]) -> list[str]:
+    return [ask.id for clip in work for ask in clip.asks]
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
