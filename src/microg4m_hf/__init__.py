@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .data import hook as _hook
 from .errors import MicroG4MError
+from .models import auto_register as _auto_register
 
 if TYPE_CHECKING:
     from .data import load_dataset
@@ -24,3 +25,5 @@ def __getattr__(name: str) -> Any:
 
 # datasets.load_dataset("microg4m", ...) works from here on, whichever of the two is imported first.
 _hook.install()
+# transformers' AutoModelForVideoClassification, AutoProcessor and pipeline("microg4m-har") know our models likewise.
+_auto_register.install()

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from .names import CORRECTED, PUBLISHED, VARIANTS, for_training
     from .processing import MicroG4MHarProcessor
     from .pyslowfast import export_pyslowfast, load_pyslowfast, save_pyslowfast
-from . import auto_register as _auto_register
-
 # Public name -> module that holds it; imported on first use: torch and transformers take seconds.
 _HOME_OF = {
     "CORRECTED": "names",
@@ -57,7 +55,3 @@ def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-# AutoModelForVideoClassification.from_pretrained(...) and pipeline("microg4m-har") work from here on.
-_auto_register.install()
