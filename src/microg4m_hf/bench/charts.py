@@ -35,12 +35,12 @@ def bars(title: str, rows: Sequence[Bar], *, beside: str = "") -> Drawing:
     left, right, row = 150, 290, 15
     defined = [bar for bar in rows if _known(bar.value)]
     best = f"; highest: {defined[0].name}, {100 * defined[0].value:.1f}" if defined else ""
-    drawing = Drawing(title, f"{len(rows)} bars from 0 to 100{best}", WIDTH, 34 + row * len(rows))
-    _scale(drawing, left, right, 24, 24 + row * len(rows))
+    drawing = Drawing(title, f"{len(rows)} bars from 0 to 100{best}", WIDTH, 46 + row * len(rows))
+    _scale(drawing, left, right, 36, 36 + row * len(rows))
     if beside:
-        drawing.add(Text(WIDTH - 4, 12, beside, 9, "end", QUIET))
+        drawing.add(Text(WIDTH - 4, 11, beside, 9, "end", QUIET))
     for place, bar in enumerate(rows):
-        top = 26 + place * row
+        top = 38 + place * row
         drawing.add(Text(left - 5, top + 9, _short(bar.name, 25), 10, "end"))
         if _known(bar.value):
             hint = f"{bar.name}: {100 * bar.value:.2f}"

@@ -25,6 +25,7 @@ class Table:
     head: list[str]
     rows: list[list[Cell]]
     kinds: list[str] = field(default_factory=list)
+    words: tuple[int, ...] = ()  # columns beside the first that hold words, not numbers
 
 
 @dataclass

@@ -18,17 +18,17 @@ a{color:var(--blue)}a:focus-visible,summary:focus-visible,.scroll:focus-visible{
 outline-offset:2px}.skip{position:absolute;left:-99rem}.skip:focus{left:1rem;background:#fff;padding:.5rem}
 nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;margin:.5rem 0}
 nav a{display:inline-block;padding:.35rem 0}
-.scroll{overflow-x:auto;margin:1rem 0}
+p{overflow-wrap:anywhere}.scroll{overflow-x:auto;margin:0 0 1rem}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;font-weight:600;padding:.25rem 0;caption-side:top}
+.caption{font-weight:600;font-size:.9rem;margin:1.25rem 0 .25rem}
 th,td{padding:.35rem .6rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap}
 thead th{border-bottom:2px solid var(--ink);background:#fff}
 tbody th{text-align:left;font-weight:400;position:sticky;left:0;background:#fff;max-width:15rem;white-space:normal;
 overflow-wrap:anywhere;min-width:8rem}thead th:first-child{text-align:left;position:sticky;left:0}
 tr.published,tr.published th{color:var(--quiet)}tr.own,tr.own th{background:#e8f1fa}
 tr.other-protocol,tr.other-protocol th{background:#fff4e0}
-.small{display:block;font-size:.78rem;color:#4a525a;font-weight:400}td:last-child .small{white-space:normal;
-min-width:9rem;text-align:left}td:last-child{text-align:left}
+.small{display:block;font-size:.78rem;color:#4a525a;font-weight:400}td.words .small{white-space:normal;
+min-width:9rem}th.words,td.words{text-align:left}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem;align-items:start}
 figure{margin:1rem 0;max-width:34rem}figure svg{width:100%;height:auto;display:block}figcaption{font-weight:600;
 font-size:.9rem;margin-bottom:.25rem}
@@ -105,7 +105,8 @@ def _figure(figure: Figure) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
+    kind_of = [' class="words"' if column in table.words else "" for column in range(len(table.head))]
+    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(table.head, kind_of, strict=True))
     rows = []
     for place, row in enumerate(table.rows):
         kind = table.kinds[place].replace(" ", "-") if place < len(table.kinds) else ""
@@ -114,11 +115,13 @@ def _table(table: Table) -> str:
             text = f"<strong>{escape(one.text)}</strong>" if one.strong else escape(one.text)
             below = f' <span class="small">{escape(one.below)}</span>' if one.below else ""
             tag, scope = ("th", ' scope="row"') if column == 0 else ("td", "")
-            cells.append(f"<{tag}{scope}>{text}{below}</{tag}>")
+            cells.append(f"<{tag}{scope}{kind_of[column]}>{text}{below}</{tag}>")
         rows.append(f"<tr{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{''.join(cells)}</tr>")
+    name = f"table-{table.name}"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.caption)}"><table>'
-        f"<caption>{escape(table.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<p class="caption" id="{name}">{escape(table.caption)}</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}"><table aria-labelledby="{name}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -37,16 +37,25 @@ def percent(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or value != value else f"{100 * value:.{digits}f}"
 
 
-def between(interval: list[float] | tuple[float, float] | None, *, signed: bool = False) -> str:
+def signed(value: float, digits: int = 2) -> str:
+    """A difference times 100 with its sign.
+
+    >>> signed(-0.0432), signed(0.1)
+    ('−4.32', '+10.00')
+    """
+    return f"{100 * value:+.{digits}f}".replace("-", "−")
+
+
+def between(interval: list[float] | tuple[float, float] | None, *, is_signed: bool = False) -> str:
     """An interval as small print.
 
-    >>> between([0.401, 0.527]), between(None)
-    ('40.1 to 52.7', '')
+    >>> between([0.401, 0.527]), between([-0.1, 0.2], is_signed=True), between(None)
+    ('40.1 to 52.7', '−10.0 to +20.0', '')
     """
     if interval is None or interval[0] != interval[0]:
         return ""
-    form = "+.1f" if signed else ".1f"
-    return f"{100 * interval[0]:{form}} to {100 * interval[1]:{form}}"
+    low, high = (signed(edge, 1) if is_signed else f"{100 * edge:.1f}" for edge in interval)
+    return f"{low} to {high}"
 
 
 def cell(value: float | None, interval: list[float] | None = None) -> Cell:

@@ -50,7 +50,8 @@ def markdown_table(table: Table) -> str:
     | x\\|y | 1.0 (0 to 2) |
     """
     head = f"| {' | '.join(map(_quiet, table.head))} |"
-    line = f"| {' | '.join([':--', *['--:'] * (len(table.head) - 1)])} |"
+    words = {0, *table.words}
+    line = f"| {' | '.join(':--' if place in words else '--:' for place in range(len(table.head)))} |"
     rows = [f"| {' | '.join(_markdown_cell(one) for one in row)} |" for row in table.rows]
     return "\n".join([head, line, *rows])
 
@@ -82,11 +83,12 @@ def latex_table(table: Table) -> str:
     \end{tabular}
     % Scores, 50 \%
     """
+    letters = "".join("l" if place in {0, *table.words} else "r" for place in range(len(table.head)))
     rows = [" & ".join(_latex_cell(one) for one in row) + r" \\" for row in table.rows]
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
-            rf"\begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}",
+            rf"\begin{{tabular}}{{{letters}}}",
             r"\toprule",
             " & ".join(map(latex_text, table.head)) + r" \\",
             r"\midrule",

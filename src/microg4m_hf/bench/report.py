@@ -66,7 +66,7 @@ def make_report(
         watched = progress(members, f"scoring {TITLES[kind].lower()}", unit="run")
         scored = [one for one in (score_system(system, truth, chosen) for system in watched) if one is not None]
         if scored:
-            section, found = _section(scored, truth, tables, details)
+            section, found = _section(scored, truth, tables, details, chosen)
             sections.append(section)
             data["tasks"][section.title] = found
     sections.append(_remarks(systems, data))
@@ -112,7 +112,7 @@ def _truth(members: list[System], task: str, references: Any, where: dict[str, A
 
 
 def _section(
-    scored: list[Scored], truth: Truth, tables: dict[str, Any], details: int
+    scored: list[Scored], truth: Truth, tables: dict[str, Any], details: int, options: Options
 ) -> tuple[Section, dict[str, Any]]:
     task = truth.task
     title = TITLES[task]
@@ -125,7 +125,7 @@ def _section(
     more, found = score_blocks(name, scored, truth, tables)
     blocks += more
     if task == "har":
-        more, detail = har_blocks(name, scored, truth, details)
+        more, detail = har_blocks(name, scored, truth, details, options)
     else:
         more, detail = text_blocks(name, scored, truth, details, tables)
     blocks += more
@@ -173,8 +173,8 @@ def _about(scored: list[Scored], truth: Truth) -> str:
     if truth.sample:
         beside = "The sample is drawn, so no published score stands beside it"
     return (
-        f"{len(scored)} systems scored against {truth.where}, split scheme {truth.scheme}. {beside}; rows on yellow were "
-        f"not scored as the published ones were, and say why. Recipe: {'; '.join(signatures)}."
+        f"{len(scored)} systems scored against {truth.where}, split scheme {truth.scheme}. {beside}; rows on yellow "
+        f"were not scored as the published ones were, and say why. Recipe: {'; '.join(signatures)}."
     )
 
 

@@ -19,7 +19,7 @@ from ..metrics.har.rows import Rows
 from ..metrics.har.scores import Scored as HarScored
 from ..metrics.har.scores import Settings
 from ..metrics.har.scores import score as score_har
-from ..metrics.har.subsets import class_parts
+from ..metrics.har.subsets import class_parts, clip_parts, of_clips
 from ..metrics.text.files import Trouble
 from ..metrics.text.files import read_rows as read_json_rows
 from ..metrics.text.intervals import _resampled as resampled_texts
@@ -107,6 +107,22 @@ def _score_har(system: System, truth: Truth, options: Options) -> Scored:
             for name, mask in masks.items():
                 result["by"][part][name]["intervals"] = _intervals(drawn.macro(mask))
     return Scored(system, result, samples, counted)
+
+
+def add_domain_intervals(scored: Scored, truth: Truth, options: Options) -> None:
+    """Intervals of the scores per domain; not done for every system, since each domain is resampled anew."""
+    if scored.har is None or truth.domains is None or not options.resamples or scored.system.predictions is None:
+        return
+    given, references = read_actions(scored.system.predictions), read_rows(truth.references, references=True)
+    for domain, clips in clip_parts("domain", references, truth.domains).items():
+        own = of_clips(given, clips)
+        if not len(own):
+            continue
+        counted = score_har(own, of_clips(references, clips), scored.har.settings).statistics
+        if len(counted.sources) > 1:  # one film alone says nothing about how films differ
+            weights = cluster_weights(len(counted.sources), options.resamples, options.seed)
+            drawn = counted.resampled(weights, options.seed).macro()
+            scored.result["by"]["domain"][domain]["intervals"] = _intervals(drawn)
 
 
 def read_actions(path: Path) -> Rows:

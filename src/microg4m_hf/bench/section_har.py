@@ -13,14 +13,16 @@ from .curves import precision_recall, reliability
 from .document import Block, Cell, Examples, Figure, Fold, Paragraph, Table
 from .examples import action_examples
 from .names import slug
-from .scoring import Scored
+from .scoring import Options, Scored, add_domain_intervals
 from .section_scores import breakdown_table
 from .truth import Truth
 
 _CURVES = 8  # systems in one chart
 
 
-def har_blocks(name: str, systems: Sequence[Scored], truth: Truth, details: int) -> tuple[list[Block], dict[str, Any]]:
+def har_blocks(
+    name: str, systems: Sequence[Scored], truth: Truth, details: int, options: Options
+) -> tuple[list[Block], dict[str, Any]]:
     """Curves of the best systems together, then a fold for each of the first ``details``."""
     best = sorted(systems, key=lambda one: -_defined(one.result["scores"]["map"]))
     boxes = {one.system.name: box_scores(one.har) for one in best[: max(details, _CURVES)] if one.har is not None}
@@ -51,6 +53,7 @@ def har_blocks(name: str, systems: Sequence[Scored], truth: Truth, details: int)
         ),
     ]
     for place, one in enumerate(best[:details]):
+        add_domain_intervals(one, truth, options)
         inner, more = _details(name, one, boxes[one.system.name], truth)
         data[one.system.name] = data.get(one.system.name, {}) | more
         blocks.append(Fold(one.system.name, inner, shown=place == 0))

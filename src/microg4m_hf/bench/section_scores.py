@@ -8,7 +8,7 @@ from typing import Any
 from . import charts
 from .document import Block, Cell, Figure, Paragraph, Table
 from .matrix import MAIN_SCORE, comparison_matrix
-from .names import SCORE_NAMES, between, cell, percent, slug
+from .names import SCORE_NAMES, between, cell, percent, signed, slug
 from .published import PublishedTable
 from .scoring import Scored
 from .truth import Truth
@@ -48,10 +48,19 @@ def score_blocks(
     entries.sort(key=lambda entry: -entry[0] if entry[0] == entry[0] else 1e9)
     caption = f"{_title(task)}, × 100; 95 % intervals from films drawn again below the values"
     blocks: list[Block] = [
-        Table(f"{name}-scores", caption, head, [cells for _, _, cells in entries], [kind for _, kind, _ in entries])
+        Table(
+            f"{name}-scores",
+            caption,
+            head,
+            [cells for _, _, cells in entries],
+            [kind for _, kind, _ in entries],
+            (len(head) - 1,),
+        )
     ]
     bars = [
-        charts.Bar(row[0].text, score, *_interval(systems, row[0].text, main, kind), published=kind == "published")
+        charts.Bar(
+            _bar_name(row, kind), score, *_interval(systems, row[0].text, main, kind), published=kind == "published"
+        )
         for score, kind, row in entries
     ]
     blocks.append(Figure(f"{name}-scores", charts.intervals(f"{SCORE_NAMES[main]} with 95 % intervals", bars)))
@@ -59,6 +68,10 @@ def score_blocks(
     if pairs:
         blocks += _matrix(name, sorted(systems, key=lambda one: -one.result["scores"][main]), pairs, main)
     return blocks, {"verdicts": verdicts, "comparisons": pairs, "main_score": main}
+
+
+def _bar_name(row: Sequence[Cell], kind: str) -> str:
+    return f"{row[0].text.partition(',')[0]} {row[1].text}" if kind == "published" else row[0].text
 
 
 def _interval(systems: Sequence[Scored], name: str, main: str, kind: str) -> tuple[float | None, float | None]:
@@ -93,7 +106,7 @@ def _matrix(name: str, systems: Sequence[Scored], pairs: Sequence[dict[str, Any]
         rows.append(row)
     tested = sum("p" in pair for pair in pairs)
     caption = (
-        f"Differences of {SCORE_NAMES[main]}, × 100, with 95 % intervals; * p < 0.05 after Holm over {tested} pairs"
+        f"Differences of {SCORE_NAMES[main]}, × 100, with 95 % intervals; * p < 0.05 after Holm, {tested} compared"
     )
     blocks: list[Block] = [Table(f"{name}-comparisons", caption, head, rows)]
     if len(shown) < len(systems):
@@ -109,7 +122,7 @@ def _pair_cell(pair: dict[str, Any], sign: int) -> Cell:
         return Cell("n/a")
     low, high = sorted(sign * edge for edge in pair["interval"])
     star = "*" if pair["real"] else ""
-    return Cell(f"{100 * sign * pair['difference']:+.2f}{star}", between([low, high], signed=True), pair["real"])
+    return Cell(f"{signed(sign * pair['difference'])}{star}", between([low, high], is_signed=True), pair["real"])
 
 
 def breakdown_table(name: str, scored: Scored, parts: Sequence[str], columns: Sequence[str]) -> Table | None:

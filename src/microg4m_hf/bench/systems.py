@@ -165,6 +165,8 @@ def _text_run(system: System) -> None:
     system.task = settings.get("task") if settings.get("task") in ("caption", "vqa") else None
     wanted = ("model", "revision", "runner", "frames", "pick", "prompts", "max_new_tokens", "temperature")
     system.about = {key: settings[key] for key in wanted if settings.get(key) is not None}
+    if settings.get("runner") in ("blind", "majority"):
+        system.about.pop("frames", None)  # they look at nothing
     if system.task is None:
         raise PredictionError(f"settings.json names no task caption or vqa but {settings.get('task')!r}")
     summary = _json(folder / "results.json", system, "the run is not finished")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..metrics.har.inputs import read_rows
 from ..taxonomy import ACTION_IDS
 
 
@@ -27,7 +28,8 @@ class Truth:
 
 def from_file(task: str, path: str | os.PathLike[str]) -> Truth:
     """A file with the truth and nothing else: no domains, no training counts, no pictures."""
-    return Truth(task, os.fspath(path), Path(path).name)
+    references = read_rows(path, references=True) if task == "har" else os.fspath(path)
+    return Truth(task, references, Path(path).name)
 
 
 def from_data_set(
@@ -52,6 +54,8 @@ def from_data_set(
     chosen: dict[str, Any] = {"scheme": scheme} if scheme else {}
     if references is None:
         references = load_dataset(task, split=split, videos=False, **where, **chosen)  # type: ignore[arg-type]
+    if task == "har":
+        references = read_rows(references, references=True)
     clips = read_release(root, need=()).clips
     counts = None
     if task == "har":

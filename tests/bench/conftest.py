@@ -1,0 +1,39 @@
+"""One set of runs on the sample, and one report of them, for all tests of a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from microg4m_hf.bench import make_report
+from microg4m_hf.bench.scoring import Options
+from microg4m_hf.cli.main import main
+from tests.support.report_runs import caption_file, har_run, labelled_items
+
+
+class Made(NamedTuple):
+    folder: Path
+    data: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two HAR runs, two runs of the question baselines and a caption file."""
+    folder = tmp_path_factory.mktemp("runs")
+    items = labelled_items()
+    har_run(folder / "good", items, noise=0.5)
+    har_run(folder / "noisy & <b>odd", items, noise=6.0, seed=1)
+    for baseline in ("blind", "majority"):
+        words = ["predict", "vqa", "--model", baseline, "--source", "sample", "--out", str(folder / f"vqa-{baseline}")]
+        assert main(words) == 0
+    caption_file(folder / "captions.json", keep=0.8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    out = tmp_path_factory.mktemp("report") / "out"
+    options = Options(resamples=100)
+    return Made(out, make_report([runs, runs / "captions.json"], out, source="sample", options=options, png=True))

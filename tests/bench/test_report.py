@@ -1,0 +1,226 @@
+"""``microg4m report``: what stands in it, and that nothing else does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from microg4m_hf.bench import make_report, published_tables
+from microg4m_hf.bench.scoring import Options
+from microg4m_hf.cli.main import main
+from microg4m_hf.errors import PredictionError, RecipeError
+from microg4m_hf.metrics import compare, har_scores
+from tests.bench.conftest import Made
+from tests.support.report_runs import caption_file, har_run, labelled_items
+
+QUICK = Options(resamples=20)
+
+
+def _systems(data: dict[str, Any], title: str) -> dict[str, Any]:
+    return {system["name"]: system for system in data["tasks"][title]["systems"]}
+
+
+def test_published_rows_from_the_released_predictions(shared: Path, tmp_path: Path) -> None:
+    """The five released files stand in the table with the numbers of their published rows, and the same protocol."""
+    folder = shared / "data" / "har_predictions"
+    names = {
+        "c2d_8x8_r50": "C2D_8x8_R50",
+        "i3d_8x8_r50": "I3D_8x8_R50",
+        "mvitv1_b_16x4": "MVIT_B_16x4",
+        "slowfast_4x16_r50": "SLOWFAST_4x16_R50",
+        "x3d_s": "X3D_S",
+    }
+    words = [f"{name}={folder / place / 'detections_test.csv'}" for name, place in names.items()]
+    data = make_report(
+        words, tmp_path / "out", data_dir=str(shared / "data" / "microg4m"), options=Options(resamples=50), details=1
+    )
+    systems = _systems(data, "Actions")
+    page = (tmp_path / "out" / "report.md").read_text()
+    for name, place in names.items():
+        system, printed = systems[name], published_tables()["har"].row(name).scores
+        assert system["same_protocol"], system["differs"]
+        for score, value in printed.items():
+            # Released scores are rounded to four decimals; SlowFast's row prints 42.10 where its log says 42.090.
+            assert 100 * system["scores"][score] == pytest.approx(value, abs=0.011)
+            low, high = system["intervals"][score]
+            assert low < high
+        text = (folder / place / "reported.json").read_text()
+        reported = {"map": "map", "f1": "f1_macro", "recall": "recall_macro", "auroc": "auroc_macro"}
+        for score, key in reported.items():
+            logged = re.search(rf'"{key}": ([\d.]+)', text)
+            assert logged is not None
+            assert system["scores"][score] == pytest.approx(float(logged.group(1)), abs=4e-5)
+        line = next(line for line in page.splitlines() if line.startswith(f"| **{name.replace('_', '_')}**"))
+        assert f" {100 * system['scores']['map']:.2f} (" in line
+    assert len(data["tasks"]["Actions"]["comparisons"]) == 10
+
+
+def test_the_matrix_says_what_compare_says(runs: Path, report: Made) -> None:
+    first, second = (runs / name / "predictions" / "test.parquet" for name in ("good", "noisy & <b>odd"))
+    alone = compare(first, second, _sample_truth(), resamples=100)["scores"]["map"]
+    [pair] = report.data["tasks"]["Actions on the sample"]["comparisons"]
+    assert pair["difference"] == pytest.approx(alone["difference"])
+    assert pair["p"] == alone["p"]
+    assert pair["interval"] == pytest.approx(alone["interval"])
+
+
+def _sample_truth() -> Path:
+    from microg4m_hf.data import ensure_sample
+    from microg4m_hf.data.layout import find_layout
+
+    truth = find_layout(ensure_sample()).ava_test
+    assert truth is not None
+    return truth
+
+
+def test_scores_are_the_library_s_own(runs: Path, report: Made) -> None:
+    own = har_scores(runs / "good" / "predictions" / "test.parquet", _sample_truth())["scores"]
+    assert _systems(report.data, "Actions on the sample")["good"]["scores"] == own
+
+
+def test_sample_scores_never_stand_beside_published_ones(report: Made) -> None:
+    for title, found in report.data["tasks"].items():
+        assert title.endswith("on the sample")
+        assert found["published"] == []
+        for system in found["systems"]:
+            assert "scored on the built-in sample, which is drawn" in system["differs"]
+    assert "47.12" not in (report.folder / "report.md").read_text()
+
+
+def test_json_is_json(report: Made) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    data = json.loads((report.folder / "report.json").read_text(), parse_constant=refuse)
+    assert set(data["tasks"]) == {"Actions on the sample", "Captions on the sample", "Questions on the sample"}
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "img", "br", "rect", "circle", "polyline"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in {"rect", "circle", "polyline"}:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_is_whole_alone_and_accessible(report: Made) -> None:
+    text = (report.folder / "report.html").read_text()
+    page = _Page(text)
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in page.tags:
+        assert tag != "script"
+        for name in ("src", "href"):
+            if name in attributes:
+                assert str(attributes[name]).startswith(("data:", "#"))
+        for name in ("aria-labelledby", "href"):
+            if name in attributes and not str(attributes[name]).startswith("data:"):
+                assert set(str(attributes[name]).lstrip("#").split()) <= set(ids)
+        if tag == "img":
+            assert attributes["alt"]
+        if tag == "svg":
+            assert attributes["role"] == "img"
+    assert "@import" not in text
+    assert "url(" not in text
+    assert 'lang="en"' in text
+    assert "<b>odd" not in text  # names of runs are text, not markup
+    assert sum(tag == "img" for tag, _ in page.tags) >= 10  # key frames of the sample's clips
+
+
+def test_figures_and_tables_are_files(report: Made) -> None:
+    svg = {path.stem for path in (report.folder / "figures").glob("*.svg")}
+    assert svg == {path.stem for path in (report.folder / "figures").glob("*.png")}
+    assert {"actions-on-the-sample-precision-recall", "questions-on-the-sample-scores"} <= svg
+    latex = (report.folder / "tables" / "actions-on-the-sample-scores.tex").read_text()
+    assert r"noisy \& <b>odd" in latex
+    named = re.findall(r"\(figures/(.+?)\.svg\)", (report.folder / "report.md").read_text())
+    assert set(named) == svg
+
+
+def test_the_command_says_where_the_report_is(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report"
+    words = ["report", str(runs / "good"), "--out", str(out), "--resamples", "0"]  # the run names its own data
+    assert main(words) == 0
+    assert str(out / "report.html") in capsys.readouterr().out
+    assert main(words) == 0  # a report may be written again
+    assert main(["report", str(runs / "good"), "--out", str(runs)]) == 2  # but nothing else is overwritten
+    assert "holds no report" in capsys.readouterr().err
+
+
+def test_broken_partial_and_mixed_runs(tmp_path: Path) -> None:
+    """Each says what is wrong with it; whole ones are scored all the same."""
+    items = labelled_items()
+    whole = har_run(tmp_path / "whole", items, noise=1.0)
+    har_run(tmp_path / "partial", items, noise=1.0, share=0.5)
+    (har_run(tmp_path / "unfinished", items, noise=1.0) / "results.json").unlink()
+    shutil.rmtree(har_run(tmp_path / "unpredicted", items, noise=1.0) / "predictions")
+    (tmp_path / "unpredicted" / "results.json").write_text('{"test": {"scores": {"map": 0.77}}}')
+    cut = har_run(tmp_path / "cut", items, noise=1.0) / "predictions" / "test.parquet"
+    cut.write_bytes(cut.read_bytes()[:300])
+    (har_run(tmp_path / "yaml", items, noise=1.0) / "config.yaml").write_text("a: [")
+    boast = har_run(tmp_path / "boast", items, noise=1.0) / "results.json"
+    boast.write_text('{"test": {"scores": {"map": 0.99}}}')
+    (tmp_path / "empty").mkdir()
+    captions = caption_file(tmp_path / "strangers.json", keep=0.5)
+    captions.write_text(captions.read_text().replace("cabinCam", "Cam"))
+    half = tmp_path / "half.jsonl"
+    half.write_text('{"video_id": "x"')
+    places = [tmp_path / name for name in ("partial", "unfinished", "unpredicted", "cut", "yaml", "boast", "empty")]
+    data = make_report(
+        [whole, *places, captions, half, tmp_path / "nowhere"], tmp_path / "out", source="sample", options=QUICK
+    )
+    systems = _systems(data, "Actions on the sample")
+    assert set(systems) == {"whole", "partial", "unfinished", "boast"}
+    assert any("partial: " in note and "labelled boxes" in note for note in systems["partial"]["notes"])
+    assert any("items without a prediction" in why for why in systems["partial"]["differs"])
+    assert any("not finished" in note for note in systems["unfinished"]["notes"])
+    assert any("results.json says map 99.00" in note for note in systems["boast"]["notes"])
+    why = {one["name"]: one["why"] for one in data["not_scored"]}
+    assert "predictions/test.parquet is missing" in why["unpredicted"]
+    assert "mAP 77.00" in why["unpredicted"]  # told as the run's own word, never put into the table
+    assert "Parquet" in why["cut"]
+    assert "YAML" in why["yaml"]
+    assert "no run folder" in why["empty"]
+    assert "references lack" in why["strangers"]
+    assert "JSON" in why["half"]
+    assert "there is no" in why["nowhere"]
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert all(name in page for name in why)
+    table = page.partition("**Human action")[2].partition("![")[0]
+    assert "77.00" not in table
+
+
+def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PredictionError, match="there is no"):
+        make_report([tmp_path / "nothing.csv"], tmp_path / "out")
+    with pytest.raises(RecipeError, match="both say where the truth is"):
+        make_report([tmp_path / "x.csv"], tmp_path / "out", references="y.csv", source="sample")
+    assert not (tmp_path / "out").exists()
+
+
+def test_fifty_runs(tmp_path: Path) -> None:
+    items = labelled_items()
+    for number in range(50):
+        har_run(tmp_path / "runs" / f"run{number:02d}", items, noise=0.2 * number, seed=number)
+    data = make_report([tmp_path / "runs"], tmp_path / "out", source="sample", options=QUICK, details=2)
+    assert len(data["tasks"]["Actions on the sample"]["systems"]) == 50
+    assert len(data["tasks"]["Actions on the sample"]["comparisons"]) == 50 * 49 / 2

@@ -1,0 +1,51 @@
+"""Runs on the sample for reports: real predictions of drawn quality in real run folders, and broken ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from microg4m_hf.data import ensure_sample, load_dataset
+from microg4m_hf.metrics import write_predictions
+from microg4m_hf.training.key_frames import KeyFrame, key_frames
+from microg4m_hf.training.predict import prediction_columns
+
+
+def labelled_items() -> list[KeyFrame]:
+    """The labelled key frames of the sample's test split."""
+    rows: Any = load_dataset("har", split="test", source="sample", videos=False)
+    return key_frames(rows)
+
+
+def har_run(folder: Path, items: list[KeyFrame], *, noise: float, seed: int = 0, share: float = 1.0) -> Path:
+    """A training run whose logits are the truth plus noise; ``share`` of the key frames are predicted."""
+    random = np.random.RandomState(seed)
+    logits = {
+        place: (6.0 * item.labels - 3.0 + noise * random.randn(*item.labels.shape)).astype(np.float32)
+        for place, item in enumerate(items[: round(share * len(items))])
+    }
+    folder.mkdir(parents=True)
+    data = {"source": "sample", "scheme": "official", "num_frames": 4, "stride": 8}
+    recipe = {"name": folder.name, "variant": "own", "model": {"name": "tiny_slow"}, "data": data}
+    (folder / "config.yaml").write_text(yaml.safe_dump(recipe))
+    about = {"model": "tiny_slow", "scores_are": "logits", "split": "test", "scheme": "official"}
+    write_predictions(folder / "predictions" / "test.parquet", **prediction_columns(items, logits), about=about)
+    (folder / "results.json").write_text(json.dumps({"name": folder.name, "skipped_clips": 0}))
+    return folder
+
+
+def caption_file(path: Path, *, keep: float, seed: int = 0) -> Path:
+    """The sample's captions with words left out at random."""
+    random = np.random.RandomState(seed)
+    entries = json.loads((ensure_sample() / "vqa_and_captioning.json").read_text())
+    said = {
+        entry["video_id"]: " ".join(word for word in entry["caption"].split() if random.rand() < keep) or "…"
+        for entry in entries
+        if entry.get("caption")
+    }
+    path.write_text(json.dumps(said))
+    return path
