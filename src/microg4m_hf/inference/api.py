@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ClipError, ServerError
 from ..extras import require
-from .api_ask import answer, make_client
+from .api_ask import Stopped, answer, make_client
 from .api_endpoint import Endpoint
 from .api_message import image_parts, request
 from .api_wait import Pause
@@ -100,7 +100,8 @@ def _done(
     When one of them ends the run, no request begins any more; answers that are on their way are waited for.
     """
     under_way: set[Future[tuple[Ask, dict[str, Any]]]] = set()
-    more, fault = True, None
+    more = True
+    fault: BaseException | None = None
     while more or under_way:
         while more and len(under_way) < ahead:
             task = next(tasks, None)
@@ -113,7 +114,8 @@ def _done(
             if error is None:
                 yield future.result()
             else:
-                fault, more = fault or error, False
+                fault = error if fault is None or isinstance(fault, Stopped) else fault
+                more = False
                 pause.stop()  # for any other error
     if fault is not None:
         raise fault

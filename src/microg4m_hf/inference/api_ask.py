@@ -35,7 +35,7 @@ def answer(client: Any, endpoint: Endpoint, pause: Pause, body: dict[str, Any]) 
     while tries < endpoint.tries:
         pause.pass_through()
         if pause.stopped:
-            raise ServerError("stopped")
+            raise Stopped("another request ended the run")
         requests += 1
         wait = None
         try:
@@ -81,6 +81,10 @@ def answer(client: Any, endpoint: Endpoint, pause: Pause, body: dict[str, Any]) 
             pause.sleep(growing_wait(endpoint.backoff, tries) if wait is None else wait)
     why = endpoint.without_key(f"{why} (after {requests} requests)")
     return {"status": "failed", "kind": kind, "why": why, "requests": requests}
+
+
+class Stopped(ServerError):
+    """The run was ended elsewhere; that error is the one to show."""
 
 
 class _Cut(Exception):

@@ -20,12 +20,16 @@ def usage(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     models: set[str] = set()
     cost, requests, priced = 0.0, 0, False
     for record in records:
-        tokens.update(record.get("tokens") or {})
-        flags.update(record.get("flags") or [])
-        requests += record.get("requests", 0)
-        if "served" in record:
+        used = record.get("tokens")
+        if isinstance(used, dict):  # journals may have been edited
+            tokens.update({name: count for name, count in used.items() if isinstance(count, int)})
+        if isinstance(record.get("flags"), list):
+            flags.update(str(flag) for flag in record["flags"])
+        if isinstance(record.get("requests"), int):
+            requests += record["requests"]
+        if isinstance(record.get("served"), str):
             models.add(record["served"])
-        if "cost" in record:
+        if isinstance(record.get("cost"), int | float):
             cost, priced = cost + record["cost"], True
     found: dict[str, Any] = {
         "requests": requests,
