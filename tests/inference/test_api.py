@@ -266,6 +266,10 @@ def test_the_command_leaves_the_key_nowhere(
 def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) -> None:
     assert main(["predict", "vqa", "--model", "m", "--concurrency", "3"]) == 2
     assert "--concurrency is of no use with --runner local; it goes with api" in capsys.readouterr().err
+    assert main(["predict", "vqa", "--model", "blind", "--runner", "api"]) == 2
+    assert "leave --runner api out" in capsys.readouterr().err
+    assert main(["predict", "vqa", "--model", "m", "--runner", "isolated"]) == 2
+    assert "needs --python" in capsys.readouterr().err
 
 
 def test_killed_and_run_again(tmp_path: Path) -> None:

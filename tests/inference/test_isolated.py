@@ -32,7 +32,7 @@ import os, signal, sys, time
 from pathlib import Path
 
 def load(model, revision):
-    folder = Path(model)
+    folder = Path(model).parent
     if revision == "broken":
         raise OSError("no such weights")
     print("loaded", revision)
@@ -145,7 +145,7 @@ def test_code_from_the_hub_is_run_only_where_that_was_said(
 def test_bad_luck_of_every_kind(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     questions = ["fine 1", "dies_once 1", "dies 1", "fine 2", "hangs 1", "fine 3", "leaves 1", "raises 1", "fine 4"]
     questions += ["floods 1", "quiet 1", "odd 1", "half 1", "fine 5"]
-    found = answers(settings(tmp_path), asked(clips["red"], *questions), adapter=adapter, timeout=2.0)
+    found = answers(settings(tmp_path / "model"), asked(clips["red"], *questions), adapter=adapter, timeout=2.0)
     assert list(found) == questions
     fine = "(3, 48, 64, 3) uint8 256"
     for name in ("fine 1", "fine 2", "fine 3", "fine 4", "fine 5", "dies_once 1", "floods 1"):
@@ -167,7 +167,7 @@ def test_bad_luck_of_every_kind(clips: dict[str, str], adapter: str, tmp_path: P
 
 
 def test_failures_are_kept_and_retried_on_request(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
-    work, given = asked(clips["red"], "fine 1", "raises 1"), settings(tmp_path)
+    work, given = asked(clips["red"], "fine 1", "raises 1"), settings(tmp_path / "model")
     summaries = [
         run(given, work, tmp_path / "run", lambda: isolated_runner(given, sys.executable, adapter=adapter), **retry)
         for retry in ({}, {}, {"retry_failed": True})
@@ -178,28 +178,28 @@ def test_failures_are_kept_and_retried_on_request(clips: dict[str, str], adapter
 def test_a_model_that_always_dies_ends_the_run(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     work = asked(clips["red"], *(f"dies {n}" for n in range(9)))
     with pytest.raises(ServerError, match="5 items in a row failed, the last one: the worker died"):
-        answers(settings(tmp_path), work, adapter=adapter)
+        answers(settings(tmp_path / "model"), work, adapter=adapter)
     assert len(list(tmp_path.glob("seen_dies_*"))) == 5
 
 
 def test_what_cannot_start_says_why(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     work = asked(clips["red"], "fine 1")
     with pytest.raises(RecipeError, match=r"no program that can be started; did you mean .*bin/python\?"):
-        answers(settings(tmp_path), work, python=str(tmp_path))
+        answers(settings(tmp_path / "model"), work, python=str(tmp_path))
     with pytest.raises(RecipeError, match="neither internvl nor owl3 nor a Python file"):
-        answers(settings(tmp_path), work, adapter="nowhere.py")
+        answers(settings(tmp_path / "model"), work, adapter="nowhere.py")
     with pytest.raises(ServerError, match=r"cannot be loaded under .*: OSError: no such weights \(adapter.py:\d+ load"):
-        answers(settings(tmp_path, revision="broken"), work, adapter=adapter)
+        answers(settings(tmp_path / "model", revision="broken"), work, adapter=adapter)
     with pytest.raises(ServerError, match=r"cannot be loaded under .*worker died \(exit code 0\)"):
-        answers(settings(tmp_path), work, python="true", adapter=adapter)
+        answers(settings(tmp_path / "model"), work, python="true", adapter=adapter)
     (tmp_path / "bad.py").write_text("def load(:")
     with pytest.raises(ServerError, match="SyntaxError"):
-        answers(settings(tmp_path), work, adapter=str(tmp_path / "bad.py"))
+        answers(settings(tmp_path / "model"), work, adapter=str(tmp_path / "bad.py"))
 
 
 def test_a_clip_that_cannot_be_read(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     work = [ClipWork(str(tmp_path / "none.mp4"), "b_001", (Ask("b"),)), *asked(clips["red"], "fine 1")]
-    found = answers(settings(tmp_path), work, adapter=adapter)
+    found = answers(settings(tmp_path / "model"), work, adapter=adapter)
     assert found["b"]["kind"] == "decode" and found["fine 1"]["status"] == "ok"
 
 
@@ -218,7 +218,9 @@ def running(pid: int) -> bool:
 
 
 def test_the_command_and_what_a_kill_leaves(adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    words = ["predict", "vqa", "--model", str(tmp_path), "--runner", "isolated", "--python", sys.executable]
+    model = tmp_path / "model"
+    model.mkdir()
+    words = ["predict", "vqa", "--model", str(model), "--runner", "isolated", "--python", sys.executable]
     words += ["--adapter", adapter, "--source", "sample", "--limit", "2", "--frames", "2", "--prompts", "plain"]
     words += ["--out", str(tmp_path / "run")]
     temporary = tmp_path / "tmp"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 # Options that no other runner understands; what they are when they are not given is up to the runner.
+# (--dtype and --attention mean something to the isolated runner, too.)
 _ONLY_LOCAL = (
     "dtype", "attention", "quantise", "as_images", "device", "device_map", "batch_size", "workers", "no_shared_prefix"
 )  # fmt: skip
@@ -35,7 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of ``Settings`` that these options decide; refuses them with another runner."""
     if args.runner != "local":
-        given = [name for name in _ONLY_LOCAL if getattr(args, name) is not None]
+        too = ("dtype", "attention") if args.runner == "isolated" else ()
+        given = [name for name in _ONLY_LOCAL if getattr(args, name) is not None and name not in too]
         if given:
             option = "--" + given[0].replace("_", "-")
             raise RecipeError(f"{option} is of no use with --runner {args.runner}; it goes with local")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
@@ -60,9 +61,18 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     if args.runner == "api":
         return {"image_side": args.image_side, "image_detail": args.image_detail or "low"}
     if args.runner == "isolated":
+        if args.python is None:
+            raise RecipeError("--runner isolated needs --python, the interpreter of the environment of the model")
         from ..inference.isolated import adapter_name
+        from ..inference.load import identity
 
-        return {"adapter": adapter_name(args.adapter)}
+        own = args.adapter is not None and args.adapter.endswith(".py")  # loads what it likes, from where it likes
+        return {
+            "adapter": adapter_name(args.adapter),
+            "dtype": args.dtype or "auto",
+            "attention": args.attention,
+            "weights": "" if own and not Path(args.model).is_dir() else identity(args.model, args.revision),
+        }
     return {}
 
 
@@ -71,8 +81,6 @@ def make(args: argparse.Namespace, settings: Settings, world: int) -> Runner:
     if args.runner == "isolated":
         from ..inference.isolated import isolated_runner
 
-        if args.python is None:
-            raise RecipeError("--runner isolated needs --python, the interpreter of the environment of the model")
         return isolated_runner(
             settings,
             args.python,

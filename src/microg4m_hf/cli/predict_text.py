@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import RecipeError
 from . import predict_local, predict_runners
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.settings import Settings
 
     blind = args.model in BASELINES
+    if blind and args.runner != "local":
+        raise RecipeError(f"--model {args.model} is a baseline of our own; leave --runner {args.runner} out")
     of_runner = predict_runners.settings_of(args)
     if not blind:
         of_runner |= predict_local.settings_of(args)
