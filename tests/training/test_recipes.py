@@ -32,7 +32,7 @@ LOGGED = {
 
 
 def test_one_recipe_a_row_and_a_corrected_one_beside_it() -> None:
-    assert ROWS == sorted(LOGGED)
+    assert sorted(LOGGED) == ROWS
     for name in ROWS:
         assert load_recipe(FOLDER / f"{name}.yaml").variant == "paper"
         assert load_recipe(FOLDER / f"{name}_corrected.yaml").variant == "corrected"

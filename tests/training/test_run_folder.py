@@ -33,6 +33,7 @@ def test_everything_a_run_should_hold(finished: Path) -> None:
     items = split_items(recipe.data, "test")
     again = har_scores(run.predictions / "test.parquet", reference_columns(items))
     assert again["scores"] == pytest.approx(summary["test"]["scores"], nan_ok=True)
+    assert 0.05 < summary["test"]["chance_map"] < 0.6
     assert set(summary["test"]["by"]) == {"domain", "group", "frequency"}
     assert read_about(run.predictions / "test.parquet")["scores_are"] == "logits"
 

@@ -105,6 +105,7 @@ who("clip.mp4", boxes=[[0.3, 0.1, 0.7, 0.9]], center=51)  # center: the key fram
 | --- | --- |
 {table}
 
+Random scores reach an mAP of {100 * test["chance_map"]:.2f}.
 Recipe of the scores: `{test["signature"]}`. Best checkpoint by validation mAP
 ({100 * summary["validation_map"]:.2f}) at step {summary["best_step"]} of {summary["steps"]}.
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..storage import write_atomic
 from .checkpoints import Progress
+from .key_frames import KeyFrame
 from .objects import split_items
-from .predict import predict, prediction_columns
+from .predict import predict_logits, prediction_columns
 from .recipe import Recipe
 from .run_folder import RunFolder
-from .score import score
+from .score import chance_map, released_references, score_logits
 from .windows import KeyFrameWindows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def finish(accelerator: Accelerator, recipe: Recipe, run: RunFolder, progress: Progress) -> dict[str, float]:
+def finish(accelerator: Accelerator, recipe: Recipe, run: RunFolder, progress: Progress) -> dict[str, Any]:
     """Predict and score the test split with the best model; every process must call it.
 
     Leaves ``predictions/test.parquet``, ``results.json`` and the model card behind.
@@ -42,18 +44,36 @@ def finish(accelerator: Accelerator, recipe: Recipe, run: RunFolder, progress: P
         write_atomic(run.results, json.dumps(summary, indent=1, default=float))
         write_card(recipe, summary, run.model)
     accelerator.wait_for_everyone()
-    return result["scores"]
+    return result
 
 
 def predict_split(
     accelerator: Accelerator, model: Any, recipe: Recipe, run: RunFolder, split: str, **settings: Any
 ) -> dict[str, Any]:
     """Predict one split into ``predictions/<split>.parquet`` and score it by domain, group and frequency."""
+    file = released_references(recipe.data, split)
+    if file is not None:
+        settings.setdefault("references", file)
+    settings.setdefault("by", ("domain", "group", "frequency"))
+    items = split_items(recipe.data, split)
+    result = predict_items(accelerator, model, recipe, run, split, items, **settings)
+    return result | {"chance_map": chance_map(items)}
+
+
+def predict_items(
+    accelerator: Accelerator,
+    model: Any,
+    recipe: Recipe,
+    run: RunFolder,
+    split: str,
+    items: Sequence[KeyFrame],
+    **settings: Any,
+) -> dict[str, Any]:
+    """Predict key frames into ``predictions/<split>.parquet`` and score them by both protocols."""
     from ..metrics.har.prediction_file import write_predictions
 
-    items = split_items(recipe.data, split)
     windows = KeyFrameWindows(items, recipe.data, centre_crop=recipe.data.test_crop)
-    logits = predict(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
+    logits = predict_logits(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
     if accelerator.is_main_process:
         about = {
             "model": recipe.model.name,
@@ -66,4 +86,7 @@ def predict_split(
             "scores_are": "logits",
         }
         write_predictions(run.predictions / f"{split}.parquet", **prediction_columns(items, logits), about=about)
-    return score(items, logits, by=("domain", "group", "frequency"), **settings)
+    result = score_logits(items, logits, **settings)
+    settings.pop("by", None)
+    result["instance"] = score_logits(items, logits, protocol="instance", scores_are="logits", **settings)["scores"]
+    return result

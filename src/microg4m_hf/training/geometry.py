@@ -28,9 +28,12 @@ class Geometry:
 
 
 def training_geometry(height: int, width: int, data: Data, rng: np.random.Generator) -> Geometry:
-    """Random scale (1/side uniform), random square crop, mirrored with probability ``data.flip``."""
+    """Random scale (1/side uniform), random square crop or the whole frame, mirrored with probability ``data.flip``."""
     low, high = data.short_side
     side = round(1.0 / rng.uniform(1.0 / high, 1.0 / low)) if high > low else low
+    if data.crop is None:
+        new_height, new_width = resized(height, width, side)
+        return Geometry(new_height, new_width, 0, 0, new_height, new_width, bool(rng.random() < data.flip))
     new_height, new_width = resized(height, width, max(side, data.crop))
     top = int(rng.integers(0, new_height - data.crop)) if new_height > data.crop else 0
     left = int(rng.integers(0, new_width - data.crop)) if new_width > data.crop else 0

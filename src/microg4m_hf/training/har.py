@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MicroG4MError, RecipeError
 from .recipe import Recipe
@@ -32,14 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("set", nargs="*", metavar="section.key=value", help="values that win over the recipe")
 
 
-def run_training(recipe: Recipe, run: RunFolder) -> dict[str, float]:
-    """Train, keep the best model by validation mAP, predict and score the test split; returns the test scores."""
+def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
+    """Train, keep the best model by validation mAP, predict and score the test split; returns the test result."""
     from .finish import finish
     from .loop import train
     from .objects import build_accelerator, build_model, save_model, split_items
     from .optim import build_optimizer
-    from .predict import predict
-    from .score import score
+    from .predict import predict_logits
+    from .score import score_logits
     from .windows import KeyFrameWindows
 
     accelerator = build_accelerator(recipe, run)
@@ -66,8 +66,8 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, float]:
     average = _average(accelerator, model, recipe)
 
     def evaluate(shown: torch.nn.Module) -> float:
-        logits = predict(accelerator, shown, validation, workers=recipe.data.workers, what="validating")
-        return score(held_out, logits)["scores"]["map"]
+        logits = predict_logits(accelerator, shown, validation, workers=recipe.data.workers, what="validating")
+        return score_logits(held_out, logits)["scores"]["map"]
 
     progress = train(
         accelerator,
@@ -82,13 +82,13 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, float]:
     )
     summary = run.finished(progress.step)
     if summary is None:
-        scores = finish(accelerator, recipe, run, progress)
+        result = finish(accelerator, recipe, run, progress)
     else:
-        scores = summary["test"]["scores"]
+        result = summary["test"]
         if accelerator.is_main_process:
             print(f"this run is finished; loop.max_steps or --out start more ({run.path})", file=sys.stderr)
     accelerator.end_training()
-    return scores
+    return result
 
 
 def _average(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -> AveragedModel | None:
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and not folder.config.exists():
         raise RecipeError(f"{folder.path} holds no run to go on with; leave --resume out to begin one")
     try:
-        scores = run_training(recipe, folder)
+        result = run_training(recipe, folder)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -129,7 +129,8 @@ def run(args: argparse.Namespace) -> int:
             "The same command goes on from the last checkpoint"
         ) from error
     if int(os.environ.get("RANK", "0")) == 0:
-        print(f"test mAP {scores['map']:.4f}; model, predictions and results are in {folder.path}")
+        shown = f"test mAP {result['scores']['map']:.4f} (chance {result['chance_map']:.4f}), variant {recipe.variant}"
+        print(f"{shown}; model, predictions and results are in {folder.path}")
         if args.push_to_hub:
             from .push import push_run
 

@@ -45,7 +45,9 @@ def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
     from .. import models
 
     fed = {"num_frames": data.num_frames, "sampling_rate": data.stride}
-    settings = fed | {"train_size": data.crop, "test_size": data.eval_short_side} | model.overrides
+    settings = (
+        fed | {"train_size": data.crop or data.short_side[0], "test_size": data.eval_short_side} | model.overrides
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if model.name in ENCODERS:

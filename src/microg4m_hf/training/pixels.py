@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import RecipeError
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry]
     """A batch of windows whose crops are of one size, normalised as the config of the model says."""
     import torch
 
+    sizes = {(geometry.crop_height, geometry.crop_width) for geometry in geometries}
+    if len(sizes) > 1:
+        raise RecipeError(f"frames of {len(sizes)} sizes in one batch, {sorted(sizes)[:3]}: set data.crop to a side")
     pairs = zip(windows, geometries, strict=True)
     clips = torch.stack([render(window, geometry) for window, geometry in pairs])
     mean, std = (clips.new_tensor(list(values)).view(3, 1, 1, 1) for values in (config.image_mean, config.image_std))

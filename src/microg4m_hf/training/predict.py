@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def predict(
+def predict_logits(
     accelerator: Accelerator,
     model: torch.nn.Module,
     items: KeyFrameWindows,

@@ -25,7 +25,7 @@ class Data:
     scheme: str = "official"
     key_frame: str = "released"  # "released" centres one frame late as published, "exact" on the annotated frame
     short_side: tuple[int, int] = (256, 320)  # training scale, drawn so that 1/side is uniform
-    crop: int = 224
+    crop: int | None = 224  # side of the random square; None: the whole frame, where all clips have one shape
     eval_short_side: int = 256
     validation_crop: bool = True  # published: centre square in validation, whole frame in test
     test_crop: bool = False  # encoders that know one size of frame need the square in the test too

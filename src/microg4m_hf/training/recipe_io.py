@@ -57,9 +57,14 @@ def recipe_from(values: dict[str, Any], where: str = "recipe") -> Recipe:
         raise RecipeError(f"{where}: schedule.steps must begin with 0 and be as long as schedule.factors")
     if list(recipe.schedule.steps) != sorted(set(recipe.schedule.steps)):
         raise RecipeError(f"{where}: schedule.steps must rise, given {list(recipe.schedule.steps)}")
-    for key in ("data.num_frames", "data.stride", "data.crop", "data.eval_short_side", "loop.batch", "schedule.epochs"):
+    for key in ("data.num_frames", "data.stride", "data.eval_short_side", "loop.batch", "schedule.epochs"):
         if _get(recipe, key) < 1:
             raise RecipeError(f"{where}: {key} must be at least 1, given {_get(recipe, key)}")
+    low, high = recipe.data.short_side
+    if low > high or (recipe.data.crop or 1) < 1:
+        raise RecipeError(f"{where}: data.short_side is [least, most] and data.crop at least 1 or null")
+    if recipe.data.crop is None and low != high:
+        raise RecipeError(f"{where}: without data.crop all frames need one size: give data.short_side twice the same")
     return recipe
 
 

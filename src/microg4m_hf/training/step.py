@@ -30,6 +30,7 @@ def accumulate(
 
     The loss is the mean of BCE-with-logits over boxes and classes. However the share is cut, every box weighs the
     same: pieces add up sums divided by the count of the whole share (``per_process``) or of all shares (``global``).
+    The value is the mean over the processes, so that all of them notice when one of them meets a NaN.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as bce
@@ -52,7 +53,7 @@ def accumulate(
             loss = (each * piece["weights"].to(device)).sum() / total
             accelerator.backward(loss)
         loss_sum += loss.detach()
-    value = float(loss_sum)
+    value = float(accelerator.reduce(loss_sum, "mean"))
     if not math.isfinite(value):
         raise NotFinite(batch)
     return value

@@ -16,6 +16,8 @@ from .key_frames import KeyFrame
 from .recipe import Data
 from .window_cache import WindowCache
 
+RELEASED_SIZE = (480, 854)  # height and width of the released clips, for what stands in for an unreadable one
+
 
 @dataclass
 class Item:
@@ -46,21 +48,25 @@ class KeyFrameWindows:
         backend: str = "auto",
     ) -> None:
         self.items, self.data, self.training, self.centre_crop = items, data, training, centre_crop
-        self.seed, self.backend = seed, backend
+        self.seed, self.backend, self.epoch = seed, backend, 0
         self.cache = WindowCache(data.cache, data.cache_gb) if data.cache else None
 
     def __len__(self) -> int:
         return len(self.items)
 
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that plain indices mean; Accelerate's loaders and the ``Trainer`` call it."""
+        self.epoch = epoch
+
     def __getitem__(self, place: tuple[int, int] | int) -> Item:
-        epoch, index = place if isinstance(place, tuple) else (0, place)
+        epoch, index = place if isinstance(place, tuple) else (self.epoch, place)
         item = self.items[index]
         fault = None
         try:
             frames = self._frames(item)
         except ClipError as error:
             fault = str(error)
-            frames = np.zeros((self.data.num_frames, self.data.crop, self.data.crop, 3), np.uint8)
+            frames = np.zeros((self.data.num_frames, *RELEASED_SIZE, 3), np.uint8)
         height, width = frames.shape[1:3]
         geometry = self._geometry(height, width, epoch, index)
         return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)
@@ -86,7 +92,7 @@ class KeyFrameWindows:
     @property
     def _side(self) -> int:
         """The largest short side this split ever asks for; cached windows need not be larger."""
-        return max(*self.data.short_side, self.data.crop) if self.training else self.data.eval_short_side
+        return max(*self.data.short_side, self.data.crop or 0) if self.training else self.data.eval_short_side
 
     def _decode(self, item: KeyFrame) -> np.ndarray:
         with open_clip(item.video, backend=self.backend) as clip:

@@ -1,0 +1,54 @@
+"""``microg4m predict har --model …``: what every person in the clips of a split does, predicted and scored."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from ..errors import RecipeError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="a run folder, a model folder or Hub id, or a name of `microg4m models list`")
+    parser.add_argument("--config", metavar="RECIPE", help="or a recipe, such as recipes/zero_shot_slow_8x8_r50.yaml")
+    parser.add_argument("--weights", metavar="FILE", help="a checkpoint of PySlowFast for a named model")
+    parser.add_argument("--out", metavar="FOLDER", help="default runs/predict-<model>-<split>")
+    parser.add_argument("--split", default="test", help="train, validation or test (default)")
+    parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files")
+    parser.add_argument("--source", help="sample, hub (default) or a Hub repository with the release")
+    parser.add_argument("--revision", help="revision of the Hub repository")
+    parser.add_argument("--scheme", choices=("official", "source_disjoint"))
+    parser.add_argument("--key-frame", choices=("released", "exact"), help="released: one frame late, as published")
+    parser.add_argument("--on-error", choices=("raise", "skip"), help="what to do about clips that cannot be read")
+    parser.add_argument(
+        "--ava-format", metavar="DIR", help="a second data set in AVA's form: the gap from Earth to space"
+    )
+    parser.add_argument("--workers", type=int, help="processes that decode")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..training.predict_run import predict_har, recipe_of
+    from ..training.recipe_io import load_recipe
+
+    if bool(args.model) == bool(args.config):
+        raise RecipeError("give either --model or --config")
+    names = ("data_dir", "source", "revision", "scheme", "key_frame", "on_error", "workers")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.model:
+        recipe = recipe_of(args.model, args.weights, **given)
+    else:
+        words = [f"data.{name}={value}" for name, value in given.items()]
+        recipe = load_recipe(args.config, words + ([f"model.init={args.weights}"] if args.weights else []))
+    folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}")
+    summary = predict_har(recipe, folder, args.split, ava_format=args.ava_format)
+    result = summary[args.split]
+    if int(os.environ.get("RANK", "0")) == 0:
+        for protocol, scores in (("paper", result["scores"]), ("instance", result["instance"])):
+            print(f"{protocol}: " + ", ".join(f"{name} {100 * scores[name]:.2f}" for name in ("map", "f1", "auroc")))
+        if "gap" in summary and summary["gap"]["classes"]:
+            gap = summary["gap"]
+            earth, space = 100 * gap["one"], 100 * gap["two"]
+            print(f"mAP over {gap['classes']} classes of both: {earth:.2f} on Earth, {space:.2f} in space")
+        print(f"{result['signature']}\npredictions and results are in {folder}")
+    return 0

@@ -1,0 +1,149 @@
+"""JHMDB as released to a folder in AVA's form: ``python -m microg4m_hf.training.jhmdb JHMDB FOLDER``.
+
+Read are ``splits/<class>_test_split<n>.txt``, ``Rename_Images/<class>/<clip>/*.png`` and, for the box,
+``puppet_mask/<class>/<clip>/puppet_mask.mat`` (the outline of the person) or else
+``joint_positions/<class>/<clip>/joint_positions.mat``. A clip becomes one key frame, its middle.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..extras import require
+from ..progress import progress
+from ..storage import folder_in_one_step
+
+# The nearest of AVA's classes, by what the clips show; None where AVA has none, such clips are left out. JHMDB's
+# sit and stand are the movements of sitting down and standing up; AVA calls only the latter a class of its own.
+AVA_ID: dict[str, int | None] = {
+    "brush_hair": None,
+    "catch": 18,
+    "clap": 67,
+    "climb_stairs": 20,
+    "golf": 34,  # hit (an object)
+    "jump": 7,
+    "kick_ball": 35,
+    "pick": 36,  # lift/pick up
+    "pour": None,
+    "pullup": None,
+    "push": 46,
+    "run": 10,
+    "shoot_ball": 58,  # throw
+    "shoot_bow": 52,
+    "shoot_gun": 52,
+    "sit": 11,
+    "stand": 6,  # get up
+    "swing_baseball": 34,
+    "throw": 58,
+    "walk": 14,
+    "wave": 69,
+}
+FPS = 25  # of all clips
+JOINT_MARGIN = 0.1  # joints lie inside the person; the outline is further out by about this part of their extent
+
+
+def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int:
+    """Write the clips of one part of a split, and ``annotations.csv``; the number of clips."""
+    from ..data.sample.encode import write_clip
+
+    wanted = _listed(root, split, {"train": 1, "test": 2}[part])
+    if not wanted:
+        raise DataError(f"no split {split} of JHMDB lists a clip", file=root / "splits")
+    rows = []
+    with folder_in_one_step(target) as scratch:
+        for name, clip in progress(wanted, "converting", unit="clip"):
+            pictures = _pictures(root / "Rename_Images" / name / clip)
+            middle = len(pictures) // 2
+            height, width = pictures[0].shape[:2]
+            box = _box(root, name, clip, middle, height, width)
+            # Encoders of 4:2:0 want even sides.
+            even = [np.ascontiguousarray(one[: height // 2 * 2, : width // 2 * 2]) for one in pictures]
+            write_clip(scratch / "videos" / name / f"{clip}.mp4", even, fps=FPS)
+            rows.append(",".join([clip, str(middle + 1), *(f"{side:.3f}" for side in box), str(AVA_ID[name]), "1"]))
+        (scratch / "annotations.csv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return len(rows)
+
+
+def _listed(root: Path, split: int, code: int) -> list[tuple[str, str]]:
+    found = []
+    for name, action in AVA_ID.items():
+        file = root / "splits" / f"{name}_test_split{split}.txt"
+        if action is None:
+            continue
+        if not file.is_file():
+            raise DataError("the list of a class is missing", file=file)
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            words = line.split()
+            if len(words) != 2 or words[1] not in ("1", "2") or Path(words[0]).name != words[0]:
+                raise DataError("a line is a clip and 1 or 2", file=file, line=number, value=line)
+            if int(words[1]) == code:
+                found.append((name, Path(words[0]).stem))
+    return found
+
+
+def _pictures(folder: Path) -> list[np.ndarray]:
+    from PIL import Image
+
+    files = sorted(folder.glob("*.png"))
+    if not files:
+        raise DataError("there are no pictures", file=folder)
+    pictures = []
+    for file in files:
+        with Image.open(file) as picture:
+            pictures.append(np.asarray(picture.convert("RGB")))
+    return pictures
+
+
+def _box(root: Path, name: str, clip: str, frame: int, height: int, width: int) -> list[float]:
+    """x1, y1, x2, y2 in parts of the frame."""
+    mask = root / "puppet_mask" / name / clip / "puppet_mask.mat"
+    if mask.is_file():
+        outline = _mat(mask, "part_mask", 3)
+        rows, columns = np.nonzero(outline[:, :, min(frame, outline.shape[2] - 1)])
+        if len(rows):
+            size = outline.shape
+            sides = [columns.min() / size[1], rows.min() / size[0], (columns.max() + 1) / size[1]]
+            return [*(float(side) for side in sides), float((rows.max() + 1) / size[0])]
+    joints = root / "joint_positions" / name / clip / "joint_positions.mat"
+    positions = _mat(joints, "pos_img", 3)
+    x, y = positions[:, :, min(frame, positions.shape[2] - 1)]
+    more = JOINT_MARGIN * max(float(np.ptp(x)), float(np.ptp(y)))
+    sides = [(x.min() - more) / width, (y.min() - more) / height, (x.max() + more) / width, (y.max() + more) / height]
+    box = np.clip(np.array(sides, float), 0, 1).tolist()
+    if not (box[0] < box[2] and box[1] < box[3]):
+        raise DataError("the joints lie outside the frame", file=joints)
+    return box
+
+
+def _mat(file: Path, name: str, dimensions: int) -> np.ndarray:
+    """One numeric array of a MATLAB file; scipy runs no code of the file."""
+    io: Any = require("scipy.io", "reading MATLAB files")
+    if not file.is_file():
+        raise DataError("neither an outline nor joints of the person", file=file)
+    try:
+        values = np.asarray(io.loadmat(file, variable_names=[name])[name])
+    except Exception as error:  # scipy raises what its parser happens to trip over
+        raise DataError(f"this is no MATLAB file with {name} ({type(error).__name__})", file=file) from error
+    if values.ndim != dimensions or values.dtype.kind not in "biuf":
+        raise DataError(f"{name} is no table of numbers with {dimensions} axes", file=file)
+    return values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="JHMDB to a folder in AVA's form")
+    parser.add_argument("root", type=Path, help="the folder with Rename_Images, splits and puppet_mask")
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--split", type=int, default=1, choices=(1, 2, 3))
+    parser.add_argument("--part", default="test", choices=("train", "test"))
+    args = parser.parse_args()
+    count = convert(args.root, args.target, args.split, args.part)
+    print(f"{count} clips in {args.target}; microg4m predict har --model … --ava-format {args.target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""For loops that want tensors of one shape, such as ``transformers.Trainer``: people padded to the fullest clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from .pixels import render_batch
+from .windows import Item, left_out
+
+PADDING = -100  # in labels; `metrics.make_compute_metrics` and the Trainer know it
+
+
+class PaddedCollator:
+    """Items of ``KeyFrameWindows`` to ``pixel_values``, ``boxes``, ``box_mask`` and ``labels``; frames of one size.
+
+    >>> import numpy as np
+    >>> from microg4m_hf.models import config_of
+    >>> from microg4m_hf.training.geometry import Geometry
+    >>> item = Item(0, np.zeros((4, 8, 8, 3), np.uint8), Geometry(8, 8, 0, 0, 8, 8), np.zeros((2, 4), np.float32),
+    ...             np.zeros((2, 50), np.uint8))
+    >>> {name: tuple(value.shape) for name, value in PaddedCollator(config_of("tiny_slow"))([item]).items()}
+    {'pixel_values': (1, 3, 4, 8, 8), 'boxes': (1, 2, 4), 'box_mask': (1, 2), 'labels': (1, 2, 50)}
+    """
+
+    def __init__(self, config: Any, on_error: str = "raise") -> None:
+        self.config, self.on_error = config, on_error
+
+    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        left_out([item.fault for item in items if item.fault is not None], self.on_error)
+        frames = [torch.from_numpy(item.frames) for item in items]
+        boxes = [torch.from_numpy(item.boxes) for item in items]
+        labels = [torch.from_numpy(item.labels).float() for item in items]
+        known = [torch.full((len(item.boxes),), item.fault is None) for item in items]
+        return {
+            "pixel_values": render_batch(frames, [item.geometry for item in items], self.config),
+            "boxes": pad_sequence(boxes, batch_first=True),
+            "box_mask": pad_sequence(known, batch_first=True),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=PADDING),
+        }
+
+
+class PaddedModel(nn.Module):
+    """A model whose logits come as ``(clips, people, classes)``, zero where there is nobody."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, pixel_values: Tensor, boxes: Tensor, box_mask: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Any]:
+        found = self.model(pixel_values=pixel_values, boxes=boxes, box_mask=box_mask, labels=labels)
+        logits = found.logits.new_zeros(*box_mask.shape, found.logits.shape[1])
+        logits[box_mask] = found.logits
+        return {"loss": found.loss, "logits": logits}

@@ -1,0 +1,70 @@
+"""``microg4m predict har``: runs, model folders, networks with AVA's eighty outputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from microg4m_hf.cli.main import main
+from microg4m_hf.errors import RecipeError
+from microg4m_hf.metrics import har_scores
+from microg4m_hf.models import PUBLISHED
+from microg4m_hf.taxonomy import ACTION_IDS
+from microg4m_hf.training.predict_run import predict_har, recipe_of
+from microg4m_hf.training.recipe_io import load_recipe
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def test_a_run_predicts_again_what_it_predicted(finished: Path, tmp_path: Path) -> None:
+    assert main(["predict", "har", "--model", str(finished), "--out", str(tmp_path / "again")]) == 0
+    old, new = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "again"))
+    assert new["test"]["scores"] == pytest.approx(old["test"]["scores"], abs=1e-6, nan_ok=True)
+    tables = [pq.read_table(run / "predictions" / "test.parquet") for run in (finished, tmp_path / "again")]
+    scores = [np.array(table["scores"].to_pylist()) for table in tables]
+    assert np.allclose(*scores, atol=1e-5)
+
+
+def test_eighty_outputs_are_kept_and_fifty_scored(tmp_path: Path) -> None:
+    import torch
+
+    from microg4m_hf.models import create
+    from microg4m_hf.training.objects import split_items
+    from microg4m_hf.training.predict import reference_columns
+
+    torch.manual_seed(1)
+    create("tiny_slow", num_labels=80, test_size=48).save_pretrained(tmp_path / "ava")
+    recipe = recipe_of(str(tmp_path / "ava"), source="sample", scheme="source_disjoint", workers=0)
+    assert (recipe.data.eval_short_side, recipe.data.key_frame, recipe.variant) == (48, "exact", "own")
+    result = predict_har(recipe, tmp_path / "out")
+    table = pq.read_table(tmp_path / "out" / "predictions" / "test.parquet")
+    scores = np.array(table["scores"].to_pylist())
+    assert scores.shape[1] == 80
+
+    references = reference_columns(split_items(recipe.data, "test"))
+    columns = {name: table[name].to_pylist() for name in ("video_id", "frame", "person_id")}
+    columns |= {"boxes": np.stack([table[side].to_numpy() for side in ("x1", "y1", "x2", "y2")], 1)}
+    fifty = har_scores(columns | {"scores": scores[:, np.array(ACTION_IDS) - 1]}, references)
+    assert result["test"]["scores"]["map"] == pytest.approx(fifty["scores"]["map"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["slow_8x8_r50", "slowfast_32x2_r101"])
+def test_zero_shot_recipes(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(RECIPES / f"zero_shot_{name}.yaml")
+    variant = PUBLISHED[recipe.model.name]
+    assert variant.num_labels == 80
+    assert (recipe.data.num_frames, recipe.data.stride) == (variant.num_frames, variant.sampling_rate)
+    assert (recipe.data.eval_short_side, recipe.data.key_frame, recipe.data.scheme) == (256, "released", "official")
+    with pytest.raises(RecipeError, match="has no weights yet"):
+        predict_har(recipe, tmp_path / "out")
+    assert recipe_of(recipe.model.name, "ava.pkl").data.key_frame == "released"
+
+
+def test_a_model_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "har", "--model", "no/such_model_anywhere"]) == 2
+    assert "is no run, no model folder" in capsys.readouterr().err
+    assert main(["predict", "har"]) == 2
