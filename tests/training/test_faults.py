@@ -1,0 +1,116 @@
+"""What goes wrong in the middle of a training: memory, clips, numbers, processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microg4m_hf.data import ensure_sample
+from tests.support.train_runs import Trainers, losses, write_recipe
+
+
+@pytest.fixture
+def broken_data(tmp_path: Path) -> Path:
+    """The sample with one training clip whose pictures are overwritten; its tables of frames are whole."""
+    folder = tmp_path / "data"
+    shutil.copytree(ensure_sample(), folder)
+    from microg4m_hf import load_dataset
+
+    rows = load_dataset("har", split="train", data_dir=folder)
+    clip = Path(rows[3]["video"]["path"])  # type: ignore[index,call-overload]
+    assert folder in clip.parents
+    content = bytearray(clip.read_bytes())
+    pictures = content.find(b"mdat") + 4
+    content[pictures : len(content) // 2] = b"\xff" * (len(content) // 2 - pictures)
+    clip.write_bytes(content)
+    return folder
+
+
+def test_a_broken_clip_stops_or_is_counted(trainers: Trainers, tmp_path: Path, broken_data: Path) -> None:
+    recipe = write_recipe(tmp_path)
+    words = (f"data.data_dir={broken_data}", "data.source=null", "loop.max_steps=6")
+    stopped = trainers.start(recipe, tmp_path / "stopped", *words)
+    assert stopped.ended() == [2]
+    assert "set data.on_error=skip to go on" in stopped.log.read_text()
+    assert "Traceback" not in stopped.log.read_text()
+
+    training = trainers.start(recipe, tmp_path / "went_on", *words, "data.on_error=skip")
+    training.finish()
+    told = training.log.read_text().count("left out: ")
+    assert told > 0
+    assert json.loads((tmp_path / "went_on" / "results.json").read_text())["skipped_clips"] == told
+
+
+def test_a_loss_that_is_no_number_stops_with_the_batch(trainers: Trainers, tmp_path: Path) -> None:
+    words = ("optim.lr=1e30", "schedule.warmup_epochs=0.0", "model.overrides.check_inputs=false")
+    training = trainers.start(write_recipe(tmp_path), tmp_path / "run", *words)
+    assert training.ended() == [2]
+    assert "the loss is not finite; the batch is in" in training.log.read_text()
+    kept = np.load(tmp_path / "run" / "bad_batch_rank0.npz")
+    assert kept["window_0"].dtype == np.uint8
+    assert len(kept["indices"]) == 8
+    assert all(np.isfinite(loss) for loss in losses(tmp_path / "run").values())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the loader's processes in /proc")
+def test_a_killed_loader_of_one_rank_ends_the_run(trainers: Trainers, tmp_path: Path) -> None:
+    training = trainers.start(write_recipe(tmp_path), tmp_path / "run", "loop.max_steps=400", processes=2)
+    training.reach(3)
+    victim = training.pids[1]
+    children = Path(f"/proc/{victim}/task/{victim}/children").read_text().split()
+    assert children
+    os.kill(int(children[0]), signal.SIGKILL)
+    codes = training.ended(60)
+    assert codes[1] == 2
+    assert codes[0] not in (0, -signal.SIGKILL)  # the other rank stops by itself
+    assert "a process that decodes clips died" in training.log.read_text()
+
+
+def test_out_of_memory_halves_the_piece(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A layer that asks the allocator for more than the machine has as soon as four clips come at once."""
+    import torch
+    from accelerate import Accelerator
+
+    from microg4m_hf.training.loop import _step
+    from microg4m_hf.training.objects import build_model, split_items
+    from microg4m_hf.training.optim import build_optimizer
+    from microg4m_hf.training.recipe_io import load_recipe
+    from microg4m_hf.training.run_folder import RunFolder
+    from microg4m_hf.training.windows import KeyFrameWindows, collate
+
+    words = ["model.overrides.dropout=0.0", "loop.batch_norm=frozen", "data.flip=0.0"]
+    recipe = load_recipe(write_recipe(tmp_path), words)
+    accelerator = Accelerator(cpu=True)
+    items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
+    batch = collate([items[place] for place in range(8)])
+
+    def one_step(greedy: bool) -> tuple[float, int, torch.Tensor]:
+        model = build_model(recipe.model, recipe.data, seed=0).eval()
+        if greedy:
+
+            def ask_for_too_much(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+                torch.empty(2**62 if len(given[0]) >= 4 else 1, dtype=torch.uint8)
+
+            model.backbone.network.s3.register_forward_pre_hook(lambda m, g: ask_for_too_much(m, _first(g)))
+        optimizer = build_optimizer(model, recipe.optim)
+        loss, micro = _step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), 8)
+        return loss, micro, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    def _first(given: tuple[object, ...]) -> tuple[torch.Tensor, ...]:
+        one = given[0]
+        return (one[0] if isinstance(one, (list, tuple)) else one,)  # type: ignore[return-value]
+
+    whole, _, expected = one_step(greedy=False)
+    loss, micro, weights = one_step(greedy=True)
+    assert micro == 2
+    assert loss == pytest.approx(whole, rel=1e-6)
+    assert torch.allclose(weights, expected, atol=1e-6)
+    told = capsys.readouterr().err
+    assert "out of memory with 8 clips at once: now 4 at once and 2 pieces a step" in told
+    assert "out of memory with 4 clips at once: now 2 at once and 4 pieces a step" in told

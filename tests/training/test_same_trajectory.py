@@ -1,0 +1,37 @@
+"""However a step is cut, over processes or in pieces, the losses are the same.
+
+BatchNorm is frozen, since its statistics are those of one forward pass, and dropout is off, since its masks follow
+the forward passes too. What is left is the order of sums: single precision agrees to a few units of 1e-6.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.train_runs import Trainers, losses, write_recipe
+
+CALM = ("loop.batch_norm=frozen", "loop.loss_mean=global", "model.overrides.dropout=0.0", "loop.max_steps=8")
+
+
+@pytest.fixture(scope="module")
+def one(trainers: Trainers, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """Losses of one process that takes batches of eight at once."""
+    folder = tmp_path_factory.mktemp("one")
+    trainers.start(write_recipe(folder), folder / "run", *CALM).finish()
+    found = losses(folder / "run")
+    assert found[8] < found[1]
+    return found
+
+
+@pytest.mark.parametrize("words", [("loop.micro_batch=4",), ("loop.micro_batch=3",)])
+def test_accumulation(trainers: Trainers, one: dict[int, float], tmp_path: Path, words: tuple[str, ...]) -> None:
+    trainers.start(write_recipe(tmp_path), tmp_path / "run", *CALM, *words).finish()
+    assert losses(tmp_path / "run") == pytest.approx(one, rel=1e-5)
+
+
+def test_two_processes(trainers: Trainers, one: dict[int, float], tmp_path: Path) -> None:
+    """Two processes with four clips each; the loss they log is the mean over both."""
+    trainers.start(write_recipe(tmp_path), tmp_path / "run", *CALM, processes=2).finish()
+    assert losses(tmp_path / "run") == pytest.approx(one, rel=1e-5)
