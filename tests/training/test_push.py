@@ -1,0 +1,71 @@
+"""A finished run goes to a Hub and comes back the same; what fails on the way says so and can be tried again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microg4m_hf.errors import HubError, RecipeError
+from microg4m_hf.training.push import push_run
+from tests.support.hub_server import HubServer
+
+
+@pytest.fixture
+def at_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    for name, value in hub.environment().items():
+        monkeypatch.setenv(name, value)
+    return hub
+
+
+def test_the_pulled_model_predicts_the_same(finished: Path, at_hub: HubServer, tmp_path: Path) -> None:
+    from huggingface_hub import HfApi, ModelCard
+
+    push_run(finished, "me/probe")
+    endpoint = at_hub.environment()["HF_ENDPOINT"]
+    pulled = HfApi(endpoint).snapshot_download("me/probe", cache_dir=tmp_path / "cache")
+
+    from microg4m_hf.cli.main import main
+
+    assert main(["predict", "har", "--model", pulled, "--source", "sample", "--out", str(tmp_path / "out")]) == 0
+    import pyarrow.parquet as pq
+
+    tables = [pq.read_table(run / "predictions" / "test.parquet") for run in (finished, tmp_path / "out")]
+    assert np.allclose(*[np.array(table["scores"].to_pylist()) for table in tables], atol=1e-5)
+    card = ModelCard.load(Path(pulled) / "README.md")
+    scores = json.loads((finished / "results.json").read_text())["test"]["scores"]
+    shown = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert shown["map"] == pytest.approx(100 * scores["map"], abs=0.01)
+    assert {"predictions/test.parquet", "results.json", "config_run.yaml", "processor_config.json"} <= set(
+        at_hub.repo("model", "me/probe").tree()
+    )
+
+
+def test_a_wrong_token(finished: Path, at_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(HubError, match="token is missing or not accepted"):
+        push_run(finished, "me/probe", token="hf_wrong")
+    push_run(finished, "me/probe", token="hf_test")
+
+
+def test_somebody_elses_name(finished: Path, at_hub: HubServer) -> None:
+    with pytest.raises(HubError, match="may not write there"):
+        push_run(finished, "somebody/probe")
+
+
+def test_a_lost_connection_and_the_same_call_again(finished: Path, at_hub: HubServer) -> None:
+    at_hub.fail("POST", "/commit/", cut=True, times=9)
+    with pytest.raises(HubError, match="run the same command again"):
+        push_run(finished, "me/probe")
+    before = len(at_hub.requested("", "PUT"))
+    at_hub.faults.clear()
+    push_run(finished, "me/probe")
+    assert "model.safetensors" in at_hub.repo("model", "me/probe").tree()
+    assert len(at_hub.requested("", "PUT")) == before  # what had arrived was not sent again
+
+
+def test_an_unfinished_run(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="holds no finished run"):
+        push_run(tmp_path, "me/probe")
