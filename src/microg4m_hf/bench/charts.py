@@ -38,7 +38,7 @@ def bars(title: str, rows: Sequence[Bar], *, beside: str = "") -> Drawing:
     drawing = Drawing(title, f"{len(rows)} bars from 0 to 100{best}", WIDTH, 46 + row * len(rows))
     _scale(drawing, left, right, 36, 36 + row * len(rows))
     if beside:
-        drawing.add(Text(WIDTH - 4, 11, beside, 9, "end", QUIET))
+        drawing.add(Text(WIDTH - 4, 11, beside, 10, "end", QUIET))
     for place, bar in enumerate(rows):
         top = 38 + place * row
         drawing.add(Text(left - 5, top + 9, _short(bar.name, 25), 10, "end"))
@@ -52,11 +52,11 @@ def bars(title: str, rows: Sequence[Bar], *, beside: str = "") -> Drawing:
                 drawing.add(
                     Line([(low, middle), (high, middle)], PAPER, 3), Line([(low, middle), (high, middle)], INK, 1)
                 )
-            drawing.add(Text(right + 4, top + 9, f"{100 * bar.value:.1f}", 9.5))
+            drawing.add(Text(right + 4, top + 9, f"{100 * bar.value:.1f}", 10))
         else:
-            drawing.add(Text(left + 4, top + 9, "no label in this split", 9, fill=QUIET))
+            drawing.add(Text(left + 4, top + 9, "no label in this split", 10, fill=QUIET))
         if bar.beside:
-            drawing.add(Text(WIDTH - 4, top + 9, bar.beside, 9, "end", QUIET))
+            drawing.add(Text(WIDTH - 4, top + 9, bar.beside, 10, "end", QUIET))
     return drawing
 
 
@@ -122,7 +122,7 @@ def heat(title: str, names: Sequence[str], table: Sequence[Sequence[float]]) -> 
     drawing.add(Text(left, 12, "named instead →", 10, fill=QUIET), Text(left - 6, 26, "true ↓", 10, "end", QUIET))
     for row, name in enumerate(names):
         drawing.add(Text(left - 6, top + cell * (row + 0.5) + 3.5, f"{_short(name, 23)} {row + 1}", 10, "end"))
-        drawing.add(Text(left + cell * (row + 0.5), 32, str(row + 1), 9, "middle", QUIET))
+        drawing.add(Text(left + cell * (row + 0.5), 32, str(row + 1), 10, "middle", QUIET))
         for column, value in enumerate(table[row]):
             share = value / most
             hint = f"{name} taken for {names[column]}: {value:g}" if value else ""
@@ -130,7 +130,7 @@ def heat(title: str, names: Sequence[str], table: Sequence[Sequence[float]]) -> 
             if value >= 0.5:
                 fill = PAPER if share > 0.5 else INK
                 place = (left + cell * (column + 0.5) - 0.5, top + cell * (row + 0.5) + 3)
-                drawing.add(Text(*place, f"{value:.0f}", 8, "middle", fill))
+                drawing.add(Text(*place, f"{value:.0f}", 9.5, "middle", fill))
     return drawing
 
 
@@ -154,7 +154,7 @@ def points(title: str, rows: Sequence[dict[str, Any]], *, across: str, up: str) 
         x, y = left + wide * math.log2(max(row["x"], 1)) / span, top + high * (1 - row["y"] / most_y)
         fill, edge = (PAPER, QUIET) if row["published"] else (COLOURS[0], PAPER)
         drawing.add(Dot(x, y, 7, fill, edge, f"{row['name']}: {100 * row['y']:.2f}"))
-        drawing.add(Text(x, y + 3.2, str(place + 1), 8.5, "middle", INK if row["published"] else PAPER))
+        drawing.add(Text(x, y + 3.2, str(place + 1), 9.5, "middle", INK if row["published"] else PAPER))
         says = f"{place + 1}  {row['name']}, {row['x']} frames: {100 * row['y']:.2f}"
         drawing.add(
             Text(left, top + high + 48 + 14 * place, _short(says, 60), 10, fill=QUIET if row["published"] else INK)
@@ -166,7 +166,7 @@ def _scale(drawing: Drawing, left: float, right: float, top: float, bottom: floa
     for tick in range(5):
         x = left + (right - left) * tick / 4
         drawing.add(Line([(x, top - 4), (x, bottom)], GRID))
-        drawing.add(Text(x, top - 8, f"{100 * most * tick / 4:.3g}", 9, "middle", QUIET))
+        drawing.add(Text(x, top - 8, f"{100 * most * tick / 4:.3g}", 10, "middle", QUIET))
 
 
 def _nice(value: float) -> float:

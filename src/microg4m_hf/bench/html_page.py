@@ -39,6 +39,7 @@ summary{cursor:pointer;font-weight:600;padding:.7rem 0}
 .example img{width:100%;height:auto;border-radius:.25rem}.example h4{margin:.4rem 0;font-size:.9rem;
 overflow-wrap:anywhere}dl{margin:0;font-size:.87rem}dt{color:#4a525a;font-size:.78rem}dd{margin:0 0 .3rem;
 overflow-wrap:anywhere}li{overflow-wrap:anywhere}
+@media(max-width:30rem){body{padding:.6rem}details{padding:0 .35rem}th,td{padding:.35rem .4rem}}
 @media print{details{break-inside:avoid}nav{display:none}}
 """
 

@@ -1,0 +1,86 @@
+"""The report in a real browser: quiet, alone, fitting a phone, readable, and usable by keyboard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench.conftest import Made
+from tests.support.browser import Browser, chromium
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium; apt-get install chromium")
+
+# Lowest contrast between a text and what is painted behind it, over everything that is shown.
+CONTRAST = """
+(() => {
+  const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b };
+  const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+    if (!/, 0\\)$/.test(c) && c !== 'transparent') return c } return 'rgb(255, 255, 255)' };
+  let worst = [99, ''];
+  for (const e of document.querySelectorAll('body *:not(svg *)')) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.getClientRects().length) continue;
+    const a = light(getComputedStyle(e).color), b = light(behind(e));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < worst[0]) worst = [ratio, e.outerHTML.slice(0, 120)];
+  }
+  return worst;
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    started = Browser(tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()
+
+
+@pytest.mark.parametrize(("width", "phone"), [(1200, False), (360, True)])
+def test_quiet_alone_and_fitting(browser: Browser, report: Made, width: int, phone: bool) -> None:
+    browser.requests.clear()
+    browser.complaints.clear()
+    page = report.folder / "report.html"
+    browser.open(page, width=width, phone=phone)
+    browser.ask("document.querySelectorAll('details').forEach(one => one.open = true)")
+    browser.ask("Promise.all([...document.images].map(one => (one.loading = 'eager', one.decode())))")
+    assert [url for url in browser.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
+    assert browser.complaints == []
+    assert browser.ask("document.documentElement.scrollWidth") <= width  # only tables scroll sideways
+    assert browser.ask("[...document.images].every(one => one.naturalWidth > 0)")
+    small = "[...document.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height).filter(h => h)"
+    assert browser.ask(f"Math.min(...{small})") >= 8  # letters of charts stay readable
+    kept = os.environ.get("MICROG4M_SCREENSHOTS")
+    if kept:
+        browser.screenshot(Path(kept) / f"report_{width}.png")
+
+
+def test_contrast(browser: Browser, report: Made) -> None:
+    browser.open(report.folder / "report.html")
+    ratio, where = browser.ask(CONTRAST)
+    assert ratio >= 4.5, where
+
+
+def test_by_keyboard(browser: Browser, report: Made) -> None:
+    """Tab reaches the link to the results first, every table, and every fold, which Enter opens."""
+    browser.open(report.folder / "report.html")
+    browser.press("Tab", 9)
+    assert browser.ask("document.activeElement.className") == "skip"
+    wanted = browser.ask("document.querySelectorAll('summary').length")
+    reached, tables = 0, 0
+    for _ in range(200):
+        browser.press("Tab", 9)
+        tag = browser.ask("document.activeElement.tagName + ' ' + document.activeElement.className")
+        tables += tag == "DIV scroll"
+        if tag == "BODY ":
+            break
+        if tag.startswith("SUMMARY"):
+            reached += 1
+            before = browser.ask("document.activeElement.parentElement.open")
+            browser.press("Enter", 13)
+            assert browser.ask("document.activeElement.parentElement.open") is not before
+    assert reached == wanted
+    assert tables >= 6

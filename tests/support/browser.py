@@ -1,0 +1,129 @@
+"""Headless Chromium over its debugging pipe: no driver and no package needed beside the browser itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync --disable-extensions "
+    "--remote-debugging-pipe"
+)
+
+
+def chromium() -> str | None:
+    """The installed browser, if there is one."""
+    return next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+
+
+class Browser:
+    """One page; what it asked the network for and what it complained about is remembered."""
+
+    def __init__(self, profile: Path) -> None:
+        program = chromium()
+        assert program is not None
+        theirs_in, self._out = os.pipe()
+        self._in, theirs_out = os.pipe()
+        line = f'exec "{program}" {_FLAGS} --user-data-dir="{profile}" 3<&{theirs_in} 4>&{theirs_out}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", line], pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._rest, self._number, self._session = b"", 0, None
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._loaded = False
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            self._call(f"{domain}.enable")
+
+    def open(self, path: Path, *, width: int = 1200, height: int = 900, phone: bool = False) -> None:
+        """Show a file at a size and wait until it is loaded."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self._loaded = False
+        self._call("Page.navigate", url=path.resolve().as_uri())
+        self._until(lambda: self._loaded)
+
+    def ask(self, script: str) -> Any:
+        """The value of an expression on the page."""
+        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def press(self, key: str, code: int) -> None:
+        """A key that goes down and up."""
+        for kind in ("rawKeyDown", "char", "keyUp"):
+            text = {"text": "\r"} if key == "Enter" and kind == "char" else {}
+            if kind != "char" or text:
+                self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def screenshot(self, path: Path, height: int | None = None) -> None:
+        """The whole page, or its first ``height`` pixels, as PNG."""
+        size = self._call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
+        picture = self._call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
+        path.write_bytes(base64.b64decode(picture))
+
+    def close(self) -> None:
+        os.close(self._out)  # a browser whose pipe is closed ends
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._in)
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        answers: list[dict[str, Any]] = []
+
+        def answered() -> bool:
+            answers.extend(one for one in self._new() if one.get("id") == self._number)
+            return bool(answers)
+
+        self._until(answered)
+        assert "error" not in answers[0], f"{method}: {answers[0]['error']}"
+        return answers[0]["result"]
+
+    def _until(self, done: Callable[[], bool], seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not done():
+            assert self._process.poll() is None, "the browser ended"
+            assert time.monotonic() < end, "the browser does not answer"
+            if done.__name__ == "<lambda>":
+                self._new()
+
+    def _new(self) -> list[dict[str, Any]]:
+        """Messages that have come; events are noted down."""
+        if select.select([self._in], [], [], 0.2)[0]:
+            self._rest += os.read(self._in, 1 << 20)
+        *whole, self._rest = self._rest.split(b"\0")
+        messages = [json.loads(one) for one in whole]
+        for one in messages:
+            method, parameters = one.get("method"), one.get("params", {})
+            if method == "Page.loadEventFired":
+                self._loaded = True
+            elif method == "Network.requestWillBeSent":
+                self.requests.append(parameters["request"]["url"])
+            elif method == "Runtime.exceptionThrown":
+                self.complaints.append(str(parameters["exceptionDetails"]))
+            elif method in ("Log.entryAdded", "Runtime.consoleAPICalled"):
+                self.complaints.append(json.dumps(parameters))
+        return messages
