@@ -157,3 +157,13 @@ def test_overrides_reach_the_settings_and_the_network() -> None:
     assert model.head.projection.weight.shape == (3, 192)
     assert (model.config.num_frames, model.config.settings, model.config.variant) == (6, "custom", "tiny_x3d")
     assert models.create("tiny_x3d", num_labels=3).config.settings == "tiny"
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("size", [(72, 128), (63, 95), (40, 33)])
+def test_any_size_goes_in(name: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    model = models.create(name).eval()
+    with torch.inference_mode():
+        logits = model(pixel_values=torch.randn(1, 3, TINY[name].num_frames, *size), boxes=BOXES[:1]).logits
+    assert logits.shape == (1, 50) and torch.isfinite(logits).all()
