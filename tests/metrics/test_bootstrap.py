@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from microg4m_hf.clip_ids import source_of
 from microg4m_hf.metrics.bootstrap import (
     cluster_codes,
     cluster_weights,
@@ -12,7 +13,6 @@ from microg4m_hf.metrics.bootstrap import (
     interval,
     paired_p_value,
     resampled_means,
-    source_of,
 )
 from microg4m_hf.metrics.recipe import Recipe
 
@@ -22,6 +22,7 @@ def test_source_is_the_name_without_its_last_number() -> None:
     assert source_of("a_b_c_1000") == "a_b_c"
     assert source_of("no-number") == "no-number"
     assert source_of("_7") == "_7"
+    assert source_of("film_²") == "film_²"  # a digit to Python, no piece number
 
 
 def test_draws_are_seeded_and_frozen() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..clip_ids import source_of
 from ..data import open_clip
 from ..errors import ClipError
-from ..metrics.bootstrap import source_of
 from ..taxonomy import ACTIONS
 from .boxes import BoxScores
 from .confusion import named_first

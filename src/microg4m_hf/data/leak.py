@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..clip_ids import split_clip_id
 from ..errors import DataError
-from .clip_ids import split_clip_id
 
 
 def leak_report(split_of_clip: Mapping[str, str], window: int = 1, *, test: str = "test", train: str = "train") -> dict:

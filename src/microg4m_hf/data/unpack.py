@@ -14,9 +14,9 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from ..clip_ids import split_clip_id
 from ..errors import DataError, SourceError
 from ..progress import progress
-from .clip_ids import split_clip_id
 
 MAX_CLIPS = 100_000
 MAX_CLIP_BYTES = 256 << 20

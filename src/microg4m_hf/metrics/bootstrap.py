@@ -14,16 +14,6 @@ RESAMPLES = 1000
 LEVEL = 0.95
 
 
-def source_of(video_id: str) -> str:
-    """The film or channel video a clip was cut from: ``video_id`` without its last ``_NNN``.
-
-    >>> source_of("Apollo13_032"), source_of("zAxt_RSN_001")
-    ('Apollo13', 'zAxt_RSN')
-    """
-    stem, _, piece = video_id.rpartition("_")
-    return stem if stem and piece.isdigit() else video_id
-
-
 def cluster_codes(sources: Iterable[str]) -> tuple[list[str], np.ndarray]:
     """Sorted distinct names, and for each item the index of its own; independent of the order of the items.
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...clip_ids import source_of
 from ...taxonomy import NUM_AVA_CLASSES
-from ..bootstrap import cluster_codes, source_of
+from ..bootstrap import cluster_codes
 from .alignment import Aligned
 from .classification import Decisions, auroc, counts, decisions, f1_recall_precision, weighted_auroc
 from .frame_map import FrameMap, evaluate, mean_defined

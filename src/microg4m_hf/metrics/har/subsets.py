@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...clip_ids import source_of
 from ...errors import PredictionError
 from ...taxonomy import ACTIONS, GROUPS
-from ..bootstrap import source_of
 from .checks import listed
 from .rows import Rows
 

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from ..bootstrap import LEVEL, RESAMPLES, source_of
+from ...clip_ids import source_of
+from ..bootstrap import LEVEL, RESAMPLES
 from .captions import scored
 from .entries import VQA, read_entries
 from .join import join

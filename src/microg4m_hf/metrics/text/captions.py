@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...clip_ids import source_of
 from ...errors import RecipeError
-from ..bootstrap import LEVEL, RESAMPLES, source_of
+from ..bootstrap import LEVEL, RESAMPLES
 from .entries import CAPTION, read_entries
 from .join import Joined, join
 from .parts import parts_by

@@ -1,0 +1,36 @@
+"""A clip's released name ``<source>_<NNN>``: which names are safe, and what source and piece they say."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import DataError
+
+# A name becomes a file name, so it must not be a path, hide a file or carry invisible characters.
+CLIP_ID = r"^(?P<source>[^\s/\\:*?\"<>|.\x00-\x1f\x7f][^\s/\\:*?\"<>|\x00-\x1f\x7f]{0,199})_(?P<index>[0-9]{1,9})$"
+CLIP_ID_RULE = "the name must be <source>_<NNN>, e.g. Apollo13_032, without spaces, slashes or a leading dot"
+_PATTERN = re.compile(CLIP_ID.replace("$", r"\Z"), re.ASCII)
+
+
+def split_clip_id(video_id: str) -> tuple[str, int]:
+    """Source and piece number of a clip.
+
+    >>> split_clip_id("W-2Rlnnf2sw_007")
+    ('W-2Rlnnf2sw', 7)
+    """
+    match = _PATTERN.match(video_id)
+    if match is None:
+        raise DataError("this is no clip name", value=video_id, hint=CLIP_ID_RULE)
+    return match["source"], int(match["index"])
+
+
+def source_of(video_id: str) -> str:
+    """The film or YouTube video a clip was cut from; a clip of another name is a source of its own.
+
+    >>> source_of("Apollo13_032"), source_of("zAxt_RSN_001"), source_of("my clip")
+    ('Apollo13', 'zAxt_RSN', 'my clip')
+    """
+    try:
+        return split_clip_id(video_id)[0]
+    except DataError:
+        return video_id
