@@ -108,7 +108,8 @@ def test_a_closed_clip_says_so(path: Path) -> None:
     clip.close()
     clip.close()
     assert "closed" in repr(clip)
-    for use in (lambda: len(clip), lambda: clip.frames([0]), lambda: clip.fps, lambda: clip.height):
+    assert (len(clip), clip.fps, clip.height, clip.width) == (40, 30.0, 48, 64)
+    for use in (lambda: clip.frames([0]), lambda: clip.times()):
         with pytest.raises(ClipError, match="closed"):
             use()
 

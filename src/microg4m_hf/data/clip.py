@@ -26,14 +26,17 @@ class Clip:
     Frame ``i`` is the i-th frame a player shows: presentation order, edit lists and turns honoured, header counts
     not believed. The pixels are the same whichever backend decodes them. A clip holds no open file and no
     decoder, so it may be used in threads and forked workers; pickling it opens it again from its source.
+    What it says of itself (length, size, rate) is still there once it is closed; frames and times are not.
     """
 
     def __init__(self, source: Source, index: Index, backend: str) -> None:
-        self._source, self._index, self._backend = source, index, backend
-        self._closed = False
+        self._source, self._backend = source, backend
+        self._index: Index | None = index
+        self._frames, self._fps = len(index.times), _rate(index)
+        self._height, self._width = (index.width, index.height) if index.turn[1] else (index.height, index.width)
 
     def __len__(self) -> int:
-        return len(self._live().times)
+        return self._frames
 
     @property
     def name(self) -> str:
@@ -48,26 +51,17 @@ class Clip:
     @property
     def height(self) -> int:
         """Height as shown, after turning."""
-        index = self._live()
-        return index.width if index.turn[1] else index.height
+        return self._height
 
     @property
     def width(self) -> int:
         """Width as shown, after turning."""
-        index = self._live()
-        return index.height if index.turn[1] else index.width
+        return self._width
 
     @property
     def fps(self) -> float:
         """Frames shown per second, on average; use :meth:`times` where the rate may vary."""
-        index = self._live()
-        said = float(index.rate) if index.rate else 0.0
-        span = float((index.times[-1] - index.times[0]) * index.time_base)
-        if span <= 0:
-            return said
-        counted = (len(index.times) - 1) / span
-        # Containers that count in milliseconds blur 30000/1001; the header's rate is exact where it agrees.
-        return said if said and abs(counted / said - 1) < 0.005 else counted
+        return self._fps
 
     def times(self, indices: Iterable[int] | None = None) -> NDArray[np.float64]:
         """Presentation times in seconds of the frames asked for (of all, without argument)."""
@@ -92,9 +86,8 @@ class Clip:
         return out
 
     def close(self) -> None:
-        """Free the clip's memory; using it afterwards is an error."""
-        self._closed = True
-        self._index = None  # type: ignore[assignment]
+        """Free the clip's memory; asking it for frames or times afterwards is an error."""
+        self._index = None
 
     def __enter__(self) -> Clip:
         return self
@@ -108,13 +101,12 @@ class Clip:
         return _reopen, (self._source, self._backend)
 
     def __repr__(self) -> str:
-        if self._closed:
-            return f"<Clip {self.name}, closed>"
-        return f"<Clip {self.name}, {len(self)} frames {self.width}×{self.height}, {self.fps:g} fps, {self.backend}>"
+        size = f"{len(self)} frames {self.width}×{self.height}, {self.fps:g} fps"
+        return f"<Clip {self.name}, {size}, {'closed' if self._index is None else self.backend}>"
 
     def _live(self) -> Index:
-        if self._closed:
-            raise ClipError(f"{self.name}: the clip was closed; open it again")
+        if self._index is None:
+            raise ClipError(f"{self.name}: the clip was closed; read frames inside the with-block, or open it again")
         return self._index
 
     def _checked(self, indices: Iterable[int]) -> list[int]:
@@ -159,6 +151,16 @@ def read_frames(
     """
     with open_clip(source, backend=backend) as clip:
         return clip.frames(plan(len(clip)) if callable(plan) else plan)
+
+
+def _rate(index: Index) -> float:
+    said = float(index.rate) if index.rate else 0.0
+    span = float((index.times[-1] - index.times[0]) * index.time_base)
+    if span <= 0:
+        return said
+    counted = (len(index.times) - 1) / span
+    # Containers that count in milliseconds blur 30000/1001; the header's rate is exact where it agrees.
+    return said if said and abs(counted / said - 1) < 0.005 else counted
 
 
 def _reopen(source: Source, backend: str) -> Clip:
