@@ -53,8 +53,6 @@ def bars(title: str, rows: Sequence[Bar], *, beside: str = "") -> Drawing:
                     Line([(low, middle), (high, middle)], PAPER, 3), Line([(low, middle), (high, middle)], INK, 1)
                 )
             drawing.add(Text(right + 4, top + 9, f"{100 * bar.value:.1f}", 10))
-        else:
-            drawing.add(Text(left + 4, top + 9, "no label in this split", 10, fill=QUIET))
         if bar.beside:
             drawing.add(Text(WIDTH - 4, top + 9, bar.beside, 10, "end", QUIET))
     return drawing
@@ -130,7 +128,7 @@ def heat(title: str, names: Sequence[str], table: Sequence[Sequence[float]]) -> 
             if value >= 0.5:
                 fill = PAPER if share > 0.5 else INK
                 place = (left + cell * (column + 0.5) - 0.5, top + cell * (row + 0.5) + 3)
-                drawing.add(Text(*place, f"{value:.0f}", 9.5, "middle", fill))
+                drawing.add(Text(*place, f"{value:.0f}" if value >= 1 else "½", 9.5, "middle", fill))
     return drawing
 
 

@@ -168,7 +168,7 @@ def _published(task: str, tables: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _about(scored: list[Scored], truth: Truth) -> str:
-    signatures = sorted({one.result["signature"].partition("|used:")[0].partition("|model:")[0] for one in scored})
+    signatures = sorted({recipe_line(one.result["recipe"]) for one in scored})
     beside = "Published rows are grey"
     if truth.sample:
         beside = "The sample is drawn, so no published score stands beside it"
@@ -176,6 +176,17 @@ def _about(scored: list[Scored], truth: Truth) -> str:
         f"{len(scored)} systems scored against {truth.where}, split scheme {truth.scheme}. {beside}; rows on yellow "
         f"were not scored as the published ones were, and say why. Recipe: {'; '.join(signatures)}."
     )
+
+
+def recipe_line(recipe: dict[str, Any]) -> str:
+    """What systems have in common when they were scored alike: a recipe without model and counts.
+
+    >>> recipe_line({"metric": "har", "protocol": "paper", "model": "x3d_s", "used": 1136})
+    'har, protocol paper'
+    """
+    own = {"metric", "model", "revision", "used", "missing", "seed", "version"}
+    shared = (f"{key} {value}" for key, value in recipe.items() if key not in own)
+    return ", ".join([str(recipe["metric"]), *shared])
 
 
 def _remarks(systems: list[System], data: dict[str, Any]) -> Section:

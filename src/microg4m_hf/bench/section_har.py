@@ -64,7 +64,10 @@ def har_blocks(
 
 def _details(name: str, one: Scored, boxes: BoxScores, truth: Truth) -> tuple[list[Block], dict[str, Any]]:
     own = f"{name}-{slug(one.system.name)}"
+    without = [entry["name"] for entry in one.result["per_class"].values() if not entry["labels"]]
     blocks: list[Block] = [Figure(f"{own}-classes", class_bars(one, truth))]
+    if without:
+        blocks.append(Paragraph(f"{len(without)} classes have no label in this split: {', '.join(without)}."))
     table = breakdown_table(name, one, ("domain", "group", "frequency"), ("map", "f1", "recall", "precision", "auroc"))
     if table is not None:
         blocks.append(table)
@@ -86,7 +89,7 @@ def class_bars(one: Scored, truth: Truth) -> Any:
     rows = []
     for action in ACTIONS:
         entry = one.result["per_class"].get(action.action_id)
-        if entry is None:
+        if entry is None or not entry["labels"]:
             continue
         low, high = one.result.get("class_intervals", {}).get(action.action_id, (None, None))
         trained = f" / {truth.class_counts.get(action.action_id, 0)}" if truth.class_counts is not None else ""
