@@ -131,3 +131,26 @@ def test_sampled_answers_depend_on_the_seed_alone(tiny: Tiny, questions: list[Cl
     assert sampled(1, questions[1:2]).items() <= first.items()  # whatever was asked before
     assert sampled(1, questions[:2], shared_prefix=False) == first
     assert sampled(2, questions[:2]) != first
+
+
+def test_the_memory_of_shared_beginnings_is_bounded(tiny: Tiny, questions: list[ClipWork]) -> None:
+    """However many clips are asked about, at most a cache and one copy of it are alive."""
+    import gc
+
+    from transformers import DynamicCache
+
+    settings = Settings("vqa", str(tiny("video_llava")), frames=4, max_new_tokens=4, dtype="float32")
+    runner = local_runner(settings, Placement(batch=4))  # fewer rows than questions: copies are made
+    alive: list[int] = []
+
+    def look(*_: Any) -> None:
+        alive.append(sum(isinstance(thing, DynamicCache) for thing in gc.get_objects()))
+
+    list(runner(questions[:1]))  # with the check of the first clip, which generates both ways
+    gc.collect()
+    runner.speaker.model.get_input_embeddings().register_forward_pre_hook(look)
+    list(runner(questions))
+    assert max(alive) <= 2
+    gc.collect()
+    look()
+    assert alive[-1] == 0

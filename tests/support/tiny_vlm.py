@@ -37,7 +37,7 @@ def tiny_vlm(family: str, folder: Path, *, seed: int = 0, hidden: int = 64, laye
         "hidden_size": hidden,
         "intermediate_size": 2 * hidden,
         "num_hidden_layers": layers,
-        "num_attention_heads": 4,
+        "num_attention_heads": max(4, hidden // 64),
         "num_key_value_heads": 2,
         "bos_token_id": None,
         "initializer_range": 0.1,  # wide enough that answers depend on the pixels
@@ -85,7 +85,9 @@ def _qwen_tokens(tok: Any) -> dict[str, int]:
     }
 
 
-def _qwen2_5_vl(text: dict[str, Any], *, pixels: int = 56 * 112, vision_hidden: int = 32) -> tuple[Any, Any]:
+def _qwen2_5_vl(
+    text: dict[str, Any], *, pixels: int = 56 * 112, vision_hidden: int = 32, vision_layers: int = 2
+) -> tuple[Any, Any]:
     import transformers as t
 
     tok = _qwen_tokenizer()
@@ -109,12 +111,12 @@ def _qwen2_5_vl(text: dict[str, Any], *, pixels: int = 56 * 112, vision_hidden: 
             "pad_token_id": tok.pad_token_id,
         },
         vision_config={
-            "depth": 2,
+            "depth": vision_layers,
             "hidden_size": vision_hidden,
             "intermediate_size": 2 * vision_hidden,
-            "num_heads": 2,
+            "num_heads": max(2, vision_hidden // 64),
             "out_hidden_size": text["hidden_size"],
-            "fullatt_block_indexes": [1],
+            "fullatt_block_indexes": [vision_layers // 2 - 1, vision_layers - 1],
             "window_size": 112,
         },
         **_qwen_tokens(tok),

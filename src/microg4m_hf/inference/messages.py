@@ -23,6 +23,7 @@ class Messenger:
             pictures = getattr(processor, "image_processor", None)
             self.options = {name: False for name in _TILING if getattr(pictures, name, None)}
         self._system_turn = bool(prompts.system) and self._keeps_system_turn()
+        self.prompt(Ask("any"), 1)  # a processor that cannot be asked is better known before the work begins
 
     def text_of(self, ask: Ask) -> str:
         """The words of the user's turn."""
@@ -50,7 +51,7 @@ class Messenger:
         try:
             text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         except ValueError as error:
-            if "chat_template" not in str(error) and "chat template" not in str(error):
+            if "chat template" not in str(error).replace("_", " "):
                 raise
             raise ModelError(
                 f"the processor of this model has no chat template, so it is unknown how to ask it ({error}); "

@@ -1,0 +1,197 @@
+"""Six questions about a clip: answered from one shared beginning, beside one generation per question.
+
+    python benchmarks/vlm.py                       # 30M parameters, one CPU thread
+    python benchmarks/vlm.py --device cuda --large # about 3B parameters in bfloat16
+
+Both sides use the same random Qwen2.5-VL, the same clips of 480 × 848 pixels and greedy generation; a clip costs about
+1,200 visual tokens, as in reality. The other side is what a careful user writes with transformers: frames are decoded
+once a clip, then processor and ``generate`` for each question; and, as a third way, one batch of the six questions.
+The answers of all three are compared. Writes ``benchmarks/results/vlm.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+QUESTIONS = (
+    "Who floats in the cabin?",
+    "How many astronauts are visible in the video?",
+    "What does the person on the left hold?",
+    "Where does the crew work?",
+    "What color is the shirt worn by the astronaut on the left?",
+    "Who is talking in the video?",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--clips", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=24)
+    parser.add_argument("--output", default="benchmarks/results/vlm.json")
+    args = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    from microg4m_hf.inference.items import Ask, ClipWork
+    from tests.support.tiny_vlm import tiny_vlm
+    from tests.support.videos import pictures, write_video
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        size = {"hidden": 2048, "layers": 36, "vision_hidden": 1280, "vision_layers": 32} if args.large else {
+            "hidden": 512, "layers": 8, "vision_hidden": 256, "vision_layers": 8
+        }  # fmt: skip
+        model = tiny_vlm("qwen2_5_vl", folder / "model", pixels=302 * 28 * 28, **size)
+        work = []
+        for number in range(args.clips + 1):
+            path = write_video(folder / f"clip_{number:03}.mp4", pictures(90, 480, 848, seed=number))
+            asks = tuple(Ask(f"clip_{number:03}_q{i}", question) for i, question in enumerate(QUESTIONS))
+            work.append(ClipWork(str(path), path.stem, asks))
+        found = measure(str(model), work, args)
+    found = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": "python benchmarks/vlm.py " + " ".join(sys.argv[1:]),
+        **hardware(args.device),
+        **found,
+    }
+    output = Path(args.output)
+    results = json.loads(output.read_text()) if output.exists() else {}
+    results["large" if args.large else "small"] = found
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, Any]:
+
+    from microg4m_hf.inference.load import Placement
+    from microg4m_hf.inference.local import local_runner
+    from microg4m_hf.inference.settings import Settings
+
+    dtype = "bfloat16" if args.large else "float32"
+    settings = Settings("vqa", model, frames=8, max_new_tokens=args.tokens, dtype=dtype, prompts="plain")
+    runner = local_runner(settings, Placement(device=args.device, batch=6, workers=1))
+    on_gpu = args.device != "cpu"
+
+    def shared() -> dict[str, str]:
+        return {ask.id: record["text"] for ask, record in runner(work[1:])}
+
+    def one_by_one() -> dict[str, str]:
+        return {name: text for clip in work[1:] for name, text in plain(runner, settings, clip, batched=False)}
+
+    def batched() -> dict[str, str]:
+        return {name: text for clip in work[1:] for name, text in plain(runner, settings, clip, batched=True)}
+
+    list(runner(work[:1]))  # the check of the first clip, and everything that is loaded on first use
+    plain(runner, settings, work[0], batched=False)
+    if not runner.shares:
+        raise SystemExit("the model is not answered from a shared beginning")
+    ways, times, texts = {"shared": shared, "one by one": one_by_one, "batched": batched}, {}, {}
+    for name, way in ways.items():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        times[name], texts[name] = timed(way, on_gpu)
+        times[name]["peak memory grew by, MiB"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+    answers = len(texts["shared"])
+    key = "wall" if on_gpu else "cpu"
+    return {
+        "parameters": sum(p.numel() for p in runner.speaker.model.parameters()),
+        "dtype": dtype,
+        "clips": len(work) - 1,
+        "questions a clip": len(QUESTIONS),
+        "new tokens": args.tokens,
+        "prompt tokens": prompt_tokens(runner, settings, work[0]),
+        "seconds": times,
+        "same answers": {
+            name: sum(texts[name][item] == texts["shared"][item] for item in texts["shared"]) / answers
+            for name in ("one by one", "batched")
+        },
+        f"speed-up ({key} time) over one by one": round(times["one by one"][key] / times["shared"][key], 2),
+        f"speed-up ({key} time) over one batch": round(times["batched"][key] / times["shared"][key], 2),
+        "tokens per second": {name: round(answers * args.tokens / spent[key], 1) for name, spent in times.items()},
+    }
+
+
+def plain(runner: Any, settings: Any, clip: Any, *, batched: bool) -> list[tuple[str, str]]:
+    """transformers alone: its processor and its ``generate``."""
+    import torch
+
+    from microg4m_hf.inference.frames import read_shown
+
+    model, processor = runner.speaker.model, runner.messenger.processor
+    shown = read_shown(clip.video, settings.frames, settings.pick)
+    seen = {"type": "video", "video": shown.frames}
+    conversations = [[{"role": "user", "content": [seen, {"type": "text", "text": ask.question}]}] for ask in clip.asks]
+    texts: list[str] = []
+    for group in [conversations] if batched else [[one] for one in conversations]:
+        inputs = processor.apply_chat_template(
+            group,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={
+                "do_sample_frames": False, "video_metadata": [shown.metadata] * len(group), "padding": True
+            },
+        ).to(model.device)  # fmt: skip
+        with torch.inference_mode():
+            out = model.generate(**inputs, max_new_tokens=settings.max_new_tokens, do_sample=False)
+        said = processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        texts += [text.strip() for text in said]
+    return [(ask.id, text) for ask, text in zip(clip.asks, texts, strict=True)]
+
+
+def prompt_tokens(runner: Any, settings: Any, clip: Any) -> int:
+    from microg4m_hf.inference.frames import read_shown
+    from microg4m_hf.inference.prepare import Preparer
+
+    shown = read_shown(clip.video, settings.frames, settings.pick)
+    return len(Preparer(runner.messenger).prepare(clip, shown)[0].ids[0])
+
+
+def timed(way: Callable[[], dict[str, str]], on_gpu: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    import torch
+
+    if on_gpu:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    wall, cpu = time.perf_counter(), time.process_time()
+    texts = way()
+    if on_gpu:
+        torch.cuda.synchronize()
+    spent = {"wall": round(time.perf_counter() - wall, 2), "cpu": round(time.process_time() - cpu, 2)}
+    if on_gpu:
+        spent["peak GPU memory, MiB"] = torch.cuda.max_memory_allocated() >> 20
+    return spent, texts
+
+
+def hardware(device: str) -> dict[str, Any]:
+    import torch
+    import transformers
+
+    return {
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "load before": os.getloadavg()[0],
+        "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+
+
+if __name__ == "__main__":
+    main()

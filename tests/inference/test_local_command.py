@@ -1,0 +1,145 @@
+"""From the command line on the sample: caption, vqa, score; and what a user sees when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.cli.main import main
+
+Tiny = Callable[[str], Path]
+FIVE = ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "internvl", "smolvlm")
+
+
+def predict(task: str, model: Path | str, out: Path, *more: str) -> int:
+    words = ["predict", task, "--model", str(model), "--source", "sample", "--limit", "3", "--out", str(out)]
+    return main([*words, "--frames", "3", "--max-new-tokens", "8", *more])
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("family", FIVE)
+@pytest.mark.filterwarnings("ignore")
+def test_caption_vqa_and_score(tiny: Tiny, tmp_path: Path, family: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for task, count in (("caption", 3), ("vqa", 18)):
+        folder = tmp_path / task
+        assert predict(task, tiny(family), folder) == 0
+        assert f"{count} finished ({count} now" in capsys.readouterr().out
+        assert len(rows(folder)) == count
+        results = json.loads((folder / "results.json").read_text())
+        assert results["prefix_hit_rate"] == (1.0 if task == "vqa" else 0.0)
+        assert results["tokens_per_second"] > 0
+        assert results["settings"]["weights"].startswith("files-")
+        assert "transformers" in json.loads((folder / "environment.json").read_text())["packages"]
+        command = ["score", task, "--predictions", str(folder / "predictions.jsonl"), "--source", "sample"]
+        assert (
+            main([*command, "--metrics", "bleu", "--missing", "drop", "--on-empty", "score", "--resamples", "0"]) == 0
+        )
+        assert "BLEU" in capsys.readouterr().out.upper()
+
+
+def test_one_more_clip_later_and_nothing_twice(tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny("llava")
+    assert predict("vqa", model, tmp_path, "--limit", "1") == 0
+    assert predict("vqa", model, tmp_path) == 0
+    assert "18 finished (12 now" in capsys.readouterr().out
+    assert predict("vqa", model, tmp_path, "--frames", "4") == 2
+    assert "frames: 3 -> 4" in capsys.readouterr().err
+
+
+def test_new_weights_in_the_same_folder_are_another_run(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny("llava"), model)
+    assert predict("caption", model, tmp_path / "run", "--limit", "1") == 0
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    assert predict("caption", model, tmp_path / "run", "--limit", "1") == 2
+    assert "weights: 'files-" in capsys.readouterr().err
+
+
+def test_a_clip_that_cannot_be_read_is_recorded_and_retried(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from microg4m_hf.data import ensure_sample
+    from tests.support.videos import media
+
+    data = tmp_path / "data"
+    shutil.copytree(ensure_sample(), data)
+    sound = data / "videos/real/cabinCam-04/cabinCam-04_002.mp4"
+    kept = sound.read_bytes()
+    start, length = media(kept)  # the index is whole, so it shows only when frames are decoded
+    sound.write_bytes(kept[:start] + bytes(length) + kept[start + length :])
+    words = ["predict", "vqa", "--model", str(tiny("llava")), "--data-dir", str(data), "--limit", "2"]
+    words += ["--frames", "2", "--max-new-tokens", "4", "--out", str(tmp_path / "run")]
+    assert main(words) == 1
+    assert "6 finished (12 now" in capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (results["failed"], results["missing"]) == (6, 0)
+    assert {failure["kind"] for failure in results["failures"]} == {"decode"}
+    assert "cabinCam-04_002.mp4" in results["failures"][0]["why"]
+    sound.write_bytes(kept)
+    assert main(words) == 1  # not tried again by itself
+    assert main([*words, "--retry-failed"]) == 0
+    assert len(rows(tmp_path / "run")) == 12
+
+
+def test_what_cannot_work_is_said_in_one_line(tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.support.tiny_vlm import tokenizer
+
+    text_only = tmp_path / "text"
+    tokenizer(["<s>"], "<s>", "<s>").save_pretrained(text_only)
+    (text_only / "config.json").write_text('{"model_type": "llama"}')
+    remote = tmp_path / "remote"
+    shutil.copytree(tiny("llava"), remote)
+    config = json.loads((remote / "config.json").read_text()) | {
+        "model_type": "owl",
+        "auto_map": {"AutoConfig": "owl.OwlConfig", "AutoModelForCausalLM": "owl.Owl"},
+    }
+    (remote / "config.json").write_text(json.dumps(config))
+    (remote / "owl.py").write_text("raise SystemExit('this code must never run')")
+    silent = tmp_path / "silent"
+    shutil.copytree(tiny("llava"), silent)
+    (silent / "chat_template.jinja").unlink()
+    for model, more, what in (
+        (text_only, [], "takes no pictures"),
+        (remote, [], "--runner isolated"),
+        (silent, [], "has no chat template"),
+        (tmp_path / "nowhere", [], "neither a folder nor the name of a Hub repository"),
+        (tiny("llava"), ["--quantise", "4bit"], "pip install bitsandbytes"),
+        (tiny("llava"), ["--prompts", "loud"], "there is no prompt set 'loud'"),
+        (tiny("llava"), ["--batch-size", "0"], "--batch-size must be at least 1"),
+        (tiny("llava"), ["--runner", "api", "--dtype", "float16"], "--dtype is of no use with --runner api"),
+    ):
+        assert predict("vqa", model, tmp_path / "out", *more) == 2, what
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith("microg4m: ") and what in said
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_two_processes_of_a_launcher_give_the_file_of_one(tiny: Tiny, tmp_path: Path) -> None:
+    words = ["-m", "microg4m_hf", "predict", "vqa", "--model", str(tiny("video_llava")), "--source", "sample"]
+    words += ["--limit", "3", "--frames", "3", "--max-new-tokens", "8", "--out", str(tmp_path / "two")]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    done = subprocess.run(
+        [*launcher, *words], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "18 finished" in done.stdout
+    assert predict("vqa", tiny("video_llava"), tmp_path / "one") == 0
+    assert (tmp_path / "two" / "predictions.jsonl").read_bytes() == (
+        tmp_path / "one" / "predictions.jsonl"
+    ).read_bytes()
+    assert [len((tmp_path / "two" / f"items.rank{rank}.jsonl").read_text().splitlines()) for rank in (0, 1)] == [12, 6]
