@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import resource
@@ -217,3 +219,26 @@ def test_a_damaged_clip_is_named(good: Path, tmp_path: Path) -> None:
             assert broken.name in str(error)
             refused += 1
     assert refused >= 9  # no video format has a checksum over every bit
+
+
+def _reference(*entry: object) -> str:
+    table = base64.b64encode(json.dumps({"refs": {"a.mp4": entry}}).encode()).decode()
+    return f"reference://a.mp4::data:application/vnd.kerchunk.json;base64,{table}"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("reference://a.mp4", "no reference"),
+        ("reference://a.mp4::data:application/vnd.kerchunk.json;base64,%%%", "no reference"),
+        (_reference("file:///etc/passwd", 0, 99), "no reference"),
+        (_reference("https://elsewhere.org/a.mp4", 0, 99), "no reference"),
+        (_reference("hf://datasets/me/d@v1/c.parquet", -9, 99), "no reference"),
+        (_reference("hf://datasets/me/d@v1/c.parquet", 0, True), "no reference"),
+        (_reference("hf://datasets/me/d@v1/c.parquet"), "no reference"),
+        (_reference("hf://datasets/me/d@v1/c.parquet", 0, 1 << 40), "asks for 1,099,511,627,776 bytes"),
+    ],
+)
+def test_a_reference_leads_to_a_clip_on_the_hub_or_nowhere(address: str, message: str) -> None:
+    with pytest.raises(ClipError, match=message):
+        open_clip({"bytes": None, "path": address})

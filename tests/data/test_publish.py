@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from microg4m_hf.data import open_clip
 from microg4m_hf.taxonomy import ACTION_NAMES
 from tests.support.hub_release import CLIPS, tiny_release
 from tests.support.hub_server import HubServer
@@ -213,8 +215,6 @@ def _key(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def test_every_row_has_the_clip_it_speaks_of(stranger: dict[str, Any], release: Path) -> None:
-    import hashlib
-
     wanted = {
         Path(clip).name: hashlib.sha256((release / "videos" / f"{clip}.mp4").read_bytes()).hexdigest() for clip in CLIPS
     }
@@ -240,6 +240,32 @@ def test_texts_alone_are_a_small_download_and_a_clip_is_one_request(stranger: di
     assert stranger["decoded"] == 8
     files = [request.path for request in clips if "/resolve/" in request.path]
     assert len(files) == 8 and all("/clips/" in path for path in files)
+
+
+# Somebody who has the library too reads frames of a row that only refers to its clip.
+_WITH_LIBRARY = """
+import hashlib, json, sys
+from datasets import Video, load_dataset
+from microg4m_hf.data import open_clip
+rows = load_dataset(sys.argv[1], "vqa", split="test").cast_column("video", Video(decode=False))
+assert rows[0]["video"]["bytes"] is None
+with open_clip(rows[0]["video"]) as clip:
+    print(json.dumps([rows[0]["video_id"], clip.name, hashlib.sha256(clip.frames([3]).tobytes()).hexdigest()]))
+"""
+
+
+def test_open_clip_follows_the_reference_of_a_published_row(
+    pushed: tuple[HubServer, str], release: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", _WITH_LIBRARY, NAME]
+    environment = _clean(pushed[0], tmp_path, token=None)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    video_id, name, digest = json.loads(done.stdout)
+    (file,) = (release / "videos").rglob(f"{video_id}.mp4")
+    with open_clip(file) as clip:
+        assert digest == hashlib.sha256(clip.frames([3]).tobytes()).hexdigest()
+    assert name == f"{video_id}.mp4"
 
 
 # The same for those who have an older `datasets`: rows, and the mp4 of each row, without decoding.

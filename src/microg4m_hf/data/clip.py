@@ -128,7 +128,7 @@ class Clip:
 
 
 def open_clip(source: Any, *, backend: str = "auto") -> Clip:
-    """Open a clip from a path, bytes, or a row's ``{"path", "bytes"}``.
+    """Open a clip from a path, bytes, or a row's ``{"path", "bytes"}``, also of a data set published on the Hub.
 
     ``backend`` is ``"pyav"``, ``"decord"``, ``"torchcodec"`` or ``"auto"`` (the fastest installed one that gives
     the right frames, which is PyAV). A file that is no sound clip raises ``ClipError`` with its name.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import ClipError
+from . import reference
 
 MAX_BYTES = 1 << 30
 """Largest file that is taken for a clip; the released ones have 0.2 to 2 MB."""
@@ -45,6 +46,8 @@ class Source:
 def as_source(given: Any) -> Source:
     """Accept a path, bytes, or a row's ``{"path": ..., "bytes": ...}``; refuse what no clip can be.
 
+    The path may be the reference of a published row; its bytes are then fetched from the Hub.
+
     >>> as_source({"path": "Apollo13_032.mp4", "bytes": b"abc"}).name
     'Apollo13_032.mp4'
     """
@@ -59,6 +62,9 @@ def as_source(given: Any) -> Source:
         return _from_bytes(data, str(path) if path else "<bytes>")
     if isinstance(given, bytes | bytearray | memoryview):
         return _from_bytes(given, "<bytes>")
+    if isinstance(given, str) and given.startswith(reference.SCHEME):
+        name = given.removeprefix(reference.SCHEME).partition("::")[0]
+        return _from_bytes(reference.fetched(given, MAX_BYTES), name)
     if isinstance(given, str | os.PathLike):
         return _from_path(given)
     raise ClipError(
