@@ -84,6 +84,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[Cli
         "q15": ["echo"],
         "q16": ["status:408"],
         "q17": ["status:409"],
+        "q19": ["down:0.3"],
     }
     with BadServer(each(plans), seconds=0.02) as server:
         found = records(server, work, timeout=0.7, backoff=0.1)
@@ -104,7 +105,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[Cli
     }
     assert found["q11"]["text"] == "Two people wa" and found["q11"]["flags"] == ["length"]
     assert found["q15"]["text"] == "Half ? a pair, Bearer ***"
-    assert [found[name]["requests"] for name in ("q0", "q1", "q2", "q3", "q7", "q14", "q18")] == [2, 3, 4, 4, 4, 1, 1]
+    assert [found[name]["requests"] for name in ("q0", "q1", "q2", "q3", "q7", "q14", "q19")] == [2, 3, 4, 4, 4, 1, 2]
     assert "I cannot help" in found["q10"]["why"] and "500" in found["q7"]["why"]
     assert KEY not in json.dumps(found)
 
@@ -112,7 +113,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[Cli
 @pytest.mark.parametrize("limit", [1, 3])
 def test_the_concurrency_limit_holds(work: list[ClipWork], limit: int) -> None:
     with BadServer(lambda question, attempt: "ok" if attempt else "status:500", seconds=0.03) as server:
-        assert len(records(server, work[:3], concurrency=limit)) == 12
+        assert len(records(server, work[:2], concurrency=limit)) == 8
         assert server.most_at_once == limit
 
 
@@ -172,7 +173,11 @@ def test_failures_are_counted_and_retried_on_request(work: list[ClipWork], tmp_p
     assert (last["finished"], last["failed"], last["done_now"]) == (24, 0, 2)
     assert last["tokens"] == {"in": 2600, "out": 104, "cached": 1560}  # the two failures cost, too
     assert last["cost"] == pytest.approx(2600 / 1000 * 0.5 + 104 / 1000 * 2.0)
-    assert last["requests"] == 26 and last["flags"] == {"length": 1} and last["served"] == ["served-1"]
+    assert (
+        last["requests"] == 26
+        and last["flags"] == {"length": 1}
+        and last["served"] == [f"served-1 at {server.url[7:-3]}"]
+    )
     assert json.loads((tmp_path / "results.json").read_text())["tokens"] == last["tokens"]
 
 
@@ -270,6 +275,21 @@ def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) ->
     assert "leave --runner api out" in capsys.readouterr().err
     assert main(["predict", "vqa", "--model", "m", "--runner", "isolated"]) == 2
     assert "needs --python" in capsys.readouterr().err
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    with BadServer(lambda question, attempt: "slow" if server.asked.total() > 6 else "ok") as server:
+        words = [sys.executable, "-m", "microg4m_hf", *predict(server, tmp_path / "run")]
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        while server.asked.total() < 9 and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(0.2)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "run the same command again" in said
+    assert time.monotonic() - began < 20  # requests under way would take two minutes
+    assert len((tmp_path / "run" / "items.rank0.jsonl").read_text().splitlines()) == 6
 
 
 def test_killed_and_run_again(tmp_path: Path) -> None:

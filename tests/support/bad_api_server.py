@@ -108,6 +108,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return 429, {"Retry-After": more}, _error("too many requests")
         if name == "busy_date":
             return 429, {"Retry-After": email.utils.formatdate(time.time() + float(more), usegmt=True)}, _error("busy")
+        if name == "down":
+            return 503, {"Retry-After": more}, _error("overloaded")
         if name == "quota":
             return 429, {}, _error("You exceeded your current quota", "insufficient_quota")
         if name == "status":  # it repeats what it was sent, key and all

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..errors import ClipError, ServerError
 from ..extras import require
 from .api_ask import Stopped, answer, make_client
 from .api_endpoint import Endpoint
 from .api_message import image_parts, request
+from .api_threads import as_they_come
 from .api_wait import Pause
 from .frames import read_shown
 from .hopeless import stop_when_hopeless
@@ -34,14 +36,12 @@ def api_runner(settings: Settings, endpoint: Endpoint) -> Runner:
     def runner(work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
         client, pause = make_client(endpoint), Pause()
         limit = max(10, 2 * endpoint.concurrency)
-        pool = ThreadPoolExecutor(endpoint.concurrency, thread_name_prefix="request")
         tasks = _tasks(settings, endpoint, client, pause, work)
         try:
-            results = _done(pool, tasks, pause, 2 * endpoint.concurrency)
+            results = _done(tasks, pause, endpoint.concurrency)
             yield from stop_when_hopeless(results, endpoint.base_url, _ABOUT_THE_ITEM, limit)
         finally:
             pause.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
             client.close()  # ends the requests that are still under way
 
     return runner
@@ -81,6 +81,7 @@ def _tasks(
         except ServerError:
             pause.stop()  # before this thread takes the next task
             raise
+        record["served"] = f"{record.get('served', settings.model)} at {urlsplit(endpoint.base_url).netloc}"
         for name in ("text", "why", "served"):
             if name in record:
                 record[name] = endpoint.answer_without_key(record[name])
@@ -89,34 +90,28 @@ def _tasks(
     for clip in work:
         images = _Images(settings, clip)
         for ask in clip.asks:
-            yield one, images, ask
+            yield functools.partial(one, images, ask)
 
 
-def _done(
-    pool: ThreadPoolExecutor, tasks: Iterator[Any], pause: Pause, ahead: int
-) -> Iterator[tuple[Ask, dict[str, Any]]]:
-    """Results as they come, with at most ``ahead`` tasks handed out, so that few clips are in memory.
+def _done(tasks: Iterator[Any], pause: Pause, concurrency: int) -> Iterator[tuple[Ask, dict[str, Any]]]:
+    """Results as they come, with few clips in memory.
 
     When one of them ends the run, no request begins any more; answers that are on their way are waited for.
     """
-    under_way: set[Future[tuple[Ask, dict[str, Any]]]] = set()
-    more = True
     fault: BaseException | None = None
-    while more or under_way:
-        while more and len(under_way) < ahead:
-            task = next(tasks, None)
-            more = task is not None
-            if task is not None:
-                under_way.add(pool.submit(*task))
-        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in done:
-            error = future.exception()
-            if error is None:
-                yield future.result()
-            else:
-                fault = error if fault is None or isinstance(fault, Stopped) else fault
-                more = False
-                pause.stop()  # for any other error
+
+    def until_fault() -> Iterator[Any]:
+        for task in tasks:
+            if fault is not None:
+                return
+            yield task
+
+    for result, error in as_they_come(until_fault(), concurrency, 2 * concurrency):
+        if error is not None:
+            fault = error if fault is None or isinstance(fault, Stopped) else fault
+            pause.stop()  # for any other error
+        elif result is not None:
+            yield result
     if fault is not None:
         raise fault
 
