@@ -48,6 +48,12 @@ def whole(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("step-*/progress.json"))
 
 
+def clean(folder: Path) -> None:
+    """Remove what a kill left half-written; call it on one process before anything is saved."""
+    for part in folder.glob(".step-*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def restore(accelerator: Accelerator, checkpoint: Path) -> Progress:
     """Load a checkpoint into everything the accelerator prepared."""
     accelerator.load_state(str(checkpoint))

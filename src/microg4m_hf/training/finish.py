@@ -36,6 +36,7 @@ def finish(accelerator: Accelerator, recipe: Recipe, run: RunFolder, progress: P
         "best_step": progress.best_step,
         "validation_map": progress.best,
         "skipped_clips": progress.skipped_clips,
+        "processes": accelerator.num_processes,
         "test": result,
     }
     if accelerator.is_main_process:

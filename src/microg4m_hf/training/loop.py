@@ -49,6 +49,7 @@ def train(
             print(f"going on from step {progress.step} ({found[-1]})", file=sys.stderr)
     if accelerator.is_main_process:
         run.forget_after(progress.step)
+        checkpoints.clean(run.checkpoints)
     accelerator.wait_for_everyone()
 
     steps = steps_in_epoch(len(items), recipe.loop.batch)

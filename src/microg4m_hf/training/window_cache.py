@@ -34,9 +34,9 @@ class WindowCache:
         self._writes_left = 0
 
     def get(self, key: str) -> np.ndarray | None:
-        """The window, read only; None when it is not there or not whole."""
+        """The window; None when it is not there or not whole."""
         try:
-            window = np.load(self._path(key), mmap_mode="r", allow_pickle=False)
+            window = np.load(self._path(key), allow_pickle=False)
         except (FileNotFoundError, ValueError, EOFError):
             return None
         return window if window.dtype == np.uint8 and window.ndim == 4 else None
