@@ -13,8 +13,10 @@ from ..errors import MicroG4MError, PredictionError, RecipeError
 from ..metrics.json_form import json_ready
 from ..progress import progress
 from ..storage import folder_in_one_step, write_atomic
+from . import hub_results
 from .document import Block, Document, Paragraph, Points, Section, Table
 from .html_page import html_page
+from .names import slug
 from .plain_pages import latex_table, markdown_page
 from .published import PAPER, published_tables
 from .scoring import Options, Scored, score_system
@@ -40,12 +42,14 @@ def make_report(
     options: Options | None = None,
     details: int = 5,
     png: bool = False,
+    eval_results: bool = False,
 ) -> dict[str, Any]:
     """Score runs and prediction files and write ``report.html``, ``.md``, ``.json``, ``figures/`` and ``tables/``.
 
     ``runs`` are run folders, folders of runs, or prediction files; ``NAME=PATH`` names one. The truth is the file
     ``references``, or the data set that ``data_dir``, ``source`` and ``revision`` name, or, when nothing is said, the
-    data that each run says it was made with. Systems that cannot be scored are listed with the reason.
+    data that each run says it was made with. ``eval_results`` also writes the Hub's leaderboard file of every system
+    that was scored exactly as the published ones. Systems that cannot be scored are listed with the reason.
     Returns what ``report.json`` holds.
     """
     chosen = options or Options()
@@ -74,6 +78,8 @@ def make_report(
         reasons = "; ".join(f"{one['name']}: {one['why']}" for one in data["not_scored"][:5])
         raise PredictionError(f"nothing could be scored. {reasons}")
     document = Document("MicroG-4M report", _summary(systems, chosen), sections)
+    if eval_results:
+        _add_eval_results(data)
     _write(document, data, Path(out), png)
     return data
 
@@ -211,6 +217,15 @@ def _summary(systems: list[System], options: Options) -> list[str]:
     return [line]
 
 
+def _add_eval_results(data: dict[str, Any]) -> None:
+    """The leaderboard file of systems under the published protocol; others have no place there."""
+    for title, found in data["tasks"].items():
+        task = next(kind for kind, name in TITLES.items() if title.startswith(name))
+        for system in found["systems"]:
+            if system["same_protocol"]:
+                system["eval_results"] = hub_results.eval_results(task, system)
+
+
 def _write(document: Document, data: dict[str, Any], out: Path, png: bool) -> None:
     if out.exists() and any(out.iterdir()) and not (out / "report.json").is_file():
         raise RecipeError(f"{out} is not empty and holds no report; give --out another folder")
@@ -218,6 +233,10 @@ def _write(document: Document, data: dict[str, Any], out: Path, png: bool) -> No
         write_atomic(scratch / "report.html", html_page(document))
         write_atomic(scratch / "report.md", markdown_page(document))
         write_atomic(scratch / "report.json", json.dumps(json_ready(data), indent=1, ensure_ascii=False) + "\n")
+        for found in data["tasks"].values():
+            for system in found["systems"]:
+                if "eval_results" in system:
+                    write_atomic(scratch / "eval_results" / f"{slug(system['name'])}.yaml", system["eval_results"])
         for figure in document.figures():
             (scratch / "figures").mkdir(exist_ok=True)
             (scratch / "figures" / f"{figure.name}.svg").write_text(figure.drawing.svg(), encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")
+    parser.add_argument("runs", nargs="*", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")
     parser.add_argument("--out", default="report", metavar="FOLDER", help="where the report goes (default: report)")
     parser.add_argument("--references", metavar="FILE", help="a file with the truth; else the data set is read:")
     parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files; with clips for pictures")
@@ -25,9 +25,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--details", type=int, default=5, metavar="N", help="systems with a part of their own (5)")
     parser.add_argument("--png", action="store_true", help="figures also as PNG")
+    parser.add_argument("--eval-results", action="store_true", help="also the Hub's .eval_results file of each system")
+    parser.add_argument(
+        "--export-lmms-eval",
+        nargs=2,
+        metavar=("FOLDER", "ORG/NAME"),
+        help="write our text tasks for lmms-eval, on a data set that `data push` wrote, and nothing else",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.export_lmms_eval:
+        from ..bench.lmms_export import export_lmms_eval
+
+        folder = export_lmms_eval(*args.export_lmms_eval)
+        print(f"python -m lmms_eval --include_path {folder} --tasks microg4m_caption,microg4m_vqa --model …")
+        return 0
     from ..bench.report import make_report
     from ..bench.scoring import Options
 
@@ -40,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         args.seed,
     )
     where = {name: getattr(args, name) for name in ("references", "data_dir", "source", "revision", "scheme", "task")}
-    data = make_report(args.runs, args.out, options=options, details=args.details, png=args.png, **where)
+    extras = {"details": args.details, "png": args.png, "eval_results": args.eval_results}
+    data = make_report(args.runs, args.out, options=options, **extras, **where)
     for title, found in data["tasks"].items():
         print(f"{title}: {len(found['systems'])} scored")
     for one in data["not_scored"]:
