@@ -9,7 +9,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,13 @@ from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample, load_dataset
 from microg4m_hf.inference.api_message import image_parts
 from microg4m_hf.inference.frames import read_shown
-from tests.support.tiny_vlm import tiny_vlm
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_vlm("qwen2_5_vl", tmp_path_factory.mktemp("model"))
+def model(tiny: Callable[[str], Path]) -> Path:
+    return tiny("qwen2_5_vl")
 
 
 @pytest.fixture(scope="module")
