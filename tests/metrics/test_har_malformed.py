@@ -49,6 +49,7 @@ CSV = [
     ("empty file", "", r"the file is empty"),
     ("only a header", "video_id,frame,x1,y1,x2,y2,action_id,score\n", "holds no predictions"),
     ("seven columns", without(7), "line 1 has 7 columns"),
+    ("a column twice", "video_id,frame,x1,y1,x2,y2,action_id,score,logits,score\n", "line 1 names a column twice"),
     ("nine columns", "\n".join(line + ",9" for line in lines()), "line 1 has 9 columns"),
     ("one line cut off", "\n".join([*lines()[:30], "film0_000,50,0.1"]), "line 31 has 3 columns.*cut off"),
     ("header without score", without(7, "video_id,frame,x1,y1,x2,y2,action_id\n"), "column 'score' is missing"),
@@ -94,6 +95,22 @@ def test_the_whole_file_is_fine(tmp_path: Path) -> None:
     assert har_scores(path, TRUTH)["scores"] == har_scores(FULL, TRUTH)["scores"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffvideo_id,frame,x1,y1,x2,y2,action_id,score\r\n" + "\r\n".join(lines()),
+        "\n\nvideo_id,frame,x1,y1,x2,y2,action_id,score\n\n" + "\n".join(lines()),
+        moved(lambda row: (row[0], float(row[1]), *row[2:6], f"{row[6]}.0", row[7])),
+        moved(lambda row: (row[0], f"{row[1]:04}", *row[2:])),
+    ],
+    ids=["from a spreadsheet", "blank lines", "frames as fractions", "frames with zeros in front"],
+)
+def test_odd_files_are_read(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_bytes(content.encode())
+    assert har_scores(path, TRUTH)["scores"] == har_scores(FULL, TRUTH)["scores"]
+
+
 @pytest.mark.parametrize(("content", "message"), [case[1:] for case in CSV], ids=[case[0] for case in CSV])
 def test_malformed_csv(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
@@ -118,6 +135,9 @@ def test_other_files(tmp_path: Path) -> None:
         "nameless.parquet": ({name: values for name, values in table.items() if name != "frame"}, "'frame' is missing"),
         "null.parquet": ({**table, "scores": pa.array([None], pa.list_(pa.float64()))}, "row 0: score is empty"),
     }
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(PredictionError, match=r"folder\.csv: cannot be read"):
+        har_scores(tmp_path / "folder.csv", TRUTH)
     for name, (content, message) in files.items():
         path = tmp_path / name
         if isinstance(content, dict):

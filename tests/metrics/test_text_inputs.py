@@ -114,6 +114,8 @@ MALFORMED = [
     ("p.json", '{"film_001": "a", "film_001": "b"}', r"1 keys stand twice .*film_001"),
     ("p.json", '"text"', "holds one str"),
     ("p.json", "[1, 2]", "entry 1 is a int, not an object"),
+    ("p.json", '{"film_001": ' + "9" * 5000 + "}", "cannot be read: .*digits"),
+    ("p.jsonl", '{"video_id": "film_001", "caption": ' + "9" * 5000 + "}", "line 1: is not JSON: .*digits"),
     ("p.json", "[" * 100_000, "nests too deeply|is not JSON"),
     ("p.json", "[]", "no captions found"),
     ("p.json", "  \n", "is empty"),

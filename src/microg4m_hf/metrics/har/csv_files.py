@@ -13,12 +13,14 @@ import pyarrow.csv as pacsv
 from .columns import FLAT, SIDES, known_names, rows_from_columns
 from .rows import Rows, fail
 
+_ENCODING = "utf-8-sig"  # spreadsheets begin a file with a mark
 _KIND_OF = {
     "video_id": pa.dictionary(pa.int32(), pa.string()),
     "frame": pa.int64(),
     **dict.fromkeys((*SIDES, "score"), pa.float64()),
 }
 _KIND_OF |= {"action_id": pa.int64(), "person_id": pa.int64()}
+_WHOLE = ("frame", "action_id", "person_id")
 
 
 def read_csv(path: str | os.PathLike[str], *, references: bool) -> Rows:
@@ -26,16 +28,16 @@ def read_csv(path: str | os.PathLike[str], *, references: bool) -> Rows:
     file = Path(path)
     names, header = _column_names(file, references)
     try:
-        table = pacsv.read_csv(
-            file,
-            read_options=pacsv.ReadOptions(column_names=names, skip_rows=int(header)),
-            convert_options=pacsv.ConvertOptions(
-                column_types={name: _KIND_OF.get(name, pa.string()) for name in names}, null_values=[""]
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise _diagnosis(file, names, header, references, str(error)) from None
-    first_line = 2 if header else 1
+        table = _table(file, names, header, _KIND_OF)
+    except pa.ArrowInvalid:
+        try:
+            # Slower, and only for tables that went through a program that made 52.0 out of 52.
+            table = _table(file, names, header, _KIND_OF | dict.fromkeys(_WHOLE, pa.float64()))
+            for name in set(_WHOLE) & set(names):
+                table = table.set_column(names.index(name), name, table[name].cast(pa.int64()))
+        except pa.ArrowInvalid as error:
+            raise _diagnosis(file, names, header, references, str(error)) from None
+    first_line = header + 1
     for name, column in zip(names, table.columns, strict=True):
         if column.null_count and name in (*_KIND_OF, "video_id") and name != "person_id":
             line = column.is_null().to_pylist().index(True) + first_line
@@ -49,22 +51,40 @@ def read_csv(path: str | os.PathLike[str], *, references: bool) -> Rows:
     return rows_from_columns(columns, file.name, references=references, first_line=first_line)
 
 
-def _column_names(file: Path, references: bool) -> tuple[list[str], bool]:
+def _table(file: Path, names: list[str], header: int, kinds: dict[str, pa.DataType]) -> pa.Table:
+    return pacsv.read_csv(
+        file,
+        read_options=pacsv.ReadOptions(column_names=names, skip_rows=header),
+        convert_options=pacsv.ConvertOptions(
+            column_types={name: kinds.get(name, pa.string()) for name in names}, null_values=[""]
+        ),
+    )
+
+
+def _column_names(file: Path, references: bool) -> tuple[list[str], int]:
+    """The names of the columns, and the number of lines up to and with the header, 0 where there is none."""
     try:
-        with open(file, newline="", encoding="utf-8") as stream:
-            fields = next(csv.reader(stream), None)
+        with open(file, newline="", encoding=_ENCODING) as stream:
+            reader = csv.reader(stream)
+            fields = next(filter(None, reader), None)
     except FileNotFoundError:
         raise fail(str(file), "there is no such file", "check the path", references=references) from None
+    except OSError as error:
+        raise fail(str(file), f"cannot be read ({error.strerror})", "give a CSV file", references=references) from None
     except (UnicodeDecodeError, csv.Error):
         raise fail(file.name, "this is no text file", "give CSV in UTF-8, or Parquet", references=references) from None
     if not fields:
         raise fail(file.name, "the file is empty", "give one row per box and action", references=references)
-    named = known_names({field.strip().lower(): None for field in fields})
+    said = [field.strip().lower() for field in fields]
+    named = known_names(dict.fromkeys(said))
     if "video_id" in named and "frame" in named:
-        return list(named), True
+        if len(named) < len(fields):
+            problem = f"line {reader.line_num} names a column twice: {', '.join(said)}"
+            raise fail(file.name, problem, "keep one of each", references=references)
+        return list(named), reader.line_num
     last = "person_id" if references else "score"
     if len(fields) == len(FLAT) + 1 or (references and len(fields) == len(FLAT)):
-        return [*FLAT, last][: len(fields)], False
+        return [*FLAT, last][: len(fields)], 0
     raise fail(
         file.name,
         f"line 1 has {len(fields)} columns",
@@ -73,14 +93,14 @@ def _column_names(file: Path, references: bool) -> tuple[list[str], bool]:
     )
 
 
-def _diagnosis(file: Path, names: list[str], header: bool, references: bool, reason: str) -> Exception:
+def _diagnosis(file: Path, names: list[str], header: int, references: bool, reason: str) -> Exception:
     """The error for the first line that cannot be read."""
     kinds = {"score": "a number", **dict.fromkeys(SIDES, "a number")}
-    kinds |= dict.fromkeys(("frame", "action_id", "person_id"), "a whole number")
+    kinds |= dict.fromkeys(_WHOLE, "a whole number")
     try:
-        with open(file, newline="", encoding="utf-8") as stream:
+        with open(file, newline="", encoding=_ENCODING) as stream:
             for line, fields in enumerate(csv.reader(stream), start=1):
-                if line == 1 and header:
+                if line <= header or not fields:
                     continue
                 if len(fields) != len(names):
                     problem = f"line {line} has {len(fields)} columns, the lines before {len(names)}"
@@ -96,7 +116,6 @@ def _diagnosis(file: Path, names: list[str], header: bool, references: bool, rea
 
 def _reads_as(text: str, kind: str) -> bool:
     try:
-        _ = int(text) if kind == "a whole number" else float(text)
+        return float(text).is_integer() or kind != "a whole number"
     except ValueError:
         return text == ""  # reported with its own words
-    return True

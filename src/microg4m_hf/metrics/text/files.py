@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...errors import DataError, PredictionError
+from ...errors import DataError, MicroG4MError, PredictionError
 
 Row = tuple[str, Any]  # ("line 7", the row)
 KINDS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -66,6 +66,10 @@ def _read_json(text: str, trouble: Trouble) -> list[Row] | dict[str, Any]:
         raise trouble.error(f"is not JSON: {error.msg}", line=error.lineno, hint=hint) from None
     except RecursionError:
         raise trouble.error("nests too deeply to be predictions") from None
+    except MicroG4MError:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise trouble.error(f"cannot be read: {error}") from None
     if isinstance(value, dict):
         return value
     if isinstance(value, list):
@@ -89,8 +93,10 @@ def _read_lines(text: str, trouble: Trouble) -> list[Row]:
             continue
         try:
             rows.append((f"line {number}", json.loads(line, object_pairs_hook=lambda pairs: _object(pairs, trouble))))
-        except (json.JSONDecodeError, RecursionError) as error:
-            what = error.msg if isinstance(error, json.JSONDecodeError) else "nests too deeply"
+        except MicroG4MError:
+            raise
+        except (ValueError, RecursionError) as error:
+            what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             hint = "one JSON object per line; was the last line cut off?"
             raise trouble.error(f"is not JSON: {what}", line=number, hint=hint) from None
     return rows
