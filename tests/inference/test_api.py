@@ -166,6 +166,7 @@ def test_failures_are_counted_and_retried_on_request(work: list[ClipWork], tmp_p
         first = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices))
         assert (first["finished"], first["failed"], first["missing"]) == (22, 2, 0)
         assert [(item["id"], item["kind"]) for item in first["failures"]] == [("q3", "empty"), ("q5", "refusal")]
+        assert first["failed_kinds"] == {"empty": 1, "refusal": 1}
         again = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices))
         assert again["done_now"] == 0 and server.asked.total() == 24
         last = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices), retry_failed=True)
@@ -237,6 +238,13 @@ def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match="characters that no key has") as caught:
         find_key(None, None)
     assert KEY not in str(caught.value) and KEY not in repr(Endpoint("http://x/v1", KEY))
+
+
+def test_the_key_does_not_follow_to_another_server(work: list[ClipWork]) -> None:
+    with BadServer() as other, BadServer(lambda question, attempt: f"away:{other.url}") as server:
+        found = records(server, work[:1])
+    assert server.keys == {f"Bearer {KEY}"} and other.keys == {""}
+    assert {record["status"] for record in found.values()} == {"ok"}
 
 
 def predict(server: BadServer, out: Path, *more: str) -> list[str]:

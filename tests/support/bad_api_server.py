@@ -108,6 +108,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return 429, {"Retry-After": more}, _error("too many requests")
         if name == "busy_date":
             return 429, {"Retry-After": email.utils.formatdate(time.time() + float(more), usegmt=True)}, _error("busy")
+        if name == "away":
+            return 307, {"Location": f"{more}/chat/completions"}, b""
         if name == "down":
             return 503, {"Retry-After": more}, _error("overloaded")
         if name == "quota":

@@ -22,6 +22,7 @@ _PACKAGES = {
     "torchvision": "train",
     "transformers": "train",
     "accelerate": "train",
+    "openai": "api",
     "sentence-transformers": "text",
     "nltk": "text",
     "bert-score": "text",

@@ -86,9 +86,10 @@ def run(args: argparse.Namespace) -> int:
     if world > 1 and summary["missing"]:
         print(f"process {rank} has done its share; {summary['missing']} are still in work or missing")
         return 0
+    kinds = ", ".join(f"{kind} {count}" for kind, count in summary["failed_kinds"].items())
     print(
         f"{summary['finished']} finished ({summary['done_now']} now, {summary['seconds_now']} s), "
-        f"{summary['failed']} failed, {summary['missing']} missing; predictions are in {summary['predictions']}"
+        f"{summary['failed']} failed{f' ({kinds})' if kinds else ''}, {summary['missing']} missing; predictions are in {summary['predictions']}"
     )
     # A launcher stops all processes when one ends with an error, and one failed item is none.
     return 1 if summary["failed"] and world == 1 else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def _merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[s
         "failed": len(failed),
         "missing": missing,
         **_rates(finished),
+        "failed_kinds": dict(Counter(item["kind"] for item in failed).most_common()),
         "failures": failed,
         **usage(journal.everything()),
         "settings": settings.to_dict(),
