@@ -60,8 +60,8 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
         import torch
 
         network = network.to(memory_format=torch.channels_last_3d)
-    if recipe.loop.compile:
-        network.compile()
+    if recipe.loop.compile is not None:
+        network.backbone.compile(backend=recipe.loop.compile)  # type: ignore[union-attr]
     model, optimizer = accelerator.prepare(network, build_optimizer(network.to(accelerator.device), recipe.optim))
     average = _average(accelerator, model, recipe)
 

@@ -23,9 +23,13 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     torch.Size([3, 2, 4, 4])
     """
     height, width = frames.shape[1:3]
-    clip = frames.permute(0, 3, 1, 2).float()
-    rows = _samples(geometry.top, geometry.crop_height, geometry.height, height, clip)
-    columns = _samples(geometry.left, geometry.crop_width, geometry.width, width, clip)
+    first_row, rows = _samples(geometry.top, geometry.crop_height, geometry.height, height, frames.device)
+    first_column, columns = _samples(geometry.left, geometry.crop_width, geometry.width, width, frames.device)
+    # Only what the crop looks at becomes float.
+    seen = frames[
+        :, first_row : first_row + int(rows[1][-1]) + 1, first_column : first_column + int(columns[1][-1]) + 1
+    ]
+    clip = seen.permute(0, 3, 1, 2).float()
     if geometry.flip:
         columns = (columns[0].flip(0), columns[1].flip(0), columns[2].flip(0))
     clip = _lerp(clip, rows, 2)
@@ -47,17 +51,18 @@ def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry]
 
 
 def _samples(
-    offset: int, count: int, resized: int, original: int, like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Left neighbour, right neighbour and weight of the right one for ``count`` outputs of a resized axis."""
+    offset: int, count: int, resized: int, original: int, device: torch.device
+) -> tuple[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """The first pixel that is looked at; from there left neighbour, right neighbour and weight of the right one."""
     import torch
 
-    position = torch.arange(offset, offset + count, device=like.device, dtype=torch.float64)
+    position = torch.arange(offset, offset + count, dtype=torch.float64)
     position = (position + 0.5) * (original / resized) - 0.5
     position = position.clamp(0, original - 1)
     left = position.floor().long()
     right = (left + 1).clamp(max=original - 1)
-    return left, right, (position - left).to(like.dtype)
+    weight, first = (position - left).float(), int(left[0])
+    return first, ((left - first).to(device), (right - first).to(device), weight.to(device))
 
 
 def _lerp(clip: torch.Tensor, samples: tuple[torch.Tensor, torch.Tensor, torch.Tensor], axis: int) -> torch.Tensor:
