@@ -87,9 +87,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"process {rank} has done its share; {summary['missing']} are still in work or missing")
         return 0
     kinds = ", ".join(f"{kind} {count}" for kind, count in summary["failed_kinds"].items())
+    failed = f"{summary['failed']} failed ({kinds})" if kinds else "0 failed"
     print(
         f"{summary['finished']} finished ({summary['done_now']} now, {summary['seconds_now']} s), "
-        f"{summary['failed']} failed{f' ({kinds})' if kinds else ''}, {summary['missing']} missing; predictions are in {summary['predictions']}"
+        f"{failed}, {summary['missing']} missing; predictions are in {summary['predictions']}"
     )
     # A launcher stops all processes when one ends with an error, and one failed item is none.
     return 1 if summary["failed"] and world == 1 else 0

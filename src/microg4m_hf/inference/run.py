@@ -97,7 +97,7 @@ def _merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[s
             if record is None:
                 missing += 1
             elif record["status"] != "ok":
-                failed.append({"id": ask.id, "kind": record.get("kind", "error"), "why": record.get("why", "")})
+                failed.append({"id": ask.id, "kind": str(record.get("kind", "error")), "why": record.get("why", "")})
             else:
                 finished.append(record)
                 row = _prediction(settings, clip, ask, record["text"])
