@@ -139,9 +139,12 @@ def test_changed_code_is_noticed(release: FakeRelease, tmp_path: Path, monkeypat
     shutil.copytree(Path(fingerprint.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(fingerprint, "__file__", str(package / "data" / "fingerprint.py"))
     assert fingerprint.code_fingerprint.__wrapped__() == before
-    with open(package / "data" / "texts.py", "a") as file:
-        file.write("# changed\n")
-    changed = fingerprint.code_fingerprint.__wrapped__()
+    changed = before
+    for name in ("data/texts.py", "clip_ids.py", "taxonomy.py"):
+        with open(package / name, "a") as file:
+            file.write("# changed\n")
+        earlier, changed = changed, fingerprint.code_fingerprint.__wrapped__()
+        assert changed != earlier, name
     monkeypatch.setattr(fingerprint, "__version__", "99.0")
     assert len({before, changed, fingerprint.code_fingerprint.__wrapped__()}) == 3
     hashes = {hash_of(release, "har")}

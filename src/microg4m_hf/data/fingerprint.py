@@ -24,7 +24,8 @@ def code_fingerprint() -> str:
     """
     folder = Path(__file__).parent
     digest = hashlib.sha256(__version__.encode())
-    for path in sorted([*folder.rglob("*.py"), folder.parent / "taxonomy.py"]):
+    rules = [folder.parent / name for name in ("clip_ids.py", "taxonomy.py")]
+    for path in sorted([*folder.rglob("*.py"), *rules]):
         digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
