@@ -47,6 +47,20 @@ def test_har(predictions: dict[str, Path], tmp_path: Path, capsys: pytest.Captur
     assert "hand wave" in shown
 
 
+@pytest.mark.parametrize("missing", ["zero", "drop"])
+def test_a_film_without_predictions_is_a_row_of_its_own(
+    missing: str, predictions: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = predictions["perfect"].read_text().splitlines(keepends=True)
+    lost = lines[0].partition(",")[0].rpartition("_")[0]
+    kept = tmp_path / "kept.csv"
+    kept.write_text("".join(line for line in lines if not line.startswith(f"{lost}_")))
+    words = ["score", "har", "--predictions", str(kept), "--source", "sample", "--by", "source", "--resamples", "0"]
+    assert main([*words, "--missing", missing]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(lost))
+    assert not set("0123456789") & set(row.removeprefix(lost))
+
+
 def test_the_truth_is_said_once(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["score", "har", "--predictions", str(predictions["perfect"]), "--references", "x.csv"]
     assert main([*words, "--source", "sample"]) == 2

@@ -99,8 +99,10 @@ def _main_table(result: dict[str, Any]) -> str:
 
 
 def _part_table(part: str, entries: dict[str, Any]) -> str:
-    names = list(next(iter(entries.values()))["scores"]) if entries else []
-    rows = [[str(name), *(percent(entry["scores"].get(key)) for key in names)] for name, entry in entries.items()]
+    # A film without any prediction has no scores, with missing="drop" or "zero".
+    scores = {name: entry["scores"] or {} for name, entry in entries.items()}
+    names = list(dict.fromkeys(key for known in scores.values() for key in known))
+    rows = [[str(name), *(percent(known.get(key)) for key in names)] for name, known in scores.items()]
     return table([f"by {part}", *names], rows)
 
 
