@@ -80,8 +80,16 @@ def identity(model: str, revision: str | None) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
+    def found(name: str) -> Path:
+        return Path(hf_hub_download(model, name, revision=revision))
+
     try:
-        path = Path(hf_hub_download(model, "config.json", revision=revision))
+        try:
+            path = found("config.json")
+        except EntryNotFoundError as error:
+            if isinstance(error, LocalEntryNotFoundError):
+                raise
+            path = found("adapter_config.json")
     except HFValidationError:
         raise ModelError(f"{model!r} is neither a folder nor the name of a Hub repository (owner/name)") from None
     except LocalEntryNotFoundError as error:

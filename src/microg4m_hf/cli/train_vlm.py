@@ -1,0 +1,52 @@
+"""``microg4m train vlm --config recipes/qwen2_5_vl_lora.yaml``: a LoRA adapter on captions and answers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML recipe, see recipes/")
+    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/<recipe name>)")
+    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="push adapter, card and log at the end")
+    parser.add_argument("set", nargs="*", metavar="key=value", help="values that win over the recipe")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..inference.examples import Examples
+    from ..inference.launch import rank_and_world
+    from ..inference.load import Placement, load
+    from ..inference.settings import Settings
+    from ..training.vlm import train_adapter
+    from ..training.vlm_folder import VlmFolder
+    from ..training.vlm_recipe import load_vlm_recipe
+
+    recipe = load_vlm_recipe(args.config, args.set)
+    folder = VlmFolder(args.out or Path("runs") / recipe.name)
+    settings = Settings(recipe.tasks[0], recipe.model, revision=recipe.revision, dtype=recipe.dtype)
+    rows = _rows(recipe)
+    model, processor = load(settings, Placement())
+    examples = Examples(processor, prompts=recipe.prompts, frames=recipe.frames)
+    loss = train_adapter(recipe, folder, model, processor, rows, examples.example)
+    if rank_and_world()[0] == 0:
+        print(
+            f"last loss {loss:.4f}; the adapter is in {folder.adapter}: microg4m predict vqa --model {folder.adapter}"
+        )
+        if args.push_to_hub:
+            from ..training.vlm_push import push_adapter
+
+            print(f"pushed to {push_adapter(folder.path, args.push_to_hub)}")
+    return 0
+
+
+def _rows(recipe: Any) -> list[dict[str, Any]]:
+    from ..data import load_dataset
+
+    rows: list[dict[str, Any]] = []
+    for task in recipe.tasks:
+        rows += load_dataset(
+            task, split=recipe.split, scheme=recipe.scheme, source=recipe.source, data_dir=recipe.data_dir
+        )
+    return rows

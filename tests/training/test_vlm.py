@@ -1,0 +1,114 @@
+"""An adapter learns the sample, goes on exactly where it was stopped, and is pushed, pulled and asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.cli.main import main
+from microg4m_hf.errors import RecipeError
+from microg4m_hf.training.vlm_recipe import load_vlm_recipe
+from tests.support.hub_server import HubServer
+from tests.support.tiny_vlm import tiny_vlm
+
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "qwen2_5_vl_lora.yaml"
+SMALL = ["source=sample", "frames=2", "dtype=float32", "batch=4", "lr=0.01", "gradient_checkpointing=false"]
+SMALL += ["warmup_steps=1", "checkpoint_every=4", "epochs=20"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_vlm("qwen2_5_vl", tmp_path_factory.mktemp("qwen"))
+
+
+@pytest.fixture
+def at_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    for name, value in hub.environment().items():
+        monkeypatch.setenv(name, value)
+    yield hub
+
+
+def train(model: Path, out: Path, *words: str) -> int:
+    return main(["train", "vlm", "--config", str(RECIPE), "--out", str(out), f"model={model}", *SMALL, *words])
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def captions(out: Path) -> list[str]:
+    return [json.loads(line)["caption"] for line in (out / "predictions.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_learns_resumes_exactly_is_pushed_and_answers(
+    model: Path, tmp_path: Path, at_hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(model, whole, "max_steps=10") == 0
+    seen = losses(whole)
+    assert len(seen) == 10
+    assert sum(seen[-3:]) / 3 < 0.95 * sum(seen[:3]) / 3
+
+    assert train(model, parts, "max_steps=4") == 0
+    (parts / "checkpoints" / ".step-00000006.half").mkdir()  # what a kill leaves behind
+    with (parts / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 5, "loss": 99.0}\n{"step": 6, "lo')
+    assert train(model, parts, "max_steps=10") == 0
+    assert losses(parts) == seen
+    adapters = [(out / "adapter" / "adapter_model.safetensors").read_bytes() for out in (whole, parts)]
+    assert adapters[0] == adapters[1]
+    capsys.readouterr()
+    assert train(model, parts, "max_steps=10", "frames=3") == 2
+    assert "frames: 2 -> 3" in capsys.readouterr().err
+
+    from microg4m_hf.training.vlm_push import push_adapter
+
+    assert push_adapter(whole, "me/adapter")
+    pushed = at_hub.repo("model", "me/adapter").tree()
+    assert {"adapter_model.safetensors", "adapter_config.json", "README.md", "processor_config.json"} <= set(pushed)
+    words = ["predict", "caption", "--source", "sample", "--limit", "2", "--frames", "2", "--max-new-tokens", "8"]
+    from huggingface_hub import HfApi
+
+    endpoint = at_hub.environment()["HF_ENDPOINT"]
+    pulled = HfApi(endpoint).snapshot_download("me/adapter", cache_dir=tmp_path / "cache")
+    for name, out in ((str(model), "plain"), (str(whole / "adapter"), "tuned"), (pulled, "pulled")):
+        assert main([*words, "--model", name, "--out", str(tmp_path / out)]) == 0
+    assert captions(tmp_path / "tuned") != captions(tmp_path / "plain")
+    assert captions(tmp_path / "pulled") == captions(tmp_path / "tuned")
+
+
+def test_recipes_are_read_strictly(tmp_path: Path) -> None:
+    assert load_vlm_recipe(RECIPE).scheme == "source_disjoint"
+    for word, what in (
+        ("tasks=[har]", "tasks can hold caption and vqa"),
+        ("rnk=4", "unknown key rnk; did you mean rank"),
+        ("batch=0", "batch must be at least 1"),
+        ("frames=many", "frames must be int"),
+    ):
+        with pytest.raises(RecipeError, match=what):
+            load_vlm_recipe(RECIPE, [word])
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(RecipeError, match="a recipe is a mapping"):
+        load_vlm_recipe(tmp_path / "list.yaml")
+    with pytest.raises(RecipeError, match="there is no recipe"):
+        load_vlm_recipe(tmp_path / "none.yaml")
+
+
+def test_only_the_answer_and_its_end_are_learned(model: Path) -> None:
+    from transformers import AutoProcessor
+
+    from microg4m_hf.data import load_dataset
+    from microg4m_hf.inference.examples import IGNORED, Examples
+
+    processor = AutoProcessor.from_pretrained(model)
+    row = load_dataset("vqa", split="test", source="sample")[0]
+    example = Examples(processor, prompts="default", frames=2).example(row)
+    labels = example["labels"][0]
+    learned = labels[labels != IGNORED]
+    assert processor.tokenizer.decode(learned) == row["answer"].strip() + processor.tokenizer.eos_token
+    assert (example["input_ids"][0, -len(learned) :] == learned).all()
+    assert example["mm_token_type_ids"].shape == example["input_ids"].shape == labels[None].shape
