@@ -58,10 +58,7 @@ def exported(tmp_path: Path) -> tuple[dict[str, Any], ModuleType]:
     utils = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(utils)
     _Loader.add_constructor("!function", lambda loader, node: getattr(utils, str(node.value).removeprefix("utils.")))
-    tasks = {
-        path.stem: yaml.load(path.read_text(), _Loader)
-        for path in (tmp_path / "tasks").glob("*.yaml")
-    }
+    tasks = {path.stem: yaml.load(path.read_text(), _Loader) for path in (tmp_path / "tasks").glob("*.yaml")}
     return tasks, utils
 
 

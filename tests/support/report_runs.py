@@ -15,13 +15,15 @@ from microg4m_hf.training.key_frames import KeyFrame, key_frames
 from microg4m_hf.training.predict import prediction_columns
 
 
-def labelled_items() -> list[KeyFrame]:
+def labelled_items(scheme: str = "official") -> list[KeyFrame]:
     """The labelled key frames of the sample's test split."""
-    rows: Any = load_dataset("har", split="test", source="sample", videos=False)
+    rows: Any = load_dataset("har", split="test", source="sample", videos=False, scheme=scheme)
     return key_frames(rows)
 
 
-def har_run(folder: Path, items: list[KeyFrame], *, noise: float, seed: int = 0, share: float = 1.0) -> Path:
+def har_run(
+    folder: Path, items: list[KeyFrame], *, noise: float, seed: int = 0, share: float = 1.0, scheme: str = "official"
+) -> Path:
     """A training run whose logits are the truth plus noise; ``share`` of the key frames are predicted."""
     random = np.random.RandomState(seed)
     logits = {
@@ -29,10 +31,10 @@ def har_run(folder: Path, items: list[KeyFrame], *, noise: float, seed: int = 0,
         for place, item in enumerate(items[: round(share * len(items))])
     }
     folder.mkdir(parents=True)
-    data = {"source": "sample", "scheme": "official", "num_frames": 4, "stride": 8}
+    data = {"source": "sample", "scheme": scheme, "num_frames": 4, "stride": 8}
     recipe = {"name": folder.name, "variant": "own", "model": {"name": "tiny_slow"}, "data": data}
     (folder / "config.yaml").write_text(yaml.safe_dump(recipe))
-    about = {"model": "tiny_slow", "scores_are": "logits", "split": "test", "scheme": "official"}
+    about = {"model": "tiny_slow", "scores_are": "logits", "split": "test", "scheme": scheme}
     write_predictions(folder / "predictions" / "test.parquet", **prediction_columns(items, logits), about=about)
     (folder / "results.json").write_text(json.dumps({"name": folder.name, "skipped_clips": 0}))
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,14 +9,10 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import MicroG4MError, PredictionError, RecipeError
-from ..metrics.json_form import json_ready
 from ..progress import progress
-from ..storage import folder_in_one_step, write_atomic
 from . import hub_results
-from .document import Block, Document, Paragraph, Points, Section, Table
-from .html_page import html_page
+from .document import Block, Document, Paragraph, Points, Section
 from .names import slug
-from .plain_pages import latex_table, markdown_page
 from .published import PAPER, published_tables
 from .scoring import Options, Scored, score_system
 from .section_har import har_blocks
@@ -25,6 +20,7 @@ from .section_scores import score_blocks
 from .section_text import text_blocks
 from .systems import System, find_systems
 from .truth import Truth, from_data_set, from_file
+from .written import write_document
 
 TITLES = {"har": "Actions", "caption": "Captions", "vqa": "Questions"}
 
@@ -78,9 +74,8 @@ def make_report(
         reasons = "; ".join(f"{one['name']}: {one['why']}" for one in data["not_scored"][:5])
         raise PredictionError(f"nothing could be scored. {reasons}")
     document = Document("MicroG-4M report", _summary(systems, chosen), sections)
-    if eval_results:
-        _add_eval_results(data)
-    _write(document, data, Path(out), png)
+    files = _eval_results(data) if eval_results else {}
+    write_document(document, data, Path(out), png=png, more=files)
     return data
 
 
@@ -217,35 +212,12 @@ def _summary(systems: list[System], options: Options) -> list[str]:
     return [line]
 
 
-def _add_eval_results(data: dict[str, Any]) -> None:
+def _eval_results(data: dict[str, Any]) -> dict[str, str]:
     """The leaderboard file of systems under the published protocol; others have no place there."""
+    files = {}
     for title, found in data["tasks"].items():
         task = next(kind for kind, name in TITLES.items() if title.startswith(name))
         for system in found["systems"]:
             if system["same_protocol"]:
-                system["eval_results"] = hub_results.eval_results(task, system)
-
-
-def _write(document: Document, data: dict[str, Any], out: Path, png: bool) -> None:
-    if out.exists() and any(out.iterdir()) and not (out / "report.json").is_file():
-        raise RecipeError(f"{out} is not empty and holds no report; give --out another folder")
-    with folder_in_one_step(out, replace=True) as scratch:
-        write_atomic(scratch / "report.html", html_page(document))
-        write_atomic(scratch / "report.md", markdown_page(document))
-        write_atomic(scratch / "report.json", json.dumps(json_ready(data), indent=1, ensure_ascii=False) + "\n")
-        for found in data["tasks"].values():
-            for system in found["systems"]:
-                if "eval_results" in system:
-                    write_atomic(scratch / "eval_results" / f"{slug(system['name'])}.yaml", system["eval_results"])
-        for figure in document.figures():
-            (scratch / "figures").mkdir(exist_ok=True)
-            (scratch / "figures" / f"{figure.name}.svg").write_text(figure.drawing.svg(), encoding="utf-8")
-            if png:
-                (scratch / "figures" / f"{figure.name}.png").write_bytes(figure.drawing.png())
-        for table in document.tables():
-            _write_table(table, scratch / "tables")
-
-
-def _write_table(table: Table, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / f"{table.name}.tex").write_text(latex_table(table) + "\n", encoding="utf-8")
+                files[f"eval_results/{slug(system['name'])}.yaml"] = hub_results.eval_results(task, system)
+    return files

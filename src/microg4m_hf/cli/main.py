@@ -19,6 +19,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "push": ("push", "put a finished run on the Hub"),
     "score": ("score", "the scores of a prediction file, with their recipe and intervals"),
     "report": ("report", "the benchmark's tables and pictures with your runs beside the published rows"),
+    "gap": ("gap", "where the gap between Earth and space comes from: transfer, leak, orientation"),
     "compare": ("compare", "which differences between two systems are real"),
     "predict": ("predict", "what a model says about the clips"),
     "metrics": ("metrics", "put the evaluate modules on the Hub"),
@@ -62,6 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return module.run(parser.parse_args(rest))
     except MicroG4MError as error:
         print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        # A path that cannot be read or written; without a path it is a fault of ours, and its traceback is needed.
+        if error.filename is None:
+            raise
+        print(f"microg4m: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
         return 2
     except BrokenPipeError:
         sys.stderr.close()  # `microg4m … | head` is no error, and Python would complain while shutting down

@@ -1,0 +1,98 @@
+"""Two scored systems, action by action, with intervals: on the same boxes (paired) or on different data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from ..metrics.bootstrap import cluster_weights, holm, interval, paired_p_value
+from ..metrics.har.scores import Scored
+from ..metrics.har.statistics import ClassScores, Statistics
+from ..taxonomy import ACTIONS
+
+SIGNIFICANT = 0.05
+
+
+def draws(statistics: Statistics, resamples: int, seed: int) -> ClassScores:
+    """The scores of every action in resamples of films."""
+    return statistics.resampled(cluster_weights(len(statistics.sources), resamples, seed), seed)
+
+
+def differences(
+    first: Scored,
+    second: Scored,
+    *,
+    paired: bool,
+    resamples: int = 1000,
+    seed: int = 0,
+    left_out: Collection[int] = (),
+) -> dict[str, Any]:
+    """``first - second`` for the average precision of every action that both can be scored on, and for their mean.
+
+    Unpaired systems are drawn independently. AP depends on how common an action is, so each side also has its chance
+    level (the share of boxes with the action) and AUROC, which does not depend on it.
+    """
+    sides = [first.statistics, second.statistics]
+    scores = [side.per_class() for side in sides]
+    seeds = (seed, seed if paired else seed + 1)
+    drawn = [draws(side, resamples, own) for side, own in zip(sides, seeds, strict=True)]
+    places = [{action: place for place, action in enumerate(side.classes)} for side in sides]
+    table: list[dict[str, Any]] = []
+    gaps: list[np.ndarray] = []
+    for action in ACTIONS:
+        if action.action_id in left_out or any(action.action_id not in place for place in places):
+            continue
+        spots = [place[action.action_id] for place in places]
+        values = [float(score.ap[spot]) for score, spot in zip(scores, spots, strict=True)]
+        if any(value != value for value in values):
+            continue
+        gap = drawn[0].ap[:, spots[0]] - drawn[1].ap[:, spots[1]]
+        gaps.append(gap)
+        difference = values[0] - values[1]
+        table.append(
+            {
+                "action_id": action.action_id,
+                "name": action.name,
+                "first": values[0],
+                "second": values[1],
+                "difference": difference,
+                "interval": list(interval(gap)),
+                "p": paired_p_value(gap, difference),
+                "auroc": [float(score.auroc[spot]) for score, spot in zip(scores, spots, strict=True)],
+                "labels": [_labels(side, action.action_id) for side in sides],
+                "chance": [_labels(side, action.action_id) / max(side.boxes, 1) for side in sides],
+            }
+        )
+    for entry, corrected in zip(table, holm([entry["p"] for entry in table]), strict=True):
+        entry["p_corrected"] = corrected
+        entry["real"] = bool(corrected < SIGNIFICANT)
+    return {"classes": table, "matched": _mean(table, gaps), "paired": paired, "resamples": resamples, "seed": seed}
+
+
+def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]:
+    """The mean over the actions in the table; in a resample over those that it holds on both sides."""
+    if not table:
+        return {"classes": 0}
+    both = np.array(gaps)
+    known = ~np.isnan(both)
+    with np.errstate(invalid="ignore"):
+        drawn = np.where(known, both, 0.0).sum(axis=0) / known.sum(axis=0)
+    first = float(np.mean([entry["first"] for entry in table]))
+    second = float(np.mean([entry["second"] for entry in table]))
+    return {
+        "classes": len(table),
+        "first": first,
+        "second": second,
+        "difference": first - second,
+        "interval": list(interval(drawn)),
+        "p": paired_p_value(drawn, first - second),
+        "auroc": [float(np.nanmean([entry["auroc"][side] for entry in table])) for side in (0, 1)],
+        "chance": [float(np.mean([entry["chance"][side] for entry in table])) for side in (0, 1)],
+    }
+
+
+def _labels(side: Statistics, action: int) -> int:
+    ids = [one for one, scored in zip(side.classes, side.scored, strict=True) if scored]
+    return int(side.label_counts[:, ids.index(action)].sum())

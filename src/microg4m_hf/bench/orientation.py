@@ -1,0 +1,140 @@
+"""The orientation probe: the same model on the same clips, turned. Weightlessness takes "up" away; who needs it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import RecipeError
+from ..metrics.bootstrap import holm, interval, paired_p_value
+from ..metrics.har.inputs import read_rows
+from ..metrics.har.scores import Settings
+from ..metrics.har.scores import score as score_har
+from ..taxonomy import ACTIONS
+from ..training.key_frames import KeyFrame
+from ..training.predict import predict_logits, prediction_columns, reference_columns
+from ..training.recipe import Data
+from ..training.recipe_io import recipe_from
+from .differences import SIGNIFICANT, draws
+from .turned import TURNS, Turn, TurnedWindows
+
+
+def orientation_probe(
+    model: Any,
+    items: Sequence[KeyFrame],
+    data: Data,
+    *,
+    turns: Sequence[Turn] = TURNS,
+    protocol: str = "paper",
+    resamples: int = 1000,
+    seed: int = 0,
+    batch: int = 8,
+) -> dict[str, Any]:
+    """Score ``model`` on ``items`` under every turn; all turns are compared with the first on the same draws of films.
+
+    ``gap`` is the mAP of the first turn minus the mean of the quarter turns that are neither it nor its mirror image:
+    above zero, the model relies on what is up. A quarter turn also makes a wide frame tall; half a turn does not.
+    """
+    from accelerate import Accelerator
+
+    if len(turns) < 2:
+        raise RecipeError("the probe compares turns; give at least two, the first is the one to compare with")
+    accelerator = Accelerator()
+    model = model.to(accelerator.device)
+    truth = read_rows(reference_columns(items), references=True)
+    settings = Settings(protocol, scores_are="logits", missing="zero")
+    scored, left_out = {}, 0
+    for turn in turns:
+        windows = TurnedWindows(items, data, turn, centre_crop=data.test_crop)
+        logits = predict_logits(
+            accelerator, model, windows, batch=batch, workers=data.workers, what=f"turned {turn.name}"
+        )
+        left_out = max(left_out, len(items) - len(logits))
+        scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), truth, settings).statistics
+    drawn = {name: draws(statistics, resamples, seed) for name, statistics in scored.items()}
+    classes = {name: statistics.per_class() for name, statistics in scored.items()}
+    first = turns[0].name
+    rows: list[dict[str, Any]] = []
+    for name in scored:
+        value, samples = float(classes[name].macro()["map"]), drawn[name].macro()["map"]
+        row: dict[str, Any] = {"turn": name, "map": value, "interval": list(interval(samples))}
+        if name != first:
+            difference = value - rows[0]["map"]
+            change = samples - drawn[first].macro()["map"]
+            row |= {"difference": difference, "difference_interval": list(interval(change))}
+            row["p"] = paired_p_value(change, difference)
+        rows.append(row)
+    for row, corrected in zip(rows[1:], holm([row["p"] for row in rows[1:]]), strict=True):
+        row |= {"p_corrected": corrected, "real": bool(corrected < SIGNIFICANT)}
+    turned = [turn.name for turn in turns[1:] if turn.degrees % 360 != turns[0].degrees % 360]
+    result = {
+        "turns": rows,
+        "left_out_clips": left_out,
+        "key_frames": len(items),
+        "protocol": protocol,
+        "resamples": resamples,
+        "seed": seed,
+    }
+    if turned:
+        result["gap"] = _gap(
+            classes[first].macro()["map"],
+            [classes[name].macro()["map"] for name in turned],
+            drawn[first].macro()["map"],
+            [drawn[name].macro()["map"] for name in turned],
+        )
+        result["classes"] = _class_gaps(
+            first, list(scored), turned, classes, drawn, next(iter(scored.values())).classes
+        )
+    return result
+
+
+def _gap(value: Any, others: Sequence[Any], samples: np.ndarray, turned: Sequence[np.ndarray]) -> dict[str, Any]:
+    difference = float(value - np.mean(others))
+    drawn = samples - np.mean(turned, axis=0)
+    return {"difference": difference, "interval": list(interval(drawn)), "p": paired_p_value(drawn, difference)}
+
+
+def _class_gaps(
+    first: str, names: Sequence[str], turned: Sequence[str], classes: Any, drawn: Any, ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Each action's average precision under every turn, and its gap."""
+    place = {action: spot for spot, action in enumerate(ids)}
+    table = []
+    for action in ACTIONS:
+        spot = place.get(action.action_id)
+        if spot is None or np.isnan(classes[first].ap[spot]):
+            continue
+        gap = _gap(
+            classes[first].ap[spot],
+            [classes[name].ap[spot] for name in turned],
+            drawn[first].ap[:, spot],
+            [drawn[name].ap[:, spot] for name in turned],
+        )
+        values = {name: float(classes[name].ap[spot]) for name in names}
+        table.append({"action_id": action.action_id, "name": action.name, "ap": values, **gap})
+    for entry, corrected in zip(table, holm([entry["p"] for entry in table]), strict=True):
+        entry |= {"p_corrected": corrected, "real": bool(corrected < SIGNIFICANT)}
+    return table
+
+
+def open_model(place: str) -> tuple[Any, Data]:
+    """A model and how it is fed: from a run folder, a model folder or the Hub."""
+    import yaml
+
+    from ..models import MicroG4MHarForVideoClassification
+
+    folder = Path(place)
+    inner = folder / "model"
+    model: Any = MicroG4MHarForVideoClassification.from_pretrained(inner if inner.is_dir() else place)
+    for path in (folder / "config.yaml", folder / "recipe.yaml"):
+        if path.is_file():
+            saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+            # How it was trained is of no concern here, so only the data of the recipe must be understood.
+            stub = {"name": "probe", "variant": "own", "model": {"name": place}, "data": (saved or {}).get("data")}
+            return model, recipe_from(stub, str(path)).data
+    config = model.config
+    fed = {"num_frames": config.num_frames, "stride": config.sampling_rate}
+    return model, Data(**fed, crop=config.train_size, eval_short_side=config.test_size, workers=0)

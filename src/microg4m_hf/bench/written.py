@@ -1,0 +1,39 @@
+"""A document and its data as a folder: page, Markdown, JSON, figures, LaTeX tables; whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError
+from ..metrics.json_form import json_ready
+from ..storage import folder_in_one_step, write_atomic
+from .document import Document
+from .html_page import html_page
+from .plain_pages import latex_table, markdown_page
+
+
+def write_document(
+    document: Document, data: Any, out: Path, *, png: bool = False, more: Mapping[str, str] | None = None
+) -> Path:
+    """Write ``report.html``, ``report.md``, ``report.json``, ``figures/``, ``tables/`` and the files ``more`` names.
+
+    A folder that holds something else than a report is left alone.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "report.json").is_file():
+        raise RecipeError(f"{out} is not empty and holds no report; give --out another folder")
+    with folder_in_one_step(out, replace=True) as scratch:
+        write_atomic(scratch / "report.html", html_page(document))
+        write_atomic(scratch / "report.md", markdown_page(document))
+        write_atomic(scratch / "report.json", json.dumps(json_ready(data), indent=1, ensure_ascii=False) + "\n")
+        for name, text in (more or {}).items():
+            write_atomic(scratch / name, text)
+        for figure in document.figures():
+            write_atomic(scratch / "figures" / f"{figure.name}.svg", figure.drawing.svg())
+            if png:
+                write_atomic(scratch / "figures" / f"{figure.name}.png", figure.drawing.png())
+        for table in document.tables():
+            write_atomic(scratch / "tables" / f"{table.name}.tex", latex_table(table) + "\n")
+    return out / "report.html"
