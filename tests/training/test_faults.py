@@ -77,11 +77,11 @@ def test_out_of_memory_halves_the_piece(tmp_path: Path, capsys: pytest.CaptureFi
     import torch
     from accelerate import Accelerator
 
-    from microg4m_hf.training.loop import _step
     from microg4m_hf.training.objects import build_model, split_items
     from microg4m_hf.training.optim import build_optimizer
     from microg4m_hf.training.recipe_io import load_recipe
     from microg4m_hf.training.run_folder import RunFolder
+    from microg4m_hf.training.take_step import take_step
     from microg4m_hf.training.windows import KeyFrameWindows, collate
 
     words = ["model.overrides.dropout=0.0", "loop.batch_norm=frozen", "data.flip=0.0"]
@@ -99,7 +99,7 @@ def test_out_of_memory_halves_the_piece(tmp_path: Path, capsys: pytest.CaptureFi
 
             model.backbone.network.s3.register_forward_pre_hook(lambda m, g: ask_for_too_much(m, _first(g)))
         optimizer = build_optimizer(model, recipe.optim)
-        loss, micro = _step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), 8)
+        loss, micro = take_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), 8)
         return loss, micro, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
     def _first(given: tuple[object, ...]) -> tuple[torch.Tensor, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from microg4m_hf.errors import HubError, RecipeError
 from microg4m_hf.training.push import push_run
 from tests.support.hub_server import HubServer
+from tests.support.train_runs import write_recipe
 
 
 @pytest.fixture
@@ -69,3 +71,18 @@ def test_a_lost_connection_and_the_same_call_again(finished: Path, at_hub: HubSe
 def test_an_unfinished_run(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="holds no finished run"):
         push_run(tmp_path, "me/probe")
+
+
+def test_a_push_that_fails_at_the_end_of_training(
+    finished: Path, at_hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from microg4m_hf.cli.main import main
+
+    run = shutil.copytree(finished, tmp_path / "run")
+    recipe = write_recipe(tmp_path)
+    at_hub.fail("POST", "/commit/", status=403)
+    words = ["train", "har", "--config", str(recipe), "--out", str(run), "--push-to-hub", "me/probe"]
+    assert main(words) == 2
+    assert f"microg4m push {run} me/probe" in capsys.readouterr().err
+    assert main(["push", str(run), "me/probe"]) == 0
+    assert "results.json" in at_hub.repo("model", "me/probe").tree()

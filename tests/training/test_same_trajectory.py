@@ -6,6 +6,7 @@ the forward passes too. What is left is the order of sums: single precision agre
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,22 +17,24 @@ CALM = ("loop.batch_norm=frozen", "loop.loss_mean=global", "model.overrides.drop
 
 
 @pytest.fixture(scope="module")
-def one(trainers: Trainers, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
-    """Losses of one process that takes batches of eight at once."""
+def one(trainers: Trainers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process that takes batches of eight at once."""
     folder = tmp_path_factory.mktemp("one")
     trainers.start(write_recipe(folder), folder / "run", *CALM).finish()
     found = losses(folder / "run")
     assert found[8] < found[1]
-    return found
+    return folder / "run"
 
 
 @pytest.mark.parametrize("words", [("loop.micro_batch=4",), ("loop.micro_batch=3",)])
-def test_accumulation(trainers: Trainers, one: dict[int, float], tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_accumulation(trainers: Trainers, one: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     trainers.start(write_recipe(tmp_path), tmp_path / "run", *CALM, *words).finish()
-    assert losses(tmp_path / "run") == pytest.approx(one, rel=1e-5)
+    assert losses(tmp_path / "run") == pytest.approx(losses(one), rel=1e-5)
 
 
-def test_two_processes(trainers: Trainers, one: dict[int, float], tmp_path: Path) -> None:
-    """Two processes with four clips each; the loss they log is the mean over both."""
+def test_two_processes(trainers: Trainers, one: Path, tmp_path: Path) -> None:
+    """Two processes with four clips each; the loss they log is the mean over both, and the scores are exact."""
     trainers.start(write_recipe(tmp_path), tmp_path / "run", *CALM, processes=2).finish()
-    assert losses(tmp_path / "run") == pytest.approx(one, rel=1e-5)
+    assert losses(tmp_path / "run") == pytest.approx(losses(one), rel=1e-5)
+    scores = [json.loads((run / "results.json").read_text())["test"]["scores"] for run in (one, tmp_path / "run")]
+    assert scores[1] == pytest.approx(scores[0], abs=1e-6, nan_ok=True)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MicroG4MError, RecipeError
+from ..errors import HubError, MicroG4MError, RecipeError
 from .recipe import Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -134,7 +134,11 @@ def run(args: argparse.Namespace) -> int:
         if args.push_to_hub:
             from .push import push_run
 
-            print(f"pushed to {push_run(folder.path, args.push_to_hub)}")
+            try:
+                print(f"pushed to {push_run(folder.path, args.push_to_hub)}")
+            except MicroG4MError as error:
+                again = f"microg4m push {folder.path} {args.push_to_hub}"
+                raise HubError(f"{error}. The run is whole; to try again: {again}") from error
     return 0
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RecipeError
 from ..progress import is_main_process
 from . import checkpoints
 from .checkpoints import Progress
@@ -16,7 +15,7 @@ from .order import RunBatches, steps_in_epoch
 from .recipe import Recipe
 from .run_folder import RunFolder
 from .schedule import learning_rate
-from .step import NotFinite, accumulate, out_of_memory
+from .take_step import take_step
 from .windows import KeyFrameWindows, collate, left_out
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def train(
         rate = learning_rate(recipe.optim.lr, recipe.schedule, progress.step / steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, micro = _step(accelerator, model, optimizer, batch, recipe, run, micro)
+        loss, micro = take_step(accelerator, model, optimizer, batch, recipe, run, micro)
         if average is not None:
             average.update_parameters(accelerator.unwrap_model(model))
         ended = time.perf_counter()
@@ -155,62 +154,3 @@ def _loader(items: KeyFrameWindows, recipe: Recipe, first_step: int, end_step: i
         generator=torch.Generator().manual_seed(recipe.loop.seed),  # or the loader would draw from the model's RNG
         prefetch_factor=2 if recipe.data.workers else None,
     )
-
-
-def _step(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: dict[str, Any],
-    recipe: Recipe,
-    run: RunFolder,
-    micro: int,
-) -> tuple[float, int]:
-    """One optimiser step; when memory runs out the pieces are halved and the step is taken again."""
-    import torch
-
-    while True:
-        state = torch.get_rng_state()
-        try:
-            loss = accumulate(accelerator, model, batch, recipe.loop, micro)
-            break
-        except NotFinite as error:
-            where = save_bad_batch(run, batch, accelerator.process_index)
-            raise RecipeError(
-                f"{error}; the batch is in {where}. Lower optim.lr or use loop.mixed_precision=no"
-            ) from None
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or micro == 1:
-                raise
-            smaller = math.ceil(micro / 2)
-            if accelerator.num_processes > 1:  # the other processes are inside a collective of the old step
-                raise RecipeError(
-                    f"out of memory with {micro} clips at once; run the same command with loop.micro_batch={smaller}, "
-                    "it goes on from the last checkpoint"
-                ) from None
-            print(
-                f"out of memory with {micro} clips at once: now {smaller} at once and "
-                f"{math.ceil(len(batch['windows']) / smaller)} pieces a step, the step stays the same",
-                file=sys.stderr,
-            )
-            micro = smaller
-            optimizer.zero_grad()
-            torch.set_rng_state(state)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-    if recipe.optim.clip_norm is not None:
-        accelerator.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss, micro
-
-
-def save_bad_batch(run: RunFolder, batch: dict[str, Any], rank: int) -> str:
-    """Keep the batch that broke the loss, as plain arrays."""
-    import numpy as np
-
-    path = run.path / f"bad_batch_rank{rank}.npz"
-    windows = {f"window_{place}": window.numpy() for place, window in enumerate(batch["windows"])}
-    boxes = {f"boxes_{place}": box.numpy() for place, box in enumerate(batch["boxes"])}
-    np.savez_compressed(path, indices=batch["indices"], labels=batch["labels"].numpy(), **windows, **boxes)
-    return str(path)
