@@ -67,6 +67,25 @@ def test_the_truth_is_said_once(predictions: dict[str, Path], capsys: pytest.Cap
     assert "both say where the truth is" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resamples", "-1"], "-1 resamples"),
+        (["--resamples", "5", "--seed", "-1"], "seed=-1 is no seed"),
+        (["--resamples", "0", "--threshold", "nan"], "threshold=nan decides nothing"),
+        (["--resamples", "0", "--scheme", "source_disjoint", "--split", "dev"], "har has no such split"),
+        (["--resamples", "0", "--output", "/dev/null/scores.json"], "/dev/null"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    words: list[str], message: str, predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", "har", "--predictions", str(predictions["perfect"]), "--source", "sample", *words]) == 2
+    shown = capsys.readouterr().err.strip().splitlines()
+    assert message in shown[-1] and shown[-1].startswith("microg4m: ")
+    assert "Traceback" not in "".join(shown)
+
+
 def test_compare(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "har", str(predictions["perfect"]), str(predictions["poor"]), "--source", "sample"]
     assert main([*words, "--resamples", "200"]) == 0

