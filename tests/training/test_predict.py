@@ -65,6 +65,6 @@ def test_zero_shot_recipes(name: str, tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "har", "--model", "no/such_model_anywhere"]) == 2
+    assert main(["predict", "har", "--model", "/no/such/model/folder"]) == 2
     assert "is no run, no model folder" in capsys.readouterr().err
     assert main(["predict", "har"]) == 2
