@@ -1,4 +1,4 @@
-"""Tiny random vision-language models of eight families, saved like the real ones, for tests without downloads."""
+"""Tiny random vision-language models of nine families, saved like the real ones, for tests without downloads."""
 
 from __future__ import annotations
 
@@ -349,6 +349,50 @@ def _llava(text: dict[str, Any]) -> tuple[Any, Any]:
     return t.LlavaForConditionalGeneration(config), processor
 
 
+def _gemma3(text: dict[str, Any]) -> tuple[Any, Any]:
+    """Takes images only, and looks back through a window in every other layer."""
+    import transformers as t
+
+    specials = ["<pad>", "<bos>", "<|im_start|>", "<|im_end|>"]
+    names = {
+        "image_token": "<image_soft_token>",
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+    }
+    tok = tokenizer([*specials, *names.values()], "<|im_end|>", "<pad>", bos_token="<bos>", extra_special_tokens=names)
+    ids = tok.convert_tokens_to_ids
+    processor = t.Gemma3Processor(
+        t.Gemma3ImageProcessor(size={"height": 56, "width": 56}),
+        tok,
+        chat_template="<bos>" + _template(_CHATML, "", names["boi_token"]),
+        image_seq_length=4,
+    )
+    config = t.Gemma3Config(
+        text_config={
+            **text,
+            "vocab_size": len(tok),
+            "head_dim": 16,
+            "sliding_window": 32,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "eos_token_id": tok.eos_token_id,
+            "pad_token_id": tok.pad_token_id,
+        },
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 56,
+            "patch_size": 14,
+        },
+        mm_tokens_per_image=4,
+        boi_token_index=ids(names["boi_token"]),
+        eoi_token_index=ids(names["eoi_token"]),
+        image_token_index=ids(names["image_token"]),
+    )
+    return t.Gemma3ForConditionalGeneration(config), processor
+
+
 FAMILIES: dict[str, Callable[..., tuple[Any, Any]]] = {
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen3_vl": _qwen3_vl,
@@ -358,4 +402,5 @@ FAMILIES: dict[str, Callable[..., tuple[Any, Any]]] = {
     "internvl": _internvl,
     "smolvlm": _smolvlm,
     "llava": _llava,
+    "gemma3": _gemma3,
 }

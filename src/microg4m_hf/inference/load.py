@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, RecipeError
 from ..extras import require
+from ..progress import is_main_process
 from .launch import own_device, rank_and_world
 from .settings import Settings
 
@@ -32,6 +34,8 @@ def load(settings: Settings, placement: Placement) -> tuple[Any, Any]:
     """The model, ready to generate, and its processor."""
     require("torchvision", "reading frames for a vision-language model")
     transformers = require("transformers", "running a vision-language model")
+    if not (is_main_process() and sys.stderr.isatty()):
+        transformers.utils.logging.disable_progress_bar()
     if placement.device_map and rank_and_world()[1] > 1:
         raise RecipeError(
             "a device map gives one process all devices, so it cannot be had in every one of several processes; "
