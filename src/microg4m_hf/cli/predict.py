@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 
 # kind -> (module with ``configure(parser)`` and ``run(args) -> int``, one-line help)
 KINDS = {
@@ -17,8 +16,6 @@ KINDS = {
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
     for name, (place, text) in KINDS.items():
-        if importlib.util.find_spec(f"{__package__}.{place}") is None:
-            continue
         module = importlib.import_module(f"{__package__}.{place}")
         command = kinds.add_parser(name, help=text, description=text)
         module.configure(command)
