@@ -11,7 +11,7 @@ import datasets
 import pytest
 
 import microg4m_hf
-from microg4m_hf.errors import MicroG4MError
+from microg4m_hf.errors import DataError, MicroG4MError
 from tests.support.fake_release import FakeRelease, make_release
 
 
@@ -37,6 +37,12 @@ def test_the_signature_is_the_promised_one() -> None:
         ("on_error", "raise"),
     ]
     assert all(p.kind is p.KEYWORD_ONLY for p in list(parameters)[1:])
+
+
+@pytest.mark.parametrize("num_proc", [0, -1, "2"])
+def test_the_number_of_processes_is_a_number(num_proc: object) -> None:
+    with pytest.raises(DataError, match="num_proc= is a number of processes"):
+        microg4m_hf.load_dataset("har", source="sample", num_proc=num_proc)  # type: ignore[arg-type]
 
 
 WRONG = [

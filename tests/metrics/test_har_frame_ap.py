@@ -158,3 +158,8 @@ def test_nan_and_inverted_labels_are_refused() -> None:
         frame_ap([("a", 1, *BOX, 12)], [("a", 1, *BOX, 12, math.nan)], [12])
     with pytest.raises(DataError, match="ends before it begins"):
         frame_ap([("a", 1, 0.5, 0.1, 0.1, 0.5, 12)], [("a", 1, *BOX, 12, 1.0)], [12])
+
+
+def test_negative_ids_are_refused() -> None:
+    with pytest.raises(PredictionError, match="-3 is no action id"):
+        frame_ap([("a", 1, *BOX, 12)], [("a", 1, *BOX, 12, 1.0)], [12, -3])

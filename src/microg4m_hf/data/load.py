@@ -58,6 +58,8 @@ def load_dataset(
     Traceback (most recent call last):
     microg4m_hf.errors.DataError: unknown scheme: 'random' (use 'official' or 'source_disjoint')
     """
+    if num_proc is not None and (not isinstance(num_proc, int) or num_proc < 1):
+        raise DataError("num_proc= is a number of processes", value=num_proc, hint="give 1 or more, or leave it out")
     if streaming and num_proc not in (None, 1):
         raise DataError("num_proc= builds files and streaming=True builds none", value=num_proc, hint="leave one out")
     from .builder import MicroG4M

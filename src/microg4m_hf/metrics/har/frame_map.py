@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import PredictionError
 from .expected import expected_precisions
 from .inputs import read_rows
 from .matching import IOU, true_positives
@@ -72,6 +73,8 @@ def evaluate(
     if ties not in {"published", "expected"}:
         raise ValueError(f"ties must be 'published' or 'expected', not {ties!r}")
     ids = tuple(dict.fromkeys(int(action) for action in action_ids))
+    if min(ids, default=0) < 0:
+        raise PredictionError(f"{min(ids)} is no action id; use the ids of label_map.pbtxt")
     assert predictions.score is not None
     _refuse_nan(predictions)
     _refuse_inverted(references)
