@@ -58,7 +58,7 @@ def orientation_document(found: dict[str, Any]) -> Document:
         said = "relies on what is up" if gap["p"] < 0.05 and gap["difference"] > 0 else "shows no need of what is up"
         blocks.append(
             Paragraph(
-                f"Orientation gap (first turn minus mean of the others): {signed(gap['difference'])} "
+                f"Orientation gap (first turn minus mean of the quarter turns): {signed(gap['difference'])} "
                 f"({between(gap['interval'], is_signed=True)}), p {gap['p']:.3f}: the model {said}."
             )
         )
@@ -74,7 +74,7 @@ def _class_blocks(classes: list[dict[str, Any]]) -> list[Block]:
     names = list(classes[0]["ap"])
     order = sorted(classes, key=lambda entry: -entry["difference"])
     rows = [[Cell(entry["name"]), *(cell(entry["ap"][name]) for name in names), _difference(entry)] for entry in order]
-    caption = "Average precision × 100 under each turn; gap: first turn minus mean of the others"
+    caption = "Average precision × 100 under each turn; gap: first turn minus mean of the quarter turns"
     table = Table("orientation-actions", caption, ["action", *names, "gap"], rows)
     return [table, Figure("orientation-actions", _chart("Orientation gap by action", classes))]
 
