@@ -20,6 +20,7 @@ HAR_PROTOCOL = {
     "scores": "raw",
     "labels": "frame",
     "ties": "published",
+    "boxes": "given",
 }
 TEXT_PROTOCOL = {"protocol": "paper", "tokenizer": "whitespace"}
 
