@@ -1,5 +1,7 @@
 """`evaluate` module for captions of MicroG-4M; the scores are `microg4m_hf.metrics.caption_scores`."""
 
+import os
+
 import datasets
 import evaluate
 
@@ -53,12 +55,12 @@ class Microg4mCaption(evaluate.Metric):
 
     def compute(self, *, predictions=None, references=None, **kwargs):
         """The scores of what was added, or of `predictions` and `references`, which may be files."""
-        if isinstance(predictions, str):  # a file, joined with its references by clip
+        if isinstance(predictions, (str, os.PathLike)):  # a file, joined with its references by clip
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references, details=False, **settings):
-        if isinstance(predictions, str) or isinstance(predictions[0], dict):
+        if isinstance(predictions, (str, os.PathLike)) or isinstance(predictions[0], dict):
             # By key, so that any number of processes gives the same sums to the last digit.
             result = caption_scores(_sorted(predictions), _sorted(references), **settings)
         else:

@@ -1,5 +1,7 @@
 """`evaluate` module for human action recognition on MicroG-4M; the scores are `microg4m_hf.metrics.har_scores`."""
 
+import os
+
 import datasets
 import evaluate
 
@@ -61,12 +63,12 @@ class Microg4mHar(evaluate.Metric):
 
     def compute(self, *, predictions=None, references=None, **kwargs):
         """The scores, from what was added, from lists, or from two files."""
-        if isinstance(predictions, str) and isinstance(references, str):  # files keep their own order
+        if isinstance(predictions, (str, os.PathLike)):  # files keep their own order
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references, details=False, **settings):
-        if not isinstance(predictions, str):
+        if not isinstance(predictions, (str, os.PathLike)):
             # By key, so that equal scores rank alike however many processes the frames came from.
             predictions = sorted(predictions, key=_place)
             references = sorted(references, key=_place)

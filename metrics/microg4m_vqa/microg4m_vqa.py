@@ -1,5 +1,7 @@
 """`evaluate` module for answers on MicroG-4M; the scores are `microg4m_hf.metrics.vqa_scores`."""
 
+import os
+
 import datasets
 import evaluate
 
@@ -53,12 +55,12 @@ class Microg4mVqa(evaluate.Metric):
 
     def compute(self, *, predictions=None, references=None, **kwargs):
         """The scores of what was added, or of `predictions` and `references`, which may be files."""
-        if isinstance(predictions, str):  # a file, joined with its references by clip and question
+        if isinstance(predictions, (str, os.PathLike)):  # a file, joined with its references by clip and question
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references, details=False, **settings):
-        if not isinstance(predictions, str) and isinstance(predictions[0], str):
+        if not isinstance(predictions, (str, os.PathLike)) and isinstance(predictions[0], str):
             # Plain strings have no clip: numbered, and without intervals, which would need the films.
             settings["resamples"] = 0
             predictions, references = zip(*sorted(zip(predictions, references, strict=True)), strict=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microg4m_hf.errors import DataError
 from microg4m_hf.metrics import har_scores
 from tests.support.har_split import dense, draw, labelled
 
@@ -65,6 +66,9 @@ def test_files(metric, tmp_path: Path) -> None:
         paths[-1].write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
     result = metric.compute(predictions=str(paths[0]), references=str(paths[1]))
     assert result["map"] == har_scores(found, truth)["scores"]["map"]
+    assert metric.compute(predictions=paths[0], references=paths[1]) == result
+    with pytest.raises(DataError, match="references: cannot use NoneType"):
+        metric.compute(predictions=paths[0])
 
 
 def test_combine() -> None:

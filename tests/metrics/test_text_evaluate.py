@@ -81,6 +81,7 @@ def test_files(tmp_path: Path) -> None:
     )
     assert result["bleu_1"] == vqa_scores(said, meant, protocol="coco", metrics=["bleu"])["scores"]["bleu_1"]
     assert "tokenizer:ptb" in result["signature"]
+    assert _load("vqa").compute(predictions=paths[0], references=meant, protocol="coco", metrics=["bleu"]) == result
 
 
 def test_combine() -> None:
