@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import auto_register as _auto_register
 from ._version import __version__
 from .data import hook as _hook
 from .errors import MicroG4MError
-from .models import auto_register as _auto_register
 
 if TYPE_CHECKING:
     from .data import load_dataset

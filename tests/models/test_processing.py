@@ -1,4 +1,4 @@
-"""From a video file and boxes to named actions: the processor's geometry, the window, the pipeline."""
+"""From frames and boxes to what a model takes: the processor's geometry, the window."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import pipeline
 
 from microg4m_hf import models
-from microg4m_hf.errors import ClipError, ModelError
-from microg4m_hf.models.frame_window import read_window, window_indices
+from microg4m_hf.errors import ModelError
+from microg4m_hf.models.frame_window import window_indices
 from microg4m_hf.models.processing import MicroG4MHarProcessor
-from tests.support.videos import pictures, write_video
 
 
 @pytest.mark.parametrize(
@@ -86,54 +84,3 @@ def test_a_saved_processor_comes_back(tmp_path: Path) -> None:
     again = MicroG4MHarProcessor.from_pretrained(tmp_path)
     assert (again.num_frames, again.sampling_rate, again.shortest_edge, again.crop_edge) == (13, 6, 182, 160)
     assert again.image_std == [0.225] * 3
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
-    path = tmp_path_factory.mktemp("video") / "clip.mp4"
-    frames = pictures(40)
-    write_video(path, frames)
-    return path, frames
-
-
-@pytest.mark.parametrize(("center", "picked"), [(20, [4, 12, 20, 28]), (0, [0, 0, 0, 8]), (39, [23, 31, 39, 39])])
-def test_the_right_frames_are_read(video: tuple[Path, np.ndarray], center: int, picked: list[int]) -> None:
-    path, frames = video
-    got = read_window(path, 4, 8, center).astype(float)
-    for picture, index in zip(got, picked, strict=True):
-        errors = np.abs(frames.astype(float) - picture).mean((1, 2, 3))
-        assert int(errors.argmin()) == index
-    assert np.array_equal(read_window(path, 4, 8), read_window(path, 4, 8, 20))
-
-
-def test_files_that_are_no_videos_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match="no such file"):
-        read_window(tmp_path / "none.mp4", 4, 8)
-    (tmp_path / "text.mp4").write_text("not a video")
-    with pytest.raises(ClipError, match="cannot be read as a video"):
-        read_window(tmp_path / "text.mp4", 4, 8)
-
-
-def test_the_pipeline_names_what_every_person_does(video: tuple[Path, np.ndarray], tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = models.create("tiny_slow").eval()
-    model.save_pretrained(tmp_path)
-    boxes = [[0.1, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0]]
-    pipe = pipeline("microg4m-har", model=str(tmp_path), device="cpu")
-    people = pipe(str(video[0]), boxes=boxes, center=20, top_k=3)
-    assert [person["box"] for person in people] == boxes
-    inputs = MicroG4MHarProcessor.for_model(model.config)(read_window(video[0], 4, 8, 20), boxes=boxes)
-    with torch.inference_mode():
-        scores = model(**inputs).logits.sigmoid()
-    for person, row in zip(people, scores, strict=True):
-        best = row.topk(3)
-        assert [a["label"] for a in person["actions"]] == [model.config.id2label[int(i)] for i in best.indices]
-        assert [a["score"] for a in person["actions"]] == pytest.approx(best.values.tolist(), abs=1e-6)
-    several = pipe([{"video": str(video[0]), "boxes": boxes, "center": 20}, {"video": video[1], "boxes": boxes[:1]}])
-    assert [len(people) for people in several] == [2, 1]
-    assert several[0][0]["actions"][:3] == people[0]["actions"]
-    assert pipe(video[1], boxes=boxes, threshold=0.99) == [{"box": box, "actions": []} for box in boxes]
-    with pytest.raises(ModelError, match="no boxes given"):
-        pipe(str(video[0]))
-    with pytest.raises(TypeError, match="boxes, center, top_k and threshold"):
-        pipe(str(video[0]), boxes=boxes, topk=3)

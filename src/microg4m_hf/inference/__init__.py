@@ -1,1 +1,1 @@
-"""Captions and answers from vision-language models: runners that can be stopped at any moment and go on."""
+"""Models at work: the pipeline of named actions, and captions and answers that can be stopped at any moment."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .build import config_of, create, wrap
     from .config import MicroG4MHarConfig
-    from .har_pipeline import HarPipeline
     from .modeling import MicroG4MHarForVideoClassification, MicroG4MHarModel
     from .names import CORRECTED, PUBLISHED, VARIANTS, for_training
     from .processing import MicroG4MHarProcessor
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 # Public name -> module that holds it; imported on first use: torch and transformers take seconds.
 _HOME_OF = {
     "CORRECTED": "names",
-    "HarPipeline": "har_pipeline",
     "MicroG4MHarConfig": "config",
     "MicroG4MHarForVideoClassification": "modeling",
     "MicroG4MHarModel": "modeling",
@@ -36,7 +34,6 @@ __all__ = [
     "CORRECTED",
     "PUBLISHED",
     "VARIANTS",
-    "HarPipeline",
     "MicroG4MHarConfig",
     "MicroG4MHarForVideoClassification",
     "MicroG4MHarModel",

@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForVideoClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from ..data import open_clip, window
 from ..errors import ModelError
-from .frame_window import read_window
-from .processing import MicroG4MHarProcessor
+from ..models.processing import MicroG4MHarProcessor
 
 
 class HarPipeline(Pipeline):
@@ -58,7 +58,10 @@ class HarPipeline(Pipeline):
             raise ModelError("no boxes given: pass boxes=[[x1, y1, x2, y2], ...], divided by width and height")
         processor: Any = self.processor
         if isinstance(video, str | os.PathLike):
-            video, center = read_window(video, processor.num_frames, processor.sampling_rate, center), None
+            with open_clip(video) as clip:
+                middle = len(clip) // 2 if center is None else center
+                video = clip.frames(window(len(clip), middle, processor.num_frames, processor.sampling_rate))
+            center = None
         given = [[float(v) for v in box] for box in boxes]
         return {"given": given, **processor(video, boxes=given, center=center)}
 

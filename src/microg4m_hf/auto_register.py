@@ -1,7 +1,7 @@
 """Makes ``AutoModel...``, ``AutoProcessor`` and ``pipeline("microg4m-har")`` of transformers know our classes.
 
 Our modules register themselves at their ends. This hook imports each of them right after the transformers module
-that it registers with, so that ``import microg4m_hf.models`` needs neither torch nor transformers.
+that it registers with, so that ``import microg4m_hf`` needs neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from types import ModuleType
 from typing import Any
 
 _REGISTERS_AFTER = {
-    "transformers.models.auto.configuration_auto": "config",
-    "transformers.models.auto.modeling_auto": "modeling",
-    "transformers.models.auto.processing_auto": "processing",
-    "transformers.pipelines": "har_pipeline",
+    "transformers.models.auto.configuration_auto": "models.config",
+    "transformers.models.auto.modeling_auto": "models.modeling",
+    "transformers.models.auto.processing_auto": "models.processing",
+    "transformers.pipelines": "inference.har_pipeline",
 }
 
 
