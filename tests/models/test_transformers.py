@@ -73,7 +73,7 @@ def test_weights_missing_in_a_checkpoint_are_initialised_not_garbage(name: str, 
         assert torch.isfinite(value.float()).all() and value.float().abs().max() < 10, key
         if fresh.float().std(correction=0) == 0:  # constants: norms, biases, counters
             assert torch.equal(value, fresh), key
-        else:
+        elif value.numel() >= 256:  # fewer numbers say too little about how they were drawn
             assert float(value.std()) == pytest.approx(float(fresh.std()), rel=0.5), key
 
 
