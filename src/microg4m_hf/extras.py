@@ -12,7 +12,6 @@ _EXTRA_OF = {
     "accelerate": "train",
     "bert_score": "text",
     "decord": "decord",
-    "matplotlib": "report",
     "nltk": "text",
     "num2words": "vlm",
     "openai": "api",

@@ -27,7 +27,6 @@ _PACKAGES = {
     "nltk": "text",
     "bert-score": "text",
     "pycocoevalcap": "meteor",
-    "matplotlib": "report",
 }
 
 
