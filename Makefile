@@ -15,15 +15,15 @@ $(PY):
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(PY) -m pip install --quiet --upgrade pip uv || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.base: $(PY) setup.cfg pyproject.toml
-	$(PY) -m uv pip install --quiet --python $(PY) --editable .
+$(VENV)/.train: $(PY) setup.cfg pyproject.toml
+	$(PY) -m uv pip install --quiet --python $(PY) --editable '.[train]'
 	touch $@
 
 $(VENV)/.dev: $(PY) setup.cfg pyproject.toml
 	$(PY) -m uv pip install --quiet --python $(PY) --editable '.[all,dev]'
-	touch $@ $(VENV)/.base
+	touch $@ $(VENV)/.train
 
-demo: $(VENV)/.base ## make the sample, load it, look at it
+demo: $(VENV)/.train ## make the sample, look at it, train on it, score, report
 	$(PY) -m microg4m_hf demo
 
 test: $(VENV)/.dev lint ## everything that CI runs

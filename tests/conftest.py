@@ -10,6 +10,9 @@ import pytest
 
 from tests.support.hub_server import HubServer
 
+# A script of its own for other environments; reading it for examples would run it.
+collect_ignore = ["support/dataset_check.py"]
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 # Before anything imports huggingface_hub, datasets or evaluate: tests never leave this machine.

@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 def test_the_demo_runs_and_its_python_lines_can_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out)]) == 0
+    assert main(["demo", "--look-only", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     for words in ("har: train 35 rows", "caption: test 30 rows", "vqa: test 180 rows", "hand wave", str(out)):
         assert words in said
@@ -33,6 +33,30 @@ def test_the_demo_runs_and_its_python_lines_can_be_repeated(tmp_path: Path, caps
         exec(line, names)
     assert names["vqa"]["test"].num_rows == 180
     assert picture.read_bytes()[:8] == first[:8]
+
+
+def test_the_demo_says_at_once_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo"]) == 2
+    assert "recipes/demo.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_work_of_the_demo(tmp_path: Path) -> None:
+    """Its last steps with a training cut to three steps: the same commands in the same order, and the page."""
+    folder = tmp_path / "here"
+    (folder / "recipes").mkdir(parents=True)
+    recipe = (PROJECT / "recipes" / "demo.yaml").read_text()
+    (folder / "recipes" / "demo.yaml").write_text(f"{recipe}  max_steps: 3\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "microg4m_hf", "demo"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    commands = re.findall(r"^  \$ microg4m (\w+)", ran.stdout, flags=re.MULTILINE)
+    assert commands == ["data", "train", "score", "predict", "score", "report"]
+    assert "blind" in (folder / "demo_output" / "report" / "report.html").read_text()
 
 
 def test_data_sample_says_where_and_overwrites_nothing(

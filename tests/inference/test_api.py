@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +288,9 @@ def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) ->
 def test_interrupted(tmp_path: Path) -> None:
     with BadServer(lambda question, attempt: "slow" if server.asked.total() > 6 else "ok") as server:
         words = [sys.executable, "-m", "microg4m_hf", *predict(server, tmp_path / "run")]
-        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        # A shell that runs the tests in the background has told its children to ignore Ctrl-C.
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
         written = tmp_path / "run" / "items.rank0.jsonl"
         while process.poll() is None and (server.asked.total() < 9 or written.read_bytes().count(b"\n") < 6):
             time.sleep(0.005)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from ..errors import MissingExtraError, RecipeError
+from ..extras import installed
 
 CONFIGS: tuple[Literal["har", "caption", "vqa"], ...] = ("har", "caption", "vqa")
 
@@ -82,11 +86,37 @@ def draw_sheet(demo: Demo) -> None:
     demo.done.append(f"picture: {target}")
 
 
-STEPS: tuple[Callable[[Demo], None], ...] = (make_sample, load_configs, count_actions, draw_sheet)
+def train_network(demo: Demo) -> None:
+    """Train a tiny network from nothing (about two minutes) and score it on clips it has not seen"""
+    run = demo.out / "runs" / "network"
+    _command("train", "har", "--config", str(_RECIPE), "--out", str(run))
+    _command("score", "har", "--predictions", str(run / "predictions" / "test.parquet"), "--source", "sample")
+    demo.done.append(f"trained network with its card, predictions and scores: {run}")
+
+
+def answer_without_looking(demo: Demo) -> None:
+    """Answer every question without a look at the clips: the floor that a model must beat"""
+    run = demo.out / "runs" / "blind"
+    _command("predict", "vqa", "--model", "blind", "--source", "sample", "--out", str(run))
+    _command("score", "vqa", "--predictions", str(run / "predictions.jsonl"), "--source", "sample")
+    demo.done.append(f"blind answers: {run}")
+
+
+def write_report(demo: Demo) -> None:
+    """Put both on one page"""
+    runs, page = demo.out / "runs", demo.out / "report"
+    _command("report", str(runs / "network"), str(runs / "blind"), "--source", "sample", "--out", str(page))
+    demo.done.append(f"report: {page / 'report.html'}")
+
+
+LOOK: tuple[Callable[[Demo], None], ...] = (make_sample, load_configs, count_actions, draw_sheet)
+WORK: tuple[Callable[[Demo], None], ...] = (train_network, answer_without_looking, write_report)
+_RECIPE = Path("recipes") / "demo.yaml"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--look-only", action="store_true", help="stop before the training, which needs torch")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,8 +126,11 @@ def run(args: argparse.Namespace) -> int:
     demo = Demo(args.out.resolve())
     demo.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    for number, step in enumerate(STEPS, start=1):
-        print(f"\n[{number}/{len(STEPS)}] {step.__doc__}", flush=True)
+    steps = LOOK if args.look_only else LOOK + WORK
+    if not args.look_only:
+        _check_work()
+    for number, step in enumerate(steps, start=1):
+        print(f"\n[{number}/{len(steps)}] {step.__doc__}", flush=True)
         step(demo)
     print(f"\nDone in {time.monotonic() - started:.0f} s.")
     for line in demo.done:
@@ -127,6 +160,24 @@ def _person(person: Mapping[str, Any]) -> str:
     does = " + ".join(ACTION_NAMES[label] for label in person["actions"])
     at = ", ".join(f"{side:.3f}" for side in person["key_box"])
     return f"{person['person_id']}: {does}; key frame {person['key_frame']} at ({at}); {len(person['frames'])} boxes"
+
+
+def _check_work() -> None:
+    """Say at once what the later steps lack, before anything is drawn."""
+    if not installed("torch"):
+        raise MissingExtraError("training needs torch: pip install 'microg4m-hf[train]', or give --look-only")
+    if not _RECIPE.is_file():
+        raise RecipeError(f"there is no {_RECIPE} here; run the demo in the project's folder, or give --look-only")
+
+
+def _command(*words: str) -> None:
+    """Show a command and run it here, so that what is printed is what was done."""
+    from .main import main
+
+    _shell(shlex.join(["microg4m", *words]))
+    code = main(list(words))
+    if code:
+        raise SystemExit(code)
 
 
 def _shell(command: str) -> None:
