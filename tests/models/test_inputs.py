@@ -145,6 +145,9 @@ def test_checks_can_be_turned_off(clips: torch.Tensor) -> None:
         ("x3d", {}, "did you mean x3d"),
         ("x3d_s", {"width": 3}, "no setting 'width'.*width_factor"),
         ("tiny_c2d_nln", {"nonlocal_kind": "maximum"}, "'softmax' or 'dot_product'"),
+        ("tiny_slow", {"num_labels": 0}, "num_labels is 0, it must be"),
+        ("tiny_slow", {"num_frames": -1}, "num_frames is -1, it must be"),
+        (None, {}, "unknown model None"),
     ],
 )
 def test_impossible_models_are_named(name: str, overrides: dict[str, Any], message: str) -> None:

@@ -23,7 +23,7 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
     3
     """
     if name not in VARIANTS:
-        near = difflib.get_close_matches(name, VARIANTS, 3, 0.4)
+        near = difflib.get_close_matches(str(name), VARIANTS, 3, 0.4)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
         raise ModelError(f"unknown model {name!r}; {meant}`microg4m models list` shows all {len(VARIANTS)}")
     variant = VARIANTS[name]
@@ -40,6 +40,9 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
                 f"{name} has no setting {key!r}; it has {', '.join((*settings, *_CONFIG_SETTINGS))}, and its network "
                 f"{', '.join(fields)}"
             )
+    for key in ("num_frames", "sampling_rate", "train_size", "test_size", "roi_stride", "num_labels"):
+        if not isinstance(values[key], int) or values[key] < 1:
+            raise ModelError(f"{name}: {key} is {values[key]!r}, it must be a whole number of at least 1")
     changed = {k for k, value in overrides.items() if k in fields or value != getattr(variant, k, value)}
     if changed - {"num_labels"}:
         values["settings"] = "custom"

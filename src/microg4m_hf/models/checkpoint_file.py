@@ -26,6 +26,8 @@ def read_checkpoint(source: Mapping[str, Any] | str | os.PathLike[str]) -> dict[
     """
     if isinstance(source, Mapping):
         return _tensors(source, "the state dict")
+    if not isinstance(source, (str, os.PathLike)):
+        raise CheckpointError(f"cannot read weights from {type(source).__name__}; give a file or a state dict")
     path = Path(source)
     try:
         with open(path, "rb") as file:
