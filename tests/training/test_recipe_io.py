@@ -75,6 +75,10 @@ def test_words_that_set_nothing(file: Path, word: str) -> None:
         load_recipe(file, [word])
 
 
+def test_no_is_a_word_where_it_is_a_choice(file: Path) -> None:
+    assert load_recipe(file, ["loop.mixed_precision=no"]).loop.mixed_precision == "no"
+
+
 def test_differences_are_listed_by_key() -> None:
     old = recipe_from(MINIMAL).to_dict()
     new = recipe_from(MINIMAL | {"optim": {"lr": 0.5, "name": "adamw"}}).to_dict()
