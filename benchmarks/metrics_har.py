@@ -15,13 +15,11 @@ import os
 import platform
 import sys
 import tempfile
-import time
-import tracemalloc
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from effort import best_time, peak_memory
 
 SCALAR = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR AVX2 AVX512F AVX512_SKX AVX512_CLX AVX512_CNL"
@@ -52,26 +50,6 @@ def draw_split(folder: Path, times: int = 1, seed: int = 0) -> tuple[Path, Path]
     references.write_text("\n".join(truth) + "\n")
     predictions.write_text("\n".join(scores) + "\n")
     return references, predictions
-
-
-def best_time(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Wall and CPU seconds of the best repeat."""
-    wall, cpu = [], []
-    for _ in range(repeats):
-        begin, used = time.perf_counter(), time.process_time()
-        work()
-        wall.append(time.perf_counter() - begin)
-        cpu.append(time.process_time() - used)
-    return min(wall), min(cpu)
-
-
-def peak_memory(work: Callable[[], object]) -> float:
-    """Highest memory of numpy and Python during the work, MiB."""
-    tracemalloc.start()
-    work()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / 2**20
 
 
 def measure(shared: Path | None, repeats: int) -> dict[str, object]:

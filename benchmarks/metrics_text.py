@@ -12,14 +12,12 @@ import argparse
 import json
 import os
 import platform
-import time
-import tracemalloc
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from effort import best_time, peak_memory
 
 Texts = tuple[list[str], list[str]]  # predictions, references
 
@@ -47,26 +45,6 @@ def text_sets(shared: Path | None) -> dict[str, Texts]:
         return {"captions": draw_texts(1238, 77), "answers": draw_texts(7528, 8)}
     cases = {case["name"]: case for case in json.loads((shared / "data" / "text_cases.json").read_text())["cases"]}
     return {name: (case["predictions"], case["references"]) for name, case in cases.items()}
-
-
-def best_time(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Wall and CPU seconds of the best repeat."""
-    wall, cpu = [], []
-    for _ in range(repeats):
-        begin, used = time.perf_counter(), time.process_time()
-        work()
-        wall.append(time.perf_counter() - begin)
-        cpu.append(time.process_time() - used)
-    return min(wall), min(cpu)
-
-
-def peak_memory(work: Callable[[], object]) -> float:
-    """Highest memory of numpy and Python during the work, MiB."""
-    tracemalloc.start()
-    work()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak / 2**20
 
 
 def peer_scores(said: list[str], meant: list[str]) -> dict[str, tuple[float, list[float]]]:

@@ -1,0 +1,27 @@
+"""Time and memory of a piece of work, for the benchmarks beside this file."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable
+
+
+def best_time(work: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Wall and CPU seconds of the best repeat."""
+    wall, cpu = [], []
+    for _ in range(repeats):
+        begin, used = time.perf_counter(), time.process_time()
+        work()
+        wall.append(time.perf_counter() - begin)
+        cpu.append(time.process_time() - used)
+    return min(wall), min(cpu)
+
+
+def peak_memory(work: Callable[[], object]) -> float:
+    """Highest memory of numpy and Python during the work, MiB."""
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
