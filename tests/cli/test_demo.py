@@ -65,7 +65,7 @@ def test_data_sample_says_where_and_overwrites_nothing(
     import microg4m_hf.data.sample as sample
 
     full = sample.make_sample
-    monkeypatch.setattr(sample, "make_sample", lambda folder: full(folder, height=48, clips=2))
+    monkeypatch.setattr(sample, "make_sample", lambda folder, **kind: full(folder, height=48, clips=2, **kind))
     target = tmp_path / "here"
     assert main(["data", "sample", "--out", str(target)]) == 0
     assert "2 clips" in capsys.readouterr().out

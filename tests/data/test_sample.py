@@ -261,3 +261,15 @@ def test_two_processes_may_ask_at_once(tmp_path: Path) -> None:
     assert answers == [f"{folder} 0", f"{folder} 1"]  # one drew it, the other waited
     assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == [folder.name]
     assert len(list(tmp_path.glob("*/videos/*/*/*.mp4"))) == 3
+
+
+def test_lying_people_are_told_apart_by_straps_and_upright_by_how_they_lie() -> None:
+    turned, upright = scenes(lying=True), scenes(lying=True, upright=True)
+    people = [figure for scene in upright for figure in scene.figures]
+    assert {figure.action_ids for figure in people} == {(12,), (8,)}
+    assert all(abs(figure.angle) == (90 if figure.action_ids == (8,) else 0) and not figure.spin for figure in people)
+    assert all(figure.spin for scene in turned for figure in scene.figures)
+    drawn = {figure.posture: len(figure_strokes(upright[0], figure, 40, 144)) for figure in people}
+    assert drawn["sleep"] == drawn["idle"] + 2
+    for one, other in zip(turned, upright, strict=True):
+        assert [figure.action_ids for figure in one.figures] == [figure.action_ids for figure in other.figures]

@@ -38,12 +38,19 @@ def ensure_sample() -> Path:
 
 
 def make_sample(
-    folder: str | Path, *, height: int = 144, upright: bool = False, clips: int | None = None, preset: str = "veryfast"
+    folder: str | Path,
+    *,
+    height: int = 144,
+    upright: bool = False,
+    lying: bool = False,
+    clips: int | None = None,
+    preset: str = "veryfast",
 ) -> Path:
     """Write a sample into a folder: ``height=480`` for clips as large as the released ones.
 
-    ``upright=True`` draws the same scenes with no figure rotated, to probe what orientation costs a model; ``clips``
-    stops after that many; ``preset`` is x264's: ``"medium"`` for clips that cost as much to decode as real ones.
+    ``upright=True`` draws the same scenes with no figure rotated; with ``lying=True`` people only stand or lie asleep,
+    to probe how much a model leans on what is up. ``clips`` stops after that many; ``preset`` is x264's: ``"medium"``
+    for clips that cost as much to decode as real ones.
 
     >>> import tempfile
     >>> made = make_sample(tempfile.mkdtemp(), height=48, clips=1)
@@ -53,7 +60,7 @@ def make_sample(
     if height < 48 or height % 2:
         raise ValueError(f"height={height!r} cannot hold the figures in yuv420p; give an even number from 48 up")
     root = Path(folder)
-    chosen = scenes(upright=upright)[:clips]
+    chosen = scenes(upright=upright, lying=lying)[:clips]
     for scene in progress(chosen, "drawing the sample", unit="clip"):
         write_clip(root / clip_path(scene), frames(scene, height), fps=FPS, preset=preset)
     write_annotations(root, chosen, height)

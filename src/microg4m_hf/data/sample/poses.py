@@ -22,6 +22,7 @@ from .palette import (
     SHIRT_COLORS,
     SKINS,
     SKY,
+    STRAP,
     TROUSER,
     TURQUOISE,
     VIOLET,
@@ -70,10 +71,13 @@ def _stretch(figure: Figure, time: float) -> float:
 def _lower(moment: Moment) -> list[Stroke]:
     """Legs, boots and what they stand, walk, jump or sit on."""
     figure, side = moment.figure, moment.figure.side
-    if figure.posture == "stand":
+    if figure.posture in ("stand", "idle", "sleep"):
         sway = 2 * moment.cycle(0.4)
         legs = _leg(-0.06, -5 + sway, -5 + sway) + _leg(0.06, 5 + sway, 5 + sway)
-        return [*legs, Stroke((-0.2, -0.46), (0.2, -0.46), 0.045, YELLOW, body=False)]
+        if figure.posture == "stand":
+            return [*legs, Stroke((-0.2, -0.46), (0.2, -0.46), 0.045, YELLOW, body=False)]
+        levels = (-0.14, -0.3) if figure.posture == "sleep" else ()
+        return [*legs, *(Stroke((-0.13, y), (0.13, y), 0.026, STRAP, flat=True) for y in levels)]
     if figure.posture == "walk":
         belt = Stroke((-0.24, -0.48), (0.24, -0.48), 0.045, TURQUOISE, flat=True, body=False)
         shift = (moment.time * 0.55 * side + figure.phase) % 0.12

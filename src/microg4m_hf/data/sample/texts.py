@@ -13,12 +13,16 @@ _POSTURES = {
     "walk": "walking on a turquoise treadmill",
     "jump": "jumping off a pink trampoline",
     "sit": "sitting on a purple seat",
+    "idle": "standing",
+    "sleep": "lying asleep under two straps",
 }
 _POSTURE_ANSWERS = {
     "stand": "Standing on a yellow foot rail.",
     "walk": "Walking on a turquoise treadmill.",
     "jump": "Jumping off a pink trampoline.",
     "sit": "Sitting on a purple seat.",
+    "idle": "Standing.",
+    "sleep": "Sleeping under two straps.",
 }
 _COUNTS = {1: "One", 2: "Two", 3: "Three"}
 _PLACES = {1: ("",), 2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right")}
@@ -95,7 +99,8 @@ def _sentence(scene: Scene, figure: Figure) -> str:
         doing.append(f"watching {_name(_watched(scene, figure))} through binoculars")
     listed = " and ".join(part for part in (", ".join(doing[:-1]), doing[-1]) if part)
     article = "An" if figure.shirt[0] in "aeiou" else "A"
-    turning = f"rotates {_rotation(figure)}" if figure.spin else "stays upright"
+    still = "stays in place" if figure.angle else "stays upright"
+    turning = f"rotates {_rotation(figure)}" if figure.spin else still
     return f"{article} {figure.shirt}-shirted astronaut {turning} while {listed}."
 
 

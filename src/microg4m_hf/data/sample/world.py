@@ -7,6 +7,7 @@ shirts and cabins are drawn apart from them, so that they give no action away.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .dice import Dice
@@ -19,6 +20,9 @@ ASPECT = 854 / 480
 POSTURES = {"stand": 12, "walk": 14, "jump": 7, "sit": 11}
 HANDS = {"free": None, "carry": 17, "touch": 59, "computer": 62, "wave": 69}
 FACES = {"calm": None, "talk": 79, "watch": 80}
+# With ``lying`` people do one of these and nothing else; what tells them apart is two straps of a sleeping bag and,
+# while gravity holds, which way the body lies.
+LYING = {"idle": 12, "sleep": 8}
 
 SHIRTS = ("red", "green", "blue", "purple", "brown", "black")
 ITEMS = ("striped box", "round bag")
@@ -69,7 +73,7 @@ class Figure:
     @property
     def action_ids(self) -> tuple[int, ...]:
         """Released ids of what this figure does, ascending."""
-        found = (POSTURES[self.posture], HANDS[self.hands], FACES[self.face])
+        found = ((POSTURES | LYING)[self.posture], HANDS[self.hands], FACES[self.face])
         return tuple(sorted(action for action in found if action is not None))
 
     @property
@@ -91,8 +95,10 @@ class Scene:
     figures: tuple[Figure, ...]
 
 
-def scenes(*, upright: bool = False) -> list[Scene]:
-    """All clips of the sample, in the order of the released files; ``upright`` leaves out every rotation.
+def scenes(*, upright: bool = False, lying: bool = False) -> list[Scene]:
+    """All clips of the sample, in the order of the released files.
+
+    ``upright`` leaves out every rotation; ``lying`` has people stand or lie asleep and nothing else.
 
     >>> len(scenes()), scenes()[0].video_id
     (50, 'Airlock9_008')
@@ -107,7 +113,7 @@ def scenes(*, upright: bool = False) -> list[Scene]:
         mine = [place for place in places if place[3] == split]
         counts = [_PERSONS_IN_CLIP[index % len(_PERSONS_IN_CLIP)] for index in range(len(mine))]
         counts = Dice("persons", split).shuffled(counts)
-        deeds = _deal(split, counts)
+        deeds = _deal(split, counts, lying)
         for (source, domain, number, _), doings in zip(mine, deeds, strict=True):
             found.append(_scene(source, domain, number, split, doings, upright))
     return sorted(found, key=lambda scene: scene.video_id)
@@ -120,11 +126,12 @@ def _splits(source: str) -> list[str]:
     return Dice("split", source).shuffled(splits)
 
 
-def _deal(split: str, counts: list[int]) -> list[list[tuple[str, str, str]]]:
+def _deal(split: str, counts: list[int], lying: bool) -> list[list[tuple[str, str, str]]]:
     """(posture, hands, face) for every person of every clip of a split; only company can be watched."""
     total = sum(counts)
     decks = []
-    for name, kinds in (("posture", POSTURES), ("hands", HANDS), ("face", FACES)):
+    chosen: tuple[Collection[str], ...] = (LYING, ("free",), ("calm",)) if lying else (POSTURES, HANDS, FACES)
+    for name, kinds in zip(("posture", "hands", "face"), chosen, strict=True):
         cards = (list(kinds) * (total // len(kinds) + 1))[:total]
         decks.append(Dice("deck", name, split).shuffled(cards))
     postures, hands, faces = decks
@@ -168,7 +175,7 @@ def _scene(
                 y=0.5,
                 drift=(min(max(room[0], 0.01), 0.12), min(max(room[1], 0.01), 0.05)),
                 phase=own.unit(),
-                angle=0.0 if upright else own.between(0, 360),
+                angle=(90.0 * own.sign() if posture == "sleep" else 0.0) if upright else own.between(0, 360),
                 spin=0.0 if upright else own.sign() * own.between(25, 60),
                 first_frame=first,
                 last_frame=last,
