@@ -23,8 +23,11 @@ def child(request: dict[str, object]) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
+        import sharded_on_cpu  # beside this file
+
         from microg4m_hf.training import har
 
+        sharded_on_cpu.allow()
         code = har.main(request["start"])  # type: ignore[arg-type]
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1

@@ -35,6 +35,15 @@ _BUILDERS: dict[str, Callable[[Any, int], nn.Module]] = {
     "transformers": lambda spec, frames: WrappedEncoder(spec),
 }
 
+# What is never split between devices; wrapped encoders of transformers bring their own.
+_UNITS: dict[str, list[str]] = {
+    "resnet": ["Stage"],
+    "slowfast": ["Stage", "Fusion"],
+    "x3d": ["Stage"],
+    "mvit": ["Block"],
+    "transformers": [],
+}
+
 
 class MicroG4MHarPreTrainedModel(PreTrainedModel):
     config_class = MicroG4MHarConfig
@@ -43,7 +52,15 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
     input_modalities = ["video"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["Stage", "Block", "Fusion"]  # noqa: RUF012
+
+    def __init__(self, config: MicroG4MHarConfig) -> None:
+        super().__init__(config)
+        # Only classes that the network has: FSDP, which makes a unit of each, refuses others.
+        self._no_split_modules = _UNITS[config.family]
+
+    def get_input_embeddings(self) -> None:  # type: ignore[override]
+        """There are none: pixels come in. Sharding by FSDP asks."""
+        return
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

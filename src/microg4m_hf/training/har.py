@@ -37,8 +37,8 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     from .finish import finish
     from .loop import train
     from .objects import build_accelerator, build_model, save_model, split_items
-    from .optim import build_optimizer
     from .predict import predict_logits
+    from .prepare import prepare
     from .score import score_logits
     from .windows import KeyFrameWindows
 
@@ -55,14 +55,7 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     if items.cache is not None and accelerator.is_main_process:
         items.cache.clean()
 
-    network = build_model(recipe.model, recipe.data, recipe.loop.seed)
-    if recipe.loop.channels_last:
-        import torch
-
-        network = network.to(memory_format=torch.channels_last_3d)
-    if recipe.loop.compile is not None:
-        network.backbone.compile(backend=recipe.loop.compile)  # type: ignore[union-attr]
-    model, optimizer = accelerator.prepare(network, build_optimizer(network.to(accelerator.device), recipe.optim))
+    model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, recipe.loop.seed), recipe)
     average = _average(accelerator, model, recipe)
 
     def evaluate(shown: torch.nn.Module) -> float:
@@ -95,8 +88,14 @@ def _average(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -
     """The moving average of the weights, when the recipe asks for one; saved and resumed with the checkpoints."""
     if recipe.loop.ema is None:
         return None
+    from accelerate.utils import DistributedType
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise RecipeError(
+            "loop.ema needs the whole model on every process, which FSDP and DeepSpeed do not keep; "
+            "leave it out (loop.ema=null), or train with DDP"
+        )
     average = AveragedModel(
         accelerator.unwrap_model(model), multi_avg_fn=get_ema_multi_avg_fn(recipe.loop.ema), use_buffers=True
     )

@@ -81,12 +81,15 @@ def train(
         bar.update()
 
         last, epoch_over = progress.step == end, progress.step % steps == 0
+        every = recipe.loop.checkpoint_every
+        saves = last or epoch_over or (every > 0 and progress.step % every == 0)
+        if saves:
+            share_statistics(accelerator, model)
         if last or (epoch_over and progress.step // steps % recipe.loop.eval_every == 0):
             shown = model if average is None else average.module
             _evaluate(accelerator, shown, progress, run, evaluate, keep_best)
             training_mode(model, recipe)
-        every = recipe.loop.checkpoint_every
-        if last or epoch_over or (every and progress.step % every == 0):
+        if saves:
             progress.skipped_clips += total(accelerator, skipped)
             skipped = 0
             checkpoints.save(accelerator, run.checkpoints, progress, recipe.loop.keep_checkpoints)
@@ -104,6 +107,16 @@ def training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
+
+
+def share_statistics(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    """The running statistics of the first process for all, which DDP sees to at every step and FSDP never."""
+    import torch
+    from accelerate.utils import DistributedType
+
+    if accelerator.distributed_type == DistributedType.FSDP:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def total(accelerator: Accelerator, count: int) -> int:

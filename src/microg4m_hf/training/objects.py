@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
+from ..progress import is_main_process
 from .key_frames import KeyFrame, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder
@@ -25,17 +28,31 @@ def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.utils import InitProcessGroupKwargs, set_seed
 
-    on_gpu = torch.cuda.is_available()
+    on_gpu, precision = torch.cuda.is_available(), recipe.loop.mixed_precision
+    if precision == "fp16" and not on_gpu:
+        if is_main_process():
+            print("fp16 needs a GPU: this run is in fp32 (loop.mixed_precision=no)", file=sys.stderr)
+        precision = "no"
     accelerator = Accelerator(
         cpu=not on_gpu,
-        mixed_precision=recipe.loop.mixed_precision if on_gpu else "no",
+        mixed_precision=precision,
         log_with=recipe.loop.tracker,
         project_dir=str(run.path),
         # Ranks wait for each other while one of them evaluates or writes; ten minutes are not always enough.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
     )
+    if accelerator.state.deepspeed_plugin is not None:
+        _fill_in(accelerator.state.deepspeed_plugin.deepspeed_config, recipe, accelerator.num_processes)
     set_seed(recipe.loop.seed + accelerator.process_index)  # dropout differs between ranks, as in the published runs
     return accelerator
+
+
+def _fill_in(config: dict[str, Any], recipe: Recipe, processes: int) -> None:
+    """What DeepSpeed wants to know beforehand and the recipe says: it sees no loader, and clips gradients itself."""
+    config["train_micro_batch_size_per_gpu"] = math.ceil(recipe.loop.batch / processes)
+    config["gradient_accumulation_steps"] = 1  # a share in pieces is still one step, and its sums are weighed by us
+    config["gradient_clipping"] = recipe.optim.clip_norm or 0.0
+    config["zero_allow_untested_optimizer"] = True  # our SGD and AdamW are torch's own
 
 
 def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:

@@ -64,8 +64,8 @@ class Loop:
     micro_batch: int | None = None  # key frames a process takes at once; None: its whole share
     loss_mean: str = "per_process"  # "per_process" as published, "global" weighs every box alike on any number of ranks
     batch_norm: str = "train"  # "train" as published, "frozen" keeps running statistics and affine weights
-    mixed_precision: str = "fp16"  # "no", "fp16", "bf16"; fp16 and bf16 need a GPU and fall back to "no" on the CPU
-    compile: str | None = None  # the backend of torch.compile for the network below the head, such as "inductor"
+    mixed_precision: str = "fp16"  # "no", "bf16", "fp16"; fp16 needs a GPU and says so where it becomes "no"
+    compile: str | None = "auto"  # torch.compile below the head: "auto" on a GPU that can, a backend, None for never
     channels_last: bool = True
     ema: float | None = None  # decay of an averaged copy that is evaluated and saved instead
     seed: int = 0

@@ -44,8 +44,8 @@ def accumulate(
     loss_sum = torch.zeros((), device=device)
     pieces = list(_pieces(batch, micro_batch))
     for place, piece in enumerate(pieces):
-        last = place == len(pieces) - 1
-        with contextlib.nullcontext() if last else accelerator.no_sync(model), accelerator.autocast():
+        accelerator.sync_gradients = place == len(pieces) - 1  # DeepSpeed takes its step inside the last backward
+        with _unsynchronised(accelerator, model), accelerator.autocast():
             clips = render_batch([window.to(device) for window in piece["windows"]], piece["geometries"], config)
             boxes = [box.to(device) for box in piece["boxes"]]
             logits = model(pixel_values=clips, boxes=boxes).logits.float()
@@ -57,6 +57,15 @@ def accumulate(
     if not math.isfinite(value):
         raise NotFinite(batch)
     return value
+
+
+def _unsynchronised(accelerator: Accelerator, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """Keeps the gradients of all but the last piece at home; DeepSpeed does so by itself."""
+    from accelerate.utils import DistributedType
+
+    if accelerator.sync_gradients or accelerator.distributed_type == DistributedType.DEEPSPEED:
+        return contextlib.nullcontext()
+    return accelerator.no_sync(model)
 
 
 def _pieces(batch: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,43 @@
+"""FSDP and DeepSpeed without GPUs: Accelerate offers them for accelerators only, torch's gloo can do both."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def allow() -> None:
+    """Let the environment's ACCELERATE_USE_FSDP or ACCELERATE_USE_DEEPSPEED hold for processes on a CPU, too."""
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        _deepspeed()
+    elif os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        _fsdp()
+
+
+def _fsdp() -> None:
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedType
+
+    begin = AcceleratorState.__init__
+
+    def begin_sharded(self: Any, *words: Any, fsdp_plugin: Any = None, **named: Any) -> None:
+        begin(self, *words, fsdp_plugin=fsdp_plugin, **named)
+        plugin = fsdp_plugin or getattr(self, "fsdp_plugin", None)
+        if plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, plugin
+
+    AcceleratorState.__init__ = begin_sharded
+
+
+def _deepspeed() -> None:
+    import accelerate
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    begin = accelerate.Accelerator.__init__
+
+    def begin_without_cpu(self: Any, *words: Any, cpu: bool = False, **named: Any) -> None:
+        begin(self, *words, **named)  # with cpu=True DeepSpeed is not looked for
+
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_CPU)
+    accelerate.Accelerator.__init__ = begin_without_cpu
