@@ -17,6 +17,7 @@ from .steps import Steps
 from .words import counted, element
 
 TITLE = "MicroG-4M explorer"
+NARROW = 760  # pixels; as in explorer.css
 
 
 def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "official") -> Any:
@@ -59,41 +60,42 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
                     elem_id="mg-shown",
                 )
         state = gr.State(steps.start())
-        _wire(gr, page, steps, controls, state, (count, listed, shown), (back, on, earlier, later))
+        _welcome(gr, page, steps, [state, count, listed, shown, controls.fold])
+        _wire(gr, steps, controls, [state, count, listed, shown], (back, on, earlier, later))
     return page
 
 
-def _wire(
-    gr: Any, page: Any, steps: Steps, controls: Controls, state: Any, parts: Sequence[Any], buttons: Sequence[Any]
-) -> None:
-    """Events go straight to the server and back: a filter answers in milliseconds, so nothing queues."""
-    count, listed, shown = parts
-    back, on, earlier, later = buttons
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    everywhere = [state, count, listed, shown]
+# Events go straight to the server and back: a filter answers in milliseconds, so nothing queues.
+_QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
-    def arrive(request: gr.Request, now: Any) -> Any:
-        return steps.arrive(now, str(request.query_params.get("clip", "")))
+
+def _welcome(gr: Any, page: Any, steps: Steps, outputs: list[Any]) -> None:
+    """The address may name a clip; a narrow page starts with clips, its filters one tap away."""
+    width = gr.Number(visible=False)
+
+    def arrive(request: gr.Request, now: Any, wide: float) -> Any:
+        return *steps.arrive(now, str(request.query_params.get("clip", ""))), gr.Accordion(open=wide >= NARROW)
+
+    # Gradio finds Request and EventData by annotation, which are only names in this file.
+    arrive.__annotations__["request"] = gr.Request
+    page.load(arrive, [outputs[0], width], outputs, js="(now) => [now, window.innerWidth]", **_QUICK)
+
+
+def _wire(gr: Any, steps: Steps, controls: Controls, outputs: list[Any], buttons: Sequence[Any]) -> None:
+    state, _, listed, _ = outputs
+    back, on, earlier, later = buttons
 
     def pick(now: Any, event: gr.EventData) -> Any:
         return steps.pick(now, event.place)
 
-    # Gradio finds Request and EventData by annotation, which are only names here.
-    arrive.__annotations__["request"], pick.__annotations__["event"] = gr.Request, gr.EventData
-    page.load(arrive, [state], everywhere, **quick)
-    gr.on(
-        [one.change for one in controls.all],
-        steps.filtered,
-        [state, *controls.all],
-        everywhere,
-        trigger_mode="always_last",
-        **quick,
-    )
+    pick.__annotations__["event"] = gr.EventData
+    inputs = [state, *controls.all]
+    gr.on([one.change for one in controls.all], steps.filtered, inputs, outputs, trigger_mode="always_last", **_QUICK)
     if controls.scheme is not None:
-        controls.scheme.change(steps.splits_of, [controls.scheme], [controls.splits], **quick)
-    listed.pick(pick, [state], everywhere, **quick)
+        controls.scheme.change(steps.splits_of, [controls.scheme], [controls.splits], **_QUICK)
+    listed.pick(pick, [state], outputs, **_QUICK)
     for button, step in ((back, steps.page_back), (on, steps.page_on), (earlier, steps.earlier), (later, steps.later)):
-        button.click(step, [state], everywhere, trigger_mode="multiple", **quick)
+        button.click(step, [state], outputs, trigger_mode="multiple", **_QUICK)
 
 
 def look(gr: Any) -> dict[str, Any]:
@@ -106,7 +108,8 @@ def look(gr: Any) -> dict[str, Any]:
         radius_size=gr.themes.sizes.radius_sm,
         spacing_size=gr.themes.sizes.spacing_sm,
     )
-    return {"theme": theme, "css": _script("explorer.css"), "footer_links": []}
+    narrow = f"<style>{_script('narrow.css')}</style>"
+    return {"theme": theme, "css": _script("explorer.css"), "head": narrow, "footer_links": []}
 
 
 def _script(name: str) -> str:
@@ -123,4 +126,4 @@ def _head(catalogue: Catalogue) -> str:
     faults = catalogue.release.counts.get("faults", 0)
     if faults:
         about += f"; {counted(faults, 'faulty row')} left out (microg4m data check lists them)"
-    return f'<header>{element("h1", TITLE)}{element("p", about, "mg-quiet")}</header>'
+    return f"<header>{element('h1', TITLE)}{element('p', about, 'mg-quiet')}</header>"

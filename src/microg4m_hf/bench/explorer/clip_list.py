@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
 from .catalogue import Catalogue
 from .runs import Run
@@ -22,7 +22,7 @@ def pages(count: int) -> int:
 
 def clip_list(
     catalogue: Catalogue,
-    order: Sequence[int],
+    order: np.ndarray,
     page: int,
     *,
     chosen: int | None = None,
@@ -37,7 +37,7 @@ def clip_list(
     return f'<ol class="mg-list" start="{page * PAGE + 1}" aria-label="Clips">{items}</ol>'
 
 
-def count_line(catalogue: Catalogue, order: Sequence[int], page: int) -> str:
+def count_line(catalogue: Catalogue, order: np.ndarray, page: int) -> str:
     """How many clips fit, and which of them are shown.
 
     The number in bold is what a screen reader hears after every change of a filter.
@@ -55,18 +55,19 @@ def _item(catalogue: Catalogue, place: int, chosen: int | None, run: Run | None,
     if scheme in catalogue.splits:
         about.append(str(catalogue.splits[scheme][place]))
     about.append(counted(int(catalogue.people[place]), "person"))
-    texts = [
-        kind
-        for kind, has in (("caption", catalogue.captions), ("questions", catalogue.questions))
-        if name in has
-    ]
+    texts = [kind for kind, has in (("caption", catalogue.captions), ("questions", catalogue.questions)) if name in has]
     picture = '<span class="mg-thumb mg-blank"></span>'
     if catalogue.clip_file(name) is not None:
         # The name stands beside it; the picture tells a screen reader nothing more.
         picture = f'<img class="mg-thumb" src="{picture_address(name)}" alt="" loading="lazy" width="96" height="54">'
     score = element("span", hundredths(float(run.score[place])), "mg-score", title=run.measure) if run else ""
-    lines = element("span", name, "mg-name") + element("span", " · ".join(about), "mg-about")
-    lines += element("span", " · ".join(texts), "mg-about") if texts else ""
+    lines = element("span", name, "mg-name") + element("span", _line(about), "mg-about")
+    lines += element("span", _line(texts), "mg-about") if texts else ""
     current = ' aria-current="true"' if place == chosen else ""
     button = f'<button type="button" class="mg-clip" data-place="{place}"{current}>'
     return f'<li>{button}{picture}<span class="mg-lines">{lines}</span>{score}</button></li>'
+
+
+def _line(parts: list[str]) -> str:
+    """Parts of a line that breaks between them only."""
+    return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)

@@ -34,7 +34,7 @@ def _head(catalogue: Catalogue, facts: ClipFacts, scheme: str) -> str:
     if facts.times:
         about.append(counted(len(facts.times), "frame"))
     if facts.size:
-        about.append(f"{facts.size[0]} × {facts.size[1]}")
+        about.append(f"{facts.size[0]}×{facts.size[1]}")
     return element("h2", facts.video_id, id="mg-title") + element("p", " · ".join(about), "mg-quiet")
 
 

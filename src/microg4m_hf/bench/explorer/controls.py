@@ -30,16 +30,21 @@ class Controls:
     lowest: Any
     highest: Any
     order: Any
+    fold: Any  # what they lie in
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        return {name: one for name, one in vars(self).items() if one is not None and name != "fold"}
 
     @property
     def all(self) -> list[Any]:
-        """The controls there are, in the order of :func:`named`."""
-        return [control for control in vars(self).values() if control is not None]
+        """The controls there are."""
+        return list(self._named.values())
 
     @property
     def names(self) -> list[str]:
         """What each of ``all`` sets."""
-        return [name for name, control in vars(self).items() if control is not None]
+        return list(self._named)
 
 
 def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str) -> Controls:
@@ -47,7 +52,7 @@ def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str
     offered = choices(catalogue, scheme)
     usable = [run.name for run in runs if run.problem is None]
     words = gr.Textbox(label="Search", placeholder="clip, caption, question, answer", elem_id="mg-words", max_lines=1)
-    with gr.Accordion("Filters", open=True, elem_id="mg-fold"):
+    with gr.Accordion("Filters", open=True, elem_id="mg-fold") as fold:
         actions = gr.Dropdown(offered["actions"], label="Actions", multiselect=True, value=[], elem_id="mg-actions")
         together = gr.Radio([ANY, ALL], value=ANY, label="A clip shows", elem_id="mg-together")
         groups = gr.CheckboxGroup(offered["groups"], label="Group", elem_id="mg-groups")
@@ -64,7 +69,7 @@ def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str
             highest = gr.Slider(0, 100, 100, step=1, label="Score to", elem_id="mg-highest")
             order = gr.Radio(list(ORDERS), value=BY_NAME, label="Order", elem_id="mg-order")
     return Controls(
-        words, actions, together, groups, domains, division, splits, texts, run, lowest, highest, order
+        words, actions, together, groups, domains, division, splits, texts, run, lowest, highest, order, fold
     )
 
 

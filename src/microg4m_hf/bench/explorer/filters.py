@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +60,15 @@ def _annotated(catalogue: Catalogue, wanted: Filter) -> np.ndarray:
         keep &= np.isin(catalogue.domain, list(wanted.domains))
     if wanted.splits and wanted.scheme in catalogue.splits:
         keep &= np.isin(catalogue.splits[wanted.scheme], list(wanted.splits))
-    for kind, texts in zip(TEXTS, (catalogue.captions, catalogue.questions), strict=True):
-        if kind in wanted.texts:
-            keep &= np.fromiter((name in texts for name in catalogue.ids), bool, len(catalogue))
+    if "captioned" in wanted.texts:
+        keep &= _has(catalogue, catalogue.captions)
+    if "questioned" in wanted.texts:
+        keep &= _has(catalogue, catalogue.questions)
     return keep
+
+
+def _has(catalogue: Catalogue, texts: Mapping[str, object]) -> np.ndarray:
+    return np.fromiter((name in texts for name in catalogue.ids), bool, len(catalogue))
 
 
 def choices(catalogue: Catalogue, scheme: str) -> dict[str, list[tuple[str, str]]]:

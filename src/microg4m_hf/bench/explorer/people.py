@@ -23,8 +23,11 @@ def people(facts: ClipFacts, runs: Sequence[Run]) -> str:
     if not facts.persons:
         return ""
     own = [run for run in runs if run.task == "har"]
-    cards = "".join(_card(facts, number, one, own) for number, one in enumerate(facts.persons))
-    return f'<section aria-label="People and actions"><h3>People and actions</h3>{cards}</section>'
+    speak = [run for run in own if run.score[facts.place] == run.score[facts.place]]
+    cards = "".join(_card(facts, number, one, speak) for number, one in enumerate(facts.persons))
+    silent = ", ".join(run.name for run in own if not any(run is one for one in speak))
+    note = element("p", f"No prediction for this clip: {silent}.", "mg-quiet") if silent else ""
+    return f'<section aria-label="People and actions"><h3>People and actions</h3>{note}{cards}</section>'
 
 
 def _card(facts: ClipFacts, number: int, person: dict[str, Any], runs: Sequence[Run]) -> str:
@@ -39,7 +42,7 @@ def _card(facts: ClipFacts, number: int, person: dict[str, Any], runs: Sequence[
     said = "".join(_ranking(run, run.persons.get((facts.video_id, name)), person["actions"]) for run in runs)
     return (
         f'<div class="mg-person"><h4>{mark}Person {name}{jump}{missing}</h4><ul class="mg-true">{chips}</ul>'
-        f'{f"<div class={chr(34)}mg-runs{chr(34)}>{said}</div>" if said else ""}</div>'
+        f"{f'<div class={chr(34)}mg-runs{chr(34)}>{said}</div>' if said else ''}</div>"
     )
 
 
@@ -60,5 +63,5 @@ def _line(label: int, chance: float, hit: bool) -> str:
     chance = max(0.0, min(1.0, chance))
     return (
         f'<li class="{"mg-right" if hit else "mg-wrong"}" style="--part:{chance:.3f}">{_TRUE if hit else _FALSE}'
-        f'{element("span", ACTIONS[label].name, "mg-action")}{element("span", f"{chance:.2f}", "mg-number")}</li>'
+        f"{element('span', ACTIONS[label].name, 'mg-action')}{element('span', f'{chance:.2f}', 'mg-number')}</li>"
     )

@@ -7,5 +7,3 @@ element.addEventListener("click", (event) => {
   const clip = document.querySelector("#mg-clip");
   if (clip && clip.getBoundingClientRect().top > window.innerHeight * 0.6) clip.scrollIntoView();
 });
-// A narrow page starts with clips; the filters are one tap away.
-if (window.innerWidth < 760) document.querySelector("#mg-fold button.label-wrap")?.click();

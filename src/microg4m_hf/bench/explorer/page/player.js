@@ -63,15 +63,21 @@ const follow = (player) => {
   player.requestVideoFrameCallback(next);
 };
 
-const open = () => {
-  const holder = find(".mg-player");
-  if (!holder) return;
-  facts = JSON.parse(holder.dataset.facts);
-  const place = element.querySelector(".mg-view").dataset.place;
+const markInList = (place) => {
   for (const button of document.querySelectorAll("button.mg-clip")) {
     if (button.dataset.place === place) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
   }
+  // The list may turn its page in the same moment. On a narrow page, where all is one column, nothing may jump.
+  if (window.innerWidth < 760) return;
+  setTimeout(() => document.querySelector("button.mg-clip[aria-current]")?.scrollIntoView({ block: "nearest" }), 100);
+};
+
+const open = () => {
+  const holder = find(".mg-player");
+  if (!holder) return;
+  facts = JSON.parse(holder.dataset.facts);
+  markInList(element.querySelector(".mg-view").dataset.place);
   const player = video();
   const key = facts.people.map((person) => person.key).find(Boolean) ?? 1;
   show(player ? 1 : key);
