@@ -78,6 +78,10 @@ class Browser:
             if kind != "char" or text:
                 self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
+    def type(self, text: str) -> None:
+        """Text into what has the focus."""
+        self._call("Input.insertText", text=text)
+
     def screenshot(self, path: Path, height: int | None = None) -> None:
         """The whole page, or its first ``height`` pixels, as PNG."""
         size = self._call("Page.getLayoutMetrics")["cssContentSize"]

@@ -56,7 +56,8 @@ def _item(catalogue: Catalogue, place: int, chosen: int | None, run: Run | None,
         about.append(str(catalogue.splits[scheme][place]))
     about.append(counted(int(catalogue.people[place]), "person"))
     texts = [kind for kind, has in (("caption", catalogue.captions), ("questions", catalogue.questions)) if name in has]
-    picture = '<span class="mg-thumb mg-blank"></span>'
+    # Where no clip is at hand there are no pictures; where one is missing, its gap shows.
+    picture = '<span class="mg-thumb mg-blank"></span>' if catalogue.release.videos is not None else ""
     if catalogue.clip_file(name) is not None:
         # The name stands beside it; the picture tells a screen reader nothing more.
         picture = f'<img class="mg-thumb" src="{picture_address(name)}" alt="" loading="lazy" width="96" height="54">'
@@ -64,7 +65,8 @@ def _item(catalogue: Catalogue, place: int, chosen: int | None, run: Run | None,
     lines = element("span", name, "mg-name") + element("span", _line(about), "mg-about")
     lines += element("span", _line(texts), "mg-about") if texts else ""
     current = ' aria-current="true"' if place == chosen else ""
-    button = f'<button type="button" class="mg-clip" data-place="{place}"{current}>'
+    kind = "mg-clip" if picture else "mg-clip mg-bare"
+    button = f'<button type="button" class="{kind}" data-place="{place}"{current}>'
     return f'<li>{button}{picture}<span class="mg-lines">{lines}</span>{score}</button></li>'
 
 

@@ -41,6 +41,7 @@ def _head(catalogue: Catalogue, facts: ClipFacts, scheme: str) -> str:
 def _player(facts: ClipFacts) -> str:
     data = escape(json.dumps(facts.for_player(), separators=(",", ":")))
     width, height = facts.size or _ASPECT
+    shown = below = ""
     if facts.file is not None:
         source, poster = clip_address(facts.video_id), picture_address(facts.video_id)
         shown = (
@@ -48,10 +49,10 @@ def _player(facts: ClipFacts) -> str:
             f'aria-label="Clip {escape(facts.video_id)}"></video>'
         )
     else:
-        shown = element("p", f"{facts.trouble}; boxes on an empty stage.", "mg-absent")
+        below = element("p", f"{facts.trouble}; its boxes stand on an empty stage.", "mg-quiet mg-absent")
     key = next((one["key_frame"] for one in facts.persons if one["key_frame"]), 1)
-    boxed = any(one["key_frame"] or one["frames"] for one in facts.persons)
-    none = "" if boxed else element("p", "Nobody in this clip has a box.", "mg-quiet")
+    if not any(one["key_frame"] or one["frames"] for one in facts.persons):
+        below += element("p", "Nobody in this clip has a box.", "mg-quiet")
     return (
         f'<div class="mg-player" data-facts="{data}">'
         f'<div class="mg-stage" style="aspect-ratio:{width}/{height};--tall:{height / width:.4f}">{shown}'
@@ -60,5 +61,5 @@ def _player(facts: ClipFacts) -> str:
         '<button type="button" data-step="-1" aria-label="One frame back">‹</button>'
         f'<input type="range" min="1" max="{facts.last_frame}" value="{key}" step="1" aria-label="Frame">'
         '<button type="button" data-step="1" aria-label="One frame on">›</button>'
-        f'<span class="mg-frame">frame {key} of {facts.last_frame}</span></div>{none}</div>'
+        f'<span class="mg-frame">frame {key}</span></div>{below}</div>'
     )

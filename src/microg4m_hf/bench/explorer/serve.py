@@ -44,8 +44,8 @@ def explore(
     >>> page.local_url  # doctest: +SKIP
     'http://127.0.0.1:40123/'
     """
-    require("gradio", "the explorer")
     port = free_port(host) if port == 0 else check_port(host, port)
+    require("gradio", "the explorer")
     catalogue = read_data(data_dir=data_dir, source=source, revision=revision, clips=clips)
     if scheme not in ("official", "source_disjoint"):
         raise RecipeError(f"scheme {scheme!r} is not known; use official or source_disjoint")

@@ -37,7 +37,7 @@ const show = (frame) => {
     layer.append(mark);
   }
   find(".mg-tools input[type=range]").value = frame;
-  find(".mg-frame").textContent = `frame ${frame} of ${facts.last}`;
+  find(".mg-frame").textContent = `frame ${frame}${facts.times.length ? ` of ${facts.last}` : ""}`;
 };
 
 const goTo = (frame) => {
