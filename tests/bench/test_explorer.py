@@ -25,7 +25,7 @@ from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.taxonomy import ACTIONS, label_of
 
-EVIL = "<script>window.owned=1</script><img src=x onerror=\"window.owned=1\">${window.owned=1} {{constructor}} '\"`"
+EVIL = '<script>window.owned=1</script><img src=x onerror="window.owned=1">${window.owned=1} {{constructor}} \'"`'
 
 
 @pytest.fixture(scope="module")

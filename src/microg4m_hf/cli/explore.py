@@ -29,17 +29,21 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from ..bench.explorer.serve import explore, wait
 
-    page = explore(
-        args.runs,
-        **where,
-        scheme=args.scheme,
-        task=args.task,
-        clips=not args.no_clips,
-        host=args.host,
-        port=args.port,
-        browser=not args.no_browser,
-        block=False,
-    )
+    try:
+        page = explore(
+            args.runs,
+            **where,
+            scheme=args.scheme,
+            task=args.task,
+            clips=not args.no_clips,
+            host=args.host,
+            port=args.port,
+            browser=not args.no_browser,
+            block=False,
+        )
+    except KeyboardInterrupt:
+        print("\nexplorer stopped before it was ready")
+        return 0
     print(f"explorer: {page.local_url}  (Ctrl-C stops it)", flush=True)
     wait(page)
     return 0

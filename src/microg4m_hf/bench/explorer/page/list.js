@@ -7,3 +7,7 @@ element.addEventListener("click", (event) => {
   const clip = document.querySelector("#mg-clip");
   if (clip && clip.getBoundingClientRect().top > window.innerHeight * 0.6) clip.scrollIntoView();
 });
+// Another page, or another filter, is read from its beginning.
+watch("value", () => {
+  for (const place of ["#mg-found", "#mg-list"]) element.closest(place).scrollTop = 0;
+});

@@ -104,5 +104,8 @@ for (const kind of ["seeked", "timeupdate"]) {
     if (kind === "seeked" || !event.target.requestVideoFrameCallback) show(frameAt(event.target.currentTime));
   }, true);
 }
-watch("value", open);
+watch("value", () => {
+  element.closest("#mg-clip").scrollTop = 0;
+  open();
+});
 open();
