@@ -20,10 +20,13 @@ from microg4m_hf.bench.explorer.clip_list import clip_list
 from microg4m_hf.bench.explorer.clip_page import clip_page
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
 from microg4m_hf.bench.explorer.run_list import run_list
+from microg4m_hf.bench.explorer.serve import read_data
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.taxonomy import ACTIONS, label_of
+from tests.support.hub_release import put_release, tiny_release
+from tests.support.hub_server import HubServer
 
 EVIL = '<script>window.owned=1</script><img src=x onerror="window.owned=1">${window.owned=1} {{constructor}} \'"`'
 
@@ -177,7 +180,23 @@ def test_annotations_alone_are_enough(tmp_path: Path) -> None:
     assert "no box" in page
 
 
-def test_released_files_are_quick(released: Path) -> None:
+def test_a_data_set_of_the_hub_with_and_without_clips(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("MICROG4M_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    put_release(hub, tiny_release(tmp_path / "release"))
+    without = read_data(clips=False)
+    assert without.where == "the Hub"
+    assert without.captions and without.clip_file(without.ids[0]) is None
+    whole = read_data(revision="main")
+    assert len(whole) == len(without) == 12
+    assert all(whole.clip_file(name) for name in whole.ids)
+    assert whole.where == "the Hub at main"
+
+
+def test_released_files_without_clips(released: Path) -> None:
     catalogue = read_catalogue(released)
     assert len(catalogue) == 4759
     assert sum(map(len, catalogue.questions.values())) == 7528

@@ -16,6 +16,7 @@ import pytest
 
 from microg4m_hf.bench.explorer import export_space
 from microg4m_hf.bench.explorer.serve import free_port
+from microg4m_hf.data import ensure_sample
 
 pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
 
@@ -50,6 +51,7 @@ def _started(words: list[str], address: str, **more: str) -> Iterator[tuple[subp
 
 
 def test_the_command_says_its_address_and_ends_on_ctrl_c() -> None:
+    ensure_sample()  # drawing it may take longer than a page may
     address = f"http://127.0.0.1:{(port := free_port())}/"
     words = ["-m", "microg4m_hf", "explore", "--source", "sample", "--no-browser", "--port", str(port)]
     with _started(words, address) as (process, page):

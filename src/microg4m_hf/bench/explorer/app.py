@@ -21,12 +21,12 @@ NARROW = 760  # pixels; as in explorer.css
 
 
 def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "official") -> Any:
-    """The explorer as ``gradio.Blocks``; start it with :func:`explore` or :func:`launch`, which add its routes.
+    """The explorer as ``gradio.Blocks``; start it with :func:`explore` or :func:`launch`.
 
-    >>> from microg4m_hf.bench.explorer import build, read_catalogue
-    >>> from microg4m_hf.data import ensure_sample
-    >>> build(read_catalogue(ensure_sample())).title  # doctest: +SKIP
-    'MicroG-4M explorer'
+    They add what Blocks cannot hold: the routes of the clips, the style and the headers. ``build`` alone is for a page
+    of your own around it.
+
+    >>> blocks = build(read_catalogue("microg4m"))  # doctest: +SKIP
     """
     gr = require("gradio", "the explorer")
     if scheme not in catalogue.splits:

@@ -80,8 +80,8 @@ def read_catalogue(root: str | os.PathLike[str], where: str | None = None) -> Ca
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "actions.csv").write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\n")
     >>> catalogue = read_catalogue(folder)
-    >>> catalogue.ids, catalogue.actions.sum(), catalogue.clip_file("ISS_004")
-    (['ISS_004'], 1, None)
+    >>> catalogue.ids, catalogue.people.tolist(), catalogue.clip_file("ISS_004")
+    (['ISS_004'], [1], None)
     """
     layout = find_layout(root)
     need = {"har", "caption", "vqa"} if layout.texts is not None else {"har"}

@@ -73,7 +73,11 @@ def read_data(
         except SourceError as error:
             if "holds no" not in str(error):  # a repository without texts is still worth a look
                 raise
-    root = resolve_root("har", videos=clips, **where)
+    try:
+        root = resolve_root("har", videos=clips, **where)
+    except SourceError as error:
+        hint = "videos=False does without clips"
+        raise SourceError(str(error).replace(hint, "--no-clips (clips=False) does without them")) from None
     name = "the built-in sample" if source == "sample" else Path(data_dir).name if data_dir else source or "the Hub"
     return read_catalogue(root, f"{name} at {revision}" if revision else name)
 
