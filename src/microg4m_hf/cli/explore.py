@@ -27,23 +27,16 @@ def run(args: argparse.Namespace) -> int:
         folder = export_space(args.export_space, args.runs, task=args.task, scheme=args.scheme, **where)
         print(f"hf upload YOUR_NAME/microg4m-explorer {folder} --repo-type space")
         return 0
-    from ..bench.explorer.serve import explore, wait
+    from ..bench.explorer import explore
 
-    try:
-        page = explore(
-            args.runs,
-            **where,
-            scheme=args.scheme,
-            task=args.task,
-            clips=not args.no_clips,
-            host=args.host,
-            port=args.port,
-            browser=not args.no_browser,
-            block=False,
-        )
-    except KeyboardInterrupt:
-        print("\nexplorer stopped before it was ready")
-        return 0
-    print(f"explorer: {page.local_url}  (Ctrl-C stops it)", flush=True)
-    wait(page)
+    explore(
+        args.runs,
+        **where,
+        scheme=args.scheme,
+        task=args.task,
+        clips=not args.no_clips,
+        host=args.host,
+        port=args.port,
+        browser=not args.no_browser,
+    )
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...extras import require
 from .catalogue import Catalogue
-from .clip_list import clip_list, count_line
+from .clip_list import count_line
 from .clip_page import clip_page
 from .controls import Controls, add_controls
 from .run_list import run_list
@@ -43,7 +43,7 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
             with gr.Column(elem_id="mg-found", min_width=0):
                 count = gr.HTML(count_line(catalogue, steps.everything, 0), js_on_load=None)
                 listed = gr.HTML(
-                    clip_list(catalogue, steps.everything, 0, chosen=0, scheme=scheme),
+                    steps.first_list(),
                     js_on_load=_script("list.js"),
                     elem_id="mg-list",
                 )

@@ -10,7 +10,6 @@ from .catalogue import Catalogue
 from .filters import BY_NAME, ORDERS, Filter, choices
 from .runs import Run
 
-NO_RUN = "none"
 ANY, ALL = "any of them", "all of them"
 
 
@@ -64,7 +63,7 @@ def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str
         if catalogue.captions or catalogue.questions:
             texts = gr.CheckboxGroup(offered["texts"], label="Texts", elem_id="mg-texts")
         if usable:
-            run = gr.Dropdown([NO_RUN, *usable], value=NO_RUN, label="Score of", elem_id="mg-run")
+            run = gr.Dropdown(usable, value=usable[0], label="Score of", elem_id="mg-run")
             lowest = gr.Slider(0, 100, 0, step=1, label="Score from", elem_id="mg-lowest")
             highest = gr.Slider(0, 100, 100, step=1, label="Score to", elem_id="mg-highest")
             order = gr.Radio(list(ORDERS), value=BY_NAME, label="Order", elem_id="mg-order")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ...data.schemes import SCHEMES
 from ...errors import RecipeError, SourceError
 from ...extras import require
 from .app import build, look
@@ -46,13 +47,29 @@ def explore(
     """
     port = free_port(host) if port == 0 else check_port(host, port)
     require("gradio", "the explorer")
-    catalogue = read_data(data_dir=data_dir, source=source, revision=revision, clips=clips)
-    if scheme not in ("official", "source_disjoint"):
-        raise RecipeError(f"scheme {scheme!r} is not known; use official or source_disjoint")
-    found = read_runs(runs, catalogue, task=task)
-    page = launch(catalogue, found, scheme=scheme, host=host, port=port, browser=browser)
-    if block:
-        wait(page)
+    if scheme not in SCHEMES:
+        raise RecipeError(f"scheme {scheme!r} is not known; use {' or '.join(SCHEMES)}")
+
+    def start() -> Any:
+        catalogue = read_data(data_dir=data_dir, source=source, revision=revision, clips=clips)
+        found = read_runs(runs, catalogue, task=task)
+        return launch(catalogue, found, scheme=scheme, host=host, port=port, browser=browser)
+
+    return _until_stopped(start) if block else start()
+
+
+def _until_stopped(start: Callable[[], Any]) -> Any:
+    """Start, say where, and stay until Ctrl-C, which may come at any moment and ends in one line."""
+    page = None
+    try:
+        page = start()
+        print(f"explorer: {page.local_url}  (Ctrl-C stops it)", flush=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("\nexplorer stopped")
+    finally:
+        if page is not None:
+            page.close(verbose=False)
     return page
 
 
@@ -112,16 +129,6 @@ def launch(
         **look(gr),
     )
     return page
-
-
-def wait(page: Any) -> None:
-    """Until Ctrl-C."""
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print("\nexplorer stopped")
-    finally:
-        page.close(verbose=False)
 
 
 def check_port(host: str, port: int) -> int:

@@ -35,8 +35,13 @@ class Steps:
         self._names: list[str] = []
 
     def start(self) -> Now:
-        """All clips, the first one shown."""
-        return Now(self.everything, scheme=self.scheme)
+        """All clips, the first one shown, with the scores of the first run."""
+        run = next((run.name for run in self.runs if run.problem is None), None)
+        return Now(self.everything, scheme=self.scheme, run=run)
+
+    def first_list(self) -> str:
+        """What is listed before anything was asked for."""
+        return self._list(self.start())
 
     def named(self, names: list[str]) -> None:
         """Which control each value of :meth:`filtered` belongs to."""
