@@ -12,6 +12,7 @@ _EXTRA_OF = {
     "accelerate": "train",
     "bert_score": "text",
     "decord": "decord",
+    "gradio": "explore",
     "nltk": "text",
     "num2words": "vlm",
     "openai": "api",

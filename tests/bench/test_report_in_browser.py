@@ -19,7 +19,7 @@ CONTRAST = """
   const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
     .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b };
   const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
-    if (!/, 0\\)$/.test(c) && c !== 'transparent') return c } return 'rgb(255, 255, 255)' };
+    if (!/^rgba.*, 0\\)$/.test(c) && c !== 'transparent') return c } return 'rgb(255, 255, 255)' };
   let worst = [99, ''];
   for (const e of document.querySelectorAll('body *:not(svg *)')) {
     if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.getClientRects().length) continue;

@@ -50,11 +50,11 @@ class Browser:
         for domain in ("Page", "Network", "Runtime", "Log"):
             self._call(f"{domain}.enable")
 
-    def open(self, path: Path, *, width: int = 1200, height: int = 900, phone: bool = False) -> None:
-        """Show a file at a size and wait until it is loaded."""
+    def open(self, page: Path | str, *, width: int = 1200, height: int = 900, phone: bool = False) -> None:
+        """Show a file, or an address, at a size and wait until it is loaded."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self._loaded = False
-        self._call("Page.navigate", url=path.resolve().as_uri())
+        self._call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self._until(lambda: self._loaded)
 
     def ask(self, script: str) -> Any:
@@ -63,12 +63,24 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def wait(self, script: str, seconds: float = 20) -> Any:
+        """The value of an expression as soon as it is true."""
+        end = time.monotonic() + seconds
+        while not (value := self.ask(script)):
+            assert time.monotonic() < end, f"this never came true: {script}\n{self.complaints[-3:]}"
+            time.sleep(0.05)
+        return value
+
     def press(self, key: str, code: int) -> None:
         """A key that goes down and up."""
         for kind in ("rawKeyDown", "char", "keyUp"):
             text = {"text": "\r"} if key == "Enter" and kind == "char" else {}
             if kind != "char" or text:
                 self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def type(self, text: str) -> None:
+        """Text into what has the focus."""
+        self._call("Input.insertText", text=text)
 
     def screenshot(self, path: Path, height: int | None = None) -> None:
         """The whole page, or its first ``height`` pixels, as PNG."""

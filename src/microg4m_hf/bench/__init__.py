@@ -1,4 +1,4 @@
-"""The benchmark: published results, reports, the gap between Earth and space."""
+"""The benchmark: published results, reports, the explorer, the gap between Earth and space."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .explorer import explore
     from .published import PublishedRow, PublishedTable, published_tables
     from .report import make_report
 
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "PublishedRow": "published",
     "PublishedTable": "published",
+    "explore": "explorer",
     "make_report": "report",
     "published_tables": "published",
 }
 
-__all__ = ["PublishedRow", "PublishedTable", "make_report", "published_tables"]
+__all__ = ["PublishedRow", "PublishedTable", "explore", "make_report", "published_tables"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..metrics.har.alignment import Aligned
 from ..metrics.har.scores import Scored
 from ..metrics.har.statistics import probabilities
 from ..metrics.har.thresholds import are_logits
@@ -22,6 +23,7 @@ class BoxScores:
     scores: np.ndarray  # (boxes, 50), -inf where a class has no score
     truth: np.ndarray  # (boxes, 50) bool
     logits: bool
+    person: np.ndarray  # (boxes,) released id of the labelled person, -1 where the references do not say
 
     @property
     def chances(self) -> np.ndarray:
@@ -31,7 +33,11 @@ class BoxScores:
 
 def box_scores(scored: Scored) -> BoxScores:
     """Lay a scored system out by box; a box that was scored twice counts once."""
-    aligned = scored.aligned
+    return aligned_scores(scored.aligned, scored.settings.scores_are)
+
+
+def aligned_scores(aligned: Aligned, scores_are: str | None) -> BoxScores:
+    """The same of predictions that were laid beside references and not scored."""
     predictions, references = aligned.predictions, aligned.references
     slot = np.full(max(ACTION_IDS) + 1, -1)
     slot[list(ACTION_IDS)] = np.arange(len(ACTION_IDS))
@@ -52,5 +58,11 @@ def box_scores(scored: Scored) -> BoxScores:
         predictions.box[first],
         matrix[used],
         own[aligned.partner[used]],
-        are_logits(predictions, scored.settings.scores_are),
+        are_logits(predictions, scores_are),
+        np.full(len(used), -1) if references.person is None else references.person[persons_of(aligned, used)],
     )
+
+
+def persons_of(aligned: Aligned, boxes: np.ndarray) -> np.ndarray:
+    """For each of some boxes the first reference row of its labelled person."""
+    return aligned.persons.first[aligned.partner[boxes]]

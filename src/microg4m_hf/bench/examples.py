@@ -23,7 +23,7 @@ _SIDE = 320  # width of a picture on the page
 def action_examples(boxes: BoxScores, clips: Mapping[str, Path], count: int = 3) -> tuple[list[Example], list[Example]]:
     """The persons whose true actions are ranked lowest and highest, of different films: ``(worst, best)``."""
     labelled = np.flatnonzero(boxes.truth.any(axis=1))
-    quality = np.array([_ranking_quality(boxes.scores[row], boxes.truth[row]) for row in labelled])
+    quality = np.array([ranking_quality(boxes.scores[row], boxes.truth[row]) for row in labelled])
     several = boxes.truth[labelled].sum(axis=1)
     worst = _of_different_films(boxes.video, labelled[np.lexsort((labelled, quality))], count)
     best = _of_different_films(boxes.video, labelled[np.lexsort((labelled, -several, -quality))], count)
@@ -31,10 +31,10 @@ def action_examples(boxes: BoxScores, clips: Mapping[str, Path], count: int = 3)
     return tuple([_action_example(boxes, named, row, clips) for row in rows] for rows in (worst, best))  # type: ignore[return-value]
 
 
-def _ranking_quality(scores: np.ndarray, truth: np.ndarray) -> float:
+def ranking_quality(scores: np.ndarray, truth: np.ndarray) -> float:
     """Average precision of one person's ranking of actions.
 
-    >>> _ranking_quality(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
+    >>> ranking_quality(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
     0.8333333333333333
     """
     hit = truth[np.argsort(-scores, kind="stable")]

@@ -23,6 +23,7 @@ _PACKAGES = {
     "transformers": "train",
     "accelerate": "train",
     "openai": "api",
+    "gradio": "explore",
     "sentence-transformers": "text",
     "nltk": "text",
     "bert-score": "text",

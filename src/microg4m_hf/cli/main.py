@@ -19,6 +19,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "push": ("push", "put a finished run on the Hub"),
     "score": ("score", "the scores of a prediction file, with their recipe and intervals"),
     "report": ("report", "the benchmark's tables and pictures with your runs beside the published rows"),
+    "explore": ("explore", "browse clips with boxes, references and your runs in a web page on this machine"),
     "gap": ("gap", "where the gap between Earth and space comes from: transfer, leak, orientation"),
     "compare": ("compare", "which differences between two systems are real"),
     "predict": ("predict", "what a model says about the clips"),

@@ -1,0 +1,141 @@
+"""All clips of a data set with what a filter asks about them, read once and kept as arrays."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...data.actions import LABEL_OF_ID
+from ...data.clip_files import clip_path
+from ...data.har_rows import har_table
+from ...data.layout import find_layout, inside
+from ...data.release import Release, read_release
+from ...data.schemes import SCHEMES, split_of
+from ...errors import DataError
+from ...taxonomy import NUM_ACTIONS
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with its reference answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything the explorer knows of the clips; ``place`` is a clip's number in all of these."""
+
+    release: Release
+    where: str
+    ids: list[str]
+    actions: np.ndarray  # (clips, 50) bool: somebody in the clip does it
+    people: np.ndarray  # (clips,) persons
+    domain: np.ndarray
+    splits: dict[str, np.ndarray]  # scheme -> split of every clip, for the schemes that the files allow
+    captions: dict[str, list[str]]
+    questions: dict[str, list[Question]]
+    haystack: list[str]  # what is searched
+    rows: pa.Table  # the har table
+    place_of: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def row(self, place: int) -> dict[str, Any]:
+        """The clip as the ``har`` config gives it: source, domain, persons with actions, key box and track."""
+        return self.rows.slice(place, 1).to_pylist()[0]
+
+    def frame_size(self, place: int) -> tuple[int, int] | None:
+        """Width and height as the annotations tell them, where boxes in pixels were read."""
+        sizes = self.release.frame_sizes
+        if sizes is None:
+            return None
+        width, height = (int(sizes[name][place].as_py() or 0) for name in ("width", "height"))
+        return (width, height) if width > 0 and height > 0 else None
+
+    def clip_file(self, video_id: str) -> Path | None:
+        """The file of a clip of this data set, if it is there and lies inside the data set's folder."""
+        place = self.place_of.get(video_id)
+        if place is None or self.release.videos is None:
+            return None
+        clip = self.release.clips
+        path = clip_path(
+            self.release.videos, clip["domain"][place].as_py(), clip["source"][place].as_py(), self.ids[place]
+        )
+        return path if path.is_file() and inside(path, self.release.layout.allowed) else None
+
+
+def read_catalogue(root: str | os.PathLike[str], where: str | None = None) -> Catalogue:
+    """Read a folder with the released files; texts, tracks, clips and splits may be absent.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "actions.csv").write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\n")
+    >>> catalogue = read_catalogue(folder)
+    >>> catalogue.ids, catalogue.people.tolist(), catalogue.clip_file("ISS_004")
+    (['ISS_004'], [1], None)
+    """
+    layout = find_layout(root)
+    need = {"har", "caption", "vqa"} if layout.texts is not None else {"har"}
+    release = read_release(layout, need=need, on_error="skip")
+    ids = release.clips["video_id"].to_pylist()
+    table = har_table(release)
+    captions, questions = _captions(release), _questions(release)
+    return Catalogue(
+        release,
+        where or layout.root.name,
+        ids,
+        _actions(release),
+        pc.list_value_length(table["persons"]).to_numpy(),
+        np.asarray(release.clips["domain"].to_pylist(), dtype=object),
+        _splits(release),
+        captions,
+        questions,
+        [_searched(name, captions, questions) for name in ids],
+        table,
+        {name: place for place, name in enumerate(ids)},
+    )
+
+
+def _actions(release: Release) -> np.ndarray:
+    found = np.zeros((len(release.clips), NUM_ACTIONS), dtype=bool)
+    places = pc.index_in(release.labels["video_id"], value_set=release.clips["video_id"].combine_chunks())
+    found[places.to_numpy(), LABEL_OF_ID[release.labels["action_id"].to_numpy()]] = True
+    return found
+
+
+def _splits(release: Release) -> dict[str, np.ndarray]:
+    found = {}
+    for scheme in SCHEMES:
+        try:
+            found[scheme] = np.asarray(list(split_of(release, scheme).values()), dtype=object)
+        except DataError:
+            continue  # without its files the official split is not known
+    return found
+
+
+def _captions(release: Release) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in release.captions.to_pylist() if release.captions is not None else ():
+        found.setdefault(row["video_id"], []).append(row["caption"])
+    return found
+
+
+def _questions(release: Release) -> dict[str, list[Question]]:
+    found: dict[str, list[Question]] = {}
+    for row in release.questions.to_pylist() if release.questions is not None else ():
+        found.setdefault(row["video_id"], []).append(Question(row["question"], row["answer"]))
+    return found
+
+
+def _searched(name: str, captions: dict[str, list[str]], questions: dict[str, list[Question]]) -> str:
+    asked = (part for one in questions.get(name, ()) for part in (one.question, one.answer))
+    return "\n".join([name, *captions.get(name, ()), *asked]).casefold()

@@ -1,0 +1,111 @@
+// The player: boxes of exactly the frame that is shown. Gradio reuses elements when the clip changes, so every
+// listener sits on the outer element, where media events are caught on their way down.
+let facts = null;
+const find = (selector) => element.querySelector(selector);
+const video = () => find(".mg-stage video");
+const started = new WeakSet();
+
+// Frames are numbered from 1; frame i shows from times[i - 1] on. Half a millisecond of room for rounding.
+const frameAt = (time) => {
+  let frame = 1;
+  while (frame < facts.times.length && facts.times[frame] <= time + 0.0005) frame += 1;
+  return frame;
+};
+
+const boxAt = (person, frame) => {
+  const place = person.frames.indexOf(frame);
+  if (place >= 0) return person.boxes[place];
+  return person.key === frame ? person.keyBox : null;
+};
+
+const show = (frame) => {
+  const layer = find(".mg-boxes");
+  layer.replaceChildren();
+  layer.dataset.frame = frame;
+  for (const person of facts.people) {
+    const box = boxAt(person, frame);
+    if (!box) continue;
+    const mark = document.createElement("div");
+    const isKey = person.key === frame;
+    mark.className = `mg-box mg-colour-${person.colour}${isKey ? " mg-key" : ""}`;
+    mark.dataset.person = person.id;
+    const [left, top, right, bottom] = box.map((value) => 100 * value);
+    mark.style.cssText = `left:${left}%;top:${top}%;width:${right - left}%;height:${bottom - top}%`;
+    const label = document.createElement("span");
+    label.textContent = isKey ? `${person.id} key` : `${person.id}`;
+    mark.append(label);
+    layer.append(mark);
+  }
+  find(".mg-tools input[type=range]").value = frame;
+  find(".mg-frame").textContent = `frame ${frame}${facts.times.length ? ` of ${facts.last}` : ""}`;
+};
+
+const goTo = (frame) => {
+  frame = Math.min(Math.max(frame, 1), facts.last);
+  const player = video();
+  if (!player || frame > facts.times.length) return show(frame);
+  player.pause();
+  const begins = facts.times[frame - 1];
+  const ends = frame < facts.times.length ? facts.times[frame] : begins + 0.02;
+  player.currentTime = (begins + ends) / 2;
+  show(frame);
+};
+
+const follow = (player) => {
+  if (started.has(player)) return;
+  started.add(player);
+  player.muted = true;
+  if (!player.requestVideoFrameCallback) return;
+  const next = (_, frame) => {
+    if (facts && !player.seeking) show(frameAt(frame.mediaTime));
+    player.requestVideoFrameCallback(next);
+  };
+  player.requestVideoFrameCallback(next);
+};
+
+const markInList = (place) => {
+  for (const button of document.querySelectorAll("button.mg-clip")) {
+    if (button.dataset.place === place) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
+  // The list may turn its page in the same moment. On a narrow page, where all is one column, nothing may jump.
+  if (window.innerWidth < 760) return;
+  setTimeout(() => document.querySelector("button.mg-clip[aria-current]")?.scrollIntoView({ block: "nearest" }), 100);
+};
+
+const open = () => {
+  const holder = find(".mg-player");
+  if (!holder) return;
+  facts = JSON.parse(holder.dataset.facts);
+  markInList(element.querySelector(".mg-view").dataset.place);
+  const player = video();
+  const key = facts.people.map((person) => person.key).find(Boolean) ?? 1;
+  show(player ? 1 : key);
+  if (!player) return;
+  follow(player);
+  if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) player.play().catch(() => {});
+};
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-step], button[data-frame]");
+  if (!button || !facts) return;
+  const now = Number(find(".mg-boxes").dataset.frame);
+  goTo(button.dataset.frame ? Number(button.dataset.frame) : now + Number(button.dataset.step));
+});
+element.addEventListener("input", (event) => {
+  if (event.target.matches(".mg-tools input[type=range]")) goTo(Number(event.target.value));
+});
+element.addEventListener("change", (event) => {
+  if (event.target.matches(".mg-toggle input")) find(".mg-boxes").hidden = !event.target.checked;
+});
+for (const kind of ["seeked", "timeupdate"]) {
+  element.addEventListener(kind, (event) => {
+    if (!facts || event.target !== video()) return;
+    if (kind === "seeked" || !event.target.requestVideoFrameCallback) show(frameAt(event.target.currentTime));
+  }, true);
+}
+watch("value", () => {
+  element.closest("#mg-clip").scrollTop = 0;
+  open();
+});
+open();

@@ -1,0 +1,245 @@
+"""The explorer without a browser: what it lists, what it finds, what it says of runs, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microg4m_hf.bench.explorer import Catalogue, Filter, export_space, read_catalogue, read_runs, select
+from microg4m_hf.bench.explorer.clip_facts import clip_facts
+from microg4m_hf.bench.explorer.clip_list import clip_list
+from microg4m_hf.bench.explorer.clip_page import clip_page
+from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
+from microg4m_hf.bench.explorer.run_list import run_list
+from microg4m_hf.bench.explorer.serve import read_data
+from microg4m_hf.cli.main import main
+from microg4m_hf.data import ensure_sample
+from microg4m_hf.errors import RecipeError
+from microg4m_hf.taxonomy import ACTIONS, label_of
+from tests.support.hub_release import put_release, tiny_release
+from tests.support.hub_server import HubServer
+
+EVIL = '<script>window.owned=1</script><img src=x onerror="window.owned=1">${window.owned=1} {{constructor}} \'"`'
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return read_catalogue(ensure_sample(), "the built-in sample")
+
+
+def _rows(name: str, fields: list[str] | None = None) -> list[dict[str, str]]:
+    with (next(ensure_sample().rglob(name))).open(newline="") as stream:
+        return list(csv.DictReader(stream, fields))
+
+
+def _clips_of_split(name: str) -> set[str]:
+    return {row["video"] for row in _rows(name, ["video", *"abcdefg"])}
+
+
+def _names(catalogue: Catalogue, wanted: Filter) -> set[str]:
+    return {catalogue.ids[place] for place in select(catalogue, wanted)}
+
+
+def test_filters_find_what_the_files_say(catalogue: Catalogue) -> None:
+    actions = defaultdict(set)
+    domain = {}
+    for row in _rows("actions.csv"):
+        actions[row["video_id"]].add(int(row["action"]))
+        domain[row["video_id"]] = {"m": "movie", "r": "real"}[row["movie_or_real"]]
+    assert set(catalogue.ids) == set(actions)
+    for action in ACTIONS:
+        wanted = {clip for clip, found in actions.items() if action.action_id in found}
+        assert _names(catalogue, Filter(actions=[action.label])) == wanted
+    pair = [label_of(12), label_of(80)]
+    assert _names(catalogue, Filter(actions=pair)) == {clip for clip, found in actions.items() if found & {12, 80}}
+    both = {clip for clip, found in actions.items() if {12, 80} <= found}
+    assert _names(catalogue, Filter(actions=pair, all_actions=True)) == both != set()
+    group = {action.action_id for action in ACTIONS if action.group == "person interaction"}
+    wanted = {clip for clip, found in actions.items() if found & group}
+    assert _names(catalogue, Filter(groups=["person interaction"])) == wanted
+    test = _clips_of_split("ava_test_gt.csv")
+    assert _names(catalogue, Filter(splits=["test"])) == test
+    wanted = {clip for clip in test if domain[clip] == "real"}
+    assert _names(catalogue, Filter(splits=["test"], domains=["real"])) == wanted != test
+    disjoint = {
+        split: {name.rpartition("_")[0] for name in _names(catalogue, Filter(scheme="source_disjoint", splits=[split]))}
+        for split in ("train", "test")
+    }
+    assert disjoint["train"] and disjoint["test"] and not disjoint["train"] & disjoint["test"]
+
+
+def test_search_in_names_captions_questions_and_answers(catalogue: Catalogue) -> None:
+    entries = json.loads((ensure_sample() / "vqa_and_captioning.json").read_text())
+    assert _names(catalogue, Filter(texts=["captioned"])) == {entry["video_id"] for entry in entries}
+    wanted = {entry["video_id"] for entry in entries if "TREADMILL".lower() in json.dumps(entry).lower()}
+    assert _names(catalogue, Filter(words="  TREADmill ")) == wanted != set()
+    assert _names(catalogue, Filter(words="airlock9_008")) == {"Airlock9_008"}
+    assert _names(catalogue, Filter(words="airlock9_008 nowhere")) == set()
+
+
+def test_a_list_has_pages_and_marks_the_chosen_clip(catalogue: Catalogue) -> None:
+    everything = select(catalogue, Filter())
+    first, last = clip_list(catalogue, everything, 0, chosen=3), clip_list(catalogue, everything, 2, chosen=3)
+    assert first.count('class="mg-clip"') == 24
+    assert last.count('class="mg-clip"') == 2
+    assert first.count("aria-current") == 1
+    assert "aria-current" not in last
+    assert "No clip fits" in clip_list(catalogue, everything[:0], 0)
+
+
+def test_runs_are_joined_scored_and_sorted(catalogue: Catalogue, runs: Path) -> None:
+    found = {run.name: run for run in read_runs([runs, runs / "captions.json"], catalogue)}
+    assert [run.problem for run in found.values()] == [None] * 5
+    test = _clips_of_split("ava_test_gt.csv")
+    good, noisy = found["good"], found["noisy & <b>odd"]
+    predicted = {catalogue.ids[place] for place in np.flatnonzero(np.isfinite(good.score))}
+    assert predicted == test
+    assert np.nanmean(good.score) > 0.9 > np.nanmean(noisy.score)
+    worst = select(catalogue, Filter(order=WORST_FIRST), noisy)
+    best = select(catalogue, Filter(order=BEST_FIRST), noisy)
+    assert len(worst) == len(best) == len(catalogue)
+    scored = noisy.score[worst][: len(test)]
+    assert np.isfinite(scored).all() and (np.diff(scored) >= 0).all()
+    assert (np.diff(noisy.score[best][: len(test)]) <= 0).all()
+    half = float(np.nanmedian(noisy.score))
+    low = select(catalogue, Filter(highest=half), noisy)
+    assert set(low.tolist()) == set(np.flatnonzero(noisy.score <= half).tolist())
+    page = clip_page(catalogue, catalogue.place_of[sorted(test)[0]], list(found.values()))
+    assert "noisy &amp; &lt;b&gt;odd" in page
+    assert "<b>odd" not in page
+    assert page.count("true: ") >= 2
+
+
+def test_texts_of_runs_stand_beside_the_references(catalogue: Catalogue, runs: Path) -> None:
+    blind, captions = read_runs([runs / "vqa-blind", runs / "captions.json"], catalogue)
+    video_id = next(iter(catalogue.questions))
+    page = clip_page(catalogue, catalogue.place_of[video_id], [blind, captions])
+    assert page.count('data-column="vqa-blind"') == len(catalogue.questions[video_id])
+    assert "ROUGE-L" in page
+    assert len(captions.texts) == len(catalogue.captions)
+
+
+def test_hostile_text_stays_text(catalogue: Catalogue, tmp_path: Path) -> None:
+    video_id = next(iter(catalogue.captions))
+    file = tmp_path / "<i>evil.json"
+    file.write_text(json.dumps({video_id: EVIL, "<b>no_001": EVIL}))
+    (run,) = read_runs([file], catalogue)
+    assert run.problem is None
+    assert run.notes == ["1 predictions are for items that this data set does not have"]
+    shown = clip_page(catalogue, catalogue.place_of[video_id], [run]) + run_list([run])
+    assert "<script" not in shown and "<img src=x" not in shown and "<i>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_what_cannot_be_read_is_listed_with_the_reason(catalogue: Catalogue, tmp_path: Path) -> None:
+    (tmp_path / "odd.csv").write_text("nothing,here\n1,2\n")
+    (tmp_path / "strangers.json").write_text('{"Nowhere_001": "A crew eats."}')
+    (tmp_path / "other_001.csv").write_text("Nowhere_001,1,0.1,0.1,0.9,0.9,12,0.5\n")
+    words = [tmp_path / "odd.csv", tmp_path / "strangers.json", tmp_path / "other_001.csv", tmp_path / "absent.json"]
+    found = read_runs(words, catalogue)
+    assert all(run.problem for run in found)
+    shown = run_list(found)
+    for name in ("odd", "strangers", "other_001", "absent"):
+        assert f"<strong>{name}" in shown
+    assert shown.count("not shown: ") == 4
+
+
+def test_missing_and_broken_clips_show_boxes_on_an_empty_stage(tmp_path: Path) -> None:
+    shutil.copytree(ensure_sample(), tmp_path / "copy")
+    clips = sorted((tmp_path / "copy").rglob("*.mp4"))
+    missing, broken, outside = (path.stem for path in clips[:3])
+    clips[0].unlink()
+    clips[1].write_bytes(clips[1].read_bytes()[:2000])
+    clips[2].rename(tmp_path / "elsewhere.mp4")
+    clips[2].symlink_to(tmp_path / "elsewhere.mp4")
+    catalogue = read_catalogue(tmp_path / "copy")
+    assert catalogue.clip_file(missing) is None
+    assert catalogue.clip_file(outside) is None
+    assert clip_facts(catalogue, catalogue.place_of[broken]).trouble is not None
+    for name, reason in ((missing, "not at hand"), (broken, "cannot be played"), (outside, "not at hand")):
+        page = clip_page(catalogue, catalogue.place_of[name], [])
+        assert reason in page and "<video" not in page and "data-facts" in page
+
+
+def test_annotations_alone_are_enough(tmp_path: Path) -> None:
+    shutil.copy(next(ensure_sample().rglob("actions.csv")), tmp_path)
+    catalogue = read_catalogue(tmp_path)
+    assert len(catalogue) == 50
+    assert list(catalogue.splits) == ["source_disjoint"]  # the official one is in files that are not here
+    page = clip_page(catalogue, 0, [])
+    assert "Nobody in this clip has a box" in page
+    assert "no box" in page
+
+
+def test_a_data_set_of_the_hub_with_and_without_clips(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("MICROG4M_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    put_release(hub, tiny_release(tmp_path / "release"))
+    without = read_data(clips=False)
+    assert without.where == "the Hub"
+    assert without.captions and without.clip_file(without.ids[0]) is None
+    whole = read_data(revision="main")
+    assert len(whole) == len(without) == 12
+    assert all(whole.clip_file(name) for name in whole.ids)
+    assert whole.where == "the Hub at main"
+
+
+def test_released_files_without_clips(released: Path) -> None:
+    catalogue = read_catalogue(released)
+    assert len(catalogue) == 4759
+    assert sum(map(len, catalogue.questions.values())) == 7528
+    assert len(select(catalogue, Filter(splits=["test"]))) == len(
+        {line.split(",")[0] for line in (released / "train_ready" / "ava_test_gt.csv").read_text().splitlines()}
+    )
+    assert "not at hand" in clip_page(catalogue, 0, [])
+
+
+def test_a_taken_port_is_one_line_that_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["explore", "--source", "sample", "--port", str(port)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"port {port}" in said and "type --port " in said
+
+
+def test_without_gradio_the_extra_is_named() -> None:
+    code = (
+        "import sys; sys.modules['gradio'] = None; from microg4m_hf.cli.main import main; "
+        "sys.exit(main(['explore', '--source', 'sample']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'microg4m-hf[explore]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_space_takes_predictions_along_and_overwrites_nothing(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "space"
+    assert main(["explore", str(runs), f"mine={runs / 'captions.json'}", "--export-space", str(folder)]) == 0
+    held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"README.md", "app.py", "requirements.txt"} < held
+    assert sum(name.startswith("runs/") for name in held) == 5
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\ntitle: ")
+    assert "\nsdk: gradio\n" in card and "\napp_file: app.py\n" in card and "\nsdk_version: 6" in card
+    assert len((folder / "app.py").read_text().splitlines()) < 20
+    with pytest.raises(RecipeError, match="not empty"):
+        export_space(folder)
+    with pytest.raises(RecipeError, match="does not reach a folder of this machine"):
+        export_space(tmp_path / "other", data_dir=tmp_path)
+    with pytest.raises(RecipeError, match="cannot go into the Space"):
+        export_space(tmp_path / "other", [tmp_path / "absent.json"])
+    assert not (tmp_path / "other").exists()
