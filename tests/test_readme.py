@@ -24,14 +24,6 @@ def test_python(tmp_path: Path) -> None:
     assert "'map': 1.0" in result.stdout
 
 
-@pytest.mark.parametrize("page", ["models.md"])
-def test_python_of_a_page(page: str, tmp_path: Path) -> None:
-    text = (PROJECT / "docs" / page).read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert result.returncode == 0, result.stderr[-2000:]
-
-
 def _commands() -> list[str]:
     shells = [text for skipped, language, text in BLOCKS if language == "bash" and not skipped]
     return [line.split(" #")[0].strip() for text in shells for line in text.splitlines() if line.strip()]

