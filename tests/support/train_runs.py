@@ -137,8 +137,10 @@ def command(recipe: Path, out: Path, *words: str, processes: int = 1) -> list[st
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *tail]
 
 
-def run_command(words: Sequence[str], seconds: float = 300) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+def run_command(
+    words: Sequence[str], seconds: float = 300, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | dict(env or {})
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=seconds)
 
 

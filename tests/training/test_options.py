@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
+from microg4m_hf.errors import RecipeError
+from microg4m_hf.training.prepare import compile_backend
 from microg4m_hf.training.recipe_io import load_recipe
-from tests.support.train_runs import Trainers, losses, steps_logged, write_recipe
+from tests.support.train_runs import Trainers, command, losses, run_command, steps_logged, write_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SHORT = ("loop.max_steps=2", "data.workers=0", "loop.batch=4", "data.num_frames=4", "data.crop=32")
@@ -48,14 +54,88 @@ def test_moving_average_is_what_is_kept(trainers: Trainers, tmp_path: Path) -> N
     assert load_file(tmp_path / "run3/model/model.safetensors")["head.projection.weight"].tobytes() == weights[1]
 
 
-def test_compiled_and_watched(trainers: Trainers, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    words = (*SHORT, "data.short_side=[32,32]", "loop.tracker=tensorboard")
+def test_compiled(trainers: Trainers, tmp_path: Path) -> None:
+    words = (*SHORT, "data.short_side=[32,32]")
     trainers.start(write_recipe(tmp_path), tmp_path / "plain", *words).finish()
-    assert list((tmp_path / "plain").rglob("events.out.tfevents*"))
     trainers.start(write_recipe(tmp_path), tmp_path / "compiled", *words, "loop.compile=aot_eager").finish()
     assert losses(tmp_path / "compiled") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
     assert (tmp_path / "compiled" / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("tracker", "left"),
+    [("tensorboard", "**/events.out.tfevents*"), ("trackio", "trackio/*.db"), ("wandb", "wandb/offline-run-*")],
+)
+def test_watched(trainers: Trainers, tmp_path: Path, tracker: str, left: str) -> None:
+    pytest.importorskip(tracker)
+    offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "TRACKIO_DIR": str(tmp_path / "trackio")}
+    words = (*SHORT, "data.short_side=[32,32]", f"loop.tracker={tracker}")
+    trainers.start(write_recipe(tmp_path), tmp_path / "run", *words, env=offline).finish()
+    assert list(tmp_path.glob(left))
+
+
+def test_a_tracker_that_is_not_there_is_named(trainers: Trainers, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="'tensorboard', 'trackio', 'wandb'"):
+        load_recipe(write_recipe(tmp_path), ["loop.tracker=mlflow"])
+    hidden = tmp_path / "hidden" / "wandb"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('broken on purpose')")
+    words = command(write_recipe(tmp_path), tmp_path / "run", "loop.tracker=wandb")
+    ended = run_command(words, env={"PYTHONPATH": str(hidden.parent)})
+    assert ended.returncode == 2
+    assert "loop.tracker needs the package wandb" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_half_precision(trainers: Trainers, tmp_path: Path) -> None:
+    """bf16 is real on a CPU, too: other losses, near those of fp32, and weights that stay fp32; fp16 says it is not."""
+    from safetensors.numpy import load_file
+
+    words = (*SHORT, "data.short_side=[32,32]", "loop.max_steps=3")
+    for precision in ("no", "bf16", "fp16"):
+        out = tmp_path / precision
+        trainers.start(write_recipe(tmp_path), out, *words, f"loop.mixed_precision={precision}").finish()
+    found = {precision: losses(tmp_path / precision) for precision in ("no", "bf16", "fp16")}
+    assert found["fp16"] == found["no"] != found["bf16"]
+    assert found["bf16"] == pytest.approx(found["no"], rel=1e-2)
+    assert (tmp_path / "log.txt").read_text().count("fp16 needs a GPU: this run is in fp32") == 1
+    weights = load_file(tmp_path / "bf16" / "model" / "model.safetensors")
+    assert {str(values.dtype) for values in weights.values()} <= {"float32", "int64"}
+
+
+@pytest.fixture
+def no_accelerator() -> Iterator[None]:
+    """Accelerate keeps the precision of a process for good: forgotten before the test and after it."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:
+    """What Accelerate prepares for bf16 answers outside a step exactly as the network itself."""
+    from microg4m_hf import models
+    from microg4m_hf.training.prepare import prepare
+
+    recipe = load_recipe(write_recipe(tmp_path), ["loop.mixed_precision=bf16", "loop.channels_last=false"])
+    network = models.create("tiny_slow", num_frames=4).eval()
+    clips, boxes = torch.randn(1, 3, 4, 32, 32), [torch.tensor([[0.1, 0.1, 0.9, 0.9]])]
+    with torch.inference_mode():
+        expected = network(pixel_values=clips, boxes=boxes).logits
+        accelerator = Accelerator(cpu=True, mixed_precision="bf16")
+        model, _ = prepare(accelerator, network, recipe)
+        assert model(pixel_values=clips, boxes=boxes).logits.equal(expected)
+        with accelerator.autocast():
+            assert not model(pixel_values=clips, boxes=boxes).logits.equal(expected)
+
+
+def test_what_automatic_compiling_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from microg4m_hf.training.prepare import _missing
+
+    assert compile_backend(None) is None
+    assert compile_backend("auto") == ("inductor" if torch.cuda.is_available() else None)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    assert "C compiler" in (_missing((8, 0)) or "")
 
 
 def test_cached_windows_give_the_same_losses_when_nothing_is_shrunk(trainers: Trainers, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     """Train, keep the best model by validation mAP, predict and score the test split; returns the test result."""
+    import torch
+
     from .finish import finish
     from .loop import train
     from .objects import build_accelerator, build_model, save_model, split_items
@@ -59,7 +61,9 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     average = _average(accelerator, model, recipe)
 
     def evaluate(shown: torch.nn.Module) -> float:
-        logits = predict_logits(accelerator, shown, validation, workers=recipe.data.workers, what="validating")
+        # A minute of compiling for each shape of a short split would not come back.
+        with torch.compiler.set_stance("force_eager"):
+            logits = predict_logits(accelerator, shown, validation, workers=recipe.data.workers, what="validating")
         return score_logits(held_out, logits)["scores"]["map"]
 
     progress = train(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
+from ..extras import require
 from ..progress import is_main_process
 from .key_frames import KeyFrame, key_frames
 from .recipe import Data, Model, Recipe
@@ -28,6 +29,8 @@ def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.utils import InitProcessGroupKwargs, set_seed
 
+    if recipe.loop.tracker is not None:
+        require(recipe.loop.tracker, "loop.tracker")  # Accelerate would go on without a word
     on_gpu, precision = torch.cuda.is_available(), recipe.loop.mixed_precision
     if precision == "fp16" and not on_gpu:
         if is_main_process():

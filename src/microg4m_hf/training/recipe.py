@@ -73,7 +73,7 @@ class Loop:
     checkpoint_every: int = 0  # steps; 0: once an epoch
     keep_checkpoints: int = 2
     max_steps: int | None = None
-    tracker: str | None = None  # "tensorboard", "trackio" or "wandb"
+    tracker: str | None = None  # "tensorboard", "trackio" or "wandb", each a package of its own
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "loop.loss_mean": ("per_process", "global"),
     "loop.batch_norm": ("train", "frozen"),
     "loop.mixed_precision": ("no", "fp16", "bf16"),
+    "loop.tracker": ("tensorboard", "trackio", "wandb"),
 }
 
 

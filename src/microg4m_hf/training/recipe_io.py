@@ -146,7 +146,7 @@ def _convert(hint: Any, value: Any, key: str, where: str) -> Any:
         return _build(typing.cast(type, hint), value, f"{key}.", where)
     if value is False and "no" in CHOICES.get(key, ()):
         value = "no"  # which YAML 1.1 reads as false
-    if key in CHOICES and value not in CHOICES[key]:
+    if key in CHOICES and value is not None and value not in CHOICES[key]:
         raise RecipeError(f"{where}: {key} is {value!r}, it can be {', '.join(map(repr, CHOICES[key]))}")
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
