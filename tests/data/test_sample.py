@@ -19,6 +19,7 @@ import pytest
 from microg4m_hf.data.sample import CONTENT_VERSION, ensure_sample, make_sample
 from microg4m_hf.data.sample.drawing import paint
 from microg4m_hf.data.sample.palette import PINK, SHIRT_COLORS, TURQUOISE, VIOLET, YELLOW
+from microg4m_hf.data.sample.practice import practice_scenes
 from microg4m_hf.data.sample.render import box, figure_strokes, frames
 from microg4m_hf.data.sample.world import CABINS, FACES, HANDS, NUM_FRAMES, POSTURES, Scene, scenes
 from microg4m_hf.data.sample.write import clip_path, write_annotations
@@ -273,3 +274,14 @@ def test_lying_people_are_told_apart_by_straps_and_upright_by_how_they_lie() -> 
     assert drawn["sleep"] == drawn["idle"] + 2
     for one, other in zip(turned, upright, strict=True):
         assert [figure.action_ids for figure in one.figures] == [figure.action_ids for figure in other.figures]
+
+
+def test_practice_scenes_are_no_clips_of_the_sample_and_frames_can_be_picked() -> None:
+    practice, own = practice_scenes(60), scenes()
+    assert not {scene.source for scene in practice} & {scene.source for scene in own}
+    assert not {scene.figures for scene in practice} & {scene.figures for scene in own}
+    assert {len(scene.figures) for scene in practice} == {1, 2, 3}
+    assert {scene.cabin for scene in practice} == set(CABINS)
+    assert practice[:5] == practice_scenes(5)
+    picked = list(frames(practice[0], 48, [0, 40]))
+    assert np.array_equal(picked[1], next(islice(frames(practice[0], 48), 40, None)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import cos, pi, radians, sin
 
 import numpy as np
@@ -18,8 +18,8 @@ _AXIS = 0.03  # the body turns around a point just above the hips
 _FILM = ((1.08, 116.0), (1.04, 119.0), (1.0, 126.0))  # gain and grey point of red, green and blue
 
 
-def frames(scene: Scene, height: int) -> Iterator[NDArray[np.uint8]]:
-    """The 90 frames of a clip, RGB, (height, width, 3).
+def frames(scene: Scene, height: int, numbers: Iterable[int] = range(NUM_FRAMES)) -> Iterator[NDArray[np.uint8]]:
+    """The 90 frames of a clip, or those with the given numbers (from 0), RGB, (height, width, 3).
 
     >>> from .world import scenes
     >>> next(frames(scenes()[0], 72)).shape
@@ -27,7 +27,7 @@ def frames(scene: Scene, height: int) -> Iterator[NDArray[np.uint8]]:
     """
     cabin, grain = Cabin(scene, height), noise(scene, height)
     strength = np.float32(2.2 if scene.domain == "movie" else 1.6)
-    for number in range(NUM_FRAMES):
+    for number in numbers:
         canvas = cabin.at(number)
         for figure in scene.figures:
             for stroke in figure_strokes(scene, figure, number, height):

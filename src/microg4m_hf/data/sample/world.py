@@ -115,7 +115,8 @@ def scenes(*, upright: bool = False, lying: bool = False) -> list[Scene]:
         counts = Dice("persons", split).shuffled(counts)
         deeds = _deal(split, counts, lying)
         for (source, domain, number, _), doings in zip(mine, deeds, strict=True):
-            found.append(_scene(source, domain, number, split, doings, upright))
+            cabin = CABINS[list(SOURCES).index(source) % len(CABINS)]
+            found.append(scene_of(source, domain, number, split, cabin, doings, upright=upright))
     return sorted(found, key=lambda scene: scene.video_id)
 
 
@@ -145,9 +146,17 @@ def _deal(split: str, counts: list[int], lying: bool) -> list[list[tuple[str, st
     return [[next(people) for _ in range(count)] for count in counts]
 
 
-def _scene(
-    source: str, domain: str, number: int, split: str, doings: list[tuple[str, str, str]], upright: bool
+def scene_of(
+    source: str,
+    domain: str,
+    number: int,
+    split: str,
+    cabin: str,
+    doings: list[tuple[str, str, str]],
+    *,
+    upright: bool = False,
 ) -> Scene:
+    """A clip of people whose ``(posture, hands, face)`` are given; all else is drawn from its name."""
     video_id = f"{source}_{number:03d}"
     dice = Dice("scene", video_id)
     shirts = dice.shuffled(SHIRTS)
@@ -186,7 +195,7 @@ def _scene(
         source=source,
         domain=domain,
         split=split,
-        cabin=CABINS[list(SOURCES).index(source) % len(CABINS)],
+        cabin=cabin,
         pan=dice.sign() * dice.between(0.04, 0.10),
         figures=tuple(figures),
     )
