@@ -41,22 +41,35 @@ def test_the_demo_says_at_once_what_it_lacks(
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 2
     assert "recipes/demo.yaml" in capsys.readouterr().err
+    (tmp_path / "recipes").mkdir()
+    shutil.copy(PROJECT / "recipes" / "demo.yaml", tmp_path / "recipes")
+    assert main(["demo"]) == 2
+    assert "examples/tiny_vlm.py" in capsys.readouterr().err
+    assert main(["demo", "--steps", "0"]) == 2
 
 
 @pytest.mark.slow
 def test_the_work_of_the_demo(tmp_path: Path) -> None:
-    """Its last steps with a training cut to three steps: the same commands in the same order, and the page."""
+    """Its last steps with trainings cut to three steps: the same commands in the same order, and the page."""
     folder = tmp_path / "here"
-    (folder / "recipes").mkdir(parents=True)
-    recipe = (PROJECT / "recipes" / "demo.yaml").read_text()
-    (folder / "recipes" / "demo.yaml").write_text(f"{recipe}  max_steps: 3\n")
+    for part in ("recipes/demo.yaml", *(f"examples/{path.name}" for path in PROJECT.glob("examples/tiny_vlm*.py"))):
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / part, folder / part)
     ran = subprocess.run(
-        [sys.executable, "-m", "microg4m_hf", "demo"], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "microg4m_hf", "demo", "--steps", "3"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
-    commands = re.findall(r"^  \$ microg4m (\w+)", ran.stdout, flags=re.MULTILINE)
-    assert commands == ["data", "train", "score", "predict", "score", "report"]
-    assert "blind" in (folder / "demo_output" / "report" / "report.html").read_text()
+    commands = re.findall(r"^  \$ (?:microg4m )?(\w+)", ran.stdout, flags=re.MULTILINE)
+    asked = ["predict", "score"]
+    assert commands == ["data", "train", "score", "python", *asked, *asked, *asked, "compare", "report"]
+    assert "learning from 21 training clips of the sample" in ran.stdout
+    assert "blind floor 50.0 %" in ran.stdout
+    page = (folder / "demo_output" / "report" / "report.html").read_text()
+    assert "vqa-blind" in page and "vqa-tiny-vlm" in page and "caption-tiny-vlm" in page
 
 
 def test_data_sample_says_where_and_overwrites_nothing(

@@ -17,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("second", help="prediction file of the other system")
     add_reference_options(parser)
     parser.add_argument("--protocol", default="paper", help="paper, or instance (har), or coco (texts)")
+    parser.add_argument("--on-empty", choices=("error", "score"), default="error", help="of texts that say nothing")
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", metavar="FILE", help="write everything as JSON")
@@ -62,7 +63,8 @@ def _texts(args: argparse.Namespace, references: Any, names: tuple[str, str]) ->
     from ..metrics import caption_scores, compare_texts, vqa_scores
 
     score = caption_scores if args.what == "caption" else vqa_scores
-    results = [score(one, references, protocol=args.protocol, resamples=0) for one in (args.first, args.second)]
+    options: dict[str, Any] = {"protocol": args.protocol, "on_empty": args.on_empty, "resamples": 0}
+    results = [score(one, references, **options) for one in (args.first, args.second)]
     return compare_texts(*results, resamples=args.resamples, seed=args.seed, names=names)
 
 

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import MissingExtraError, RecipeError
-from ..extras import installed
+from ..errors import RecipeError
+from . import demo_work
+from .demo_steps import Demo, python, say, shell
 
 CONFIGS: tuple[Literal["har", "caption", "vqa"], ...] = ("har", "caption", "vqa")
-
-
-@dataclass
-class Demo:
-    """What one step leaves for the next, and for the summary at the end."""
-
-    out: Path
-    data: dict[str, Any] = field(default_factory=dict)  # config -> DatasetDict
-    done: list[str] = field(default_factory=list)
 
 
 def make_sample(demo: Demo) -> None:
     """Make the sample"""
     from ..data.sample import ensure_sample
 
-    _shell("microg4m data sample")
-    _say("drawn on first use, which takes some seconds")
+    shell("microg4m data sample")
+    say("drawn on first use, which takes some seconds")
     folder = ensure_sample()
     clips = list(folder.glob("videos/*/*/*.mp4"))
-    _say(f"{len(clips)} clips with labels, boxes, captions and questions in {folder}")
+    say(f"{len(clips)} clips with labels, boxes, captions and questions in {folder}")
     demo.done.append(f"sample: {folder}")
 
 
@@ -42,15 +32,15 @@ def load_configs(demo: Demo) -> None:
     """Load the three configs"""
     from .. import load_dataset
 
-    _python("import microg4m_hf")
+    python("import microg4m_hf")
     for config in CONFIGS:
-        _python(f'{config} = microg4m_hf.load_dataset("{config}", source="sample")')
+        python(f'{config} = microg4m_hf.load_dataset("{config}", source="sample")')
         loaded = demo.data[config] = load_dataset(config, source="sample")
         assert isinstance(loaded, dict), "without split= every split is loaded"
-        _say(f"{config}: " + ", ".join(f"{split} {rows.num_rows} rows" for split, rows in loaded.items()))
+        say(f"{config}: " + ", ".join(f"{split} {rows.num_rows} rows" for split, rows in loaded.items()))
         first = next(iter(loaded.values()))[0]
         for name, value in first.items():
-            _say(f"    {name:12}{_brief(name, value)}")
+            say(f"    {name:12}{_brief(name, value)}")
     demo.done.append(f"data sets: {', '.join(CONFIGS)}, one row per clip, caption and question")
 
 
@@ -58,15 +48,15 @@ def count_actions(demo: Demo) -> None:
     """Count the actions"""
     from ..taxonomy import ACTIONS
 
-    _python('[p["actions"] for row in har["train"] for p in row["persons"]]')
+    python('[p["actions"] for row in har["train"] for p in row["persons"]]')
     splits = demo.data["har"]
     counts = {split: Counter(_labels(rows.remove_columns("video"))) for split, rows in splits.items()}
     total = sum(counts.values(), Counter())
-    _say(f"{'action':42}{'group':22}" + "".join(f"{split:>12}" for split in splits))
+    say(f"{'action':42}{'group':22}" + "".join(f"{split:>12}" for split in splits))
     for label, _ in total.most_common():
         action = ACTIONS[label]
         numbers = "".join(f"{counts[split][label]:12}" for split in splits)
-        _say(f"{action.name:42}{action.group:22}{numbers}")
+        say(f"{action.name:42}{action.group:22}{numbers}")
     demo.done.append(f"actions: {total.total()} labels of {len(total)} classes")
 
 
@@ -75,60 +65,40 @@ def draw_sheet(demo: Demo) -> None:
     from ..data.contact_sheet import contact_sheet, varied
 
     target = demo.out / "contact_sheet.png"
-    _python(
+    python(
         "from microg4m_hf.data.contact_sheet import contact_sheet, varied",
         f'contact_sheet(varied(har["train"], 6), "{target}", captions=caption["test"], questions=vqa["test"])',
     )
     captions, questions = demo.data["caption"]["test"], demo.data["vqa"]["test"]
     rows = varied(demo.data["har"]["train"], 6, prefer=captions["video_id"])
     contact_sheet(rows, target, captions=captions, questions=questions, title="MicroG-4M · the built-in sample")
-    _say(f"key frames with boxes and actions, captions, questions: {target}")
+    say(f"key frames with boxes and actions, captions, questions: {target}")
     demo.done.append(f"picture: {target}")
 
 
-def train_network(demo: Demo) -> None:
-    """Train a tiny network from nothing (about two minutes) and score it on clips it has not seen"""
-    run = demo.out / "runs" / "network"
-    _command("train", "har", "--config", str(_RECIPE), "--out", str(run))
-    _command("score", "har", "--predictions", str(run / "predictions" / "test.parquet"), "--source", "sample")
-    demo.done.append(f"trained network with its card, predictions and scores: {run}")
-
-
-def answer_without_looking(demo: Demo) -> None:
-    """Answer every question without a look at the clips: the floor that a model must beat"""
-    run = demo.out / "runs" / "blind"
-    _command("predict", "vqa", "--model", "blind", "--source", "sample", "--out", str(run))
-    _command("score", "vqa", "--predictions", str(run / "predictions.jsonl"), "--source", "sample")
-    demo.done.append(f"blind answers: {run}")
-
-
-def write_report(demo: Demo) -> None:
-    """Put both on one page"""
-    runs, page = demo.out / "runs", demo.out / "report"
-    _command("report", str(runs / "network"), str(runs / "blind"), "--source", "sample", "--out", str(page))
-    demo.done.append(f"report: {page / 'report.html'}")
-
-
 LOOK: tuple[Callable[[Demo], None], ...] = (make_sample, load_configs, count_actions, draw_sheet)
-WORK: tuple[Callable[[Demo], None], ...] = (train_network, answer_without_looking, write_report)
-_RECIPE = Path("recipes") / "demo.yaml"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--look-only", action="store_true", help="stop before the training, which needs torch")
+    parser.add_argument(
+        "--steps", type=int, help="steps of each training, for a quick look at the whole way (default: until they pay)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     import datasets
 
     datasets.disable_progress_bars()  # the sample is small: bars would only break up the lines
-    demo = Demo(args.out.resolve())
+    if args.steps is not None and args.steps < 1:
+        raise RecipeError(f"--steps is {args.steps}; a training takes at least one")
+    demo = Demo(args.out.resolve(), args.steps)
     demo.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    steps = LOOK if args.look_only else LOOK + WORK
+    steps = LOOK if args.look_only else LOOK + demo_work.WORK
     if not args.look_only:
-        _check_work()
+        demo_work.check()
     for number, step in enumerate(steps, start=1):
         print(f"\n[{number}/{len(steps)}] {step.__doc__}", flush=True)
         step(demo)
@@ -160,34 +130,3 @@ def _person(person: Mapping[str, Any]) -> str:
     does = " + ".join(ACTION_NAMES[label] for label in person["actions"])
     at = ", ".join(f"{side:.3f}" for side in person["key_box"])
     return f"{person['person_id']}: {does}; key frame {person['key_frame']} at ({at}); {len(person['frames'])} boxes"
-
-
-def _check_work() -> None:
-    """Say at once what the later steps lack, before anything is drawn."""
-    if not installed("torch"):
-        raise MissingExtraError("training needs torch: pip install 'microg4m-hf[train]', or give --look-only")
-    if not _RECIPE.is_file():
-        raise RecipeError(f"there is no {_RECIPE} here; run the demo in the project's folder, or give --look-only")
-
-
-def _command(*words: str) -> None:
-    """Show a command and run it here, so that what is printed is what was done."""
-    from .main import main
-
-    _shell(shlex.join(["microg4m", *words]))
-    code = main(list(words))
-    if code:
-        raise SystemExit(code)
-
-
-def _shell(command: str) -> None:
-    print(f"  $ {command}", flush=True)
-
-
-def _python(*lines: str) -> None:
-    for line in lines:
-        print(f"  >>> {line}", flush=True)
-
-
-def _say(text: str) -> None:
-    print(f"      {text}", flush=True)

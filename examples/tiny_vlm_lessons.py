@@ -1,0 +1,130 @@
+"""What ``tiny_vlm.py`` learns from: each clip once, with its questions and its caption beside each other.
+
+The prompts are the runner's own. A clip's texts share its frames, as they do when the runner answers them, and do
+not see each other: one row holds the clip, then every text, each at the position right behind the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from microg4m_hf import load_dataset
+from microg4m_hf.data.sample.practice import practice_scenes
+from microg4m_hf.data.sample.render import frames
+from microg4m_hf.data.sample.texts import caption, questions
+from microg4m_hf.data.sample.world import FPS, NUM_FRAMES
+from microg4m_hf.inference.frames import Shown, plan, read_shown
+from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.prepare import Preparer
+
+FRAMES, PICK, PROMPTS = 4, "uniform", "plain"
+_SILENT = -100
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip's frames, what is asked about it, and what is right."""
+
+    work: ClipWork
+    answers: tuple[str, ...]
+    shown: Shown
+
+
+def sample_clips(split: str) -> list[Clip]:
+    """The captioned clips of a split of the sample (scheme ``official``)."""
+    asks: dict[str, list[tuple[Ask, str]]] = {}
+    videos: dict[str, Any] = {}
+    for config, answer in (("vqa", "answer"), ("caption", "caption")):
+        rows: Any = load_dataset(config, source="sample", scheme="official", split=split)  # type: ignore[arg-type]
+        for row in rows:
+            name = row["video_id"]
+            videos[name] = row["video"]
+            ask = Ask(row.get("question_id", name), row.get("question"))
+            asks.setdefault(name, []).append((ask, row[answer]))
+    return [
+        Clip(ClipWork(videos[name], name, tuple(ask for ask, _ in found)), tuple(right for _, right in found), shown)
+        for name, found in asks.items()
+        for shown in [read_shown(videos[name], FRAMES, PICK)]
+    ]
+
+
+def practice_clips(count: int) -> Iterator[Clip]:
+    """Scenes that no split of the sample holds, as they are drawn, without a way through a file."""
+    numbers = plan(PICK)(NUM_FRAMES, FRAMES).tolist()
+    for scene in practice_scenes(count):
+        pictures = np.stack(list(frames(scene, 144, numbers)))
+        about = {
+            "fps": float(FPS),
+            "total_num_frames": NUM_FRAMES,
+            "duration": NUM_FRAMES / FPS,
+            "frames_indices": numbers,
+        }
+        pairs = questions(scene)
+        asks = [Ask(f"{scene.video_id}_q{place}", pair["Q"]) for place, pair in enumerate(pairs)]
+        work = ClipWork(None, scene.video_id, (*asks, Ask(scene.video_id)))
+        yield Clip(work, (*(pair["A"] for pair in pairs), caption(scene)), Shown(pictures, about))
+
+
+def lesson(clip: Clip, model: Any, preparer: Preparer) -> dict[str, torch.Tensor]:
+    """A clip as one row of tokens: ``text`` says which text a token belongs to, 0 being the clip."""
+    tokenizer = preparer.processor.tokenizer
+    (item,) = preparer.prepare(clip.work, clip.shown)
+    first = torch.tensor([item.ids[0]])
+    marks = torch.tensor([item.per_token("mm_token_type_ids", first.shape[1])])
+    grid = {name: item.visual[name] for name in ("video_grid_thw", "second_per_grid_ts")}
+    places = model.model.get_rope_index(first, mm_token_type_ids=marks, **grid)[0][:, 0]
+    head = item.ids[0].index(model.config.vision_end_token_id) + 1
+    ids, text, labels, weights = [first[0, :head]], [torch.zeros(head)], [torch.full((head,), _SILENT)], [0.0] * head
+    positions = [places[:, :head]]
+    for number, (prompt, answer) in enumerate(zip(item.ids, clip.answers, strict=True), start=1):
+        said = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        asked = prompt[head:]
+        length = len(asked) + len(said)
+        ids.append(torch.tensor(asked + said))
+        text.append(torch.full((length,), float(number)))
+        labels.append(torch.tensor([_SILENT] * len(asked) + said))
+        weights += [len(said) ** -0.5] * length  # a long caption counts for more than an answer, but not by its length
+        positions.append(places[:, head, None] + torch.arange(length))
+    return {
+        "ids": torch.cat(ids),
+        "text": torch.cat(text),
+        "labels": torch.cat(labels),
+        "weights": torch.tensor(weights),
+        "positions": torch.cat(positions, dim=1),
+        "pixels": item.visual["pixel_values_videos"],
+        "grid": item.visual["video_grid_thw"],
+    }
+
+
+def loss_of(model: Any, lessons: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
+    """Weighted mean loss of all answers of some clips."""
+    longest = max(len(one["ids"]) for one in lessons)
+
+    def rows(name: str, filling: float) -> torch.Tensor:
+        return torch.stack(
+            [torch.nn.functional.pad(one[name], (0, longest - one[name].shape[-1]), value=filling) for one in lessons]
+        )
+
+    ids, text, labels, weights = rows("ids", 0), rows("text", -1), rows("labels", _SILENT), rows("weights", 0)
+    sees = (text[:, :, None] == text[:, None, :]) | (text[:, None, :] == 0)
+    sees &= torch.ones(longest, longest, dtype=torch.bool).tril()
+    mask = torch.zeros(sees.shape).masked_fill(~sees, torch.finfo(torch.float32).min)[:, None]
+    seen = model.model.get_video_features(
+        torch.cat([one["pixels"] for one in lessons]), torch.cat([one["grid"] for one in lessons])
+    ).pooler_output
+    words = model.get_input_embeddings()(ids)
+    places = (ids == model.config.video_token_id)[..., None].expand_as(words)
+    hidden = model.model.language_model(
+        inputs_embeds=words.masked_scatter(places, torch.cat(list(seen))),
+        attention_mask=mask,
+        position_ids=rows("positions", 0).transpose(0, 1),
+        use_cache=False,
+    ).last_hidden_state[:, :-1]
+    learned = labels[:, 1:] != _SILENT
+    loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]), labels[:, 1:][learned], reduction="none")
+    return (loss * weights[:, 1:][learned]).sum() / weights[:, 1:][learned].sum()
