@@ -85,7 +85,7 @@ def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[floa
         falling = max(0.02, min(1.0, (1 - (step + 1) / steps) / 0.6))  # the last three fifths lead to the small rates
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / _WARM_UP) * falling
-        if len(waiting) < _CLIPS:
+        while len(waiting) < _CLIPS:
             waiting += dice.sample(lessons, len(lessons))
         loss = loss_of(model, [waiting.pop() for _ in range(_CLIPS)])
         optimizer.zero_grad()

@@ -16,7 +16,7 @@ _TEMPLATE = (
     "{% endif %}{% endfor %}"
 )
 _PATCH = 8
-_LARGEST = 128 * 80  # pixels of a frame as the model sees it: clips of 256×144 become 128×64
+_LARGEST = 64 * 40  # pixels of a frame as the model sees it: clips of 256×144 become 64×32, so that it learns quickly
 _WIDTH, _HEADS, _LAYERS = 128, 4, 3
 _VISION_WIDTH, _VISION_LAYERS = 64, 2
 _SPREAD = 0.08  # of the first weights: narrow models learn nothing for long from the 0.02 of wide ones

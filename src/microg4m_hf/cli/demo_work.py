@@ -43,9 +43,9 @@ def answer_without_looking(demo: Demo) -> None:
 
 def ask_tiny_vlm(demo: Demo) -> None:
     """Ask the tiny model the same questions, compare, and have it caption the clips"""
-    for task in ("vqa", "caption"):
+    for task, longest in (("vqa", "24"), ("caption", "96")):
         run = demo.out / "runs" / f"{task}-tiny-vlm"
-        model = ("--model", str(_tiny_vlm(demo)), "--frames", "4", "--prompts", "plain", "--max-new-tokens", "96")
+        model = ("--model", str(_tiny_vlm(demo)), "--frames", "4", "--prompts", "plain", "--max-new-tokens", longest)
         command("predict", task, *model, *_HELD_OUT, "--out", str(run))
         # A model that has learned for a few steps says nothing at times.
         command("score", task, "--predictions", str(run / "predictions.jsonl"), *_HELD_OUT, "--on-empty", "score")
