@@ -4,7 +4,8 @@
     microg4m predict vqa --model demo_output/tiny_vlm --frames 4 --prompts plain --source sample --scheme official
 
 It learns the training clips of the built-in sample and scenes drawn by the same rules, and never sees a test clip.
-A toy for trying the whole way from frames to scores: its figures say nothing about real models or real video.
+In two minutes it learns to tell walls of cabins from pixels; counts, colours and rotations stay guesses. A toy for
+trying the whole way from frames to scores: its figures say nothing about real models or real video.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from microg4m_hf.inference.prompts import prompt_set
 from microg4m_hf.progress import progress
 from microg4m_hf.storage import folder_in_one_step
 
-_RATE, _WARM_UP, _CLIPS = 2e-3, 30, 4  # clips are those of one step
+_RATE, _WARM_UP, _CLIPS = 5e-3, 30, 4  # clips are those of one step
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--steps", type=int, default=300, help=f"of {_CLIPS} clips each (default: %(default)s)")
-    parser.add_argument("--practice", type=int, default=400, help="scenes beside the sample's (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=400, help=f"of {_CLIPS} clips each (default: %(default)s)")
+    parser.add_argument("--practice", type=int, default=600, help="scenes beside the sample's (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     if args.steps < 1 or args.practice < 0:
