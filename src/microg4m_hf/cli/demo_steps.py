@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +30,18 @@ def command(*words: str) -> None:
         raise SystemExit(code)
 
 
-def script(*words: str) -> None:
-    """Show a Python script's command and run it in a process of its own."""
-    shell(shlex.join(["python", *words]))
-    code = subprocess.run([sys.executable, *words], check=False).returncode
-    if code:
-        raise SystemExit(code)
+def script(path: Path, *words: str) -> None:
+    """Show a Python script's command and run it here: a process of its own would import all of torch again."""
+    shell(shlex.join(["python", str(path), *words]))
+    before = sys.argv, sys.path[:]
+    sys.argv, sys.path[0:0] = [str(path), *words], [str(path.parent.resolve())]
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+    finally:
+        sys.argv, sys.path[:] = before
 
 
 def shell(line: str) -> None:

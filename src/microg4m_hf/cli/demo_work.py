@@ -29,7 +29,7 @@ def train_network(demo: Demo) -> None:
 def train_tiny_vlm(demo: Demo) -> None:
     """Train a tiny vision-language model from nothing (about two minutes)"""
     shorter = ["--steps", str(demo.steps), "--practice", "0"] if demo.steps else []
-    script(str(_TINY_VLM), "--out", str(_tiny_vlm(demo)), *shorter)
+    script(_TINY_VLM, "--out", str(_tiny_vlm(demo)), *shorter)
     demo.done.append(f"tiny vision-language model: {_tiny_vlm(demo)}")
 
 
