@@ -84,23 +84,38 @@ def auroc(rows: Decisions) -> np.ndarray:
 
 
 def weighted_auroc(rows: Decisions, weights: np.ndarray) -> np.ndarray:
-    """AUROC in each resample: ``weights`` is (resamples, clusters), the result (resamples, classes)."""
+    """AUROC in each resample: ``weights`` is (resamples, clusters), the result (resamples, classes).
+
+    How often a positive of one cluster outscores a negative of another is counted once; a resample weighs these counts
+    by how often it drew both clusters. All sums are whole or half numbers, and so exact.
+    """
     classes = rows.start.size - 1
+    drawn = weights.astype(np.float64)
     result = np.full((len(weights), classes), np.nan)
     for label in range(classes):
         own = slice(rows.start[label], rows.start[label + 1])
         positive = rows.positive[own]
         if not positive.any() or positive.all():
             continue
-        drawn = weights[:, rows.cluster[own]].astype(np.int64)
-        below = np.cumsum(np.where(positive, 0, drawn), axis=1)  # negatives up to and with each row
-        group = rows.group[own] - rows.group[own.start]
-        last = np.r_[np.flatnonzero(np.diff(group)), group.size - 1]  # last row of each group of equal scores
-        upto = below[:, last]
-        under = np.concatenate([np.zeros((len(weights), 1), dtype=np.int64), upto[:, :-1]], axis=1)
-        wins = ((upto + under) / 2)[:, group[positive]]
-        mass = drawn[:, positive]
-        pairs = mass.sum(axis=1) * below[:, -1]
+        owners, wins = _wins(positive, rows.group[own], rows.cluster[own], weights.shape[1])
+        both = [np.bincount(rows.cluster[own][kind], minlength=weights.shape[1]) for kind in (positive, ~positive)]
+        pairs = (drawn @ both[0]) * (drawn @ both[1])
         with np.errstate(divide="ignore", invalid="ignore"):
-            result[:, label] = np.where(pairs > 0, (mass * wins).sum(axis=1) / pairs, np.nan)
+            area = ((drawn @ wins.T) * drawn[:, owners]).sum(axis=1) / pairs
+        result[:, label] = np.where(pairs > 0, area, np.nan)
     return result
+
+
+def _wins(positive: np.ndarray, group: np.ndarray, cluster: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
+    """The clusters of positives, and how many negatives of every cluster theirs outscore; equal scores count half."""
+    levels, level = np.unique(group[positive], return_inverse=True)  # the scores of positives
+    slot = np.searchsorted(levels, group[~positive])  # the lowest of them that is not below each negative
+    place = slot * clusters + cluster[~positive]
+    upto = np.bincount(place, minlength=(levels.size + 1) * clusters)[: levels.size * clusters]
+    tied = np.isin(group[~positive], levels)
+    equal = np.bincount(place[tied], minlength=levels.size * clusters)
+    below = upto.reshape(-1, clusters).cumsum(axis=0) - equal.reshape(-1, clusters) / 2
+    owners, owner = np.unique(cluster[positive], return_inverse=True)
+    wins = np.zeros((owners.size, clusters))
+    np.add.at(wins, owner, below[level])
+    return owners, wins
