@@ -16,7 +16,7 @@ $(PY):
 	$(PY) -m pip install --quiet --upgrade pip uv || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.train: $(PY) setup.cfg pyproject.toml
-	$(PY) -m uv pip install --quiet --python $(PY) --editable '.[train]'
+	$(PY) -m uv pip install --quiet --python $(PY) --editable '.[train,explore]'
 	touch $@
 
 $(VENV)/.dev: $(PY) setup.cfg pyproject.toml

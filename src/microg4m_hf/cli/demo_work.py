@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ def write_report(demo: Demo) -> None:
     where = ("--source", "sample", "--scheme", "official", "--out", str(page))
     command("report", *(str(runs / name) for name in names), *where)
     demo.done.append(f"report: {page / 'report.html'}")
+    browse = shlex.join(["microg4m", "explore", *(str(runs / name) for name in names), "--source", "sample"])
+    demo.done.append(f"to browse the clips with what all of them said: {browse}")
 
 
 WORK: tuple[Callable[[Demo], None], ...] = (
