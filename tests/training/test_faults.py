@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,45 +74,56 @@ def test_a_killed_loader_of_one_rank_ends_the_run(trainers: Trainers, tmp_path: 
     assert "a process that decodes clips died" in training.log.read_text()
 
 
-def test_out_of_memory_halves_the_piece(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A layer that asks the allocator for more than the machine has as soon as four clips come at once."""
+@pytest.mark.parametrize(
+    ("micro", "full", "left", "told"),
+    [
+        pytest.param(
+            8, lambda call, clips: clips >= 4, 2, ["8 clips at once: now 4", "4 clips at once: now 2"], id="whole"
+        ),
+        pytest.param(3, lambda call, clips: call == 2, 2, ["3 clips at once: now 2"], id="second of three pieces"),
+    ],
+)
+def test_out_of_memory_halves_the_piece(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    micro: int,
+    full: Callable[[int, int], bool],
+    left: int,
+    told: list[str],
+) -> None:
+    """A layer that asks the allocator for more than the machine has; the step that is taken is the same."""
     import torch
     from accelerate import Accelerator
 
     from microg4m_hf.training.objects import build_model, split_items
-    from microg4m_hf.training.optim import build_optimizer
+    from microg4m_hf.training.prepare import prepare
     from microg4m_hf.training.recipe_io import load_recipe
     from microg4m_hf.training.run_folder import RunFolder
     from microg4m_hf.training.take_step import take_step
     from microg4m_hf.training.windows import KeyFrameWindows, collate
 
-    words = ["model.overrides.dropout=0.0", "loop.batch_norm=frozen", "data.flip=0.0"]
+    words = ["model.overrides.dropout=0.0", "loop.batch_norm=frozen", "data.flip=0.0", "loop.channels_last=false"]
     recipe = load_recipe(write_recipe(tmp_path), words)
     accelerator = Accelerator(cpu=True)
     items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
     batch = collate([items[place] for place in range(8)])
 
-    def one_step(greedy: bool) -> tuple[float, int, torch.Tensor]:
-        model = build_model(recipe.model, recipe.data, seed=0).eval()
-        if greedy:
+    def one_step(full: Callable[[int, int], bool]) -> tuple[float, int, torch.Tensor]:
+        model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, seed=0).eval(), recipe)
+        calls = itertools.count(1)
 
-            def ask_for_too_much(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-                torch.empty(2**62 if len(given[0]) >= 4 else 1, dtype=torch.uint8)
+        def ask(module: torch.nn.Module, given: tuple[list[torch.Tensor]]) -> None:
+            torch.empty(2**62 if full(next(calls), len(given[0][0])) else 1, dtype=torch.uint8)
 
-            model.backbone.network.s3.register_forward_pre_hook(lambda m, g: ask_for_too_much(m, _first(g)))
-        optimizer = build_optimizer(model, recipe.optim)
-        loss, micro = take_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), 8)
-        return loss, micro, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+        model.backbone.network.s3.register_forward_pre_hook(ask)  # type: ignore[union-attr]
+        loss, pieces = take_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), micro)
+        return loss, pieces, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
-    def _first(given: tuple[object, ...]) -> tuple[torch.Tensor, ...]:
-        one = given[0]
-        return (one[0] if isinstance(one, (list, tuple)) else one,)  # type: ignore[return-value]
-
-    whole, _, expected = one_step(greedy=False)
-    loss, micro, weights = one_step(greedy=True)
-    assert micro == 2
+    whole, _, expected = one_step(lambda call, clips: False)
+    assert capsys.readouterr().err == ""
+    loss, pieces, weights = one_step(full)
+    assert pieces == left
     assert loss == pytest.approx(whole, rel=1e-6)
     assert torch.allclose(weights, expected, atol=1e-6)
-    told = capsys.readouterr().err
-    assert "out of memory with 8 clips at once: now 4 at once and 2 pieces a step" in told
-    assert "out of memory with 4 clips at once: now 2 at once and 4 pieces a step" in told
+    said = capsys.readouterr().err
+    assert all(f"out of memory with {line} at once" in said for line in told)

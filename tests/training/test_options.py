@@ -128,14 +128,28 @@ def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:
             assert not model(pixel_values=clips, boxes=boxes).logits.equal(expected)
 
 
-def test_what_automatic_compiling_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from microg4m_hf.training.prepare import _missing
-
+def test_what_automatic_compiling_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a GPU pretended, so that every branch is taken; that inductor trains was tried by hand."""
     assert compile_backend(None) is None
-    assert compile_backend("auto") == ("inductor" if torch.cuda.is_available() else None)
+    assert compile_backend("eager") == "eager"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert compile_backend("auto") is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
+    assert compile_backend("auto") is None
+    assert "compute capability 7.0, this one has 6.1" in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    found = {"triton": None}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found[name])
+    assert compile_backend("auto") is None
+    assert "triton is not installed" in capsys.readouterr().err
+    found["triton"] = object()  # type: ignore[assignment]
+    monkeypatch.setenv("CC", "cc")
+    assert compile_backend("auto") == "inductor"
     monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("CC", raising=False)
-    assert "C compiler" in (_missing((8, 0)) or "")
+    monkeypatch.delenv("CC")
+    assert compile_backend("auto") is None
+    assert "C compiler" in capsys.readouterr().err
 
 
 def test_cached_windows_give_the_same_losses_when_nothing_is_shrunk(trainers: Trainers, tmp_path: Path) -> None:

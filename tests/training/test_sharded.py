@@ -54,6 +54,16 @@ def test_the_same_losses_and_weights(
         np.testing.assert_allclose(gathered[name], values, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+def test_half_precision(trainers: Trainers, tmp_path: Path, plain: Path) -> None:
+    """bf16 under FSDP: weights and BatchNorm stay fp32, the losses are near those of fp32 and not the same."""
+    words = (*SHORT, "loop.mixed_precision=bf16")
+    trainers.start(write_recipe(tmp_path), tmp_path / "run", *words, processes=2, env=FSDP).finish()
+    assert losses(tmp_path / "run") != losses(plain)
+    assert losses(tmp_path / "run") == pytest.approx(losses(plain), rel=1e-2)
+    weights = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    assert {str(values.dtype) for values in weights.values()} <= {"float32", "int64"}
+
+
 def test_a_moving_average_of_a_sharded_model_is_refused(trainers: Trainers, tmp_path: Path) -> None:
     started = trainers.start(write_recipe(tmp_path), tmp_path / "run", "loop.ema=0.9", processes=2, env=FSDP)
     assert started.ended() == [2, 2]

@@ -35,7 +35,7 @@ _BUILDERS: dict[str, Callable[[Any, int], nn.Module]] = {
     "transformers": lambda spec, frames: WrappedEncoder(spec),
 }
 
-# What is never split between devices; wrapped encoders of transformers bring their own.
+# What is never split between devices; a wrapped encoder of transformers names its own.
 _UNITS: dict[str, list[str]] = {
     "resnet": ["Stage"],
     "slowfast": ["Stage", "Fusion"],
@@ -93,6 +93,8 @@ class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
         self.network = _BUILDERS[config.family](config.spec, config.num_frames)
+        if isinstance(self.network, WrappedEncoder):
+            self._no_split_modules = self.network.units()
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **_: Any) -> HarFeatures:

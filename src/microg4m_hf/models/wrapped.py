@@ -39,6 +39,11 @@ class WrappedEncoder(nn.Module):
         self.out_dims = [config.hidden_size]
         self.stride = self.patch
 
+    def units(self) -> list[str]:
+        """The classes that the encoder never splits between devices, of those that it has."""
+        present = {type(module).__name__ for module in self.encoder.modules()}
+        return sorted(present & set(self.encoder._no_split_modules or ()))
+
     def forward(self, clip: Tensor) -> list[Tensor]:
         extra = {"skip_predictor": True} if self.skip_predictor else {}
         tokens = self.encoder(**{self.input_name: clip.transpose(1, 2)}, **extra).last_hidden_state

@@ -92,10 +92,11 @@ def _average(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -
     """The moving average of the weights, when the recipe asks for one; saved and resumed with the checkpoints."""
     if recipe.loop.ema is None:
         return None
-    from accelerate.utils import DistributedType
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+    from .prepare import sharded
+
+    if sharded(accelerator):
         raise RecipeError(
             "loop.ema needs the whole model on every process, which FSDP and DeepSpeed do not keep; "
             "leave it out (loop.ema=null), or train with DDP"

@@ -12,6 +12,7 @@ from ..progress import is_main_process
 from . import checkpoints
 from .checkpoints import Progress
 from .order import RunBatches, steps_in_epoch
+from .prepare import sharded
 from .recipe import Recipe
 from .run_folder import RunFolder
 from .schedule import learning_rate
@@ -110,11 +111,10 @@ def training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
 
 
 def share_statistics(accelerator: Accelerator, model: torch.nn.Module) -> None:
-    """The running statistics of the first process for all, which DDP sees to at every step and FSDP never."""
+    """The running statistics of the first process for all: DDP sees to it at every step, FSDP and DeepSpeed never."""
     import torch
-    from accelerate.utils import DistributedType
 
-    if accelerator.distributed_type == DistributedType.FSDP:
+    if sharded(accelerator):
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
 

@@ -27,7 +27,7 @@ def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
     """One process or many, as ``accelerate launch`` or ``torchrun`` started them."""
     import torch
     from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs, set_seed
+    from accelerate.utils import DistributedType, InitProcessGroupKwargs, set_seed
 
     if recipe.loop.tracker is not None:
         require(recipe.loop.tracker, "loop.tracker")  # Accelerate would go on without a word
@@ -44,6 +44,9 @@ def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
         # Ranks wait for each other while one of them evaluates or writes; ten minutes are not always enough.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
     )
+    if accelerator.distributed_type == DistributedType.FSDP:
+        # Its own casting would halve BatchNorm's weights and validation; a step enters autocast by itself.
+        accelerator.state.fsdp_plugin.mixed_precision_policy = None
     if accelerator.state.deepspeed_plugin is not None:
         _fill_in(accelerator.state.deepspeed_plugin.deepspeed_config, recipe, accelerator.num_processes)
     set_seed(recipe.loop.seed + accelerator.process_index)  # dropout differs between ranks, as in the published runs

@@ -25,7 +25,8 @@ def prepare(
 
     if recipe.loop.channels_last and _channels_last_fits(accelerator):
         network = network.to(memory_format=torch.channels_last_3d)
-    backend = compile_backend(recipe.loop.compile)
+    # Compiling what is sharded was never tried on GPUs, so it wants to be asked for by name.
+    backend = None if recipe.loop.compile == "auto" and sharded(accelerator) else compile_backend(recipe.loop.compile)
     if backend is not None:
         network.backbone.compile(backend=backend)  # type: ignore[union-attr]
     network = network.to(accelerator.device)
@@ -70,13 +71,16 @@ def _missing(capability: tuple[int, int]) -> str | None:
     return None
 
 
-def _channels_last_fits(accelerator: Accelerator) -> bool:
-    """Whether weights may lie channels last: FSDP and DeepSpeed take contiguous ones only."""
+def sharded(accelerator: Accelerator) -> bool:
+    """Whether no process holds the whole model."""
     from accelerate.utils import DistributedType
 
-    if accelerator.distributed_type not in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-        return True
-    if accelerator.is_main_process:
+    return accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+def _channels_last_fits(accelerator: Accelerator) -> bool:
+    """Whether weights may lie channels last: FSDP and DeepSpeed take contiguous ones only."""
+    if sharded(accelerator) and accelerator.is_main_process:
         name = accelerator.distributed_type.value
         print(f"{name} takes contiguous weights only: channels first (loop.channels_last=false)", file=sys.stderr)
-    return False
+    return not sharded(accelerator)

@@ -23,6 +23,7 @@ _FREE = {
     "data.data_dir",
     "data.workers",
     "loop.checkpoint_every",
+    "loop.compile",
     "loop.keep_checkpoints",
     "loop.max_steps",
     "loop.micro_batch",

@@ -43,16 +43,19 @@ def accumulate(
     total = total.clamp(min=1e-12)
     loss_sum = torch.zeros((), device=device)
     pieces = list(_pieces(batch, micro_batch))
-    for place, piece in enumerate(pieces):
-        accelerator.sync_gradients = place == len(pieces) - 1  # DeepSpeed takes its step inside the last backward
-        with _unsynchronised(accelerator, model), accelerator.autocast():
-            clips = render_batch([window.to(device) for window in piece["windows"]], piece["geometries"], config)
-            boxes = [box.to(device) for box in piece["boxes"]]
-            logits = model(pixel_values=clips, boxes=boxes).logits.float()
-            each = bce(logits, piece["labels"].to(device), reduction="none").mean(1)
-            loss = (each * piece["weights"].to(device)).sum() / total
-            accelerator.backward(loss)
-        loss_sum += loss.detach()
+    try:
+        for place, piece in enumerate(pieces):
+            accelerator.sync_gradients = place == len(pieces) - 1  # DeepSpeed takes its step inside the last backward
+            with _unsynchronised(accelerator, model), accelerator.autocast():
+                clips = render_batch([window.to(device) for window in piece["windows"]], piece["geometries"], config)
+                boxes = [box.to(device) for box in piece["boxes"]]
+                logits = model(pixel_values=clips, boxes=boxes).logits.float()
+                each = bce(logits, piece["labels"].to(device), reduction="none").mean(1)
+                loss = (each * piece["weights"].to(device)).sum() / total
+                accelerator.backward(loss)
+            loss_sum += loss.detach()
+    finally:
+        accelerator.sync_gradients = True  # while it is not, no optimiser of Accelerate's forgets a gradient
     value = float(accelerator.reduce(loss_sum, "mean"))
     if not math.isfinite(value):
         raise NotFinite(batch)
