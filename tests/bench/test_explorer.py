@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import json
 import shutil
 import socket
@@ -20,7 +21,7 @@ from microg4m_hf.bench.explorer.clip_list import clip_list
 from microg4m_hf.bench.explorer.clip_page import clip_page
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
 from microg4m_hf.bench.explorer.run_list import run_list
-from microg4m_hf.bench.explorer.serve import read_data
+from microg4m_hf.bench.explorer.serve import free_port, launch, read_data
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import RecipeError
@@ -243,3 +244,50 @@ def test_a_space_takes_predictions_along_and_overwrites_nothing(runs: Path, tmp_
     with pytest.raises(RecipeError, match="cannot go into the Space"):
         export_space(tmp_path / "other", [tmp_path / "absent.json"])
     assert not (tmp_path / "other").exists()
+
+
+def test_half_a_surrogate_pair_is_shown_as_a_question_mark(catalogue: Catalogue, tmp_path: Path) -> None:
+    video_id = next(iter(catalogue.captions))
+    file = tmp_path / "captions.json"
+    file.write_text(json.dumps({video_id: "\ud800 bad"}))
+    (run,) = read_runs([file], catalogue)
+    page = clip_page(catalogue, catalogue.place_of[video_id], [run])
+    assert "? bad" in page
+    page.encode("utf-8")
+
+
+def test_only_actions_that_a_run_scored_are_ranked(catalogue: Catalogue, tmp_path: Path) -> None:
+    key = catalogue.release.key_frames.slice(0, 1).to_pylist()[0]
+    box = ",".join(f"{key[side]:.4f}" for side in ("x1", "y1", "x2", "y2"))
+    file = tmp_path / "one.csv"
+    file.write_text(f"{key['video_id']},{key['frame']},{box},12,0.9\n")
+    (run,) = read_runs([file], catalogue)
+    page = clip_page(catalogue, catalogue.place_of[key["video_id"]], [run])
+    ranking = page[page.index("<ol>") : page.index("</ol>")]
+    assert ranking.count("<li") == 1 and "stand" in ranking
+
+
+def test_other_names_of_this_machine_and_uploads_are_refused(catalogue: Catalogue) -> None:
+    pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
+    port = free_port()
+    page = launch(catalogue, [], port=port)
+    try:
+        clip = f"/microg4m/clips/{catalogue.release.clips['video_id'][0].as_py()}.mp4"
+        own, evil = f"127.0.0.1:{port}", f"evil.example:{port}"
+        assert _asked(port, clip, own, own) == (200, True)
+        assert _asked(port, clip, f"localhost:{port}", own)[0] == 200
+        assert _asked(port, clip, own, evil) == (200, False)
+        assert _asked(port, clip, evil, evil)[0] == 421
+        assert _asked(port, "/gradio_api/upload", own, evil, method="POST")[0] == 404
+    finally:
+        page.close(verbose=False)
+
+
+def _asked(port: int, path: str, host: str, origin: str, method: str = "GET") -> tuple[int, bool]:
+    """Status of an answer, and whether pages of ``origin`` may read it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, headers={"Host": host, "Origin": f"http://{origin}"})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.getheader("access-control-allow-origin") is not None

@@ -70,6 +70,11 @@ def test_the_work_of_the_demo(tmp_path: Path) -> None:
     assert "blind floor 50.0 %" in ran.stdout
     page = (folder / "demo_output" / "report" / "report.html").read_text()
     assert "vqa-blind" in page and "vqa-tiny-vlm" in page and "caption-tiny-vlm" in page
+    words = [sys.executable, "-m", "microg4m_hf", "demo"]
+    again = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert again.returncode == 2  # at once, not after the training of the network
+    assert "holds a demo with other --steps" in again.stderr
+    assert "[1/" not in again.stdout
 
 
 def test_data_sample_says_where_and_overwrites_nothing(

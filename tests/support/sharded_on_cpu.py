@@ -25,7 +25,7 @@ def _fsdp() -> None:
         plugin = fsdp_plugin or getattr(self, "fsdp_plugin", None)
         if plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
             self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, plugin
-            if self._mixed_precision != "no":  # as the original does on GPUs
+            if fsdp_plugin is not None and self._mixed_precision != "no":  # once, as the original does on GPUs
                 plugin.set_mixed_precision(self._mixed_precision)
 
     AcceleratorState.__init__ = begin_sharded

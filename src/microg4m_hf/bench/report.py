@@ -173,8 +173,9 @@ def _about(scored: list[Scored], truth: Truth) -> str:
     beside = "Published rows are grey"
     if truth.sample:
         beside = "The sample is drawn, so no published score stands beside it"
+    systems = "1 system" if len(scored) == 1 else f"{len(scored)} systems"
     return (
-        f"{len(scored)} systems scored against {truth.where}, split scheme {truth.scheme}. {beside}; rows on yellow "
+        f"{systems} scored against {truth.where}, split scheme {truth.scheme}. {beside}; rows on yellow "
         f"were not scored as the published ones were, and say why. Recipe: {'; '.join(signatures)}."
     )
 

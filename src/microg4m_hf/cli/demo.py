@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     steps = LOOK if args.look_only else LOOK + demo_work.WORK
     if not args.look_only:
-        demo_work.check()
+        demo_work.check(demo)
     for number, step in enumerate(steps, start=1):
         print(f"\n[{number}/{len(steps)}] {step.__doc__}", flush=True)
         step(demo)

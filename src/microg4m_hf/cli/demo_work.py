@@ -95,13 +95,19 @@ WORK: tuple[Callable[[Demo], None], ...] = (
 )
 
 
-def check() -> None:
-    """Say at once what these steps lack, before anything is drawn."""
+def check(demo: Demo) -> None:
+    """Say at once what these steps lack or would stumble over, before anything is drawn."""
     if not installed("torch"):
         raise MissingExtraError("training needs torch: pip install 'microg4m-hf[train]', or give --look-only")
     for needed in (_RECIPE, _TINY_VLM):
         if not needed.is_file():
             raise RecipeError(f"there is no {needed} here; run the demo in the project's folder, or give --look-only")
+    try:
+        made = json.loads((_tiny_vlm(demo) / "training.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if demo.steps != (made["steps"] if made["practice"] == 0 else None):
+        raise RecipeError(f"{demo.out} holds a demo with other --steps; give --out another folder, or the same --steps")
 
 
 def _tiny_vlm(demo: Demo) -> Path:

@@ -31,11 +31,16 @@ def read_actions_said(run: Run, catalogue: Catalogue) -> None:
     if strangers:
         run.notes.append(f"{strangers} predicted boxes lie on no labelled person and are not shown")
     qualities: dict[int, list[float]] = {}
-    chances = boxes.chances
+    chances, further = boxes.chances, 0
     for row, video_id in enumerate(boxes.video):
+        if (video_id, int(boxes.person[row])) in run.persons:
+            further += 1
+            continue
         quality = ranking_quality(boxes.scores[row], boxes.truth[row])
         run.persons[video_id, int(boxes.person[row])] = Ranked(boxes.scores[row], chances[row], quality)
         qualities.setdefault(catalogue.place_of[video_id], []).append(quality)
+    if further:
+        run.notes.append(f"{further} boxes lie on a person that has one already and are not shown")
     if not qualities:
         raise PredictionError("no predicted box lies on a labelled person of this data set")
     for place, found in qualities.items():

@@ -50,10 +50,15 @@ def _ranking(run: Run, ranked: Ranked | None, actions: list[int]) -> str:
     if ranked is None:
         return f'<div class="mg-run">{element("h5", run.name)}{element("p", "no prediction", "mg-quiet")}</div>'
     order = np.argsort(-ranked.scores, kind="stable")
+    order = order[np.isfinite(ranked.scores[order])]  # of the others the run said nothing
     top = order[: max(RANKED, len(actions))].tolist()
     lines = "".join(_line(label, float(ranked.chances[label]), label in actions) for label in top)
     places = {int(label): place for place, label in enumerate(order, start=1)}
-    lost = [f"{ACTIONS[label].name} (rank {places[label]})" for label in actions if label not in top]
+    lost = [
+        f"{ACTIONS[label].name} ({f'rank {places[label]}' if label in places else 'not scored'})"
+        for label in actions
+        if label not in top
+    ]
     below = element("p", f"further down: {', '.join(lost)}", "mg-quiet") if lost else ""
     quality = element("small", f"ranking precision {hundredths(ranked.quality)}") if actions else ""
     return f'<div class="mg-run"><h5>{element("span", run.name)}{quality}</h5><ol>{lines}</ol>{below}</div>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from .catalogue import Catalogue
 from .pictures import small_picture
@@ -41,12 +42,22 @@ def clip_routes(catalogue: Catalogue) -> list[Any]:
 
 
 class Alone:
-    """Tells browsers to ask no other server for anything, whatever a page or a prediction holds."""
+    """Keeps the page to itself: it loads nothing from elsewhere and takes no files.
 
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
-        self.app = app
+    ``own`` is for a server that only this machine reaches: a request under another name of the host is refused, or any
+    web page could read the explorer by letting its name point here. (Gradio keeps other sites from reading localhost.)
+    """
+
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], own: bool) -> None:
+        self.app, self.own = app, own
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refused := self._refusal(scope)):
+            from starlette.responses import PlainTextResponse
+
+            await PlainTextResponse(refused[1], status_code=refused[0])(scope, receive, send)
+            return
+
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", ()))
@@ -56,3 +67,20 @@ class Alone:
             await send(message)
 
         await self.app(scope, receive, with_policy)
+
+    def _refusal(self, scope: Message) -> tuple[int, str] | None:
+        if scope["path"].rstrip("/").endswith("/upload"):
+            return 404, "nothing is uploaded here"  # Gradio would keep whatever any page sends
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if self.own and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+            return 421, "only this machine may look; start it with --host 0.0.0.0 for others"
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name means this machine and nobody else.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+    (True, False)
+    """
+    return host == "localhost" or host.startswith("127.")

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import MicroG4MError
 from ..systems import System, find_systems
 from .catalogue import Catalogue
+from .words import readable
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _read(system: System, catalogue: Catalogue) -> Run:
     from .actions_said import read_actions_said
     from .texts_said import read_texts_said
 
-    run = Run(system.name, system.task, str(system.path), system.problem, system.notes, system=system)
+    run = Run(readable(system.name), system.task, str(system.path), system.problem, system.notes, system=system)
     run.score = np.full(len(catalogue), np.nan)
     if run.problem is None:
         try:

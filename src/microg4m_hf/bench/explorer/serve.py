@@ -14,7 +14,7 @@ from ...errors import RecipeError, SourceError
 from ...extras import require
 from .app import build, look
 from .catalogue import Catalogue, read_catalogue
-from .routes import Alone, clip_routes
+from .routes import Alone, clip_routes, is_loopback
 from .runs import Run, read_runs
 
 HOST, PORT = "127.0.0.1", 7860
@@ -45,7 +45,7 @@ def explore(
     >>> page.local_url  # doctest: +SKIP
     'http://127.0.0.1:40123/'
     """
-    port = free_port(host) if port == 0 else check_port(host, port)
+    port = check_port(host, port or free_port())
     require("gradio", "the explorer")
     if scheme not in SCHEMES:
         raise RecipeError(f"scheme {scheme!r} is not known; use {' or '.join(SCHEMES)}")
@@ -113,21 +113,28 @@ def launch(
     from starlette.middleware import Middleware
 
     page = build(catalogue, runs, scheme=scheme)
-    page.launch(
-        server_name=host,
-        server_port=port,
-        inbrowser=browser,
-        prevent_thread_lock=True,
-        quiet=True,
-        share=False,
-        ssr_mode=False,
-        pwa=False,
-        run_history=False,
-        enable_monitoring=False,
-        allowed_paths=[],
-        app_kwargs={"routes": clip_routes(catalogue), "middleware": [Middleware(Alone)]},
-        **look(gr),
-    )
+    alone = Middleware(Alone, own=is_loopback(host))
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=browser,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            run_history=False,
+            enable_monitoring=False,
+            allowed_paths=[],
+            app_kwargs={"routes": clip_routes(catalogue), "middleware": [alone]},
+            **look(gr),
+        )
+    except Exception as error:  # Gradio asks its own page once, and fails in many ways where it cannot
+        raise RecipeError(
+            f"the page does not answer on {host}:{port} ({type(error).__name__}: {error}); behind a proxy, set "
+            "NO_PROXY=localhost,127.0.0.1 and start it again"
+        ) from error
     return page
 
 
@@ -140,6 +147,8 @@ def check_port(host: str, port: int) -> int:
     """
     if not 0 < port < 65536:
         raise RecipeError(f"port {port} does not exist; give one from 1 to 65535, for example --port {PORT}")
+    if ":" in host:
+        raise RecipeError(f"host {host!r} is an address of IPv6, which Gradio cannot serve; use --host {HOST}")
     try:
         _bind(host, port)
     except socket.gaierror:
@@ -157,7 +166,7 @@ def free_port(host: str = HOST) -> int:
 
 
 def _bind(host: str, port: int) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+    with socket.socket(socket.AF_INET) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         trial.bind((host, port))
         return trial.getsockname()[1]

@@ -53,7 +53,7 @@ from microg4m_hf.bench.explorer import run_space
 RUNS = {runs}
 
 if __name__ == "__main__":
-    run_space(RUNS, source={source!r}, revision={revision!r}, scheme={scheme!r})
+    run_space(RUNS, source={source!r}, revision={revision!r}, scheme={scheme!r}, clips={clips!r})
 '''
 
 
@@ -66,6 +66,7 @@ def export_space(
     revision: str | None = None,
     scheme: str = "official",
     task: str | None = None,
+    clips: bool = True,
 ) -> Path:
     """Write ``README.md``, ``app.py``, ``requirements.txt`` and the predictions of ``runs`` into a new folder.
 
@@ -89,7 +90,9 @@ def export_space(
     with folder_in_one_step(target, replace=target.exists()) as scratch:
         named = _copy_predictions(systems, scratch)
         lines = "".join(f"    {name!r}: {path!r},\n" for name, path in named.items())
-        text = _APP.format(runs=f"{{\n{lines}}}" if lines else "{}", source=source, revision=revision, scheme=scheme)
+        text = _APP.format(
+            runs=f"{{\n{lines}}}" if lines else "{}", source=source, revision=revision, scheme=scheme, clips=clips
+        )
         shown = "the built-in sample" if source == "sample" else f"`{source}`"
         (scratch / "README.md").write_text(
             _CARD.format(gradio=_version(gradio), version=__version__, shown=shown), encoding="utf-8"
@@ -105,6 +108,7 @@ def run_space(
     source: str = "sample",
     revision: str | None = None,
     scheme: str = "official",
+    clips: bool = True,
 ) -> None:
     """Serve the explorer where a Space expects it; variables of the Space go before the arguments."""
     said = os.environ
@@ -116,7 +120,7 @@ def run_space(
         [f"{name}={path}" for name, path in (runs or {}).items()],
         **where,
         scheme=said.get("MICROG4M_SCHEME") or scheme,
-        clips=said.get("MICROG4M_CLIPS", "1") != "0",
+        clips=said["MICROG4M_CLIPS"] != "0" if "MICROG4M_CLIPS" in said else clips,
         host=said.get("GRADIO_SERVER_NAME", HOST),
         port=int(said.get("GRADIO_SERVER_PORT", PORT)),
     )

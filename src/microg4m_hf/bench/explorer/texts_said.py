@@ -12,6 +12,7 @@ from ...metrics.text.rouge_l import rouge_l_items
 from ...metrics.text.words import pair_words
 from .catalogue import Catalogue
 from .runs import Run, Said
+from .words import readable
 
 
 def read_texts_said(run: Run, catalogue: Catalogue) -> None:
@@ -19,7 +20,11 @@ def read_texts_said(run: Run, catalogue: Catalogue) -> None:
     assert run.system is not None and run.task is not None
     meant = _references(run.task, catalogue)
     entries = read_entries(run.system.predictions, run.task, "predictions")
-    said = {entry.key: entry.text if isinstance(entry.text, str) else "" for entry in entries if entry.key in meant}
+    said = {
+        entry.key: readable(entry.text) if isinstance(entry.text, str) else ""
+        for entry in entries
+        if entry.key in meant
+    }
     strangers = len({entry.key for entry in entries} - said.keys())
     if strangers:
         run.notes.append(f"{strangers} predictions are for items that this data set does not have")

@@ -6,6 +6,15 @@ from html import escape
 from urllib.parse import quote
 
 
+def readable(text: str) -> str:
+    """Text that can be sent: half a surrogate pair, which JSON may hold, becomes a question mark.
+
+    >>> readable("\\ud800 bad")
+    '? bad'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def hundredths(value: float) -> str:
     """A score as people read it, ``–`` where there is none.
 
