@@ -39,6 +39,14 @@ class SourceError(MicroG4MError, FileNotFoundError):
     """The data set cannot be found or reached."""
 
 
+class AbsentFileError(SourceError):
+    """A repository of the Hub lacks ``file``, which was asked for."""
+
+    def __init__(self, message: str, file: str = "") -> None:
+        super().__init__(message)
+        self.file = file
+
+
 class HubError(MicroG4MError, ConnectionError):
     """The Hub refuses, or cannot be reached."""
 

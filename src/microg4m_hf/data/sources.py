@@ -10,7 +10,7 @@ import tempfile
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from ..errors import DataError, SourceError
+from ..errors import AbsentFileError, DataError, SourceError
 from ..storage import cache_home, write_atomic
 from .hub_files import Listing, fetch, listing
 from .layout import FILE_NAMES
@@ -102,11 +102,11 @@ def _from_hub(config: str, repos: list[str], revisions: list[str], videos: bool)
         raise SourceError(f"{problem}; {_WAYS_OUT}") from problem
     if _NEEDED[config] not in chosen:
         wanted = FILE_NAMES[_NEEDED[config]]
-        raise SourceError(f"{places[0].repo} at {places[0].sha[:12]} holds no {wanted}; {_WAYS_OUT}")
+        raise AbsentFileError(f"{places[0].repo} at {places[0].sha[:12]} holds no {wanted}; {_WAYS_OUT}", wanted)
     archive = _find(places, VIDEOS_ZIP) if videos else None
     if videos and archive is None:
         where = f"{places[0].repo} at {places[0].sha[:12]} holds no {VIDEOS_ZIP}"
-        raise SourceError(f"{where}; videos=False does without clips, or {_WAYS_OUT}")
+        raise AbsentFileError(f"{where}; videos=False does without clips, or {_WAYS_OUT}", VIDEOS_ZIP)
     commits = {place.repo: place.sha for place in places}
     root = _home_of(commits)
     root.mkdir(parents=True, exist_ok=True)

@@ -29,11 +29,12 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
     >>> blocks = build(read_catalogue("microg4m"))  # doctest: +SKIP
     """
     gr = require("gradio", "the explorer")
-    if scheme not in catalogue.splits:
-        scheme = next(iter(catalogue.splits), scheme)
+    asked = scheme
+    if asked not in catalogue.splits:
+        scheme = next(iter(catalogue.splits), asked)
     steps = Steps(catalogue, list(runs), scheme)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(_head(catalogue), elem_id="mg-head", js_on_load=None)
+        gr.HTML(_head(catalogue, asked, scheme), elem_id="mg-head", js_on_load=None)
         with gr.Row(elem_id="mg-main", equal_height=False):
             with gr.Column(elem_id="mg-filters", min_width=0):
                 controls = add_controls(gr, catalogue, runs, scheme)
@@ -116,13 +117,15 @@ def _script(name: str) -> str:
     return (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")
 
 
-def _head(catalogue: Catalogue) -> str:
+def _head(catalogue: Catalogue, asked: str, scheme: str) -> str:
     have = [counted(len(catalogue), "clip"), counted(int(catalogue.people.sum()), "person")]
     have += [counted(sum(map(len, catalogue.captions.values())), "caption")] if catalogue.captions else []
     have += [counted(sum(map(len, catalogue.questions.values())), "question")] if catalogue.questions else []
     about = f"{catalogue.where}: {', '.join(have)}"
     if catalogue.release.videos is None:
         about += "; the clips are not at hand"
+    if scheme != asked:
+        about += f"; without the files of its key frames there is no {asked} split, so {scheme} is shown"
     faults = catalogue.release.counts.get("faults", 0)
     if faults:
         about += f"; {counted(faults, 'faulty row')} left out (microg4m data check lists them)"

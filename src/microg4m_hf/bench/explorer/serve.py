@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...data.schemes import SCHEMES
-from ...errors import RecipeError, SourceError
+from ...data.sources import VIDEOS_ZIP
+from ...errors import AbsentFileError, RecipeError, SourceError
 from ...extras import require
 from .app import build, look
 from .catalogue import Catalogue, read_catalogue
@@ -85,16 +87,14 @@ def read_data(
 
     where: dict[str, Any] = {"data_dir": data_dir, "source": source, "revision": revision}
     if data_dir is None and source != "sample":
-        try:
+        with contextlib.suppress(AbsentFileError):  # a repository without texts is still worth a look
             resolve_root("vqa", videos=False, **where)
-        except SourceError as error:
-            if "holds no" not in str(error):  # a repository without texts is still worth a look
-                raise
     try:
         root = resolve_root("har", videos=clips, **where)
-    except SourceError as error:
-        hint = "videos=False does without clips"
-        raise SourceError(str(error).replace(hint, "--no-clips (clips=False) does without them")) from None
+    except AbsentFileError as error:
+        if error.file != VIDEOS_ZIP:
+            raise
+        raise SourceError(f"{error} (here: --no-clips, clips=False)") from None
     name = "the built-in sample" if source == "sample" else Path(data_dir).name if data_dir else source or "the Hub"
     return read_catalogue(root, f"{name} at {revision}" if revision else name)
 
