@@ -24,15 +24,15 @@ def test_python(tmp_path: Path) -> None:
     assert "'map': 1.0" in result.stdout
 
 
-def _commands() -> list[str]:
+def commands_run() -> list[str]:
     shells = [text for skipped, language, text in BLOCKS if language == "bash" and not skipped]
     return [line.split(" #")[0].strip() for text in shells for line in text.splitlines() if line.strip()]
 
 
 def test_commands(tmp_path: Path) -> None:
-    assert len(_commands()) >= 6
+    assert len(commands_run()) >= 6
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for line in _commands():
+    for line in commands_run():
         result = subprocess.run(
             shlex.split(line),
             capture_output=True,

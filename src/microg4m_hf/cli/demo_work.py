@@ -104,9 +104,10 @@ def check(demo: Demo) -> None:
             raise RecipeError(f"there is no {needed} here; run the demo in the project's folder, or give --look-only")
     try:
         made = json.loads((_tiny_vlm(demo) / "training.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    if demo.steps != (made["steps"] if made["practice"] == 0 else None):
+        shortened = made["steps"] if made["practice"] == 0 else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # nothing is there yet, or the example itself will say what
+    if demo.steps != shortened:
         raise RecipeError(f"{demo.out} holds a demo with other --steps; give --out another folder, or the same --steps")
 
 
