@@ -27,7 +27,7 @@ from transformers.utils import logging
 from microg4m_hf.inference.messages import Messenger
 from microg4m_hf.inference.prepare import Preparer
 from microg4m_hf.inference.prompts import prompt_set
-from microg4m_hf.progress import progress
+from microg4m_hf.runtime import progress
 from microg4m_hf.storage import folder_in_one_step
 
 _RATE, _WARM_UP, _CLIPS = 5e-3, 30, 4  # clips are those of one step

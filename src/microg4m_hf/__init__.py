@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import auto_register as _auto_register
 from ._version import __version__
-from .data import hook as _hook
 from .errors import MicroG4MError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-# datasets.load_dataset("microg4m", ...) works from here on, whichever of the two is imported first.
-_hook.install()
-# transformers' AutoModelForVideoClassification, AutoProcessor and pipeline("microg4m-har") know our models likewise.
+# From here on, datasets.load_dataset("microg4m", ...) works, and transformers' AutoModelForVideoClassification,
+# AutoProcessor and pipeline("microg4m-har") know our models, whichever package is imported first.
 _auto_register.install()

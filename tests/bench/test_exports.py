@@ -13,12 +13,12 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from microg4m_hf.bench import make_report
-from microg4m_hf.bench.hub_results import LEADERBOARD, eval_results
 from microg4m_hf.bench.lmms_export import export_lmms_eval
 from microg4m_hf.bench.scoring import Options
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample, load_dataset
 from microg4m_hf.errors import RecipeError
+from microg4m_hf.hub import LEADERBOARD, eval_results
 from microg4m_hf.metrics import caption_scores, vqa_scores
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import datasets.load
 import pytest
 
 import microg4m_hf  # noqa: F401
-from microg4m_hf.data import hook
+from microg4m_hf import auto_register
 from microg4m_hf.errors import MicroG4MError
 
 TAUGHT = "import datasets, datasets.inspect as i; l = datasets.load; f = l.dataset_module_factory\n"
@@ -43,7 +43,7 @@ def test_a_second_import_of_datasets_is_taught_too() -> None:
         "import microg4m_hf, sys, importlib, datasets\n"
         "importlib.reload(datasets.load)\n"
         "print(hasattr(datasets.load.dataset_module_factory, '__microg4m_hf__'))\n"
-        "microg4m_hf.data.hook.install(); microg4m_hf.data.hook.install()\n"
+        "microg4m_hf.auto_register.install(); microg4m_hf.auto_register.install()\n"
         "print(sum('AfterImport' in type(f).__name__ for f in sys.meta_path))\n"
         "print(hasattr(datasets.load.dataset_module_factory.__wrapped__, '__wrapped__'))"
     )
@@ -90,7 +90,7 @@ def _module(**names: object) -> ModuleType:
 def test_changed_internals_are_told_and_break_nothing(changed: ModuleType) -> None:
     before = vars(changed).get("dataset_module_factory")
     with pytest.warns(RuntimeWarning, match=r"use microg4m_hf\.load_dataset"):
-        hook.teach(changed)
+        auto_register.teach(changed)
     assert vars(changed).get("dataset_module_factory") is before
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import microg4m_hf  # noqa: F401
-from microg4m_hf.data.bare_name import shadowed_by_folder
+from microg4m_hf.auto_register import shadowed_by_folder
 
 CARD = "---\nconfigs:\n- config_name: vqa\n  data_files:\n  - split: test\n    path: vqa/*.parquet\n---\n# A card\n"
 

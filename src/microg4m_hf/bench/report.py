@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .. import hub
 from .._version import __version__
 from ..errors import MicroG4MError, PredictionError, RecipeError
-from ..progress import progress
-from . import hub_results
+from ..runtime import progress
 from .document import Block, Document, Paragraph, Points, Section
 from .names import slug
 from .published import PAPER, published_tables
@@ -220,5 +220,5 @@ def _eval_results(data: dict[str, Any]) -> dict[str, str]:
         task = next(kind for kind, name in TITLES.items() if title.startswith(name))
         for system in found["systems"]:
             if system["same_protocol"]:
-                files[f"eval_results/{slug(system['name'])}.yaml"] = hub_results.eval_results(task, system)
+                files[f"eval_results/{slug(system['name'])}.yaml"] = hub.eval_results(task, system)
     return files

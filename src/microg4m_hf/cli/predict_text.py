@@ -41,10 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..data import load_dataset
     from ..inference.items import clip_work, fingerprint_of
-    from ..inference.launch import rank_and_world
     from ..inference.prompts import paper_frames
     from ..inference.run import run as run_all
     from ..inference.settings import Settings
+    from ..runtime import rank_and_world
 
     blind = args.model in BASELINES
     if blind and args.runner != "local":

@@ -16,9 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..inference.examples import Examples
-    from ..inference.launch import rank_and_world
     from ..inference.load import Placement, load
     from ..inference.settings import Settings
+    from ..runtime import rank_and_world
     from ..training.vlm import train_adapter
     from ..training.vlm_folder import VlmFolder
     from ..training.vlm_recipe import load_vlm_recipe

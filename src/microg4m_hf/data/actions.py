@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..clip_ids import CLIP_ID_RULE
+from ..clip_ids import CLIP_ID_RULE, split_clip_ids
 from ..errors import DataError
 from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
-from .clip_ids import split_clip_ids
 from .csv_rows import TEXT, WHOLE, CsvRows, read_csv_rows
 from .problems import Faults
 

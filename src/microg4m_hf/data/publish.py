@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 from ..errors import HubError
 from ..hub import client, explained, patiently, status_of
-from ..progress import progress
+from ..runtime import progress
 from ..storage import cache_home
 from .card import EVAL_YAML, PublishedFile
 from .clip_shards import SHARD_BYTES, write_shard

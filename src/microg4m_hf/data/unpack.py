@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..clip_ids import split_clip_id
 from ..errors import DataError, SourceError
-from ..progress import progress
+from ..runtime import progress
 
 MAX_CLIPS = 100_000
 MAX_CLIP_BYTES = 256 << 20

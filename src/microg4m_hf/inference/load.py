@@ -11,8 +11,7 @@ from typing import Any
 
 from ..errors import ModelError, RecipeError
 from ..extras import require
-from ..progress import is_main_process
-from .launch import own_device, rank_and_world
+from ..runtime import is_main_process, own_device, rank_and_world
 from .settings import Settings
 
 QUANTISATIONS = ("4bit", "8bit")

@@ -13,9 +13,8 @@ from typing import Any
 from filelock import FileLock
 
 from ..errors import RecipeError
-from ..progress import progress
+from ..runtime import environment, progress
 from ..storage import write_atomic
-from .environment import environment
 from .items import Ask, ClipWork, share_of, still_to_do
 from .journal import Journal
 from .settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import RecipeError
 from ..hub import client, explained, patiently
-from ..progress import progress
+from ..runtime import progress
 
 _NEEDED = ("README.md", "app.py", "requirements.txt")
 

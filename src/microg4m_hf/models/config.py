@@ -8,8 +8,7 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from ..taxonomy import ACTION_NAMES, NUM_ACTIONS, NUM_AVA_CLASSES
-from .ava_labels import ava_names
+from ..taxonomy import ACTION_NAMES, NUM_ACTIONS, NUM_AVA_CLASSES, ava_names
 from .specs import Spec, family_of, spec_from_dict
 
 

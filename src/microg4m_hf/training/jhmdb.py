@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..extras import require
-from ..progress import progress
+from ..runtime import progress
 from ..storage import folder_in_one_step
 
 # The nearest of AVA's classes, by what the clips show; None where AVA has none, such clips are left out. JHMDB's

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..progress import is_main_process
+from ..runtime import is_main_process
 from . import checkpoints
 from .checkpoints import Progress
 from .order import RunBatches, steps_in_epoch

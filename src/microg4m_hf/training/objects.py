@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..extras import require
-from ..progress import is_main_process
+from ..runtime import is_main_process
 from .key_frames import KeyFrame, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder

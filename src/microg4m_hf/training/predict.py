@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..progress import is_main_process
+from ..runtime import is_main_process
 from .key_frames import KeyFrame
 from .pixels import render_batch
 from .windows import KeyFrameWindows, collate, left_out

@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from ..progress import is_main_process
+from ..runtime import is_main_process
 from .optim import build_optimizer
 from .recipe import Recipe
 

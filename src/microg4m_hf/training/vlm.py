@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..extras import require
-from ..progress import progress
+from ..runtime import progress
 from .vlm_folder import VlmFolder, card
 from .vlm_recipe import VlmRecipe
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...progress import progress
+from ...runtime import progress
 from ...storage import cache_home, folder_in_one_step
 from .encode import write_clip
 from .render import frames
