@@ -1,27 +1,30 @@
-"""MicroG-4M for the Hugging Face ecosystem: data set, metrics, models, training, inference, reports."""
+"""MicroG-4M for the Hugging Face ecosystem: dataset, metrics, models, inference, training and reports."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import auto_register as _auto_register
-from ._version import __version__
-from .errors import MicroG4MError
+from . import lazy as _lazy
+from ._version import __version__ as __version__
+from .errors import MicroG4MError as MicroG4MError
 
 if TYPE_CHECKING:
-    from .data import load_dataset
+    from . import bench as bench
+    from . import data as data
+    from . import inference as inference
+    from . import metrics as metrics
+    from . import models as models
+    from . import training as training
+    from .data import load_dataset as load_dataset
 
-__all__ = ["MicroG4MError", "__version__", "load_dataset"]
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    {"data": ["load_dataset"], "errors": ["MicroG4MError"], "_version": ["__version__"]},
+    packages=["bench", "data", "inference", "metrics", "models", "training"],
+)
 
-
-def __getattr__(name: str) -> Any:
-    if name == "load_dataset":
-        from .data import load_dataset
-
-        return load_dataset
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
+_lazy.install_moved_modules()
 # From here on, datasets.load_dataset("microg4m", ...) works, and transformers' AutoModelForVideoClassification,
 # AutoProcessor and pipeline("microg4m-har") know our models, whichever package is imported first.
 _auto_register.install()

@@ -175,7 +175,7 @@ def builder_kwargs(*, revision: object, data_files: object) -> dict[str, Any]:
 
 _ACTIONS: dict[str, Callable[[ModuleType], None]] = {
     "datasets.load": teach,
-    "transformers.models.auto.configuration_auto": functools.partial(_import_ours, "models.config"),
+    "transformers.models.auto.configuration_auto": functools.partial(_import_ours, "models.configuration"),
     "transformers.models.auto.modeling_auto": functools.partial(_import_ours, "models.modeling"),
     "transformers.models.auto.processing_auto": functools.partial(_import_ours, "models.processing"),
     "transformers.pipelines": functools.partial(_import_ours, "inference.har_pipeline"),

@@ -17,9 +17,8 @@ import torch
 from microg4m_hf import models
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import CheckpointError
-from microg4m_hf.models.caffe2 import read_caffe2, torch_name
-from microg4m_hf.models.checkpoint_file import read_checkpoint
-from microg4m_hf.models.names import TINY
+from microg4m_hf.models.checkpoint_reader import read_caffe2, read_checkpoint, torch_name
+from microg4m_hf.models.registry import TINY
 
 C2_FILES = ("C2D_8x8_R50", "C2D_NLN_8x8_R50", "I3D_8x8_R50", "SLOWFAST_4x16_R50", "SLOWONLY_4x16_R50")
 

@@ -10,7 +10,7 @@ import torch
 
 from microg4m_hf import models
 from microg4m_hf.errors import ModelError
-from microg4m_hf.models.names import TINY
+from microg4m_hf.models.registry import TINY
 
 BOXES = [[[0.1, 0.2, 0.6, 0.9]], [], [[0.0, 0.0, 1.0, 1.0], [0.3, 0.3, 0.4, 0.5]]]
 

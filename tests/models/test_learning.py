@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from microg4m_hf import models
-from microg4m_hf.models.names import TINY
+from microg4m_hf.models.registry import TINY
 
 CLASSES = 4
 

@@ -9,7 +9,7 @@ import pytest
 
 from microg4m_hf import models
 from microg4m_hf.cli.main import main
-from microg4m_hf.models.names import PUBLISHED, VARIANTS
+from microg4m_hf.models.registry import PUBLISHED, VARIANTS
 
 
 def test_list_shows_every_published_model_with_its_score(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from microg4m_hf import models
-from microg4m_hf.models.mvit_attention import _table
-from microg4m_hf.models.names import CORRECTED, PUBLISHED, TINY
-from microg4m_hf.models.nonlocal_block import NonLocal
+from microg4m_hf.models.backbones.layers import NonLocal
+from microg4m_hf.models.backbones.mvit import _table
+from microg4m_hf.models.registry import CORRECTED, PUBLISHED, TINY
 from tests.models import references
 
 

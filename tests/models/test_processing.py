@@ -10,8 +10,7 @@ import torch
 
 from microg4m_hf import models
 from microg4m_hf.errors import ModelError
-from microg4m_hf.models.frame_window import window_indices
-from microg4m_hf.models.processing import MicroG4MHarProcessor
+from microg4m_hf.models.processing import MicroG4MHarProcessor, window_indices
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from microg4m_hf import models
-from microg4m_hf.models.layers import BatchNorm
-from microg4m_hf.models.names import TINY
+from microg4m_hf.models.backbones.layers import BatchNorm
+from microg4m_hf.models.registry import TINY
 from tests.support.hub_server import HubServer
 
 BOXES = [[[0.1, 0.2, 0.6, 0.9]], [[0.0, 0.0, 1.0, 1.0]]]

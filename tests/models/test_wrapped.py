@@ -11,7 +11,7 @@ from transformers import AutoModel, TimesformerConfig, VideoMAEConfig, VivitConf
 
 from microg4m_hf import models
 from microg4m_hf.errors import ModelError
-from microg4m_hf.models.names import TINY
+from microg4m_hf.models.registry import TINY
 from tests.models.test_learning import CLASSES, overfit
 
 SMALL: dict[str, Any] = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..models.names import PUBLISHED
+from ..models.registry import PUBLISHED
 from .published_texts import CAPTION, JHMDB, VQA
 
 PAPER = "Wen, Qi, Peng et al., “Go Beyond Earth: Understanding Human Actions and Scenes in Microgravity Environments”"

@@ -31,10 +31,9 @@ def run(args: argparse.Namespace) -> int:
 def _facts(name: str, size: int | None) -> dict[str, object]:
     from pathlib import Path
 
-    from ..models.build import config_of
-    from ..models.config import MicroG4MHarConfig
-    from ..models.flops import count
-    from ..models.names import VARIANTS
+    from ..models.build import config_of, count
+    from ..models.configuration import MicroG4MHarConfig
+    from ..models.registry import VARIANTS
 
     folder = Path(name)
     config = MicroG4MHarConfig.from_pretrained(name) if (folder / "config.json").is_file() else config_of(name)

@@ -10,7 +10,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..models.names import CORRECTED, PUBLISHED, VARIANTS
+    from ..models.registry import CORRECTED, PUBLISHED, VARIANTS
 
     names = VARIANTS if args.all else {**PUBLISHED, **CORRECTED}
     print(f"{'name':30}{'frames':>8}{'parameters':>13}{'mAP':>7}  note")

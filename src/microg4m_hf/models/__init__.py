@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
 
 if TYPE_CHECKING:
-    from .build import config_of, create, wrap
-    from .config import MicroG4MHarConfig
-    from .modeling import MicroG4MHarForVideoClassification, MicroG4MHarModel
-    from .names import CORRECTED, PUBLISHED, VARIANTS, for_training
-    from .processing import MicroG4MHarProcessor
-    from .pyslowfast import export_pyslowfast, load_pyslowfast, save_pyslowfast
-# Public name -> module that holds it; imported on first use: torch and transformers take seconds.
-_HOME_OF = {
-    "CORRECTED": "names",
-    "MicroG4MHarConfig": "config",
-    "MicroG4MHarForVideoClassification": "modeling",
-    "MicroG4MHarModel": "modeling",
-    "MicroG4MHarProcessor": "processing",
-    "PUBLISHED": "names",
-    "VARIANTS": "names",
-    "config_of": "build",
-    "create": "build",
-    "export_pyslowfast": "pyslowfast",
-    "for_training": "names",
-    "load_pyslowfast": "pyslowfast",
-    "save_pyslowfast": "pyslowfast",
-    "wrap": "build",
-}
+    from .build import config_of as config_of
+    from .build import create as create
+    from .build import wrap as wrap
+    from .configuration import MicroG4MHarConfig as MicroG4MHarConfig
+    from .modeling import MicroG4MHarForVideoClassification as MicroG4MHarForVideoClassification
+    from .modeling import MicroG4MHarModel as MicroG4MHarModel
+    from .processing import MicroG4MHarProcessor as MicroG4MHarProcessor
+    from .pyslowfast import export_pyslowfast as export_pyslowfast
+    from .pyslowfast import load_pyslowfast as load_pyslowfast
+    from .pyslowfast import save_pyslowfast as save_pyslowfast
+    from .registry import CORRECTED as CORRECTED
+    from .registry import PUBLISHED as PUBLISHED
+    from .registry import VARIANTS as VARIANTS
+    from .registry import for_training as for_training
 
-__all__ = [
-    "CORRECTED",
-    "PUBLISHED",
-    "VARIANTS",
-    "MicroG4MHarConfig",
-    "MicroG4MHarForVideoClassification",
-    "MicroG4MHarModel",
-    "MicroG4MHarProcessor",
-    "config_of",
-    "create",
-    "export_pyslowfast",
-    "for_training",
-    "load_pyslowfast",
-    "save_pyslowfast",
-    "wrap",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "configuration": ["MicroG4MHarConfig"],
+        "build": ["config_of", "create", "wrap"],
+        "modeling": ["MicroG4MHarForVideoClassification", "MicroG4MHarModel"],
+        "processing": ["MicroG4MHarProcessor"],
+        "pyslowfast": ["export_pyslowfast", "load_pyslowfast", "save_pyslowfast"],
+        "registry": ["CORRECTED", "PUBLISHED", "VARIANTS", "for_training"],
+    },
+)

@@ -6,12 +6,14 @@ import dataclasses
 import difflib
 from typing import Any
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from ..errors import ModelError
-from .config import MicroG4MHarConfig
+from .backbones.transformers_encoder import patch_of
+from .configuration import MicroG4MHarConfig, TransformersSpec, family_of, spec_from_dict
 from .modeling import MicroG4MHarForVideoClassification
-from .names import VARIANTS, overridable
-from .specs import TransformersSpec, family_of, spec_from_dict
-from .wrapped import patch_of
+from .registry import VARIANTS, overridable
 
 _CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "image_mean", "image_std")
 
@@ -106,3 +108,28 @@ def _plain(config: Any) -> dict[str, Any]:
     for key in ("architectures", "transformers_version", "id2label", "label2id", "dtype", "torch_dtype"):
         values.pop(key, None)
     return values | {"model_type": config.model_type}
+
+
+# Parameters and multiply-adds of a model, counted without computing anything.
+
+
+def count(config: MicroG4MHarConfig, size: int | None = None) -> tuple[int, float]:
+    """Parameters, and billions of multiply-adds for one clip of one person at the training size (square).
+
+    Convolutions, linear layers and attention count; norms, activations and pooling do not. One multiply-add is
+    counted once, as in the papers.
+
+    >>> from microg4m_hf.models import config_of
+    >>> parameters, gflops = count(config_of("x3d_s"))
+    >>> parameters, round(gflops, 2)
+    (2015828, 1.93)
+    """
+    with torch.device("meta"):
+        model = MicroG4MHarForVideoClassification(config).eval()
+        side = size or config.train_size
+        clip = torch.zeros(1, 3, config.num_frames, side, side)
+        region = torch.zeros(1, 5)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model.head(model.backbone(clip).feature_maps, region)
+    return sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2e9

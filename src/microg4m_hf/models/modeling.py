@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,108 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForVideoClassification, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
 
+from .. import extras
 from ..errors import ModelError
-from .boxes import Boxes, check_boxes, flatten_boxes, to_regions
-from .clips import check_shape, check_values
-from .config import MicroG4MHarConfig
-from .head import RoIHead
-from .initial import init_convolutional, init_head, init_mvit
-from .mvit import MViT
-from .outputs import HarFeatures, HarOutput
-from .resnet import ResNet
-from .slowfast import SlowFast
-from .wrapped import WrappedEncoder
-from .x3d import X3D
+from .backbones.layers import BatchNorm
+from .backbones.mvit import MViT, PoolingAttention
+from .backbones.resnet import ResNet
+from .backbones.slowfast import SlowFast
+from .backbones.transformers_encoder import WrappedEncoder
+from .backbones.x3d import X3D
+from .configuration import MicroG4MHarConfig
+from .inputs import Boxes, check_boxes, check_shape, check_values, flatten_boxes, to_regions
+
+# The region head: what happens at a person's box, over all frames, to one row of logits.
+
+
+class RoIHead(nn.Module):
+    """Mean over time, RoIAlign, spatial max, pathways side by side, dropout, one linear layer.
+
+    Regions are pooled in float32 whatever the features are: rounding box corners to half precision moves them by
+    up to an eighth of a pixel.
+    """
+
+    def __init__(self, dims: Sequence[int], num_labels: int, stride: int, size: int, dropout: float) -> None:
+        super().__init__()
+        self.stride, self.size, self.dropout_rate = stride, size, dropout
+        self.projection = nn.Linear(sum(dims), num_labels)
+
+    def forward(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
+        pooled = torch.cat([self._pool(feature, regions) for feature in features], 1)
+        pooled = F.dropout(pooled.to(self.projection.weight.dtype), self.dropout_rate, self.training)
+        return self.projection(pooled)
+
+    def _pool(self, feature: Tensor, regions: Tensor) -> Tensor:
+        roi_align = extras.require("torchvision.ops", "pooling regions of people").roi_align
+        still = feature.mean(2, dtype=torch.promote_types(feature.dtype, torch.float32))
+        # sampling_ratio 0: as many samples as the region has cells
+        regions = regions.to(still.dtype)
+        cells = roi_align(still, regions, self.size, 1.0 / self.stride, sampling_ratio=0, aligned=True)
+        return F.max_pool2d(cells, self.size).flatten(1)
+
+
+# Initial weights, as the published networks were initialised before their checkpoints were loaded.
+#
+# Everything goes through ``transformers.initialization``, which leaves tensors alone that a checkpoint has filled.
+
+
+def init_convolutional(module: nn.Module) -> None:
+    """He normal (fan out) convolutions, N(0, 0.01) linear layers, residual branches that start at zero."""
+    if isinstance(module, nn.Conv3d):
+        init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        init.normal_(module.weight, mean=0.0, std=0.01)
+        init.zeros_(module.bias)
+    elif isinstance(module, BatchNorm):
+        init.constant_(module.weight, 0.0 if module.zero_gain else 1.0)
+        init.zeros_(module.bias)
+        for buffer, fill in (("running_mean", 0.0), ("running_var", 1.0), ("num_batches_tracked", 0)):
+            init.constant_(module.get_buffer(buffer), fill)
+
+
+def init_mvit(module: nn.Module) -> None:
+    """Truncated normal 0.02 everywhere; biases of linear layers and norms 0.02."""
+    if isinstance(module, nn.Linear | nn.Conv3d):
+        init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            init.constant_(module.bias, 0.02)
+    elif isinstance(module, nn.LayerNorm):
+        init.ones_(module.weight)
+        init.constant_(module.bias, 0.02)
+    elif isinstance(module, MViT | PoolingAttention):
+        for parameter in module.parameters(recurse=False):  # class token, positions
+            init.trunc_normal_(parameter, std=0.02)
+
+
+def init_head(module: nn.Linear) -> None:
+    """The linear layer on top of somebody else's encoder."""
+    init.normal_(module.weight, mean=0.0, std=0.01)
+    init.zeros_(module.bias)
+
+
+# What the models return.
+
+
+@dataclass
+class HarFeatures(ModelOutput):
+    """Feature maps (clips, channels, time, height, width), one per pathway."""
+
+    feature_maps: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class HarOutput(ModelOutput):
+    """Logits (people, classes), clip after clip, and the clip that each row belongs to; loss when labels were given."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    clip_index: Tensor | None = None
+
 
 _ALIGNMENT = 64  # bytes, as torch allocates
 

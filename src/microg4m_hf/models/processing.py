@@ -15,8 +15,20 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from ..errors import ModelError
-from .config import MicroG4MHarConfig
-from .frame_window import window_indices
+from .configuration import MicroG4MHarConfig
+
+# Which frames of a video a model sees: a window around a key frame.
+
+
+def window_indices(center: int, num_frames: int, sampling_rate: int, total: int) -> list[int]:
+    """Frame numbers (from 0) around ``center`` as the published pipeline takes them; the borders repeat.
+
+    >>> window_indices(4, 4, 2, 90), window_indices(0, 4, 2, 90), window_indices(89, 4, 2, 90)
+    ([0, 2, 4, 6], [0, 0, 0, 2], [85, 87, 89, 89])
+    """
+    half = num_frames * sampling_rate // 2
+    wanted = range(center - half, center + half, sampling_rate)
+    return [min(max(i, 0), total - 1) for i in wanted]
 
 
 class MicroG4MHarProcessor(ProcessorMixin):

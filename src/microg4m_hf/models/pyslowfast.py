@@ -2,21 +2,103 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
+from torch.nn import functional as F
 
 from ..errors import CheckpointError
 from .build import config_of
-from .checkpoint_file import read_checkpoint
-from .key_report import KeyReport
+from .checkpoint_reader import read_checkpoint
 from .modeling import MicroG4MHarForVideoClassification
-from .resize_weights import fit_to_shape
+
+# What of a checkpoint fits a model and what does not.
+
+Shaped = tuple[str, tuple[int, ...], tuple[int, ...]]  # key, shape in the file, shape in the model
+_SHOWN = 20
+
+
+@dataclass
+class KeyReport:
+    """Keys by fate.
+
+    >>> print(KeyReport(missing=["s1.bn.weight"]))
+    1 missing: s1.bn.weight
+    """
+
+    loaded: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshapen: list[Shaped] = field(default_factory=list)
+    dropped: list[Shaped] = field(default_factory=list)  # a head for other classes; a new one stands in for it
+    resized: list[Shaped] = field(default_factory=list)  # positions, inflated kernels
+    ignored: list[str] = field(default_factory=list)  # layers of a Kinetics head
+
+    @property
+    def fits(self) -> bool:
+        """Whether all weights but those of a head for other classes found their place."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        parts = []
+        for title in ("missing", "unexpected", "misshapen", "dropped"):
+            entries = getattr(self, title)
+            if entries:
+                shown = ", ".join(_show(entry) for entry in entries[:_SHOWN])
+                rest = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+                parts.append(f"{len(entries)} {title}: {shown}{rest}")
+        return "; ".join(parts) or f"all {len(self.loaded)} weights fit"
+
+
+def _show(entry: str | Shaped) -> str:
+    return entry if isinstance(entry, str) else f"{entry[0]} {list(entry[1])} instead of {list(entry[2])}"
+
+
+# Weights of another shape that still mean the same: positions of another grid, kernels without time.
+
+
+def fit_to_shape(key: str, value: Tensor, target: Size, *, inflate: bool = False) -> Tensor | None:
+    """``value`` in the shape ``target`` where PySlowFast would resize it, else None.
+
+    Trailing dimensions of one are added (Caffe2 has none); relative and temporal positions are resized linearly,
+    spatial ones bicubically on their square grid; with ``inflate`` 2D kernels are repeated over time.
+    """
+    if value.shape == target:
+        return value
+    if value.ndim < len(target) and value.ndim > 0:
+        padded = value.reshape(*value.shape, *(1,) * (len(target) - value.ndim))
+        if padded.shape == target:
+            return padded
+    if inflate and value.ndim == 4 and len(target) == 5:
+        if value.shape[:2] == target[:2] and value.shape[2:] == target[3:]:
+            return value[:, :, None].repeat(1, 1, target[2], 1, 1) / target[2]
+        return None
+    if value.ndim != len(target) or value.shape[-1:] != target[-1:]:
+        return None
+    if "attn.rel_pos" in key:
+        return F.interpolate(value.T[None], size=target[0], mode="linear")[0].T.contiguous()
+    if key == "pos_embed_temporal":
+        return F.interpolate(value.transpose(1, 2), size=target[1], mode="linear").transpose(1, 2).contiguous()
+    if key == "pos_embed_spatial":
+        return _resize_square(value, target)
+    return None
+
+
+def _resize_square(value: Tensor, target: Size) -> Tensor | None:
+    old, new = math.isqrt(value.shape[1]), math.isqrt(target[1])
+    if old * old != value.shape[1] or new * new != target[1]:
+        return None
+    grid = value.reshape(1, old, old, -1).permute(0, 3, 1, 2)
+    resized = F.interpolate(grid, size=(new, new), mode="bicubic")
+    return resized.permute(0, 2, 3, 1).reshape(target)
+
 
 _PREFIX = "backbone.network."
 # Layers of Kinetics heads that have no place in a detection head.

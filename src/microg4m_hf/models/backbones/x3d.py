@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ..configuration import X3DSpec
 from .layers import BatchNorm, Stage
-from .specs import X3DSpec
 
 
 def round_width(width: float, factor: float, divisor: int = 8) -> int:

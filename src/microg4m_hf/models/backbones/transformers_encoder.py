@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from ..errors import ModelError
-from .specs import TransformersSpec
+from ...errors import ModelError
+from ..configuration import TransformersSpec
 
 
 class WrappedEncoder(nn.Module):

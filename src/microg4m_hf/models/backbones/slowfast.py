@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import ModelError
+from ...errors import ModelError
+from ..configuration import SlowFastSpec
 from .layers import BatchNorm, Stage
 from .resnet import Stem, stage_blocks, temporal_kernels
-from .specs import SlowFastSpec
 
 _STEM_KERNELS = (1, 5)  # slow, fast
 _SLOW_KERNELS = (1, 1, 3, 3)  # per stage; the fast pathway has 3 everywhere

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .layers import BatchNorm, Stage
-from .nonlocal_block import NonLocal
-from .specs import ResNetSpec
+from ..configuration import ResNetSpec
+from .layers import BatchNorm, NonLocal, Stage
 
 
 class Stem(nn.Module):

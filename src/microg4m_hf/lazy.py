@@ -1,0 +1,79 @@
+"""Load public names on first use, and keep the documented import paths of moved modules working."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+# Paths that documentation, notebooks and examples of earlier versions import from.
+MOVED = {
+    "microg4m_hf.data.layout": "microg4m_hf.data.release.layout",
+    "microg4m_hf.data.sample.practice": "microg4m_hf.data.sample.world",
+    "microg4m_hf.inference.load": "microg4m_hf.inference.vlm.loading",
+    "microg4m_hf.inference.local": "microg4m_hf.inference.vlm.local",
+    "microg4m_hf.inference.messages": "microg4m_hf.inference.vlm.inputs",
+    "microg4m_hf.inference.prepare": "microg4m_hf.inference.vlm.inputs",
+    "microg4m_hf.inference.prompts": "microg4m_hf.inference.items",
+    "microg4m_hf.inference.settings": "microg4m_hf.inference.items",
+    "microg4m_hf.progress": "microg4m_hf.runtime",
+    "microg4m_hf.training.windows": "microg4m_hf.training.dataset",
+}
+
+
+def attach(
+    package: str, public: Mapping[str, Sequence[str]], *, packages: Sequence[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make the public names of a package available without importing the modules that hold them.
+
+    A package repeats its names under ``if TYPE_CHECKING:`` for type checkers and editors; a test compares the two.
+
+    Args:
+        package: The ``__name__`` of the package.
+        public: The names to export, by the module (relative to the package) that holds them.
+        packages: Subpackages that become attributes as well.
+
+    Returns:
+        ``__getattr__``, ``__dir__`` and ``__all__`` of the package.
+
+    Example:
+        >>> __getattr__, __dir__, __all__ = attach("microg4m_hf.metrics", {"har.scores": ["har_scores"]})
+        >>> __all__, __getattr__("har_scores").__module__
+        (['har_scores'], 'microg4m_hf.metrics.har.scores')
+    """
+    module_of = {name: module for module, names in public.items() for name in names}
+    names = sorted([*module_of, *packages])
+
+    def get(name: str) -> Any:
+        if name in module_of:
+            return getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
+        if name in packages:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    def list_names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *names})
+
+    return get, list_names, names
+
+
+class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """The last finder: gives the module at its new place when nobody knows the old one."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = importlib.import_module(MOVED[module.__name__])
+
+
+def install_moved_modules() -> None:
+    """Make the paths in ``MOVED`` importable. Safe to call more than once."""
+    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(_MovedModules())
