@@ -15,7 +15,7 @@ from microg4m_hf.metrics.bootstrap import (
     paired_p_value,
     resampled_means,
 )
-from microg4m_hf.metrics.recipe import Recipe
+from microg4m_hf.metrics.signature import Recipe
 
 
 def test_source_is_the_name_without_its_last_number() -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from microg4m_hf.metrics import frame_ap
-from microg4m_hf.metrics.har import expected
-from microg4m_hf.metrics.har.expected import expected_precisions
-from microg4m_hf.metrics.har.frame_map import evaluate
+from microg4m_hf.metrics.har import ties as expected
+from microg4m_hf.metrics.har.average_precision import average_precisions, rank, tie_range
+from microg4m_hf.metrics.har.frame_ap import evaluate
 from microg4m_hf.metrics.har.inputs import read_rows
-from microg4m_hf.metrics.har.ranking import average_precisions, rank, tie_range
+from microg4m_hf.metrics.har.ties import expected_precisions
 from tests.support.har_split import IDS, draw
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import HarAccumulator, frame_ap, har_scores
-from microg4m_hf.metrics.har.tie_order import published_order
+from microg4m_hf.metrics.har.published_order import published_order
 from tests.support.har_split import IDS, dense, draw, labelled
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")

@@ -11,7 +11,7 @@ import pytest
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import compare_texts, text_scores
 from microg4m_hf.metrics.bootstrap import cluster_codes, cluster_weights
-from microg4m_hf.metrics.text.intervals import _resampled
+from microg4m_hf.metrics.text.resampling import _resampled
 
 WORDS = ("the", "a", "crew", "floats", "eats", "near", "window", "blue")
 

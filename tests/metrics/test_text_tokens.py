@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microg4m_hf.metrics import text_scores
-from microg4m_hf.metrics.text.tokenize_ptb import coco_tokens
+from microg4m_hf.metrics.text.tokenizer_ptb import coco_tokens
 
 # Printed by Stanford's PTBTokenizer 3.4.1 (-preserveLines -lowerCase) and COCO's list of what to remove.
 REFERENCE = [

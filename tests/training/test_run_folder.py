@@ -12,7 +12,7 @@ import yaml
 
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics import har_scores
-from microg4m_hf.metrics.har.prediction_file import read_about
+from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.training import har
 from microg4m_hf.training.objects import split_items
 from microg4m_hf.training.predict import reference_columns
@@ -51,7 +51,7 @@ def test_the_card_says_what_it_is(finished: Path) -> None:
 def test_the_saved_model_predicts_the_saved_logits(finished: Path) -> None:
     import torch
 
-    from microg4m_hf.metrics.har.prediction_file import read_parquet
+    from microg4m_hf.metrics.har.files import read_parquet
     from microg4m_hf.models import MicroG4MHarForVideoClassification
     from microg4m_hf.training.pixels import render_batch
     from microg4m_hf.training.windows import KeyFrameWindows, collate

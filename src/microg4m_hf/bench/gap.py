@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PredictionError
+from ..metrics.har.files import read_about
 from ..metrics.har.inputs import read_rows
-from ..metrics.har.prediction_file import read_about
 from ..metrics.har.scores import Scored, Settings
 from ..metrics.har.scores import score as score_har
 from ..taxonomy import ACTIONS

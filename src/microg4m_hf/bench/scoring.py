@@ -13,8 +13,8 @@ import numpy as np
 from ..errors import MicroG4MError
 from ..metrics import caption_scores, har_scores, vqa_scores
 from ..metrics.bootstrap import LEVEL, cluster_weights, interval
+from ..metrics.har.files import read_about
 from ..metrics.har.inputs import read_rows
-from ..metrics.har.prediction_file import read_about
 from ..metrics.har.rows import Rows
 from ..metrics.har.scores import Scored as HarScored
 from ..metrics.har.scores import Settings
@@ -22,7 +22,7 @@ from ..metrics.har.scores import score as score_har
 from ..metrics.har.subsets import class_parts, clip_parts, of_clips
 from ..metrics.text.files import Trouble
 from ..metrics.text.files import read_rows as read_json_rows
-from ..metrics.text.intervals import _resampled as resampled_texts
+from ..metrics.text.resampling import _resampled as resampled_texts
 from .systems import System
 from .truth import Truth
 

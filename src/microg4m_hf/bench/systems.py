@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MicroG4MError, PredictionError
-from ..metrics.har.prediction_file import read_about
+from ..metrics.har.files import read_about
 from .file_task import FILE_KINDS, task_of_file
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.text.answers import is_refusal
+from ..metrics.text.caption_vqa import is_refusal
 
 
 def text_facts(texts: Sequence[str]) -> dict[str, Any]:

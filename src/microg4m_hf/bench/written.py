@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
-from ..metrics.json_form import json_ready
+from ..metrics.results import json_ready
 from ..storage import folder_in_one_step, write_atomic
 from .document import Document
 from .html_page import html_page

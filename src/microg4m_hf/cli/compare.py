@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         )
     print(table(["× 100", *names, "difference", "95 % by film", "p (Holm)", ""], rows))
     if args.output:
-        from ..metrics.json_form import write_result
+        from ..metrics.results import write_result
 
         write_result(args.output, result)
         print(f"written to {args.output}")

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     for note in dict.fromkeys([*result.get("warnings", []), *(str(one.message) for one in caught)]):
         print(f"note: {note}")
     if args.output:
-        from ..metrics.json_form import write_result
+        from ..metrics.results import write_result
 
         write_result(args.output, result)
         print(f"written to {args.output}")

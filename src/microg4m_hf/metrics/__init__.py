@@ -2,63 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
 
 if TYPE_CHECKING:
-    from .har.accumulator import HarAccumulator
-    from .har.comparison import compare
-    from .har.frame_map import frame_ap
-    from .har.prediction_file import write_predictions
-    from .har.scores import TieWarning, har_scores
-    from .har.thresholds import TunedThresholds, tune_thresholds
-    from .har.trainer import make_compute_metrics
-    from .text.answers import vqa_scores
-    from .text.bertscore import BertScorer
-    from .text.captions import caption_scores
-    from .text.intervals import compare_texts
-    from .text.scores import text_scores
-    from .text.sentence import SentenceEncoder
+    from .har.accumulator import HarAccumulator as HarAccumulator
+    from .har.comparison import compare as compare
+    from .har.files import write_predictions as write_predictions
+    from .har.frame_ap import frame_ap as frame_ap
+    from .har.scores import TieWarning as TieWarning
+    from .har.scores import har_scores as har_scores
+    from .har.thresholds import TunedThresholds as TunedThresholds
+    from .har.thresholds import tune_thresholds as tune_thresholds
+    from .har.trainer import make_compute_metrics as make_compute_metrics
+    from .text.bertscore import BertScorer as BertScorer
+    from .text.caption_vqa import caption_scores as caption_scores
+    from .text.caption_vqa import vqa_scores as vqa_scores
+    from .text.resampling import compare_texts as compare_texts
+    from .text.scores import text_scores as text_scores
+    from .text.sentence import SentenceEncoder as SentenceEncoder
 
-# Public name -> module that holds it; imported on first use, so that `import microg4m_hf` stays instant.
-_HOME_OF = {
-    "BertScorer": "text.bertscore",
-    "HarAccumulator": "har.accumulator",
-    "SentenceEncoder": "text.sentence",
-    "TieWarning": "har.scores",
-    "TunedThresholds": "har.thresholds",
-    "caption_scores": "text.captions",
-    "compare": "har.comparison",
-    "compare_texts": "text.intervals",
-    "frame_ap": "har.frame_map",
-    "har_scores": "har.scores",
-    "make_compute_metrics": "har.trainer",
-    "text_scores": "text.scores",
-    "tune_thresholds": "har.thresholds",
-    "vqa_scores": "text.answers",
-    "write_predictions": "har.prediction_file",
-}
-
-__all__ = [
-    "BertScorer",
-    "HarAccumulator",
-    "SentenceEncoder",
-    "TieWarning",
-    "TunedThresholds",
-    "caption_scores",
-    "compare",
-    "compare_texts",
-    "frame_ap",
-    "har_scores",
-    "make_compute_metrics",
-    "text_scores",
-    "tune_thresholds",
-    "vqa_scores",
-    "write_predictions",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "har.accumulator": ["HarAccumulator"],
+        "har.comparison": ["compare"],
+        "har.files": ["write_predictions"],
+        "har.frame_ap": ["frame_ap"],
+        "har.scores": ["TieWarning", "har_scores"],
+        "har.thresholds": ["TunedThresholds", "tune_thresholds"],
+        "har.trainer": ["make_compute_metrics"],
+        "text.bertscore": ["BertScorer"],
+        "text.caption_vqa": ["caption_scores", "vqa_scores"],
+        "text.resampling": ["compare_texts"],
+        "text.scores": ["text_scores"],
+        "text.sentence": ["SentenceEncoder"],
+    },
+)

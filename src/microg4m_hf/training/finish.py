@@ -71,7 +71,7 @@ def predict_items(
     **settings: Any,
 ) -> dict[str, Any]:
     """Predict key frames into ``predictions/<split>.parquet`` and score them by both protocols."""
-    from ..metrics.har.prediction_file import write_predictions
+    from ..metrics.har.files import write_predictions
 
     windows = KeyFrameWindows(items, recipe.data, centre_crop=recipe.data.test_crop)
     logits = predict_logits(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")

@@ -8,8 +8,8 @@ from ...data.box_checks import BOX
 from ...errors import PredictionError
 from ...metrics.har.alignment import align
 from ...metrics.har.checks import class_columns
+from ...metrics.har.files import read_about
 from ...metrics.har.inputs import read_rows
-from ...metrics.har.prediction_file import read_about
 from ...metrics.har.rows import Rows
 from ..boxes import aligned_scores
 from ..examples import ranking_quality

@@ -8,8 +8,8 @@ import numpy as np
 
 from ...errors import PredictionError
 from ...metrics.text.entries import read_entries
+from ...metrics.text.ngrams import pair_words
 from ...metrics.text.rouge_l import rouge_l_items
-from ...metrics.text.words import pair_words
 from .catalogue import Catalogue
 from .runs import Run, Said
 from .words import readable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ranking import by_class
+from .average_precision import by_class
 
 
 @dataclass(frozen=True)

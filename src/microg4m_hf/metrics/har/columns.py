@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
-from .arrow import to_numpy
-from .rows import FRAME_LIMIT, Rows, encoded, fail
+from .rows import FRAME_LIMIT, Rows, encoded, fail, to_numpy
 
 SIDES = ("x1", "y1", "x2", "y2")
 FLAT = ("video_id", "frame", *SIDES, "action_id")

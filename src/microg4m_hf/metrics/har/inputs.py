@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from .columns import FLAT, as_array, known_names, rows_from_columns
-from .csv_files import read_csv
-from .prediction_file import read_parquet, rows_from_table
+from .files import read_csv, read_parquet, rows_from_table
 from .rows import Rows, fail
 
 _HOW = (

@@ -14,13 +14,13 @@ import numpy as np
 from ...errors import PredictionError
 from ...taxonomy import ACTION_IDS, ACTIONS
 from ..bootstrap import LEVEL, cluster_weights, interval
-from ..recipe import Recipe
+from ..signature import Recipe
 from .alignment import Aligned, align
 from .checks import class_columns
-from .frame_map import mean_defined
+from .files import read_about
+from .frame_ap import mean_defined
 from .inputs import read_rows
 from .matching import IOU
-from .prediction_file import read_about
 from .rows import Rows
 from .statistics import PROTOCOLS, ClassScores, Statistics, Thresholds, statistics
 from .subsets import CLIP_PARTS, check_parts, class_parts, clip_parts, of_clips

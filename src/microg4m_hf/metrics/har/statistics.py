@@ -11,11 +11,10 @@ from ...clip_ids import source_of
 from ...taxonomy import NUM_AVA_CLASSES
 from ..bootstrap import cluster_codes
 from .alignment import Aligned
+from .average_precision import tied, weighted_precisions
 from .classification import Decisions, auroc, counts, decisions, f1_recall_precision, weighted_auroc
-from .frame_map import FrameMap, evaluate, mean_defined
-from .ranking import tied
+from .frame_ap import FrameMap, evaluate, mean_defined
 from .rows import Rows, fail, small_codes
-from .weighted import weighted_precisions
 
 PROTOCOLS = ("paper", "instance")
 Thresholds = float | Mapping[int, float]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import CheckpointError
 from ...extras import require
-from .part import Part
+from .base import Part
 
 MODEL = "FacebookAI/roberta-large"
 REVISION = "722cf37b1afa9454edce342e7895e588b6ff1d59"

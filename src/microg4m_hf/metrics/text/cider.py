@@ -21,7 +21,7 @@ def cider_items(counts: Counts) -> NDArray[np.float64]:
     """The CIDEr-D of every item; the corpus score is their mean.
 
     >>> from microg4m_hf.metrics.text.ngrams import count_ngrams
-    >>> from microg4m_hf.metrics.text.words import pair_words
+    >>> from microg4m_hf.metrics.text.ngrams import pair_words
     >>> cider_items(count_ngrams(pair_words(["a b c d", "x"], [["a b c d"], ["y"]]))).round(6).tolist()
     [10.0, 0.0]
     """

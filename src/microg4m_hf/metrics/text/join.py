@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import PredictionError, RecipeError
-from .checks import empty_places, refuse
+from .base import empty_places, refuse
 from .entries import Entry
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import MicroG4MError, MissingExtraError
 from ...extras import require
-from .part import Part
+from .base import Part
 
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _MODULE_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])  # exact, stem, synonym, paraphrase

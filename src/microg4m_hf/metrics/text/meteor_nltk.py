@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import MissingExtraError
 from ...extras import require
 from ...storage import cache_home, folder_in_one_step
-from .part import Part
+from .base import Part
 
 _FILES = [f"{kind}.{part}" for kind in ("index", "data") for part in ("noun", "verb", "adj", "adv")]
 _EXTRA_FILES = ["noun.exc", "verb.exc", "adj.exc", "adv.exc", "cntlist.rev"]

@@ -11,16 +11,14 @@ import numpy as np
 
 from ...errors import RecipeError
 from ..bootstrap import LEVEL, RESAMPLES
-from ..recipe import Recipe
+from ..signature import Recipe
+from .base import Part, checked_texts, empty_places
 from .bleu import bleu_from_statistics, bleu_statistics
-from .checks import checked_texts, empty_places
 from .cider import cider_items
-from .intervals import text_intervals
-from .ngrams import count_ngrams
-from .part import Part
+from .ngrams import count_ngrams, pair_words
+from .resampling import text_intervals
 from .rouge_l import rouge_l_items
-from .tokenize_ptb import coco_tokens
-from .words import pair_words
+from .tokenizer_ptb import coco_tokens
 
 PROTOCOLS = {"paper": "whitespace", "coco": "ptb"}
 NGRAM_METRICS = ("bleu", "cider", "rouge_l")

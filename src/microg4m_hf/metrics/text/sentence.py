@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import CheckpointError
 from ...extras import require
-from .part import Part
+from .base import Part
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import PredictionError
-from .expected import expected_precisions
+from .average_precision import Ranking, as_published, average_precisions, rank, tie_range, tied
 from .inputs import read_rows
 from .matching import IOU, true_positives
-from .ranking import Ranking, as_published, average_precisions, rank, tie_range, tied
 from .rows import Rows, fail, same_videos, small_codes
+from .ties import expected_precisions
 
 
 @dataclass(frozen=True)

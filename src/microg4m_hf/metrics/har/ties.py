@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ranking import Ranking, average_precisions
+from .average_precision import Ranking, average_precisions
 
 EXACT = 150_000_000  # terms of the recursion for one class: below a second
 BRACKET = 20_000_000  # what narrowing the bracket may cost where the exact sum would take longer
