@@ -53,7 +53,7 @@ def plain_reading(release: Path) -> float:
     """Seconds to read every CSV file that the builder reads, with pyarrow and nothing else."""
     import pyarrow.csv as csv
 
-    from microg4m_hf.data.layout import find_layout
+    from microg4m_hf.data.release.layout import find_layout
 
     layout = find_layout(release)
     keyed = [layout.ava_all, layout.ava_train, layout.ava_val, layout.ava_test]

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from microg4m_hf import load_dataset
-from microg4m_hf.data.sample.practice import practice_scenes
 from microg4m_hf.data.sample.render import frames
 from microg4m_hf.data.sample.texts import caption, questions
-from microg4m_hf.data.sample.world import FPS, NUM_FRAMES
+from microg4m_hf.data.sample.world import FPS, NUM_FRAMES, practice_scenes
 from microg4m_hf.inference.frames import Shown, plan, read_shown
 from microg4m_hf.inference.items import Ask, ClipWork
 from microg4m_hf.inference.prepare import Preparer

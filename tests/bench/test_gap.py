@@ -16,7 +16,7 @@ from microg4m_hf.bench.gap import leak_gap, transfer_gap
 from microg4m_hf.bench.orientation import orientation_probe
 from microg4m_hf.bench.turned import Turn, turn_boxes, turn_frames
 from microg4m_hf.cli.main import main
-from microg4m_hf.data.sample.encode import write_clip
+from microg4m_hf.data.sample.write import write_clip
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.models import create
 from microg4m_hf.taxonomy import ACTION_IDS, label_of

@@ -12,7 +12,7 @@ import torch
 
 from microg4m_hf.bench.orientation import orientation_probe
 from microg4m_hf.bench.turned import TURNS, Turn, TurnedWindows
-from microg4m_hf.data.sample.encode import write_clip
+from microg4m_hf.data.sample.write import write_clip
 from microg4m_hf.taxonomy import label_of
 from microg4m_hf.training.key_frames import KeyFrame
 from microg4m_hf.training.pixels import render_batch

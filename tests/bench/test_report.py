@@ -72,7 +72,7 @@ def test_the_matrix_says_what_compare_says(runs: Path, report: Made) -> None:
 
 def _sample_truth() -> Path:
     from microg4m_hf.data import ensure_sample
-    from microg4m_hf.data.layout import find_layout
+    from microg4m_hf.data.release.layout import find_layout
 
     truth = find_layout(ensure_sample()).ava_test
     assert truth is not None

@@ -10,7 +10,7 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
-from microg4m_hf.data.layout import find_layout
+from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.taxonomy import ACTION_IDS
 
 

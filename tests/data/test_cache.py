@@ -13,7 +13,7 @@ import datasets
 import pytest
 
 import microg4m_hf
-from microg4m_hf.data import fingerprint
+from microg4m_hf.data import request
 from microg4m_hf.data.builder import MicroG4M
 from tests.support.fake_release import FakeRelease, make_release
 from tests.support.hub_release import put_release
@@ -133,22 +133,22 @@ def test_requests_have_places_of_their_own(release: FakeRelease) -> None:
 
 
 def test_changed_code_is_noticed(release: FakeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint.code_fingerprint.__wrapped__()
-    assert fingerprint.code_fingerprint.__wrapped__() == before
+    before = request.code_fingerprint.__wrapped__()
+    assert request.code_fingerprint.__wrapped__() == before
     package = tmp_path / "package"
-    shutil.copytree(Path(fingerprint.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(fingerprint, "__file__", str(package / "data" / "fingerprint.py"))
-    assert fingerprint.code_fingerprint.__wrapped__() == before
+    shutil.copytree(Path(request.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(request, "__file__", str(package / "data" / "request.py"))
+    assert request.code_fingerprint.__wrapped__() == before
     changed = before
-    for name in ("data/texts.py", "clip_ids.py", "taxonomy.py"):
+    for name in ("data/release/texts.py", "clip_ids.py", "taxonomy.py"):
         with open(package / name, "a") as file:
             file.write("# changed\n")
-        earlier, changed = changed, fingerprint.code_fingerprint.__wrapped__()
+        earlier, changed = changed, request.code_fingerprint.__wrapped__()
         assert changed != earlier, name
-    monkeypatch.setattr(fingerprint, "__version__", "99.0")
-    assert len({before, changed, fingerprint.code_fingerprint.__wrapped__()}) == 3
+    monkeypatch.setattr(request, "__version__", "99.0")
+    assert len({before, changed, request.code_fingerprint.__wrapped__()}) == 3
     hashes = {hash_of(release, "har")}
-    monkeypatch.setattr("microg4m_hf.data.whereabouts.code_fingerprint", lambda: changed)
+    monkeypatch.setattr("microg4m_hf.data.request.code_fingerprint", lambda: changed)
     assert hash_of(release, "har") not in hashes
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from microg4m_hf.data.card import EVAL_YAML, TEMPLATE, PublishedFile, render_card
+from microg4m_hf.data.publish.card import EVAL_YAML, TEMPLATE, PublishedFile, render_card
 
 SCRIPTS = Path(__file__).parents[2] / "loading_scripts"
 TRAIN = "clips/official-train.disjoint-train-00000-of-00001.parquet"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microg4m_hf.data.csv_rows import REAL, TEXT, WHOLE, read_csv_rows
-from microg4m_hf.data.problems import LISTED_PER_REASON, Faults
+from microg4m_hf.data.release.csv_reader import REAL, TEXT, WHOLE, read_csv_rows
+from microg4m_hf.data.release.faults import LISTED_PER_REASON, Faults
 from microg4m_hf.errors import DataError
 
 COLUMNS = {"name": TEXT, "count": WHOLE, "size": REAL}

@@ -12,9 +12,9 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import every, open_clip, read_frames, uniform, window
-from microg4m_hf.data.decode import choose, doctor, pyav, torchcodec
-from microg4m_hf.data.decode.index import read_index
-from microg4m_hf.data.decode.source import as_source
+from microg4m_hf.data.video import backends, other_decoders, pyav
+from microg4m_hf.data.video.index import read_index
+from microg4m_hf.data.video.source import as_source
 from microg4m_hf.errors import ClipError, MissingExtraError
 from microg4m_hf.extras import installed
 from tests.support.videos import KINDS, every_kind, flipped, pictures, write_video
@@ -35,7 +35,7 @@ def backend(request: pytest.FixtureRequest) -> str:
         pytest.skip(f"{package} is not installed")
     if request.param == "torchcodec":
         try:
-            torchcodec.load()
+            other_decoders.load_torchcodec()
         except MissingExtraError as error:
             pytest.skip(str(error))
     return request.param
@@ -139,7 +139,7 @@ def test_colour_tags_matter(clips: dict[str, Path]) -> None:
 def test_a_decoder_that_would_be_wrong_is_replaced_and_that_is_said_once(
     clips: dict[str, Path], backend: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose, "_said", set())
+    monkeypatch.setattr(backends, "_said", set())
     with caplog.at_level(logging.INFO, "microg4m_hf.data"):
         for _ in range(3):
             read_frames(clips["cut"], [0], backend=backend)
@@ -151,7 +151,7 @@ def test_a_decoder_that_would_be_wrong_is_replaced_and_that_is_said_once(
 def test_auto_announces_its_choice_once(
     clips: dict[str, Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose, "_said", set())
+    monkeypatch.setattr(backends, "_said", set())
     with caplog.at_level(logging.INFO, "microg4m_hf.data"):
         for _ in range(3):
             assert open_clip(clips["long_gop"]).backend == "pyav"
@@ -194,7 +194,7 @@ def test_a_missing_decoder_names_its_extra(clips: dict[str, Path], monkeypatch: 
 
 
 def test_the_environment_report_names_all_decoders(capsys: pytest.CaptureFixture[str]) -> None:
-    states = doctor.decoders()
+    states = backends.decoders()
     assert states["pyav"] == av.__version__
     assert main(["env"]) == 0
     report = capsys.readouterr().out
@@ -209,5 +209,5 @@ def test_the_environment_report_names_all_decoders(capsys: pytest.CaptureFixture
 def test_the_report_says_how_to_get_a_decoder(monkeypatch: pytest.MonkeyPatch, system, machine, says) -> None:
     monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert re.search(says, doctor._how_to_get("decord"))
-    assert "apt-get install ffmpeg" in doctor._how_to_get("torchcodec")
+    assert re.search(says, backends._how_to_get("decord"))
+    assert "apt-get install ffmpeg" in backends._how_to_get("torchcodec")

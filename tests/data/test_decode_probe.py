@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microg4m_hf.data import ClipInfo, open_clip, probe, read_frames
-from microg4m_hf.data.decode import pyav
-from microg4m_hf.data.decode.mp4 import read_mp4
-from microg4m_hf.data.decode.sps import picture_size
+from microg4m_hf.data.video import pyav
+from microg4m_hf.data.video.h264 import picture_size
+from microg4m_hf.data.video.mp4 import read_mp4
 from microg4m_hf.errors import ClipError
 from tests.support.videos import MIRROR, QUARTER, cut_without_decoding, turned, write_video
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from microg4m_hf.data import Clip, every, open_clip, read_frames
-from microg4m_hf.data.decode import torchcodec
+from microg4m_hf.data.video import other_decoders
 from microg4m_hf.errors import MissingExtraError
 from microg4m_hf.extras import installed
 from tests.support.videos import write_video
@@ -56,7 +56,7 @@ def test_workers_read_what_the_parent_reads(path: Path, start: str, backend: str
             pytest.skip(f"{backend} is not installed")
         if backend == "torchcodec":
             try:
-                torchcodec.load()
+                other_decoders.load_torchcodec()
             except MissingExtraError as error:
                 pytest.skip(str(error))
     expected = _read(path, backend)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.data.export_ava import export_ava
-from microg4m_hf.data.release import read_release
+from microg4m_hf.data.release.release import read_release
 from microg4m_hf.errors import DataError
 from tests.support.fake_release import make_release
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microg4m_hf.data.frame_size import HOW, infer_frame_sizes
-from microg4m_hf.data.release import read_release
+from microg4m_hf.data.release.frame_size import HOW, infer_frame_sizes
+from microg4m_hf.data.release.release import read_release
 from tests.support.fake_release import make_release
 from tests.support.tiny_mp4 import write_mp4
 

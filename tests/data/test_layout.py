@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microg4m_hf.data.layout import find_layout
+from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.errors import SourceError
 
 

@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from microg4m_hf.data.clip_files import check_clip_files, clip_path
-from microg4m_hf.data.layout import find_layout
-from microg4m_hf.data.mp4_header import frame_size_of
-from microg4m_hf.data.problems import Faults
-from microg4m_hf.data.release import read_release
+from microg4m_hf.data.release.clip_files import check_clip_files, clip_path
+from microg4m_hf.data.release.faults import Faults
+from microg4m_hf.data.release.layout import find_layout
+from microg4m_hf.data.release.release import read_release
+from microg4m_hf.data.video.probe import frame_size_of
 from microg4m_hf.errors import ClipError, DataError
 from tests.support.fake_release import FakeRelease, make_release
 from tests.support.tiny_mp4 import mp4_bytes, write_mp4

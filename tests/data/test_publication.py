@@ -9,8 +9,8 @@ import fsspec
 import pytest
 from datasets.utils.file_utils import xopen
 
-from microg4m_hf.data import publication
-from microg4m_hf.data.publication import reference
+from microg4m_hf.data.publish import plan
+from microg4m_hf.data.publish.plan import reference
 
 NAMES = ["Apollo13_032", "W-2Rlnnf2sw_007", "-dash_001", "a#b%41_1", "a[0]{b}_1", "ünï日本_012", "a+b&c=d;e,f@g'h!_2"]
 
@@ -27,7 +27,7 @@ def test_a_reference_opens_whatever_the_clip_is_called(
         moved = {label: [f"file://{tmp_path}/shard", *place[1:]] for label, place in table["refs"].items()}
         return dumps({**table, "refs": moved}, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(publication.json, "dumps", local)
+    monkeypatch.setattr(plan.json, "dumps", local)
     address = reference("me/MicroG-4M", "clips-29db", name, {name: ("clips/a.parquet", 3, 4)})
     monkeypatch.undo()
     for opener in (fsspec.open, xopen):

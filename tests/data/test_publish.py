@@ -197,9 +197,8 @@ def test_streaming_and_downloading_give_the_same_rows(stranger: dict[str, Any]) 
 
 
 def test_a_stranger_gets_the_rows_that_the_library_gives(stranger: dict[str, Any], release: Path) -> None:
-    from microg4m_hf.data.request import Request
-    from microg4m_hf.data.rows import rows_of
-    from microg4m_hf.data.whereabouts import Whereabouts
+    from microg4m_hf.data.request import Request, Whereabouts
+    from microg4m_hf.data.tables import rows_of
 
     for published in stranger["configs"]:
         config, disjoint = published.removesuffix("_source_disjoint"), published.endswith("disjoint")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.cli.main import main
-from microg4m_hf.data import published
-from microg4m_hf.data.publish import PushReport, push_dataset
+from microg4m_hf.data.publish import verify
+from microg4m_hf.data.publish.push import PushReport, push_dataset
 from microg4m_hf.errors import HubError, MicroG4MError
 from tests.support.hub_release import tiny_release
 from tests.support.hub_server import HubServer
@@ -47,7 +47,7 @@ def _point(hub: HubServer, home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("HF_TOKEN", "hf_test")
     patch.setenv("MICROG4M_HOME", str(home / "home"))
     # `datasets` reads its endpoint when it is imported, so loading back is for tests with a process of their own.
-    patch.setattr(published, "check_published", lambda *_: ["not here"])
+    patch.setattr(verify, "check_published", lambda *_: ["not here"])
 
 
 def push(release: Path, **options: object) -> PushReport:
@@ -60,7 +60,7 @@ def tree(repo: Repo) -> dict[str, str]:
 
 _PUSH = """
 import sys
-from microg4m_hf.data.publish import push_dataset
+from microg4m_hf.data.publish.push import push_dataset
 push_dataset("me/MicroG-4M", data_dir=sys.argv[1], shard_bytes=9000)
 """
 

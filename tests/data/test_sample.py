@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 
 from microg4m_hf.data.sample import CONTENT_VERSION, ensure_sample, make_sample
+from microg4m_hf.data.sample.cabin import PINK, SHIRT_COLORS, TURQUOISE, VIOLET, YELLOW
 from microg4m_hf.data.sample.drawing import paint
-from microg4m_hf.data.sample.palette import PINK, SHIRT_COLORS, TURQUOISE, VIOLET, YELLOW
-from microg4m_hf.data.sample.practice import practice_scenes
 from microg4m_hf.data.sample.render import box, figure_strokes, frames
-from microg4m_hf.data.sample.world import CABINS, FACES, HANDS, NUM_FRAMES, POSTURES, Scene, scenes
+from microg4m_hf.data.sample.world import CABINS, FACES, HANDS, NUM_FRAMES, POSTURES, Scene, practice_scenes, scenes
 from microg4m_hf.data.sample.write import clip_path, write_annotations
 from microg4m_hf.taxonomy import ACTION_IDS
 

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microg4m_hf.data import source_disjoint
-from microg4m_hf.data.leak import leak_report
-from microg4m_hf.data.release import read_release
-from microg4m_hf.data.scheme_report import scheme_report
-from microg4m_hf.data.schemes import split_of
+from microg4m_hf.data import splits
+from microg4m_hf.data.release.release import read_release
+from microg4m_hf.data.split_report import leak_report, scheme_report
+from microg4m_hf.data.splits import split_of
 from microg4m_hf.errors import DataError
 from tests.support.fake_release import make_release
 
@@ -123,18 +122,18 @@ def test_classes_of_two_sources_are_in_train_and_test(seed: int) -> None:
     for column in range(12):
         classes[rng.choice(np.flatnonzero(side == 0)), column] = True
         classes[rng.choice(np.flatnonzero(side == 1)), column] = True
-    split = source_disjoint.divide(sizes, classes)
+    split = splits.divide(sizes, classes)
     for column in range(12):
         assert {0, 2} <= set(split[classes[:, column]].tolist())
     shares = np.bincount(split, weights=sizes.sum(axis=1), minlength=3) / sizes.sum()
     assert shares == pytest.approx([0.7, 0.1, 0.2], abs=0.02)
-    assert (source_disjoint.divide(sizes, classes) == split).all()
+    assert (splits.divide(sizes, classes) == split).all()
 
 
 def test_many_sources_are_divided_in_little_memory() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 20, (300, 2))
-    split = source_disjoint.divide(sizes, rng.random((300, 20)) < 0.02)
+    split = splits.divide(sizes, rng.random((300, 20)) < 0.02)
     shares = np.bincount(split, weights=sizes.sum(axis=1), minlength=3) / sizes.sum()
     assert shares == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from microg4m_hf.data.layout import find_layout
+from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.data.sources import DATA_REPO, SPLITS_REPO, resolve_root
 from microg4m_hf.errors import DataError, SourceError
 from tests.support.hub_release import CLIPS, put_release, tiny_release

@@ -14,7 +14,7 @@ import pytest
 
 from microg4m_hf.data import load_dataset
 from microg4m_hf.data.sample.cabin import DESCRIPTIONS
-from microg4m_hf.data.sample.practice import practice_scenes
+from microg4m_hf.data.sample.world import practice_scenes
 from microg4m_hf.inference.items import Ask, ClipWork
 
 WALL = "What can be seen on the wall of the cabin?"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.decode.source import as_source
+from ..data.video.source import as_source
 from ..metrics import caption_scores, vqa_scores
 from ..storage import cache_home, write_atomic
 

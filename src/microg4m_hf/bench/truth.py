@@ -42,7 +42,7 @@ def from_data_set(
     twice in the published numbers.
     """
     from ..data import load_dataset, read_release
-    from ..data.layout import find_layout
+    from ..data.release.layout import find_layout
     from ..data.sources import resolve_root
 
     where: dict[str, Any] = {"data_dir": data_dir, "source": source, "revision": revision}
@@ -85,7 +85,7 @@ def _label_counts(rows: Any) -> dict[int, int]:
 def _files(videos: Path | None, clips: Any) -> dict[str, Path]:
     if videos is None:
         return {}
-    from ..data.clip_files import clip_path
+    from ..data.release.clip_files import clip_path
 
     columns = (clips[name].to_pylist() for name in ("domain", "source", "video_id"))
     return {name: clip_path(videos, domain, film, name) for domain, film, name in zip(*columns, strict=True)}

@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..data.publish import push_dataset
+    from ..data.publish.push import push_dataset
 
     report = push_dataset(
         args.repo,

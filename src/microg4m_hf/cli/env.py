@@ -51,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_decoders() -> None:
-    from ..data.decode.choose import BACKENDS
-    from ..data.decode.doctor import decoders
+    from ..data.video.backends import BACKENDS, decoders
 
     print(f"decoders (backend='auto' takes {BACKENDS[0]})")
     for name, state in decoders().items():

@@ -31,7 +31,7 @@ def find_references(args: argparse.Namespace) -> Any:
             raise RecipeError(f"--references and --{given[0].replace('_', '-')} both say where the truth is; give one")
         return args.references
     if args.what == "har" and args.scheme in (None, "official"):
-        from ..data.layout import find_layout
+        from ..data.release.layout import find_layout
 
         files = find_layout(_root(args))
         released = {"train": files.ava_train, "validation": files.ava_val, "test": files.ava_test}.get(args.split)

@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
 
 if TYPE_CHECKING:
-    from .clip import Clip, open_clip, read_frames
-    from .decode.probe import ClipInfo, probe
-    from .leak import leak_report
-    from .load import load_dataset
-    from .plans import every, uniform, window
-    from .publish import push_dataset
-    from .release import Release, read_release
-    from .sample import ensure_sample
+    from .load import load_dataset as load_dataset
+    from .publish.push import push_dataset as push_dataset
+    from .release.release import Release as Release
+    from .release.release import read_release as read_release
+    from .sample import ensure_sample as ensure_sample
+    from .split_report import leak_report as leak_report
+    from .video.clip import Clip as Clip
+    from .video.clip import open_clip as open_clip
+    from .video.clip import read_frames as read_frames
+    from .video.probe import ClipInfo as ClipInfo
+    from .video.probe import probe as probe
+    from .video.sampling import every as every
+    from .video.sampling import uniform as uniform
+    from .video.sampling import window as window
 
-# Public name -> module that holds it; imported on first use, so that `import microg4m_hf` stays instant.
-_HOME_OF = {
-    "Clip": "clip",
-    "ClipInfo": "decode.probe",
-    "Release": "release",
-    "ensure_sample": "sample",
-    "every": "plans",
-    "leak_report": "leak",
-    "load_dataset": "load",
-    "open_clip": "clip",
-    "probe": "decode.probe",
-    "push_dataset": "publish",
-    "read_frames": "clip",
-    "read_release": "release",
-    "uniform": "plans",
-    "window": "plans",
-}
-
-__all__ = [
-    "Clip",
-    "ClipInfo",
-    "Release",
-    "ensure_sample",
-    "every",
-    "leak_report",
-    "load_dataset",
-    "open_clip",
-    "probe",
-    "push_dataset",
-    "read_frames",
-    "read_release",
-    "uniform",
-    "window",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "load": ["load_dataset"],
+        "publish.push": ["push_dataset"],
+        "release.release": ["Release", "read_release"],
+        "sample": ["ensure_sample"],
+        "split_report": ["leak_report"],
+        "video.clip": ["Clip", "open_clip", "read_frames"],
+        "video.probe": ["ClipInfo", "probe"],
+        "video.sampling": ["every", "uniform", "window"],
+    },
+)

@@ -7,6 +7,7 @@ modules that it imports relatively; hence the absolute imports, and no reading o
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import warnings
 from collections.abc import Iterator
@@ -16,12 +17,50 @@ from typing import Any, ClassVar
 import datasets
 import pyarrow as pa
 
-from microg4m_hf._version import __version__
-from microg4m_hf.data.features import CONFIGS, features_of
-from microg4m_hf.data.parts import Part, parts_of, read
-from microg4m_hf.data.request import Request
-from microg4m_hf.data.whereabouts import Whereabouts, locate, with_clips
-from microg4m_hf.errors import DataError
+from .._version import __version__
+from ..errors import DataError
+from .features import CONFIGS, features_of
+from .request import Request, Whereabouts, locate, with_clips
+from .tables import Rows, rows_of
+
+# Splits in parts: small objects that travel to worker processes and give their rows there.
+
+# More parts let more processes share a split; the rows of a part are one batch of the Arrow file.
+PARTS = 16
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of rows of one split."""
+
+    request: Request
+    whereabouts: Whereabouts
+    split: str
+    index: int
+
+    def table(self) -> pa.Table:
+        rows = read(self.request, self.whereabouts).tables[self.split]
+        start, stop = (rows.num_rows * bound // PARTS for bound in (self.index, self.index + 1))
+        return rows.slice(start, stop - start)
+
+
+def parts_of(request: Request, whereabouts: Whereabouts, split: str) -> list[Part]:
+    """All parts of a split, in the order of its rows."""
+    return [Part(request, whereabouts, split, index) for index in range(PARTS)]
+
+
+# The fingerprint is part of the key, so changed files are read again. Two: a config and the one it is compared with.
+@functools.lru_cache(maxsize=2)
+def read(request: Request, whereabouts: Whereabouts) -> Rows:
+    """The rows, read once in a process: all parts take theirs from them, and processes forked later have them too."""
+    rows = rows_of(request, whereabouts)
+    if not any(table.num_rows for table in rows.tables.values()):
+        of_domain = f" in the domain {request.domain!r}" if request.domain else ""
+        raise DataError(f"the release has nothing for {request.config}{of_domain}", file=whereabouts.root)
+    if rows.left_out:
+        warnings.warn(rows.left_out, UserWarning, stacklevel=2)
+    return rows
+
 
 # Tells datasets that there is nothing to replace in this module, which also saves its import of scipy (0.3 s).
 _patched_for_streaming = True

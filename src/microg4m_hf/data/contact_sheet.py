@@ -163,7 +163,7 @@ def _card(row: Row, caption: str | None, question: Row | None) -> Image.Image:
 
 def _pictures(row: Row) -> tuple[Image.Image, Image.Image]:
     """The key frame with its persons marked, and a strip of small frames from first to last."""
-    from .clip import open_clip
+    from .video.clip import open_clip
 
     frames = Counter(person["key_frame"] for person in row["persons"] if person["key_frame"])
     key = frames.most_common(1)[0][0] if frames else 1

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from ..errors import DataError
 from ..storage import write_atomic
 from ..taxonomy import ACTION_IDS
-from .har_rows import har_table
-from .keyframes import SPLITS
-from .layout import Layout
-from .release import Release, read_release
-from .schemes import split_of
+from .release.key_frames import SPLITS
+from .release.layout import Layout
+from .release.release import Release, read_release
+from .splits import split_of
+from .tables import har_table
 
 FILES = dict(zip(SPLITS, ("ava_train.csv", "ava_val_gt.csv", "ava_test_gt.csv"), strict=True))
 

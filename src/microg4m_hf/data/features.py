@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import MissingExtraError
 from ..taxonomy import ACTION_NAMES
 
 CONFIGS = ("har", "caption", "vqa")
@@ -54,3 +55,25 @@ def _video() -> Any:
         return datasets.Video(decode=False)
     # datasets 2.21 to 3.0 has no Video; this is what a Video is stored as.
     return {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+
+
+# The columns of the published configs: those of the library, with a ``Video`` that decodes itself.
+
+
+def published_features(config: str) -> Any:
+    """``datasets.Features`` for readers who do not have this library.
+
+    >>> published_features("caption")["video"].decode
+    True
+    """
+    import datasets
+    from datasets import Features
+
+    if not hasattr(datasets, "Video"):
+        version = datasets.__version__
+        raise MissingExtraError(
+            f"publishing needs datasets 3.1 or newer, {version} has no type Video; pip install -U datasets"
+        )
+    from datasets import Video
+
+    return Features({"video": Video(), **features_of(config, videos=False)})

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError
-from .layout import Layout, find_layout
-from .release import Release, read_release
-from .scheme_report import clips_without_place, scheme_report
-from .texts import UNANSWERABLE
+from .release.layout import Layout, find_layout
+from .release.release import Release, read_release
+from .release.texts import UNANSWERABLE
+from .split_report import clips_without_place, scheme_report
 
 SCHEMES_OF_STATS = ("official", "source_disjoint")
 

@@ -49,7 +49,7 @@ JOINT_MARGIN = 0.1  # joints lie inside the person; the outline is further out b
 
 def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int:
     """Write the clips of one part of a split, and ``annotations.csv``; the number of clips."""
-    from ..data.sample.encode import write_clip
+    from ..data.sample.write import write_clip
 
     wanted = _listed(root, split, {"train": 1, "test": 2}[part])
     if not wanted:

@@ -46,7 +46,7 @@ def released_references(data: Data, split: str) -> str | None:
     """
     if data.scheme != "official":
         return None
-    from ..data.layout import find_layout
+    from ..data.release.layout import find_layout
     from ..data.sources import resolve_root
 
     root = resolve_root("har", data_dir=data.data_dir, source=data.source, revision=data.revision, videos=False)

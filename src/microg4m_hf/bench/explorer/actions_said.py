@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...data.box_checks import BOX
+from ...data.release.bounding_boxes import BOX
 from ...errors import PredictionError
 from ...metrics.har.alignment import align
 from ...metrics.har.checks import class_columns

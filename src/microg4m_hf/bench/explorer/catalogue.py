@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...data.actions import LABEL_OF_ID
-from ...data.clip_files import clip_path
-from ...data.har_rows import har_table
-from ...data.layout import find_layout, inside
-from ...data.release import Release, read_release
-from ...data.schemes import SCHEMES, split_of
+from ...data.release.actions import LABEL_OF_ID
+from ...data.release.clip_files import clip_path
+from ...data.release.layout import find_layout, inside
+from ...data.release.release import Release, read_release
+from ...data.splits import SCHEMES, split_of
+from ...data.tables import har_table
 from ...errors import DataError
 from ...taxonomy import NUM_ACTIONS
 

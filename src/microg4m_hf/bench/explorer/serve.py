@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ...data.schemes import SCHEMES
 from ...data.sources import VIDEOS_ZIP
+from ...data.splits import SCHEMES
 from ...errors import AbsentFileError, RecipeError, SourceError
 from ...extras import require
 from .app import build, look

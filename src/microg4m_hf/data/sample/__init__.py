@@ -10,10 +10,9 @@ from pathlib import Path
 
 from ...runtime import progress
 from ...storage import cache_home, folder_in_one_step
-from .encode import write_clip
 from .render import frames
 from .world import FPS, scenes
-from .write import clip_path, write_annotations
+from .write import clip_path, write_annotations, write_clip
 
 __all__ = ["CONTENT_VERSION", "ensure_sample", "make_sample"]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from math import cos, pi, radians, sin
 from typing import NamedTuple
 
-from .drawing import INK, Color, Point, Stroke, disc
-from .palette import (
+from .cabin import (
     ARM,
     BOOT,
     GLOVE,
@@ -29,6 +28,7 @@ from .palette import (
     WHITE,
     YELLOW,
 )
+from .drawing import INK, Color, Point, Stroke, disc
 from .world import Figure
 
 SHOULDER, ELBOW, FOREARM, THIGH, SHIN = 0.2, 0.15, 0.16, 0.2, 0.2

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .cabin import DESCRIPTIONS
-from .dice import Dice
-from .world import Figure, Scene
+from .world import Dice, Figure, Scene
 
 NOT_MENTIONED = "Not mentioned."
 

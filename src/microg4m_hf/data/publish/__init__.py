@@ -1,0 +1,1 @@
+"""Publish the dataset as a Hub repository that loads without this library."""

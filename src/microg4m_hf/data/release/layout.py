@@ -1,0 +1,148 @@
+"""Finds the files of a release in a folder, whichever way they were put there."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ...errors import SourceError
+
+MAX_DEPTH = 3
+
+# field of Layout -> base name; the first in (depth, path) order wins
+FILE_NAMES = {
+    "actions": "actions.csv",
+    "boxes": "bounding_boxes.csv",
+    "label_map": "label_map.pbtxt",
+    "texts": "vqa_and_captioning*.json",
+    "ava_all": "ava_all.csv",
+    "ava_train": "ava_train.csv",
+    "ava_val": "ava_val_gt.csv",
+    "ava_test": "ava_test_gt.csv",
+    "val_predicted_boxes": "ava_val_predicted_boxes.csv",
+    "test_predicted_boxes": "ava_test_predicted_boxes.csv",
+}
+DOMAIN_FOLDERS = ("movie", "real")
+# Copies of the clips with the boxes painted on: never the clips themselves.
+_NOT_CLIPS = "videos_annotated"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each file of a release is; ``None`` for what the folder does not hold."""
+
+    root: Path
+    actions: Path | None = None
+    boxes: Path | None = None
+    label_map: Path | None = None
+    texts: Path | None = None
+    ava_all: Path | None = None
+    ava_train: Path | None = None
+    ava_val: Path | None = None
+    ava_test: Path | None = None
+    val_predicted_boxes: Path | None = None
+    test_predicted_boxes: Path | None = None
+    videos: Path | None = None
+    refused_links: tuple[Path, ...] = ()
+
+    @property
+    def allowed(self) -> tuple[Path, ...]:
+        """The folders that files and links of this release may be in."""
+        return _allowed_targets(self.root)
+
+    def name(self, path: Path) -> str:
+        """How a file is called in messages: relative to the root."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    @staticmethod
+    def wanted(field: str) -> str:
+        """What a field stands for, in words."""
+        return FILE_NAMES.get(field, "folder videos/ with movie/ and real/")
+
+    def require(self, field: str) -> Path:
+        """The file, or an error that says what was looked for, where, and how to get it."""
+        path: Path | None = getattr(self, field)
+        if path is not None:
+            return path
+        text = f"{self.root} holds no {self.wanted(field)} (looked {MAX_DEPTH} folders deep)"
+        links = [link for link in self.refused_links if fnmatchcase(link.name, FILE_NAMES.get(field, "*"))]
+        if links:
+            text += f"; the link {links[0]} leads out of the folder and was not followed: copy the file instead"
+        else:
+            text += "; point data_dir= at the folder with the released files, or use source='sample'"
+        raise SourceError(text)
+
+
+def find_layout(root: str | os.PathLike[str]) -> Layout:
+    """Find the released files by their names in ``root`` and its folders, at most three deep.
+
+    Works for the authors' two repositories put into one folder, under any folder names, and for all files in
+    one folder. Of several files with one name the least deep wins, then the first in alphabetical order. Links
+    that lead out of ``root`` are not followed, and the clips' own folders are not searched.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "annotation_files").mkdir()
+    >>> _ = (folder / "annotation_files" / "actions.csv").write_text("video_id,movie_or_real,person_id,action")
+    >>> find_layout(folder).actions.name, find_layout(folder).boxes
+    ('actions.csv', None)
+    """
+    top = Path(root).expanduser()
+    if not top.is_dir():
+        raise SourceError(f"{top} is not a folder; point data_dir= at the folder with the released files")
+    top = top.resolve()
+    allowed = _allowed_targets(top)
+    found: dict[str, Path] = {}
+    refused: list[Path] = []
+    queue = deque([(top, 0)])
+    while queue:
+        folder, depth = queue.popleft()
+        files, folders = _entries(folder, allowed, refused)
+        for field, pattern in FILE_NAMES.items():
+            matches = [path for path in files if fnmatchcase(path.name, pattern)]
+            if matches and field not in found:
+                # "vqa_and_captioning.json" itself before "vqa_and_captioning_v2.json"
+                found[field] = min(matches, key=lambda path: (len(path.name), path.name))
+        if folder.name != _NOT_CLIPS and any(path.name in DOMAIN_FOLDERS for path in folders):
+            found.setdefault("videos", folder)
+        if depth < MAX_DEPTH:
+            queue += [(path, depth + 1) for path in folders if path.name not in (*DOMAIN_FOLDERS, _NOT_CLIPS)]
+    return Layout(root=top, refused_links=tuple(refused), **found)
+
+
+def _allowed_targets(top: Path) -> tuple[Path, ...]:
+    """Where links may lead: into the root, and from a Hub snapshot into the blobs of the same repository."""
+    if top.parent.name == "snapshots":
+        return (top, top.parent.parent / "blobs")
+    return (top,)
+
+
+def _entries(folder: Path, allowed: tuple[Path, ...], refused: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Files and folders of a folder in alphabetical order, hidden ones and links that lead outside left out."""
+    files, folders = [], []
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        return [], []
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_symlink() and not inside(path, allowed):
+            refused.append(path)
+        elif path.is_file():
+            files.append(path)
+        elif path.is_dir() and not entry.is_symlink():
+            folders.append(path)
+        elif path.is_dir() and entry.name == "videos":
+            folders.append(path)  # a link inside the root; other linked folders are reached by their own path
+    return files, folders
+
+
+def inside(path: Path, allowed: tuple[Path, ...]) -> bool:
+    """Whether a path, all links followed, ends in one of the allowed folders."""
+    target = Path(os.path.realpath(path))  # unlike resolve(), no error on a loop of links
+    return any(target.is_relative_to(folder) for folder in allowed)

@@ -1,0 +1,198 @@
+"""``vqa_and_captioning*.json``: captions and questions, kept letter by letter as released."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...errors import DataError
+from .faults import Faults
+
+if TYPE_CHECKING:
+    from .release import Release
+
+UNANSWERABLE = "Not mentioned"
+_MAX_BYTES = 1 << 30
+
+CAPTION_SCHEMA = pa.schema([("video_id", pa.string()), ("caption", pa.string())])
+QUESTION_SCHEMA = pa.schema(
+    [("video_id", pa.string()), ("question_id", pa.string()), ("question", pa.string()), ("answer", pa.string())]
+)
+
+
+def read_texts(
+    path: Path, clips: pa.Table, faults: Faults, *, name: str | None = None
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """Captions (one row per entry of the file), questions, counts.
+
+    A question's id is its clip and its number there, over all entries of the clip: ``PrqcwH8LhDU_051_q7``. A
+    repeated question with the same answer is kept once; with another answer it is a fault.
+    """
+    name = name or path.name
+    text = _text_of(path, name)
+    entries = _entries(text, name)
+    known = set(clips["video_id"].to_pylist())
+    captions: list[tuple[str, str]] = []
+    questions: list[tuple[str, str, str, str]] = []
+    answers: dict[tuple[str, str], str] = {}
+    number: dict[str, int] = {}
+    asked: Counter[int] = Counter()
+    raw = repeats = 0
+
+    def fault(place: int, value: object, reason: str) -> None:
+        faults.add(name, _line_of_entry(text, place), value, reason)
+
+    for place, entry in enumerate(entries):
+        raw += len(entry["qa_pairs"]) if isinstance(entry, dict) and isinstance(entry.get("qa_pairs"), list) else 0
+        reason, value = _fault_of_entry(entry, known)
+        if reason:
+            fault(place, value, reason)
+            continue
+        video_id = entry["video_id"]
+        captions.append((video_id, entry["caption"]))
+        asked[len(entry["qa_pairs"])] += 1
+        for pair in entry["qa_pairs"]:
+            number[video_id] = number.get(video_id, 0) + 1
+            reason, value = _fault_of_pair(pair)
+            if reason:
+                fault(place, value, reason)
+                continue
+            earlier = answers.get((video_id, pair["Q"].strip()))
+            if earlier == pair["A"]:
+                repeats += 1
+            elif earlier is not None:
+                fault(place, pair["Q"], f"{video_id} has this question twice, with different answers")
+            else:
+                answers[video_id, pair["Q"].strip()] = pair["A"]
+                questions.append((video_id, f"{video_id}_q{number[video_id]}", pair["Q"], pair["A"]))
+    counts = {"caption_rows": len(entries), "question_rows": raw, "question_repeats": repeats}
+    counts |= {f"entries_with_{size}_questions": asked[size] for size in sorted(asked)}
+    return _table(captions, CAPTION_SCHEMA), _table(questions, QUESTION_SCHEMA), counts
+
+
+def caption_table(release: Release, domain: str | None = None) -> pa.Table:
+    """One row per caption: video_id, source, clip_index, domain, caption; sorted by clip."""
+    return _with_clips(release, release.captions, domain, ["caption"])
+
+
+def vqa_table(release: Release, domain: str | None = None) -> pa.Table:
+    """One row per question: the clip's columns, question_id, question, answer, answerable; sorted by clip."""
+    table = _with_clips(release, release.questions, domain, ["question_id", "question", "answer"])
+    answerable = pc.invert(pc.starts_with(table["answer"], pattern=UNANSWERABLE))
+    return table.append_column("answerable", answerable)
+
+
+def _with_clips(release: Release, texts: pa.Table | None, domain: str | None, columns: list[str]) -> pa.Table:
+    if texts is None:
+        raise DataError("captions and questions were not read", hint='use read_release(root, need={"caption"})')
+    place = pc.index_in(texts["video_id"], value_set=release.clips["video_id"].combine_chunks())
+    order = pc.sort_indices(
+        pa.table({"place": place, "row": pa.array(range(len(texts)), pa.int32())}),
+        sort_keys=[("place", "ascending"), ("row", "ascending")],
+    )
+    table = release.clips.take(place.take(order))
+    for column in columns:
+        table = table.append_column(column, texts[column].take(order).combine_chunks())
+    if domain is not None:
+        table = table.filter(pc.equal(table["domain"], domain))
+    return table.combine_chunks()
+
+
+def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    return pa.table([pa.array(column, pa.string()) for column in columns], schema=schema)
+
+
+def _text_of(path: Path, name: str) -> str:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise DataError("the file is larger than 1 GiB", file=name)
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        value = error.object[error.start : error.start + 8]
+        raise DataError("this is not UTF-8 text", file=name, line=line, value=value) from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
+
+
+def _entries(text: str, name: str) -> list[Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [key for key, _ in pairs]
+            raise DataError("an object has a name twice", file=name, value=next(k for k in names if names.count(k) > 1))
+        return found
+
+    try:
+        entries = json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        what = "the JSON is cut short" if error.pos >= len(text.rstrip()) else f"this is no JSON ({error.msg})"
+        value = text[max(error.pos - 20, 0) : error.pos + 20]
+        raise DataError(what, file=name, line=error.lineno, value=value) from None
+    except RecursionError:
+        raise DataError("the JSON is nested without end", file=name) from None
+    except DataError:
+        raise
+    except ValueError as error:  # a whole number of thousands of digits
+        raise DataError(f"this is no JSON of texts ({error})", file=name) from None
+    if not isinstance(entries, list):
+        hint = 'it must be a list of {"video_id": …, "caption": …, "qa_pairs": [{"Q": …, "A": …}, …]}'
+        raise DataError(f"the file holds a {type(entries).__name__}, not a list", file=name, hint=hint)
+    return entries
+
+
+def _fault_of_entry(entry: Any, known: set[str]) -> tuple[str | None, object]:
+    if not isinstance(entry, dict):
+        return "the entry is no object", entry
+    for field in ("video_id", "caption", "qa_pairs"):
+        if field not in entry:
+            return f"the entry has no {field}", entry.get("video_id", list(entry))
+    video_id = entry["video_id"]
+    if not isinstance(video_id, str) or video_id not in known:
+        return "text of a clip that actions.csv does not name", video_id
+    if not isinstance(entry["qa_pairs"], list):
+        return f"the qa_pairs of {video_id} are no list", entry["qa_pairs"]
+    return _fault_of_text(entry["caption"], f"the caption of {video_id}")
+
+
+def _fault_of_pair(pair: Any) -> tuple[str | None, object]:
+    if not isinstance(pair, dict) or "Q" not in pair or "A" not in pair:
+        return 'a question has no "Q" or no "A"', pair
+    reason, value = _fault_of_text(pair["Q"], "the question")
+    return (reason, value) if reason else _fault_of_text(pair["A"], f"the answer to {pair['Q']!r}")
+
+
+def _fault_of_text(text: Any, what: str) -> tuple[str | None, object]:
+    if not isinstance(text, str):
+        return f"{what} is no text", text
+    if not text.strip():
+        return f"{what} is empty", text
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        return f"{what} holds half a character (a lone surrogate)", ascii(text)
+    return None, None
+
+
+def _line_of_entry(text: str, place: int) -> int:
+    for index, start in enumerate(_starts_of_entries(text)):
+        if index == place:
+            return text.count("\n", 0, start) + 1
+    return 1
+
+
+def _starts_of_entries(text: str) -> Iterator[int]:
+    decoder = json.JSONDecoder()
+    position = text.index("[") + 1
+    while True:
+        while text[position] in " \t\r\n,":
+            position += 1
+        if text[position] == "]":
+            return
+        yield position
+        position = decoder.raw_decode(text, position)[1]
