@@ -80,9 +80,9 @@ def main() -> None:
 
 def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, Any]:
 
-    from microg4m_hf.inference.load import Placement
-    from microg4m_hf.inference.local import local_runner
-    from microg4m_hf.inference.settings import Settings
+    from microg4m_hf.inference.items import Settings
+    from microg4m_hf.inference.vlm.loading import Placement
+    from microg4m_hf.inference.vlm.local import local_runner
 
     dtype = "bfloat16" if args.large else "float32"
     settings = Settings("vqa", model, frames=8, max_new_tokens=args.tokens, dtype=dtype, prompts="plain")
@@ -158,7 +158,7 @@ def plain(runner: Any, settings: Any, clip: Any, *, batched: bool) -> list[tuple
 
 def prompt_tokens(runner: Any, settings: Any, clip: Any) -> int:
     from microg4m_hf.inference.frames import read_shown
-    from microg4m_hf.inference.prepare import Preparer
+    from microg4m_hf.inference.vlm.inputs import Preparer
 
     shown = read_shown(clip.video, settings.frames, settings.pick)
     return len(Preparer(runner.messenger).prepare(clip, shown)[0].ids[0])

@@ -24,9 +24,8 @@ from tiny_vlm_lessons import FRAMES, PROMPTS, Clip, lesson, loss_of, practice_cl
 from tiny_vlm_model import make_model
 from transformers.utils import logging
 
-from microg4m_hf.inference.messages import Messenger
-from microg4m_hf.inference.prepare import Preparer
-from microg4m_hf.inference.prompts import prompt_set
+from microg4m_hf.inference.items import prompt_set
+from microg4m_hf.inference.vlm.inputs import Messenger, Preparer
 from microg4m_hf.runtime import progress
 from microg4m_hf.storage import folder_in_one_step
 

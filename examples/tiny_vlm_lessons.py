@@ -19,7 +19,7 @@ from microg4m_hf.data.sample.texts import caption, questions
 from microg4m_hf.data.sample.world import FPS, NUM_FRAMES, practice_scenes
 from microg4m_hf.inference.frames import Shown, plan, read_shown
 from microg4m_hf.inference.items import Ask, ClipWork
-from microg4m_hf.inference.prepare import Preparer
+from microg4m_hf.inference.vlm.inputs import Preparer
 
 FRAMES, PICK, PROMPTS = 4, "uniform", "plain"
 _SILENT = -100

@@ -23,12 +23,11 @@ from PIL import Image
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError, ServerError
-from microg4m_hf.inference.api import api_runner
-from microg4m_hf.inference.api_endpoint import Endpoint, find_key
+from microg4m_hf.inference.api.client import Endpoint, find_key
+from microg4m_hf.inference.api.runner import api_runner
 from microg4m_hf.inference.frames import read_shown
-from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.items import Ask, ClipWork, Settings
 from microg4m_hf.inference.run import run
-from microg4m_hf.inference.settings import Settings
 from tests.support.bad_api_server import BadServer
 from tests.support.videos import write_video
 

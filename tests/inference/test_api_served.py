@@ -17,7 +17,7 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample, load_dataset
-from microg4m_hf.inference.api_message import image_parts
+from microg4m_hf.inference.api.messages import image_parts
 from microg4m_hf.inference.frames import read_shown
 
 pytestmark = pytest.mark.slow

@@ -16,10 +16,9 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError, ServerError
-from microg4m_hf.inference.isolated import adapter_name, isolated_runner
-from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.isolated.runner import adapter_name, isolated_runner
+from microg4m_hf.inference.items import Ask, ClipWork, Settings
 from microg4m_hf.inference.run import run
-from microg4m_hf.inference.settings import Settings
 from tests.support.dataset_versions import CANNOT_BE_FETCHED
 from tests.support.hub_code_model import CODE, model_with_code
 from tests.support.transformers_4 import python_with_transformers_4

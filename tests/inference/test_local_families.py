@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from microg4m_hf.inference import prefix
-from microg4m_hf.inference.items import ClipWork, clip_work
-from microg4m_hf.inference.load import Placement
-from microg4m_hf.inference.local import LocalRunner, local_runner
-from microg4m_hf.inference.settings import Settings
+from microg4m_hf.inference.items import ClipWork, Settings, clip_work
+from microg4m_hf.inference.vlm import prefix_cache
+from microg4m_hf.inference.vlm.loading import Placement
+from microg4m_hf.inference.vlm.local import LocalRunner, local_runner
 from tests.support.tiny_vlm import FAMILIES
 
 ONE_BY_ONE = Placement(batch=1, shared_prefix=False)
@@ -93,7 +92,7 @@ def test_a_family_whose_state_is_not_understood_is_found_out(
     """Qwen2.5-VL without positions of its own: it goes on from an offset that it remembers of another clip."""
     settings = Settings("vqa", str(tiny("qwen2_5_vl")), frames=4, max_new_tokens=8, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), questions)
-    monkeypatch.setattr(prefix, "_clip_positions", lambda *_: None)
+    monkeypatch.setattr(prefix_cache, "_clip_positions", lambda *_: None)
     runner = local_runner(settings, SHARED)
     with pytest.warns(RuntimeWarning, match="encodes its clip anew, because its scores differ") as caught:
         told = {ask.id: record for ask, record in runner(questions)}
@@ -122,9 +121,8 @@ def test_a_system_text_that_a_template_drops_is_said_by_the_user(tiny: Tiny) -> 
     """The LLaVA templates know no system turn; Qwen's does."""
     from transformers import AutoProcessor
 
-    from microg4m_hf.inference.items import Ask
-    from microg4m_hf.inference.messages import Messenger
-    from microg4m_hf.inference.prompts import prompt_set
+    from microg4m_hf.inference.items import Ask, prompt_set
+    from microg4m_hf.inference.vlm.inputs import Messenger
 
     for family, turns in (("video_llava", 1), ("qwen2_5_vl", 2)):
         processor = AutoProcessor.from_pretrained(tiny(family))

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from microg4m_hf.errors import ModelError
-from microg4m_hf.inference.items import ClipWork
-from microg4m_hf.inference.load import Placement
-from microg4m_hf.inference.local import LocalRunner, local_runner
-from microg4m_hf.inference.settings import Settings
+from microg4m_hf.inference.items import ClipWork, Settings
+from microg4m_hf.inference.vlm.loading import Placement
+from microg4m_hf.inference.vlm.local import LocalRunner, local_runner
 
 Tiny = Callable[[str], Path]
 

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.items import Ask, ClipWork, Settings
 from microg4m_hf.inference.journal import Journal
 from microg4m_hf.inference.run import run
-from microg4m_hf.inference.settings import Settings
 
 WORK = [
     ClipWork(None, f"a_{clip:03}", tuple(Ask(f"a_{clip:03}_q{i}", f"Q{i}?") for i in range(3))) for clip in range(7)

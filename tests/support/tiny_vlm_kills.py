@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from microg4m_hf.data import load_dataset
-from microg4m_hf.inference.items import ClipWork, clip_work
-from microg4m_hf.inference.load import Placement
-from microg4m_hf.inference.local import local_runner
+from microg4m_hf.inference.items import ClipWork, Settings, clip_work
 from microg4m_hf.inference.run import run
-from microg4m_hf.inference.settings import Settings
+from microg4m_hf.inference.vlm.loading import Placement
+from microg4m_hf.inference.vlm.local import local_runner
 from tests.support.tiny_vlm import tiny_vlm
 
 

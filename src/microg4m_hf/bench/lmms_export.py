@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .._version import __version__
 from ..errors import RecipeError
-from ..inference.prompts import prompt_set
+from ..inference.items import prompt_set
 from ..storage import write_atomic
 from .lmms_tasks import SCORES
 

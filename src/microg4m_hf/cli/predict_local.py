@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 
 if TYPE_CHECKING:
-    from ..inference.load import Placement
+    from ..inference.vlm.loading import Placement
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 # Options that no other runner understands; what they are when they are not given is up to the runner.
@@ -42,7 +42,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
             option = "--" + given[0].replace("_", "-")
             raise RecipeError(f"{option} is of no use with --runner {args.runner}; it goes with local")
         return {}
-    from ..inference.load import identity
+    from ..inference.vlm.loading import identity
 
     return {
         "dtype": args.dtype or "auto",
@@ -54,8 +54,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def placement_of(args: argparse.Namespace) -> Placement:
-    """How fast and where; see :class:`microg4m_hf.inference.load.Placement`."""
-    from ..inference.load import Placement
+    """How fast and where; see :class:`microg4m_hf.inference.vlm.loading.Placement`."""
+    from ..inference.vlm.loading import Placement
 
     for name in ("batch_size", "workers"):
         if getattr(args, name) is not None and getattr(args, name) < 1:

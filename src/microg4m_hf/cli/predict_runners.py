@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 
 if TYPE_CHECKING:
+    from ..inference.items import Settings
     from ..inference.run import Runner
-    from ..inference.settings import Settings
 
 # option -> the runners that it means something to
 OF_RUNNERS = {
@@ -63,8 +63,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     if args.runner == "isolated":
         if args.python is None:
             raise RecipeError("--runner isolated needs --python, the interpreter of the environment of the model")
-        from ..inference.isolated import adapter_name
-        from ..inference.load import identity
+        from ..inference.isolated.runner import adapter_name
+        from ..inference.vlm.loading import identity
 
         own = args.adapter is not None and args.adapter.endswith(".py")  # loads what it likes, from where it likes
         return {
@@ -79,7 +79,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 def make(args: argparse.Namespace, settings: Settings, world: int) -> Runner:
     """The api or the isolated runner."""
     if args.runner == "isolated":
-        from ..inference.isolated import isolated_runner
+        from ..inference.isolated.runner import isolated_runner
 
         return isolated_runner(
             settings,
@@ -88,8 +88,8 @@ def make(args: argparse.Namespace, settings: Settings, world: int) -> Runner:
             trust_remote_code=bool(args.trust_remote_code),
             **_given(args, "timeout"),
         )
-    from ..inference.api import api_runner
-    from ..inference.api_endpoint import Endpoint, find_key
+    from ..inference.api.client import Endpoint, find_key
+    from ..inference.api.runner import api_runner
 
     url, key = find_key(args.base_url, args.key_env)
     names = ("timeout", "concurrency", "tries", "patience", "price_in", "price_out")

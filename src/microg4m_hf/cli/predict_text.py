@@ -10,8 +10,8 @@ from ..errors import RecipeError
 from . import predict_local, predict_runners
 
 if TYPE_CHECKING:
+    from ..inference.items import Settings
     from ..inference.run import Runner
-    from ..inference.settings import Settings
 
 BASELINES = ("blind", "majority")
 
@@ -40,10 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..data import load_dataset
-    from ..inference.items import clip_work, fingerprint_of
-    from ..inference.prompts import paper_frames
+    from ..inference.items import Settings, clip_work, fingerprint_of, paper_frames
     from ..inference.run import run as run_all
-    from ..inference.settings import Settings
     from ..runtime import rank_and_world
 
     blind = args.model in BASELINES
@@ -98,11 +96,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _runner(args: argparse.Namespace, settings: Settings, rows: Any, world: int) -> Runner:
     if settings.runner in BASELINES:
-        from ..inference.blind import baseline_runner
+        from ..inference.baselines import baseline_runner
 
         return baseline_runner(settings, rows)
     if settings.runner != "local":
         return predict_runners.make(args, settings, world)
-    from ..inference.local import local_runner
+    from ..inference.vlm.local import local_runner
 
     return local_runner(settings, predict_local.placement_of(args))

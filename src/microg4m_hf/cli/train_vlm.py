@@ -16,8 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..inference.examples import Examples
-    from ..inference.load import Placement, load
-    from ..inference.settings import Settings
+    from ..inference.items import Settings
+    from ..inference.vlm.loading import Placement, load
     from ..runtime import rank_and_world
     from ..training.vlm import train_adapter
     from ..training.vlm_folder import VlmFolder

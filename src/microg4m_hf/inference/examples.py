@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .batches import padded, visuals
 from .frames import read_shown
-from .items import Ask, ClipWork
-from .messages import Messenger
-from .prepare import Prepared, Preparer
-from .prompts import prompt_set
+from .items import Ask, ClipWork, prompt_set
+from .vlm.generate import padded, visuals
+from .vlm.inputs import Messenger, Prepared, Preparer
 
 IGNORED = -100
 

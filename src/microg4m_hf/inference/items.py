@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from ..errors import RecipeError
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,117 @@ def share_of(work: list[ClipWork], rank: int, world: int) -> list[ClipWork]:
 
 def _finished(record: Mapping[str, Any] | None, retry: bool) -> bool:
     return record is not None and (record["status"] == "ok" or not retry)
+
+
+# Named prompt sets: what the model is told, part of every run's settings and of its predictions' header.
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """System text, the instruction of a caption, and the frame around a question (``{question}``)."""
+
+    system: str | None
+    caption: str
+    question: str
+
+
+PROMPTS: dict[str, PromptSet] = {
+    "default": PromptSet(
+        system=None,
+        caption="Describe in one or two sentences what the people in this video do, and where they are.",
+        question="{question}\nAnswer in a few words. If the video does not show it, answer: Not mentioned.",
+    ),
+    "expert": PromptSet(
+        system=(
+            "You watch short clips of people in microgravity, from space missions and films. Nothing falls, and "
+            "no direction is up. Say only what can be seen."
+        ),
+        caption="Describe in two or three sentences the people, what they wear, hold and do, and their surroundings.",
+        question="{question}\nAnswer in a few words. If the video does not show it, answer: Not mentioned.",
+    ),
+    "plain": PromptSet(system=None, caption="Describe this video.", question="{question}"),
+}
+
+# Frames per clip in the published tables, by a part of the model's name.
+PAPER_FRAMES = {
+    "video-chatgpt": 3,
+    "mplug-owl3": 3,
+    "llava-next": 8,
+    "video-llava": 8,
+    "qwen2.5-vl": 9,
+    "internvideo": 90,
+    "gpt-4o": 6,
+    "gemini-1.5": 16,
+}
+
+
+def prompt_set(name: str) -> PromptSet:
+    """A prompt set by name.
+
+    >>> prompt_set("plain").caption
+    'Describe this video.'
+    """
+    if name not in PROMPTS:
+        raise RecipeError(f"there is no prompt set {name!r}; there are {', '.join(PROMPTS)}")
+    return PROMPTS[name]
+
+
+def paper_frames(model: str) -> int | None:
+    """How many frames the published row of a model used, or None for a model without one.
+
+    >>> paper_frames("Qwen/Qwen2.5-VL-7B-Instruct")
+    9
+    """
+    lowered = model.lower()
+    return next((frames for part, frames in PAPER_FRAMES.items() if part in lowered), None)
+
+
+# What a run of a vision-language model is: every setting that can change an answer, and its fingerprint.
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Two runs with equal settings give equal predictions; speed and place of the work are not among them."""
+
+    task: str  # "caption" or "vqa"
+    model: str  # a Hub id, a folder, the name of a served model, or a baseline
+    runner: str = "local"  # "local", "api", "isolated", "blind" or "majority"
+    revision: str | None = None
+    weights: str = ""  # commit of the Hub repository or digest of the folder: a branch may move, a folder change
+    prompts: str = "default"
+    frames: int = 8
+    pick: str = "uniform"
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    seed: int = 0
+    dtype: str = "auto"
+    attention: str | None = None
+    quantisation: str | None = None
+    data: str = ""  # fingerprint of the data the items come from
+    as_images: bool = False  # frames as single images also for models that take video
+    image_side: int | None = None  # the longer side of a frame as it is sent to a server; None: as it was decoded
+    image_detail: str | None = None  # what a server is told about the images: "low", "high" or "auto"
+    adapter: str | None = None  # how the isolated runner talks to the model
+
+    def __post_init__(self) -> None:
+        if self.task not in ("caption", "vqa"):
+            raise RecipeError(f"task is {self.task!r}, it can be 'caption' or 'vqa'")
+        if self.frames < 1 or self.max_new_tokens < 1:
+            raise RecipeError(
+                f"frames and max_new_tokens must be at least 1, given {self.frames}, {self.max_new_tokens}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def fingerprint(self) -> str:
+        """Short name of these settings; every finished item carries it.
+
+        >>> Settings("vqa", "m").fingerprint == Settings("vqa", "m").fingerprint
+        True
+        >>> Settings("vqa", "m").fingerprint == Settings("vqa", "m", frames=9).fingerprint
+        False
+        """
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

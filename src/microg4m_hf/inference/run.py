@@ -6,19 +6,54 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from ..errors import RecipeError
+from ..errors import RecipeError, ServerError
 from ..runtime import environment, progress
 from ..storage import write_atomic
-from .items import Ask, ClipWork, share_of, still_to_do
+from .items import Ask, ClipWork, Settings, share_of, still_to_do
 from .journal import Journal
-from .settings import Settings
-from .usage import usage
+
+# What a run cost and where it failed, counted over everything that its processes wrote down.
+
+
+def usage(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums of tokens, money, requests and flags; tries that failed and were repeated cost, too. Only what occurs.
+
+    >>> usage([{"tokens": {"in": 90, "out": 4}, "cost": 0.5}, {"tokens": {"in": 10}, "flags": ["cut"]}])
+    {'tokens': {'in': 100, 'out': 4}, 'cost': 0.5, 'flags': {'cut': 1}}
+    >>> usage([{"status": "ok", "text": "Two people."}])
+    {}
+    """
+    tokens: Counter[str] = Counter()
+    flags: Counter[str] = Counter()
+    models: set[str] = set()
+    cost, requests, priced = 0.0, 0, False
+    for record in records:
+        used = record.get("tokens")
+        if isinstance(used, dict):  # journals may have been edited
+            tokens.update({name: count for name, count in used.items() if isinstance(count, int)})
+        if isinstance(record.get("flags"), list):
+            flags.update(str(flag) for flag in record["flags"])
+        if isinstance(record.get("requests"), int):
+            requests += record["requests"]
+        if isinstance(record.get("served"), str):
+            models.add(record["served"])
+        if isinstance(record.get("cost"), int | float):
+            cost, priced = cost + record["cost"], True
+    found: dict[str, Any] = {
+        "requests": requests,
+        "tokens": dict(tokens),
+        "cost": round(cost, 6) if priced else None,
+        "flags": dict(flags),
+        "served": sorted(models),
+    }
+    return {name: value for name, value in found.items() if value or (name == "cost" and value is not None)}
+
 
 # A runner takes clips and yields ``(ask, record)`` for each thing asked: ``{"status": "ok", "text": …}`` or
 # ``{"status": "failed", "why": …}``, in any order. What else a record holds (tokens, seconds) is summed up.
@@ -140,3 +175,28 @@ def _prediction(settings: Settings, clip: ClipWork, ask: Ask, text: str) -> dict
     else:
         row |= {"question_id": ask.id, "question": str(ask.question), "answer": text}
     return row | {"run": settings.fingerprint}
+
+
+# When every item fails, the fault is not the items': the run stops, and none of them is marked.
+
+Results = Iterator[tuple[Ask, dict[str, Any]]]
+
+
+def stop_when_hopeless(results: Results, where: str, own_fault: Container[str], limit: int) -> Results:
+    """Hand on results; failures of other kinds than ``own_fault`` are held back until something else comes.
+
+    ``limit`` of them in a row end the run with ``ServerError``. They stay missing and come again with the same
+    command. One such failure among successes is the item's, and its record.
+    """
+    held: list[tuple[Ask, dict[str, Any]]] = []
+    for ask, record in results:
+        held.append((ask, record))
+        if record["status"] == "ok" or record["kind"] in own_fault:
+            yield from held
+            held.clear()
+        elif len(held) >= limit:
+            raise ServerError(
+                f"{where}: {limit} items in a row failed, the last one: {record['why']}; "
+                "what is finished is kept, the same command goes on"
+            )
+    yield from held

@@ -9,12 +9,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ..errors import ClipError, MicroG4MError
-from .frames import read_shown
-from .items import ClipWork
-from .messages import Messenger
-from .prepare import Prepared, Preparer
-from .settings import Settings
+from ...errors import ClipError, MicroG4MError
+from ..frames import read_shown
+from ..items import ClipWork, Settings
+from .inputs import Messenger, Prepared, Preparer
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,63 @@
 from __future__ import annotations
 
 import functools
+import queue
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ..errors import ClipError, ServerError
-from ..extras import require
-from .api_ask import Stopped, answer, make_client
-from .api_endpoint import Endpoint
-from .api_message import image_parts, request
-from .api_threads import as_they_come
-from .api_wait import Pause
-from .frames import read_shown
-from .hopeless import stop_when_hopeless
-from .items import Ask, ClipWork
-from .run import Runner
-from .settings import Settings
+from ...errors import ClipError, ServerError
+from ...extras import require
+from ..frames import read_shown
+from ..items import Ask, ClipWork, Settings
+from ..run import Runner, stop_when_hopeless
+from .client import Endpoint, Pause, Stopped, answer, make_client
+from .messages import image_parts, request
+
+# Requests on threads that nobody has to wait for: a stopped run ends at once, not when the last reply is in.
+
+Result = TypeVar("Result")
+
+
+def as_they_come(
+    tasks: Iterator[Callable[[], Result]], threads: int, ahead: int
+) -> Iterator[tuple[Result | None, BaseException | None]]:
+    """Do the tasks on ``threads`` threads, with at most ``ahead`` taken from ``tasks`` and not done yet.
+
+    The threads of a ``ThreadPoolExecutor`` would be waited for when Python ends; these would not.
+
+    >>> sorted(result for result, error in as_they_come((lambda n=n: n * n for n in range(4)), 2, 3))
+    [0, 1, 4, 9]
+    """
+    todo: queue.SimpleQueue[Callable[[], Result] | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (task := todo.get()) is not None:
+            try:
+                done.put((task(), None))
+            except BaseException as error:
+                done.put((None, error))
+
+    for _ in range(threads):
+        threading.Thread(target=work, name="request", daemon=True).start()
+    under_way, more = 0, True
+    try:
+        while more or under_way:
+            while more and under_way < ahead:
+                task = next(tasks, None)
+                more = task is not None
+                if task is not None:
+                    todo.put(task)
+                    under_way += 1
+            if under_way:
+                yield done.get()
+                under_way -= 1
+    finally:
+        for _ in range(threads):
+            todo.put(None)
+
 
 # What a model said about one item; everything else may be the server's state and says nothing about the item.
 _ABOUT_THE_ITEM = ("refusal", "content_filter", "empty", "length", "decode")

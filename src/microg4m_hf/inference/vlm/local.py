@@ -7,18 +7,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..errors import MicroG4MError, ModelError
-from . import prefix
-from .ahead import Ahead, Unready, short
+from ...errors import MicroG4MError, ModelError
+from ..items import Ask, ClipWork, Settings, prompt_set
+from ..run import Runner
+from . import prefix_cache
 from .generate import Said, Speaker
-from .items import Ask, ClipWork
-from .load import Placement, load
-from .messages import Messenger
-from .oom import Halving
-from .prepare import Prepared
-from .prompts import prompt_set
-from .run import Runner
-from .settings import Settings
+from .inputs import Messenger, Prepared
+from .loading import Placement, load
+from .memory import Halving
+from .prefetch import Ahead, Unready, short
 
 _PATIENCE = 3  # failures in a row, before anything worked, that mean the model and not the clip is at fault
 _NO_MEMORY = "out of memory with this item alone; use fewer frames, a quantised model, or --device-map auto"
@@ -88,7 +85,7 @@ class LocalRunner:
     def _answered(self, items: Sequence[Prepared]) -> Iterator[Outcome]:
         several = [item for item in items if len(item.asks) > 1]
         if several and self.shares is None:
-            why = prefix.why_not(self.speaker, several[0])
+            why = prefix_cache.why_not(self.speaker, several[0])
             self.shares = why is None
             self._announce(why or "")
         if not several or not self.shares:
@@ -102,7 +99,7 @@ class LocalRunner:
             began = time.perf_counter()
 
     def _shared(self, batch: Sequence[Prepared], rows: int) -> list[Said]:
-        return [said for texts in prefix.answers(self.speaker, batch, rows) for said in texts]
+        return [said for texts in prefix_cache.answers(self.speaker, batch, rows) for said in texts]
 
     def _plain(self, table: Sequence[tuple[Prepared, int]]) -> Iterator[Outcome]:
         began = time.perf_counter()
@@ -113,7 +110,7 @@ class LocalRunner:
 
     def _said(self, batch: Sequence[tuple[Prepared, int]], _: int) -> list[Said]:
         item, number = batch[0]
-        return self.speaker.say(name=item.asks[number].id, **prefix.plain_inputs(self.speaker.model, batch))
+        return self.speaker.say(name=item.asks[number].id, **prefix_cache.plain_inputs(self.speaker.model, batch))
 
     def _records(
         self, asks: Sequence[Ask], said: Sequence[Said] | None, seconds: float, *, shared: bool

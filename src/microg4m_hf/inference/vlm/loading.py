@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError, RecipeError
-from ..extras import require
-from ..runtime import is_main_process, own_device, rank_and_world
-from .settings import Settings
+from ...errors import ModelError, RecipeError
+from ...extras import require
+from ...runtime import is_main_process, own_device, rank_and_world
+from ..items import Settings
 
 QUANTISATIONS = ("4bit", "8bit")
 _PIECE = 1 << 16

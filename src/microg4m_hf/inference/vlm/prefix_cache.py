@@ -12,10 +12,9 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from .batches import padded, placed, visuals
-from .generate import Said, Speaker
-from .oom import is_out_of_memory
-from .prepare import Prepared, common_start
+from .generate import Said, Speaker, padded, placed, visuals
+from .inputs import Prepared, common_start
+from .memory import is_out_of_memory
 
 _STEPS = 3
 

@@ -14,15 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ClipError, RecipeError
-from .frames import read_shown
-from .hopeless import stop_when_hopeless
-from .items import Ask, ClipWork
-from .prompts import prompt_set
-from .run import Runner
-from .settings import Settings
+from ...errors import ClipError, RecipeError
+from ..frames import read_shown
+from ..items import Ask, ClipWork, Settings, prompt_set
+from ..run import Runner, stop_when_hopeless
+from .process import WorkerDied, WorkerProcess, started
 from .worker import ADAPTERS
-from .worker_process import WorkerDied, WorkerProcess, started
 
 _LOADING = 3600.0  # seconds; the weights may have to be downloaded
 _AHEAD = 2  # clips that are read while the model works
