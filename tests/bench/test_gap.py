@@ -20,7 +20,7 @@ from microg4m_hf.data.sample.write import write_clip
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.models import create
 from microg4m_hf.taxonomy import ACTION_IDS, label_of
-from microg4m_hf.training.key_frames import KeyFrame
+from microg4m_hf.training.dataset import KeyFrame
 from microg4m_hf.training.recipe import Data
 from tests.support.har_split import draw
 from tests.support.report_runs import har_run, labelled_items

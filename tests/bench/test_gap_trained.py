@@ -14,10 +14,9 @@ from microg4m_hf.bench.orientation import orientation_probe
 from microg4m_hf.bench.turned import TURNS, Turn, TurnedWindows
 from microg4m_hf.data.sample.write import write_clip
 from microg4m_hf.taxonomy import label_of
-from microg4m_hf.training.key_frames import KeyFrame
-from microg4m_hf.training.pixels import render_batch
+from microg4m_hf.training.dataset import KeyFrame, collate
 from microg4m_hf.training.recipe import Data
-from microg4m_hf.training.windows import collate
+from microg4m_hf.training.transforms import render_batch
 
 _SIDE = 64
 

@@ -47,7 +47,7 @@ def main() -> None:
     import torch.utils.data
 
     import microg4m_hf.models as models
-    from microg4m_hf.training import card, finish, loop, objects  # noqa: F401
+    from microg4m_hf.training import build, card, loop, predict_run  # noqa: F401
 
     torch.set_num_threads(1)
     _ = models.create, models.load_pyslowfast

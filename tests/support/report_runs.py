@@ -11,7 +11,7 @@ import yaml
 
 from microg4m_hf.data import ensure_sample, load_dataset
 from microg4m_hf.metrics import write_predictions
-from microg4m_hf.training.key_frames import KeyFrame, key_frames
+from microg4m_hf.training.dataset import KeyFrame, key_frames
 from microg4m_hf.training.predict import prediction_columns
 
 

@@ -95,12 +95,12 @@ def test_out_of_memory_halves_the_piece(
     import torch
     from accelerate import Accelerator
 
-    from microg4m_hf.training.objects import build_model, split_items
+    from microg4m_hf.training.build import build_model, split_items
+    from microg4m_hf.training.dataset import KeyFrameWindows, collate
     from microg4m_hf.training.prepare import prepare
     from microg4m_hf.training.recipe_io import load_recipe
     from microg4m_hf.training.run_folder import RunFolder
-    from microg4m_hf.training.take_step import take_step
-    from microg4m_hf.training.windows import KeyFrameWindows, collate
+    from microg4m_hf.training.step import take_step
 
     words = ["model.overrides.dropout=0.0", "loop.batch_norm=frozen", "data.flip=0.0", "loop.channels_last=false"]
     recipe = load_recipe(write_recipe(tmp_path), words)

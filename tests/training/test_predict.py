@@ -33,7 +33,7 @@ def test_eighty_outputs_are_kept_and_fifty_scored(tmp_path: Path) -> None:
     import torch
 
     from microg4m_hf.models import create
-    from microg4m_hf.training.objects import split_items
+    from microg4m_hf.training.build import split_items
     from microg4m_hf.training.predict import reference_columns
 
     torch.manual_seed(1)

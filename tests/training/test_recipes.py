@@ -81,10 +81,10 @@ def test_full_size_networks_take_three_steps(name: str) -> None:
     """The recipe's network at its full size, on small frames."""
     from accelerate import Accelerator
 
-    from microg4m_hf.training.objects import build_model, split_items
+    from microg4m_hf.training.build import build_model, split_items
+    from microg4m_hf.training.dataset import KeyFrameWindows, collate
     from microg4m_hf.training.optim import build_optimizer
     from microg4m_hf.training.step import accumulate
-    from microg4m_hf.training.windows import KeyFrameWindows, collate
 
     small = ["data.crop=64", "data.short_side=[64,72]", "data.source=sample"]
     recipe = load_recipe(FOLDER / f"{name}_corrected.yaml", small)

@@ -14,7 +14,7 @@ from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics import har_scores
 from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.training import har
-from microg4m_hf.training.objects import split_items
+from microg4m_hf.training.build import split_items
 from microg4m_hf.training.predict import reference_columns
 from microg4m_hf.training.recipe_io import load_recipe
 from microg4m_hf.training.run_folder import RunFolder
@@ -53,8 +53,8 @@ def test_the_saved_model_predicts_the_saved_logits(finished: Path) -> None:
 
     from microg4m_hf.metrics.har.files import read_parquet
     from microg4m_hf.models import MicroG4MHarForVideoClassification
-    from microg4m_hf.training.pixels import render_batch
-    from microg4m_hf.training.windows import KeyFrameWindows, collate
+    from microg4m_hf.training.dataset import KeyFrameWindows, collate
+    from microg4m_hf.training.transforms import render_batch
 
     recipe = load_recipe(RunFolder(finished).config)
     items = split_items(recipe.data, "test")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microg4m_hf.training.geometry import Geometry, evaluation_geometry, move_boxes, resized, training_geometry
-from microg4m_hf.training.order import RunBatches, epoch_order, steps_in_epoch
+from microg4m_hf.training.optim import learning_rate
 from microg4m_hf.training.recipe import Data, Optim, Schedule
-from microg4m_hf.training.schedule import learning_rate
+from microg4m_hf.training.sampler import RunBatches, epoch_order, steps_in_epoch
+from microg4m_hf.training.transforms import Geometry, evaluation_geometry, move_boxes, resized, training_geometry
 
 
 def test_published_rate() -> None:
@@ -65,7 +65,7 @@ def test_boxes_follow_the_pixels() -> None:
     """A box drawn into a picture is where the moved box says, scaled, cropped and mirrored."""
     import torch
 
-    from microg4m_hf.training.pixels import render
+    from microg4m_hf.training.transforms import render
 
     frame = np.zeros((1, 120, 200, 3), np.uint8)
     frame[:, 40:80, 60:120] = 255

@@ -10,7 +10,7 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.training.vlm_recipe import load_vlm_recipe
+from microg4m_hf.training.recipe_io import load_vlm_recipe
 from tests.support.hub_server import HubServer
 from tests.support.tiny_vlm import tiny_vlm
 
@@ -65,7 +65,7 @@ def test_learns_resumes_exactly_is_pushed_and_answers(
     assert train(model, parts, "max_steps=10", "frames=3") == 2
     assert "frames: 2 -> 3" in capsys.readouterr().err
 
-    from microg4m_hf.training.vlm_push import push_adapter
+    from microg4m_hf.training.push import push_adapter
 
     assert push_adapter(whole, "me/adapter")
     pushed = at_hub.repo("model", "me/adapter").tree()
@@ -102,7 +102,7 @@ def test_only_the_answer_and_its_end_are_learned(model: Path) -> None:
     from transformers import AutoProcessor
 
     from microg4m_hf.data import load_dataset
-    from microg4m_hf.inference.examples import IGNORED, Examples
+    from microg4m_hf.training.vlm import IGNORED, Examples
 
     processor = AutoProcessor.from_pretrained(model)
     row = load_dataset("vqa", split="test", source="sample")[0]

@@ -14,7 +14,7 @@ from ..metrics.har.inputs import read_rows
 from ..metrics.har.scores import Settings
 from ..metrics.har.scores import score as score_har
 from ..taxonomy import ACTIONS
-from ..training.key_frames import KeyFrame
+from ..training.dataset import KeyFrame
 from ..training.predict import predict_logits, prediction_columns, reference_columns
 from ..training.recipe import Data
 from ..training.recipe_io import recipe_from

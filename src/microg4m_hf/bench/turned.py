@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..training.key_frames import KeyFrame
+from ..training.dataset import KeyFrame, KeyFrameWindows
 from ..training.recipe import Data
-from ..training.windows import KeyFrameWindows
 
 
 class Turn(NamedTuple):

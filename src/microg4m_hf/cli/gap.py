@@ -88,7 +88,7 @@ def _orientation(args: argparse.Namespace, common: dict[str, Any]) -> dict[str, 
     from dataclasses import replace
 
     from ..bench.orientation import open_model, orientation_probe
-    from ..training.objects import split_items
+    from ..training.build import split_items
 
     model, data = open_model(args.model)
     named = {name: getattr(args, name) for name in ("data_dir", "source", "revision")}

@@ -15,13 +15,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..inference.examples import Examples
     from ..inference.items import Settings
     from ..inference.vlm.loading import Placement, load
     from ..runtime import rank_and_world
-    from ..training.vlm import train_adapter
-    from ..training.vlm_folder import VlmFolder
-    from ..training.vlm_recipe import load_vlm_recipe
+    from ..training.recipe_io import load_vlm_recipe
+    from ..training.run_folder import VlmFolder
+    from ..training.vlm import Examples, train_adapter
 
     recipe = load_vlm_recipe(args.config, args.set)
     folder = VlmFolder(args.out or Path("runs") / recipe.name)
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
             f"last loss {loss:.4f}; the adapter is in {folder.adapter}: microg4m predict vqa --model {folder.adapter}"
         )
         if args.push_to_hub:
-            from ..training.vlm_push import push_adapter
+            from ..training.push import push_adapter
 
             print(f"pushed to {push_adapter(folder.path, args.push_to_hub)}")
     return 0

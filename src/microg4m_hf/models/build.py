@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import ModelError
 from .backbones.transformers_encoder import patch_of
-from .configuration import MicroG4MHarConfig, TransformersSpec, family_of, spec_from_dict
+from .configuration import MicroG4MHarConfig
 from .modeling import MicroG4MHarForVideoClassification
 from .registry import VARIANTS, overridable
+from .specs import TransformersSpec, family_of, spec_from_dict
 
 _CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "image_mean", "image_std")
 

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from .configuration import MViTSpec, ResNetSpec, SlowFastSpec, Spec, X3DSpec
+from .specs import MViTSpec, ResNetSpec, SlowFastSpec, Spec, X3DSpec
 
 
 class Scores(NamedTuple):

@@ -11,82 +11,49 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
 
 if TYPE_CHECKING:
-    from .geometry import Geometry, move_boxes, training_geometry
-    from .har import run_training
-    from .key_frames import KeyFrame
-    from .objects import build_model, split_items
-    from .optim import parameter_groups
-    from .order import RunBatches
-    from .padded import PaddedCollator, PaddedModel
-    from .pixels import render_batch
-    from .predict import predict_logits
-    from .predict_run import predict_har, recipe_of
-    from .push import push_run
-    from .recipe import Data, Recipe
-    from .recipe_io import load_recipe
-    from .schedule import learning_rate
-    from .score import score_logits
-    from .windows import KeyFrameWindows, collate
+    from .build import build_model as build_model
+    from .build import split_items as split_items
+    from .dataset import KeyFrame as KeyFrame
+    from .dataset import KeyFrameWindows as KeyFrameWindows
+    from .dataset import collate as collate
+    from .har import run_training as run_training
+    from .hf_trainer import PaddedCollator as PaddedCollator
+    from .hf_trainer import PaddedModel as PaddedModel
+    from .optim import learning_rate as learning_rate
+    from .optim import parameter_groups as parameter_groups
+    from .predict import predict_logits as predict_logits
+    from .predict import score_logits as score_logits
+    from .predict_run import predict_har as predict_har
+    from .predict_run import recipe_of as recipe_of
+    from .push import push_run as push_run
+    from .recipe import Data as Data
+    from .recipe import Recipe as Recipe
+    from .recipe_io import load_recipe as load_recipe
+    from .sampler import RunBatches as RunBatches
+    from .transforms import Geometry as Geometry
+    from .transforms import move_boxes as move_boxes
+    from .transforms import render_batch as render_batch
+    from .transforms import training_geometry as training_geometry
 
-# Public name -> module that holds it; imported on first use: torch takes seconds.
-_HOME_OF = {
-    "Data": "recipe",
-    "Geometry": "geometry",
-    "KeyFrame": "key_frames",
-    "KeyFrameWindows": "windows",
-    "PaddedCollator": "padded",
-    "PaddedModel": "padded",
-    "Recipe": "recipe",
-    "RunBatches": "order",
-    "build_model": "objects",
-    "collate": "windows",
-    "learning_rate": "schedule",
-    "load_recipe": "recipe_io",
-    "move_boxes": "geometry",
-    "parameter_groups": "optim",
-    "predict_logits": "predict",
-    "predict_har": "predict_run",
-    "push_run": "push",
-    "recipe_of": "predict_run",
-    "render_batch": "pixels",
-    "run_training": "har",
-    "score_logits": "score",
-    "split_items": "objects",
-    "training_geometry": "geometry",
-}
-
-__all__ = [
-    "Data",
-    "Geometry",
-    "KeyFrame",
-    "KeyFrameWindows",
-    "PaddedCollator",
-    "PaddedModel",
-    "Recipe",
-    "RunBatches",
-    "build_model",
-    "collate",
-    "learning_rate",
-    "load_recipe",
-    "move_boxes",
-    "parameter_groups",
-    "predict_har",
-    "predict_logits",
-    "push_run",
-    "recipe_of",
-    "render_batch",
-    "run_training",
-    "score_logits",
-    "split_items",
-    "training_geometry",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "build": ["build_model", "split_items"],
+        "dataset": ["KeyFrame", "KeyFrameWindows", "collate"],
+        "har": ["run_training"],
+        "hf_trainer": ["PaddedCollator", "PaddedModel"],
+        "optim": ["learning_rate", "parameter_groups"],
+        "predict": ["predict_logits", "score_logits"],
+        "predict_run": ["predict_har", "recipe_of"],
+        "push": ["push_run"],
+        "recipe": ["Data", "Recipe"],
+        "recipe_io": ["load_recipe"],
+        "sampler": ["RunBatches"],
+        "transforms": ["Geometry", "move_boxes", "render_batch", "training_geometry"],
+    },
+)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..taxonomy import NUM_AVA_CLASSES
-from .key_frames import KeyFrame
+from .dataset import KeyFrame
 
 ENDINGS = (".mp4", ".mov", ".mkv", ".webm")
 

@@ -36,13 +36,12 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     """Train, keep the best model by validation mAP, predict and score the test split; returns the test result."""
     import torch
 
-    from .finish import finish
+    from .build import build_accelerator, build_model, save_model, split_items
+    from .dataset import KeyFrameWindows
     from .loop import train
-    from .objects import build_accelerator, build_model, save_model, split_items
-    from .predict import predict_logits
+    from .predict import predict_logits, score_logits
+    from .predict_run import finish
     from .prepare import prepare
-    from .score import score_logits
-    from .windows import KeyFrameWindows
 
     accelerator = build_accelerator(recipe, run)
     if accelerator.is_main_process:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ..runtime import is_main_process
 from . import checkpoints
 from .checkpoints import Progress
-from .order import RunBatches, steps_in_epoch
+from .dataset import KeyFrameWindows, collate, left_out
+from .optim import learning_rate
 from .prepare import sharded
 from .recipe import Recipe
 from .run_folder import RunFolder
-from .schedule import learning_rate
-from .take_step import take_step
-from .windows import KeyFrameWindows, collate, left_out
+from .sampler import RunBatches, steps_in_epoch
+from .step import take_step
 
 if TYPE_CHECKING:
     import torch

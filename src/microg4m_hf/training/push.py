@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import RecipeError
 from ..hub import client, explained, patiently
-from .run_folder import RunFolder
+from .run_folder import RunFolder, VlmFolder
 
 
 def push_run(folder: str | os.PathLike[str], repo_id: str, *, private: bool = False, token: str | None = None) -> str:
@@ -38,5 +38,32 @@ def push_run(folder: str | os.PathLike[str], repo_id: str, *, private: bool = Fa
                 [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())],
                 commit_message=f"{Path(folder).name}: test mAP {100 * scores['map']:.2f}",
             )
+        )
+    return str(commit.commit_url)
+
+
+# Push an adapter with its card, recipe and log, in one commit.
+
+
+def push_adapter(path: str | os.PathLike[str], repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+    """Upload the adapter of a finished run and return the address of the commit.
+
+    >>> push_adapter("/no/such/run", "me/adapter")
+    Traceback (most recent call last):
+    microg4m_hf.errors.RecipeError: /no/such/run holds no adapter; train first
+    """
+    folder = VlmFolder(path)
+    if not (folder.adapter / "README.md").is_file():
+        raise RecipeError(f"{folder.path} holds no adapter; train first")
+    from huggingface_hub import CommitOperationAdd
+
+    files = {file.relative_to(folder.adapter).as_posix(): file for file in folder.adapter.rglob("*") if file.is_file()}
+    files |= {"config_run.yaml": folder.config, "metrics.jsonl": folder.path / "metrics.jsonl"}
+    api = client(token)
+    with explained(f"push to {repo_id}"):
+        patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+        operations = [CommitOperationAdd(name, str(file)) for name, file in sorted(files.items())]
+        commit = patiently(
+            lambda: api.create_commit(repo_id, operations, commit_message=f"{folder.path.name}: LoRA adapter")
         )
     return str(commit.commit_url)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
 from ..errors import RecipeError
-from ..storage import write_atomic
+from ..storage import folder_in_one_step, write_atomic
 from .recipe import Recipe
-from .recipe_io import differences, save_recipe
+from .recipe_io import FREE, VlmRecipe, differences, save_recipe
 
 _PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "datasets", "numpy", "av", "decord")
 
@@ -109,3 +110,89 @@ def environment() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             found[name] = None
     return found
+
+
+# The folder of an adapter's run: checkpoints that are whole or not there, log, adapter, card.
+
+
+class VlmFolder:
+    """Only the main process writes."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.adapter = self.path / "adapter"
+        self.checkpoints = self.path / "checkpoints"
+
+    def begin(self, recipe: VlmRecipe) -> None:
+        """Make the folder, or check that what it holds was made by the same recipe."""
+        import yaml
+
+        if self.config.exists():
+            old = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            changed = [line for line in differences(old, recipe.to_dict()) if line.split(":")[0] not in FREE]
+            if changed:
+                raise RecipeError(
+                    f"{self.path} holds a run of another recipe: {'; '.join(changed)}; give --out another"
+                )
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise RecipeError(f"{self.path} is not empty and holds no run; give --out another folder")
+        write_atomic(self.config, yaml.safe_dump(recipe.to_dict(), sort_keys=False))
+        write_atomic(self.path / "environment.json", json.dumps(environment(), indent=1))
+
+    def newest(self) -> Path | None:
+        """The newest whole checkpoint."""
+        found = sorted(self.checkpoints.glob("step-*"))
+        return found[-1] if found else None
+
+    def save(self, step: int, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
+        """Keep a checkpoint, and drop the ones before the last two."""
+        import torch
+        from safetensors.torch import save_file
+
+        with folder_in_one_step(self.checkpoints / f"step-{step:08d}", replace=True) as scratch:
+            save_file(
+                {name: value.contiguous().cpu() for name, value in weights.items()}, scratch / "adapter.safetensors"
+            )
+            torch.save(optimizer, scratch / "optimizer.pt")
+        for old in sorted(self.checkpoints.glob("step-*"))[:-2]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def log(self, record: dict[str, Any]) -> None:
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop log lines of steps that will be taken again."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+            write_atomic(path, "".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
+
+
+def card(recipe: VlmRecipe, steps: int, loss: float) -> str:
+    """The README of an adapter."""
+    warning = (
+        "\nThe `official` division is by clip: films of the test split are in training, so scores on it say little.\n"
+        if recipe.scheme == "official"
+        else ""
+    )
+    return f"""---
+base_model: {recipe.model}
+library_name: peft
+datasets:
+- LEI-QI-233/MicroG-4M
+tags:
+- lora
+- microg4m
+---
+
+# {recipe.name}
+
+A LoRA adapter (rank {recipe.rank}) for `{recipe.model}`, trained on {" and ".join(recipe.tasks)} of MicroG-4M,
+division `{recipe.scheme}`, split `{recipe.split}`: {steps} steps of {recipe.batch} rows, last loss {loss:.4f}.
+{warning}
+```
+microg4m predict vqa --model THIS_REPOSITORY --frames {recipe.frames} --scheme {recipe.scheme} --split test
+```
+"""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ..configuration import MViTSpec
+from ..specs import MViTSpec
 from .layers import DropPath
 
 # Pooling attention of MViT: queries, keys and values are tokens of a grid and are pooled over it.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import ModelError
-from ..configuration import SlowFastSpec
+from ..specs import SlowFastSpec
 from .layers import BatchNorm, Stage
 from .resnet import Stem, stage_blocks, temporal_kernels
 

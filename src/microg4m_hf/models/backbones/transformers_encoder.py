@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from ...errors import ModelError
-from ..configuration import TransformersSpec
+from ..specs import TransformersSpec
 
 
 class WrappedEncoder(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ..configuration import X3DSpec
+from ..specs import X3DSpec
 from .layers import BatchNorm, Stage
 
 

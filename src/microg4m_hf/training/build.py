@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 from ..extras import require
 from ..runtime import is_main_process
-from .key_frames import KeyFrame, key_frames
+from .dataset import KeyFrame, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
-
 
 ENCODERS = ("videomae", "vjepa2")  # of transformers, wrapped by our head
 

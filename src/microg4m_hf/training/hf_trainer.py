@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .pixels import render_batch
-from .windows import Item, left_out
+from .dataset import Item, left_out
+from .transforms import render_batch
 
 PADDING = -100  # in labels; `metrics.make_compute_metrics` and the Trainer know it
 
@@ -20,7 +20,7 @@ class PaddedCollator:
 
     >>> import numpy as np
     >>> from microg4m_hf.models import config_of
-    >>> from microg4m_hf.training.geometry import Geometry
+    >>> from microg4m_hf.training.transforms import Geometry
     >>> item = Item(0, np.zeros((4, 8, 8, 3), np.uint8), Geometry(8, 8, 0, 0, 8, 8), np.zeros((2, 4), np.float32),
     ...             np.zeros((2, 50), np.uint8))
     >>> {name: tuple(value.shape) for name, value in PaddedCollator(config_of("tiny_slow"))([item]).items()}
