@@ -16,11 +16,9 @@ import numpy as np
 import pytest
 
 from microg4m_hf.bench.explorer import Catalogue, Filter, export_space, read_catalogue, read_runs, select
-from microg4m_hf.bench.explorer.clip_facts import clip_facts
-from microg4m_hf.bench.explorer.clip_list import clip_list
-from microg4m_hf.bench.explorer.clip_page import clip_page
+from microg4m_hf.bench.explorer.clip_view import clip_facts, clip_page
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
-from microg4m_hf.bench.explorer.run_list import run_list
+from microg4m_hf.bench.explorer.list_view import clip_list, run_list
 from microg4m_hf.bench.explorer.serve import free_port, launch, read_data
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample

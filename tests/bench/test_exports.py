@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from microg4m_hf.bench import make_report
-from microg4m_hf.bench.lmms_export import export_lmms_eval
+from microg4m_hf.bench.lmms_tasks import export_lmms_eval
 from microg4m_hf.bench.scoring import Options
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample, load_dataset

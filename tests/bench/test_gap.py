@@ -13,8 +13,7 @@ import torch
 import yaml
 
 from microg4m_hf.bench.gap import leak_gap, transfer_gap
-from microg4m_hf.bench.orientation import orientation_probe
-from microg4m_hf.bench.turned import Turn, turn_boxes, turn_frames
+from microg4m_hf.bench.orientation import Turn, orientation_probe, turn_boxes, turn_frames
 from microg4m_hf.cli.main import main
 from microg4m_hf.data.sample.write import write_clip
 from microg4m_hf.errors import PredictionError

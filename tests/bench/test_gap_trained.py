@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from microg4m_hf.bench.orientation import orientation_probe
-from microg4m_hf.bench.turned import TURNS, Turn, TurnedWindows
+from microg4m_hf.bench.orientation import TURNS, Turn, TurnedWindows, orientation_probe
 from microg4m_hf.data.sample.write import write_clip
 from microg4m_hf.taxonomy import label_of
 from microg4m_hf.training.dataset import KeyFrame, collate

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
 
 if TYPE_CHECKING:
-    from .explorer import explore
-    from .published import PublishedRow, PublishedTable, published_tables
-    from .report import make_report
+    from .explorer import explore as explore
+    from .published import PublishedRow as PublishedRow
+    from .published import PublishedTable as PublishedTable
+    from .published import published_tables as published_tables
+    from .report import make_report as make_report
 
-# Public name -> module that holds it; imported on first use, so that `import microg4m_hf` stays instant.
-_HOME_OF = {
-    "PublishedRow": "published",
-    "PublishedTable": "published",
-    "explore": "explorer",
-    "make_report": "report",
-    "published_tables": "published",
-}
-
-__all__ = ["PublishedRow", "PublishedTable", "explore", "make_report", "published_tables"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "explorer": ["explore"],
+        "published": ["PublishedRow", "PublishedTable", "published_tables"],
+        "report": ["make_report"],
+    },
+)

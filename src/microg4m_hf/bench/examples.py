@@ -13,9 +13,8 @@ from ..clip_ids import source_of
 from ..data import open_clip
 from ..errors import ClipError
 from ..taxonomy import ACTIONS
-from .boxes import BoxScores
-from .confusion import named_first
-from .document import Example
+from .box_scores import BoxScores, named_first
+from .render.document import Example
 
 _SIDE = 320  # width of a picture on the page
 

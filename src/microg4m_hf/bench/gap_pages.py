@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .document import Block, Cell, Document, Figure, Paragraph, Section, Table
-from .drawing import COLOURS, GRID, INK, PAPER, QUIET, Dot, Drawing, Line, Text
-from .names import between, cell, percent, signed
+from .render.document import Block, Cell, Document, Figure, Paragraph, Section, Table
+from .render.drawing import COLOURS, GRID, INK, PAPER, QUIET, Dot, Drawing, Line, Text
+from .render.names import between, cell, percent, signed
 
 
 def differences_document(title: str, text: str, found: dict[str, Any]) -> Document:

@@ -11,16 +11,16 @@ from .. import hub
 from .._version import __version__
 from ..errors import MicroG4MError, PredictionError, RecipeError
 from ..runtime import progress
-from .document import Block, Document, Paragraph, Points, Section
-from .names import slug
 from .published import PAPER, published_tables
+from .references import Truth, from_data_set, from_file
+from .render.document import Block, Document, Paragraph, Points, Section
+from .render.names import slug
+from .render.write import write_document
+from .runs import System, find_systems
 from .scoring import Options, Scored, score_system
 from .section_har import har_blocks
 from .section_scores import score_blocks
 from .section_text import text_blocks
-from .systems import System, find_systems
-from .truth import Truth, from_data_set, from_file
-from .written import write_document
 
 TITLES = {"har": "Actions", "caption": "Captions", "vqa": "Questions"}
 

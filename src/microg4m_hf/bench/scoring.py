@@ -23,8 +23,8 @@ from ..metrics.har.subsets import class_parts, clip_parts, of_clips
 from ..metrics.text.files import Trouble
 from ..metrics.text.files import read_rows as read_json_rows
 from ..metrics.text.resampling import _resampled as resampled_texts
-from .systems import System
-from .truth import Truth
+from .references import Truth
+from .runs import System
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..taxonomy import ACTIONS
-from . import charts
-from .boxes import BoxScores, box_scores
-from .confusion import most_confused, pairs_together
-from .curves import precision_recall, reliability
-from .document import Block, Cell, Examples, Figure, Fold, Paragraph, Table
+from .box_scores import BoxScores, box_scores, most_confused, pairs_together, precision_recall, reliability
 from .examples import action_examples
-from .names import slug
+from .references import Truth
+from .render import charts
+from .render.document import Block, Cell, Examples, Figure, Fold, Paragraph, Table
+from .render.names import slug
 from .scoring import Options, Scored, add_domain_intervals
 from .section_scores import breakdown_table
-from .truth import Truth
 
 _CURVES = 8  # systems in one chart
 

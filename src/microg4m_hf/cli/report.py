@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.export_lmms_eval:
-        from ..bench.lmms_export import export_lmms_eval
+        from ..bench.lmms_tasks import export_lmms_eval
 
         folder = export_lmms_eval(*args.export_lmms_eval)
         print(f"python -m lmms_eval --include_path {folder} --tasks microg4m_caption,microg4m_vqa --model …")

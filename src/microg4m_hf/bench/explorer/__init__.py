@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ...lazy import attach
 
 if TYPE_CHECKING:
-    from .app import build
-    from .catalogue import Catalogue, read_catalogue
-    from .filters import Filter, select
-    from .runs import Run, read_runs
-    from .serve import explore, launch
-    from .space import export_space, run_space
+    from .app import build as build
+    from .catalogue import Catalogue as Catalogue
+    from .catalogue import read_catalogue as read_catalogue
+    from .filters import Filter as Filter
+    from .filters import select as select
+    from .runs import Run as Run
+    from .runs import read_runs as read_runs
+    from .serve import explore as explore
+    from .serve import launch as launch
+    from .space import export_space as export_space
+    from .space import run_space as run_space
 
-_HOME_OF = {
-    "Catalogue": "catalogue",
-    "Filter": "filters",
-    "Run": "runs",
-    "build": "app",
-    "explore": "serve",
-    "export_space": "space",
-    "launch": "serve",
-    "read_catalogue": "catalogue",
-    "read_runs": "runs",
-    "run_space": "space",
-    "select": "filters",
-}
-
-__all__ = [
-    "Catalogue",
-    "Filter",
-    "Run",
-    "build",
-    "explore",
-    "export_space",
-    "launch",
-    "read_catalogue",
-    "read_runs",
-    "run_space",
-    "select",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "app": ["build"],
+        "catalogue": ["Catalogue", "read_catalogue"],
+        "filters": ["Filter", "select"],
+        "runs": ["Run", "read_runs"],
+        "serve": ["explore", "launch"],
+        "space": ["export_space", "run_space"],
+    },
+)

@@ -8,13 +8,12 @@ from typing import Any
 
 from ...extras import require
 from .catalogue import Catalogue
-from .clip_list import count_line
-from .clip_page import clip_page
-from .controls import Controls, add_controls
-from .run_list import run_list
+from .clip_view import clip_page
+from .events import Steps
+from .filters import Controls, add_controls
+from .html import counted, element
+from .list_view import count_line, run_list
 from .runs import Run
-from .steps import Steps
-from .words import counted, element
 
 TITLE = "MicroG-4M explorer"
 NARROW = 760  # pixels; as in explorer.css

@@ -13,8 +13,8 @@ from ..._version import __version__
 from ...errors import RecipeError
 from ...extras import require
 from ...storage import folder_in_one_step
-from ..names import slug
-from ..systems import System, find_systems
+from ..render.names import slug
+from ..runs import System, find_systems
 from .serve import HOST, PORT, explore
 
 _CARD = """---

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError
-from ..metrics.results import json_ready
-from ..storage import folder_in_one_step, write_atomic
+from ...errors import RecipeError
+from ...metrics.results import json_ready
+from ...storage import folder_in_one_step, write_atomic
 from .document import Document
-from .html_page import html_page
-from .plain_pages import latex_table, markdown_page
+from .html import html_page
+from .markdown import latex_table, markdown_page
 
 
 def write_document(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .catalogue import Catalogue
+from .html import counted, element, hundredths, picture_address
 from .runs import Run
-from .words import counted, element, hundredths, picture_address
 
 PAGE = 24  # clips on a page
 
@@ -73,3 +75,26 @@ def _item(catalogue: Catalogue, place: int, chosen: int | None, run: Run | None,
 def _line(parts: list[str]) -> str:
     """Parts of a line that breaks between them only."""
     return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+
+
+# The runs that were given, what each is about, and why one is not shown.
+
+_TASKS = {"har": "actions", "caption": "captions", "vqa": "answers"}
+
+
+def run_list(runs: Sequence[Run]) -> str:
+    """A list as HTML; nothing that was named is left out."""
+    if not runs:
+        line = "No runs were given: microg4m explore RUN_OR_FILE … shows their predictions here."
+        return element("p", line, "mg-quiet")
+    return f'<ul class="mg-given">{"".join(map(_run_item, runs))}</ul>'
+
+
+def _run_item(run: Run) -> str:
+    name = element("strong", run.name)
+    if run.problem is not None:
+        return f"<li>{name} {element('span', 'not shown: ' + run.problem, 'mg-problem')}</li>"
+    mean = hundredths(float(np.nanmean(run.score)))
+    about = f"{_TASKS[str(run.task)]} of {counted(run.clips, 'clip')}, mean {run.measure} {mean}"
+    notes = "".join(element("span", note, "mg-quiet") for note in run.notes)
+    return f"<li>{name} {element('span', about)}{notes}</li>"

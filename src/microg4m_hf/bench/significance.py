@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..metrics.bootstrap import cluster_weights, holm, interval, paired_p_value
-from ..metrics.har.scores import Scored
+from ..metrics.har.scores import Scored as HarScored
 from ..metrics.har.statistics import ClassScores, Statistics
 from ..taxonomy import ACTIONS
+from .scoring import Scored
 
 SIGNIFICANT = 0.05
 
@@ -21,8 +22,8 @@ def draws(statistics: Statistics, resamples: int, seed: int) -> ClassScores:
 
 
 def differences(
-    first: Scored,
-    second: Scored,
+    first: HarScored,
+    second: HarScored,
     *,
     paired: bool,
     resamples: int = 1000,
@@ -96,3 +97,46 @@ def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]
 def _labels(side: Statistics, action: int) -> int:
     ids = [one for one, scored in zip(side.classes, side.scored, strict=True) if scored]
     return int(side.label_counts[:, ids.index(action)].sum())
+
+
+# Every system against every other: differences of one score with paired p-values.
+
+MAIN_SCORE = {"har": "map", "caption": "cider", "vqa": "cider"}
+
+
+def comparison_matrix(systems: Sequence[Scored], score: str) -> list[dict[str, Any]]:
+    """One entry for each pair: difference, interval, p and p corrected for the number of pairs (Holm).
+
+    All systems were drawn with the same films in every resample; pairs whose items differ are said to be
+    incomparable instead of being compared.
+    """
+    pairs: list[dict[str, Any]] = []
+    for place, first in enumerate(systems):
+        for second in systems[place + 1 :]:
+            entry: dict[str, Any] = {"first": first.system.name, "second": second.system.name}
+            one, two = first.samples.get(score), second.samples.get(score)
+            if one is None or two is None:
+                entry["why_not"] = "not resampled"
+            elif _items(first) != _items(second):
+                entry["why_not"] = "scored on other items"
+            else:
+                difference = first.result["scores"][score] - second.result["scores"][score]
+                drawn = one - two
+                entry |= {
+                    "difference": difference,
+                    "interval": list(interval(drawn)),
+                    "p": paired_p_value(drawn, difference),
+                }
+            pairs.append(entry)
+    tested = [pair for pair in pairs if "p" in pair]
+    for pair, corrected in zip(tested, holm([pair["p"] for pair in tested]), strict=True):
+        pair["p_corrected"] = corrected
+        pair["real"] = bool(corrected < SIGNIFICANT)
+    return pairs
+
+
+def _items(scored: Scored) -> Any:
+    if scored.har is not None:
+        statistics = scored.har.statistics
+        return statistics.sources, statistics.label_counts.tolist()
+    return sorted(map(str, scored.result["ids"]))

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from .catalogue import Catalogue
-from .clip_list import PAGE, clip_list, count_line, pages
-from .clip_page import clip_page
-from .controls import as_filter
-from .filters import Filter, choices, select
+from .clip_view import clip_page
+from .filters import Filter, as_filter, choices, select
+from .list_view import PAGE, clip_list, count_line, pages
 from .runs import Run
 
 
