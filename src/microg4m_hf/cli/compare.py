@@ -7,8 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .references import add_reference_options, find_references
-from .tables import percent, table
+from .options import add_reference_options, find_references, percent, table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .references import add_reference_options, find_references
+from .options import add_reference_options, find_references
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -3,23 +3,70 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import os
+from pathlib import Path
 
-# kind -> (module with ``configure(parser)`` and ``run(args) -> int``, one-line help)
-KINDS = {
-    "har": ("predict_har", "actions of every person"),
-    "caption": ("predict_text", "a caption for every clip"),
-    "vqa": ("predict_text", "an answer to every question"),
+from ..errors import RecipeError
+from . import predict_text
+from .options import add_commands
+
+# ``microg4m predict har --model …``: what every person in the clips of a split does, predicted and scored.
+
+
+def configure_har(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="a run folder, a model folder or Hub id, or a name of `microg4m models list`")
+    parser.add_argument("--config", metavar="RECIPE", help="or a recipe, such as recipes/zero_shot_slow_8x8_r50.yaml")
+    parser.add_argument("--weights", metavar="FILE", help="a checkpoint of PySlowFast for a named model")
+    parser.add_argument("--out", metavar="FOLDER", help="default runs/predict-<model>-<split>")
+    parser.add_argument("--split", default="test", help="train, validation or test (default)")
+    parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files")
+    parser.add_argument("--source", help="sample, hub (default) or a Hub repository with the release")
+    parser.add_argument("--revision", help="revision of the Hub repository")
+    parser.add_argument("--scheme", choices=("official", "source_disjoint"))
+    parser.add_argument("--key-frame", choices=("released", "exact"), help="released: one frame late, as published")
+    parser.add_argument("--on-error", choices=("raise", "skip"), help="what to do about clips that cannot be read")
+    parser.add_argument(
+        "--ava-format", metavar="DIR", help="a second data set in AVA's form: the gap from Earth to space"
+    )
+    parser.add_argument("--workers", type=int, help="processes that decode")
+
+
+def run_har(args: argparse.Namespace) -> int:
+    from ..training.predict_run import predict_har, recipe_of
+    from ..training.recipe_io import load_recipe
+
+    if bool(args.model) == bool(args.config):
+        raise RecipeError("give either --model or --config")
+    names = ("data_dir", "source", "revision", "scheme", "key_frame", "on_error", "workers")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.model:
+        recipe = recipe_of(args.model, args.weights, **given)
+    else:
+        words = [f"data.{name}={value}" for name, value in given.items()]
+        recipe = load_recipe(args.config, words + ([f"model.init={args.weights}"] if args.weights else []))
+    folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}")
+    summary = predict_har(recipe, folder, args.split, ava_format=args.ava_format)
+    result = summary[args.split]
+    if int(os.environ.get("RANK", "0")) == 0:
+        for protocol, scores in (("paper", result["scores"]), ("instance", result["instance"])):
+            print(f"{protocol}: " + ", ".join(f"{name} {100 * scores[name]:.2f}" for name in ("map", "f1", "auroc")))
+        if "gap" in summary and summary["gap"]["classes"]:
+            gap = summary["gap"]
+            earth, space = 100 * gap["one"], 100 * gap["two"]
+            print(f"mAP over {gap['classes']} classes of both: {earth:.2f} on Earth, {space:.2f} in space")
+        print(f"{result['signature']}\npredictions and results are in {folder}")
+    return 0
+
+
+COMMANDS = {
+    "har": (configure_har, run_har, "actions of every person"),
+    "caption": (predict_text.configure, predict_text.run, "a caption for every clip"),
+    "vqa": (predict_text.configure, predict_text.run, "an answer to every question"),
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
-    for name, (place, text) in KINDS.items():
-        module = importlib.import_module(f"{__package__}.{place}")
-        command = kinds.add_parser(name, help=text, description=text)
-        module.configure(command)
-        command.set_defaults(run=module.run)
+    add_commands(parser, COMMANDS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,8 +6,7 @@ import argparse
 import warnings
 from typing import Any
 
-from .references import add_reference_options, domains, find_references, training_counts
-from .tables import percent, table
+from .options import add_reference_options, domains, find_references, percent, table, training_counts
 
 _TEXT_METRICS = ("bleu", "cider", "rouge_l")
 
