@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 import datasets
 import pyarrow as pa
 
-from .._version import __version__
-from ..errors import DataError
-from .features import CONFIGS, features_of
-from .request import Request, Whereabouts, locate, with_clips
-from .tables import Rows, rows_of
+from microg4m_hf._version import __version__
+from microg4m_hf.data.features import CONFIGS, features_of
+from microg4m_hf.data.request import Request, Whereabouts, locate, with_clips
+from microg4m_hf.data.tables import Rows, rows_of
+from microg4m_hf.errors import DataError
 
 # Splits in parts: small objects that travel to worker processes and give their rows there.
 
