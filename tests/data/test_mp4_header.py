@@ -13,7 +13,7 @@ from microg4m_hf.data.release.clip_files import check_clip_files, clip_path
 from microg4m_hf.data.release.faults import Faults
 from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.data.release.release import read_release
-from microg4m_hf.data.video.probe import frame_size_of
+from microg4m_hf.data.video.probe import read_frame_size
 from microg4m_hf.errors import ClipError, DataError
 from tests.support.fake_release import FakeRelease, make_release
 from tests.support.tiny_mp4 import mp4_bytes, write_mp4
@@ -25,7 +25,7 @@ def test_size_equals_the_decoders(tmp_path: Path, size: tuple[int, int]) -> None
     write_mp4(path, *size)
     with av.open(path) as container:
         stream = container.streams.video[0]
-        assert frame_size_of(path) == (stream.width, stream.height) == size
+        assert read_frame_size(path) == (stream.width, stream.height) == size
 
 
 def test_a_quarter_turn_swaps_the_sides(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_quarter_turn_swaps_the_sides(tmp_path: Path) -> None:
     one, minus = (1 << 16).to_bytes(4, "big"), (-(1 << 16) & 0xFFFFFFFF).to_bytes(4, "big")
     data[matrix : matrix + 20] = bytes(4) + one + bytes(4) + minus + bytes(4)
     (tmp_path / "turned.mp4").write_bytes(data)
-    assert frame_size_of(tmp_path / "turned.mp4") == (48, 64)
+    assert read_frame_size(tmp_path / "turned.mp4") == (48, 64)
 
 
 def test_cut_anywhere_it_gives_an_error(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_cut_anywhere_it_gives_an_error(tmp_path: Path) -> None:
     for length in [*range(0, len(data) - 1, 37), len(data) - 1]:
         path.write_bytes(data[:length])
         with pytest.raises(ClipError, match=r"cut\.mp4: "):
-            frame_size_of(path)
+            read_frame_size(path)
 
 
 def test_flipped_bytes_never_do_more_than_an_error(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_flipped_bytes_never_do_more_than_an_error(tmp_path: Path) -> None:
             bent[place] = int(rng.integers(0, 256))
         path.write_bytes(bent)
         try:
-            width, height = frame_size_of(path)
+            width, height = read_frame_size(path)
         except ClipError:
             continue
         assert 0 < width < 1 << 16 and 0 < height < 1 << 16
@@ -74,7 +74,7 @@ def test_flipped_bytes_never_do_more_than_an_error(tmp_path: Path) -> None:
 def test_junk_gives_an_error(tmp_path: Path, junk: bytes) -> None:
     (tmp_path / "junk.mp4").write_bytes(junk)
     with pytest.raises(ClipError, match=r"junk\.mp4: "):
-        frame_size_of(tmp_path / "junk.mp4")
+        read_frame_size(tmp_path / "junk.mp4")
 
 
 @pytest.fixture()

@@ -21,7 +21,7 @@ from .release.key_frames import SPLIT_OF_FILE, derive_key_frames, read_predicted
 from .release.layout import Layout, find_layout
 from .release.release import Release, read_release
 from .split_report import clips_without_place
-from .video.probe import frame_size_of
+from .video.probe import read_frame_size
 
 # Tracks against key frames and clips: the comparisons that only a check makes, as they cost a look at every clip.
 
@@ -91,7 +91,7 @@ def _compare_with_headers(release: Release, faults: Faults) -> None:
                                    strict=True):  # fmt: skip
         path = clip_path(release.layout.videos, clip["domain"], clip["source"], clip["video_id"])
         try:
-            found = frame_size_of(path) if width else None
+            found = read_frame_size(path) if width else None
         except ClipError:
             continue  # a missing or broken clip is a fault of its own
         if found and found != (width, height):

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import ClipError
-from ..video.mp4 import check_whole
-from ..video.probe import frame_size_of
+from ..video.mp4 import check_mp4_complete
+from ..video.probe import read_frame_size
 from .faults import Faults
 from .layout import DOMAIN_FOLDERS, Layout, inside
 
@@ -66,7 +66,7 @@ def _look(name: str, layout: Layout) -> str | None:
     try:
         # Not blocking: a pipe under a clip's name would wait for ever.
         with open(name, "rb", buffering=0, opener=_open_no_link) as file:
-            check_whole(file, name)
+            check_mp4_complete(file, name)
     except ClipError as error:
         return f"the clip cannot be read: {error}"
     except OSError:
@@ -85,7 +85,7 @@ def _look_deep(name: str, layout: Layout) -> str | None:
     if not path.is_file():
         return "the clip is missing"
     try:
-        frame_size_of(path)
+        read_frame_size(path)
     except ClipError as error:
         return f"the clip cannot be read: {error}"
     return None

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import ClipError, DataError
-from ..video.probe import frame_size_of
+from ..video.probe import read_frame_size
 from .actions import check_label_map, read_actions
 from .bounding_boxes import read_boxes
 from .clip_files import check_clip_files, clip_path
@@ -154,7 +154,7 @@ def _header_reader(layout: Layout, clips: pa.Table) -> Callable[[int], tuple[int
         row = clips.slice(place, 1).to_pylist()[0]
         path = clip_path(layout.videos, row["domain"], row["source"], row["video_id"])
         try:
-            return frame_size_of(path) if inside(path, layout.allowed) else None
+            return read_frame_size(path) if inside(path, layout.allowed) else None
         except ClipError:
             return None
 

@@ -71,7 +71,7 @@ def read_mp4(file: BinaryIO, name: str) -> Track:
     return track
 
 
-def check_whole(file: BinaryIO, name: str) -> None:
+def check_mp4_complete(file: BinaryIO, name: str) -> None:
     """Refuse a file that is no mp4, was cut short or has no index, from its outermost boxes alone (microseconds)."""
     if not is_mp4(file):
         raise ClipError(f"{name}: does not begin like an mp4 file")

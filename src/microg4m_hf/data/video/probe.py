@@ -84,13 +84,13 @@ def _info(
 # Width and height of an mp4 file from its header, without a decoder.
 
 
-def frame_size_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+def read_frame_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of the shown frames; a clip that its header turns by a quarter has them swapped.
 
     >>> import tempfile
     >>> junk = Path(tempfile.mkdtemp()) / "clip.mp4"
     >>> _ = junk.write_bytes(b"not a video")
-    >>> frame_size_of(junk)
+    >>> read_frame_size(junk)
     Traceback (most recent call last):
     microg4m_hf.errors.ClipError: ...clip.mp4: does not begin like an mp4 file
     """
