@@ -27,7 +27,7 @@ from transformers.utils import logging
 from microg4m_hf.inference.items import prompt_set
 from microg4m_hf.inference.vlm.inputs import Messenger, Preparer
 from microg4m_hf.runtime import progress
-from microg4m_hf.storage import folder_in_one_step
+from microg4m_hf.storage import atomic_folder
 
 _RATE, _WARM_UP, _CLIPS = 5e-3, 30, 4  # clips are those of one step
 
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     began = time.perf_counter()
     model, processor, losses = train(clips, args.steps, args.seed)
     seconds = time.perf_counter() - began
-    with folder_in_one_step(args.out) as folder:
+    with atomic_folder(args.out) as folder:
         model.eval().save_pretrained(folder)
         processor.save_pretrained(folder)
         (folder / "training.json").write_text(json.dumps(made_by | {"losses": losses}), encoding="utf-8")

@@ -200,8 +200,12 @@ def main() -> None:
     widest = collections.Counter(str(Path(name).parent) for name in files).most_common(1)[0]
     longest = max(files.values(), key=lambda file: file.lines)
     print(f"files {len(files)}, lines {sum(lines):,}, median {statistics.median(lines):.0f}")
-    print(f"under 75 lines {sum(count < 75 for count in lines) / len(lines):.0%}, longest {longest.lines} {longest.name}")
-    print(f"widest folder {widest[1]} {widest[0]}, circles {len(circles(files))}, climbing imports {len(climbs(files))}")
+    print(
+        f"under 75 lines {sum(count < 75 for count in lines) / len(lines):.0%}, longest {longest.lines} {longest.name}"
+    )
+    print(
+        f"widest folder {widest[1]} {widest[0]}, circles {len(circles(files))}, climbing imports {len(climbs(files))}"
+    )
     print(f"fragments {len(fragments(files))}, repeated names {len(repeated_names(files))}")
     for group in circles(files):
         print("circle:", ", ".join(group))

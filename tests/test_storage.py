@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microg4m_hf.storage import cache_home, folder_in_one_step, write_atomic
+from microg4m_hf.storage import atomic_folder, cache_home, write_atomic
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> No
 
 
 def test_a_failed_folder_never_appears(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), folder_in_one_step(tmp_path / "sample") as scratch:
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "sample") as scratch:
         (scratch / "half").write_text("x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -26,10 +26,10 @@ def test_a_failed_folder_never_appears(tmp_path: Path) -> None:
 
 def test_the_first_whole_folder_wins_unless_replaced(tmp_path: Path) -> None:
     for text in ("first", "second"):
-        with folder_in_one_step(tmp_path / "sample") as scratch:
+        with atomic_folder(tmp_path / "sample") as scratch:
             (scratch / "who").write_text(text)
     assert (tmp_path / "sample" / "who").read_text() == "first"
-    with folder_in_one_step(tmp_path / "sample", replace=True) as scratch:
+    with atomic_folder(tmp_path / "sample", replace=True) as scratch:
         (scratch / "who").write_text("third")
     assert (tmp_path / "sample" / "who").read_text() == "third"
     assert [path.name for path in tmp_path.iterdir()] == ["sample"]

@@ -39,7 +39,7 @@ class SourceError(MicroG4MError, FileNotFoundError):
     """The data set cannot be found or reached."""
 
 
-class AbsentFileError(SourceError):
+class MissingFileError(SourceError):
     """A repository of the Hub lacks ``file``, which was asked for."""
 
     def __init__(self, message: str, file: str = "") -> None:

@@ -46,6 +46,6 @@ def require(module: str, purpose: str) -> ModuleType:
         raise MissingExtraError(f"{why}; {install}") from error
 
 
-def installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     """Whether a top-level module could be imported, without importing it."""
     return importlib.util.find_spec(module) is not None

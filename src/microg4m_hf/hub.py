@@ -31,10 +31,10 @@ _PASSING = (408, 500, 502, 503, 504)
 _NETWORK = ("httpx", "httpx2", "httpcore", "requests", "urllib3")
 
 
-def client(token: str | None = None) -> HfApi:
+def hub_client(token: str | None = None) -> HfApi:
     """A client of the Hub that ``HF_ENDPOINT`` names now, with the token given or the one of the Hub's own login.
 
-    >>> client().library_name
+    >>> hub_client().library_name
     'microg4m-hf'
     """
     from huggingface_hub import HfApi
@@ -44,10 +44,10 @@ def client(token: str | None = None) -> HfApi:
 
 
 @contextlib.contextmanager
-def explained(doing: str, *, error: type[MicroG4MError] = HubError) -> Iterator[None]:
+def hub_errors(doing: str, *, error: type[MicroG4MError] = HubError) -> Iterator[None]:
     """Turn what the Hub's client raises into one line; other exceptions pass.
 
-    >>> with explained("push to me/MicroG-4M"):
+    >>> with hub_errors("push to me/MicroG-4M"):
     ...     raise ConnectionError("no route to host")
     Traceback (most recent call last):
     microg4m_hf.errors.HubError: cannot push to me/MicroG-4M: the Hub cannot be reached (no route to host); check ...
@@ -63,31 +63,31 @@ def explained(doing: str, *, error: type[MicroG4MError] = HubError) -> Iterator[
         raise error(f"cannot {doing}: {why}") from problem
 
 
-def patiently(call: Callable[[], T], *, attempts: int = 3, pause: float = 1.0) -> T:
+def with_retries(call: Callable[[], T], *, attempts: int = 3, pause: float = 1.0) -> T:
     """Call again after a fault of the Hub or the network that may pass; other exceptions and the last one are raised.
 
-    >>> patiently(lambda: 7)
+    >>> with_retries(lambda: 7)
     7
     """
     for attempt in range(1, attempts):
         try:
             return call()
         except Exception as problem:
-            if status_of(problem) not in _PASSING and not unreachable(problem):
+            if http_status(problem) not in _PASSING and not is_unreachable(problem):
                 raise
             time.sleep(pause * attempt)
     return call()
 
 
-def unreachable(problem: BaseException) -> bool:
+def is_unreachable(problem: BaseException) -> bool:
     """Whether the Hub could not be asked at all, as opposed to having said no."""
-    return status_of(problem) is None and any(_is_network(one) for one in _causes(problem))
+    return http_status(problem) is None and any(_is_network(one) for one in _causes(problem))
 
 
-def status_of(problem: BaseException) -> int | None:
+def http_status(problem: BaseException) -> int | None:
     """The HTTP status behind an exception, if there is one.
 
-    >>> status_of(ValueError("no HTTP here")) is None
+    >>> http_status(ValueError("no HTTP here")) is None
     True
     """
     for one in _causes(problem):
@@ -98,7 +98,7 @@ def status_of(problem: BaseException) -> int | None:
 
 
 def _why(problem: Exception) -> str | None:
-    status = status_of(problem)
+    status = http_status(problem)
     if status == 401 and any(type(one).__name__ == "RepositoryNotFoundError" for one in _causes(problem)):
         status = 404  # to an anonymous reader the Hub says of a missing repository what it says of a private one
     if status in _WHY:

@@ -21,7 +21,7 @@ def is_main_process() -> bool:
     >>> is_main_process()
     True
     """
-    return os.environ.get("RANK", "0") == "0"
+    return rank_and_world_size()[0] == 0
 
 
 def progress(items: Iterable[T], what: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
@@ -42,16 +42,16 @@ def progress(items: Iterable[T], what: str, *, total: int | None = None, unit: s
 # another, and nothing has to be torn down at the end.
 
 
-def rank_and_world() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """The number of this process, and how many there are.
 
-    >>> rank_and_world()
+    >>> rank_and_world_size()
     (0, 1)
     """
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def own_device() -> str:
+def local_device() -> str:
     """The accelerator of this process, or the CPU."""
     import torch
 
@@ -65,10 +65,10 @@ def own_device() -> str:
 _PACKAGES = ("accelerate", "av", "bitsandbytes", "numpy", "peft", "tokenizers", "torch", "torchvision", "transformers")
 
 
-def environment(world: int = 1) -> dict[str, Any]:
+def describe_environment(world: int = 1) -> dict[str, Any]:
     """Versions, machine and date.
 
-    >>> environment()["processes"]
+    >>> describe_environment()["processes"]
     1
     """
     found: dict[str, Any] = {

@@ -50,7 +50,7 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
 
 @contextlib.contextmanager
-def folder_in_one_step(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """Give a scratch folder that becomes ``target`` only when the block ends without an error.
 
     A second process that finishes first wins; the later copy is dropped, so ``target`` is always whole. With

@@ -16,7 +16,7 @@ from microg4m_hf.data.video import backends, other_decoders, pyav
 from microg4m_hf.data.video.index import read_index
 from microg4m_hf.data.video.source import as_source
 from microg4m_hf.errors import ClipError, MissingExtraError
-from microg4m_hf.extras import installed
+from microg4m_hf.extras import is_installed
 from tests.support.videos import KINDS, every_kind, flipped, pictures, write_video
 
 TURNS = {"quarter": -1, "half": 2, "three_quarters": 1}
@@ -31,7 +31,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module", params=["pyav", "decord", "torchcodec"])
 def backend(request: pytest.FixtureRequest) -> str:
     package = {"pyav": "av"}.get(request.param, request.param)
-    if not installed(package):
+    if not is_installed(package):
         pytest.skip(f"{package} is not installed")
     if request.param == "torchcodec":
         try:

@@ -15,7 +15,7 @@ import pytest
 from microg4m_hf.data import Clip, every, open_clip, read_frames
 from microg4m_hf.data.video import other_decoders
 from microg4m_hf.errors import MissingExtraError
-from microg4m_hf.extras import installed
+from microg4m_hf.extras import is_installed
 from tests.support.videos import write_video
 
 
@@ -52,7 +52,7 @@ def test_workers_read_what_the_parent_reads(path: Path, start: str, backend: str
     if start not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {start} on this system")
     if backend != "pyav":
-        if not installed(backend):
+        if not is_installed(backend):
             pytest.skip(f"{backend} is not installed")
         if backend == "torchcodec":
             try:

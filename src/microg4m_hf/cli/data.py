@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SourceError
-from ..storage import folder_in_one_step
+from ..storage import atomic_folder
 from .options import add_commands, add_release_options, find_release
 
 # ``microg4m data check``: everything that is wrong in a release; exit code 0 if nothing is, else 1.
@@ -117,7 +117,7 @@ def run_sample(args: argparse.Namespace) -> int:
         folder = args.out
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
             raise SourceError(f"{folder} is already there; nothing is overwritten, give a new folder with --out")
-        with folder_in_one_step(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             make_sample(scratch, lying=args.lying, upright=args.upright)
     clips = list(folder.glob("videos/*/*/*.mp4"))
     size = sum(path.stat().st_size for path in clips)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtraError, RecipeError
-from ..extras import installed
+from ..extras import is_installed
 from .demo_steps import Demo, command, say, script
 
 _RECIPE = Path("recipes") / "demo.yaml"
@@ -97,7 +97,7 @@ WORK: tuple[Callable[[Demo], None], ...] = (
 
 def check(demo: Demo) -> None:
     """Say at once what these steps lack or would stumble over, before anything is drawn."""
-    if not installed("torch"):
+    if not is_installed("torch"):
         raise MissingExtraError("training needs torch: pip install 'microg4m-hf[train]', or give --look-only")
     for needed in (_RECIPE, _TINY_VLM):
         if not needed.is_file():

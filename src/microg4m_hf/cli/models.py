@@ -31,11 +31,11 @@ def _convert(args: argparse.Namespace) -> int:
     if args.name is None:
         raise CheckpointError("a checkpoint does not say which network it is of; add --name (microg4m models list)")
     from ..models.pyslowfast import load_pyslowfast
-    from ..storage import folder_in_one_step
+    from ..storage import atomic_folder
 
     overrides = {} if args.num_labels is None else {"num_labels": args.num_labels}
     model = load_pyslowfast(args.name, args.source, partial=args.partial, inflate=args.inflate, **overrides)
-    with folder_in_one_step(args.target) as folder:
+    with atomic_folder(args.target) as folder:
         model.save_pretrained(folder)
     print(f"{args.source} -> {args.target}: {args.name}, {model.config.num_labels} classes")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from ..errors import RecipeError
@@ -32,6 +31,7 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
 
 
 def run_har(args: argparse.Namespace) -> int:
+    from ..runtime import is_main_process
     from ..training.predict_run import predict_har, recipe_of
     from ..training.recipe_io import load_recipe
 
@@ -47,7 +47,7 @@ def run_har(args: argparse.Namespace) -> int:
     folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}")
     summary = predict_har(recipe, folder, args.split, ava_format=args.ava_format)
     result = summary[args.split]
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main_process():
         for protocol, scores in (("paper", result["scores"]), ("instance", result["instance"])):
             print(f"{protocol}: " + ", ".join(f"{name} {100 * scores[name]:.2f}" for name in ("map", "f1", "auroc")))
         if "gap" in summary and summary["gap"]["classes"]:

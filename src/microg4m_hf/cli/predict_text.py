@@ -196,7 +196,7 @@ def run(args: argparse.Namespace) -> int:
     from ..data import load_dataset
     from ..inference.items import Settings, clip_work, fingerprint_of, paper_frames
     from ..inference.run import run as run_all
-    from ..runtime import rank_and_world
+    from ..runtime import rank_and_world_size
 
     blind = args.model in BASELINES
     if blind and args.runner != "local":
@@ -204,7 +204,7 @@ def run(args: argparse.Namespace) -> int:
     of_runner = runner_settings(args)
     if not blind:
         of_runner |= local_settings(args)
-    rank, world = rank_and_world()
+    rank, world = rank_and_world_size()
     where = {"data_dir": args.data_dir, "source": args.source}
     if args.scheme:
         where["scheme"] = args.scheme

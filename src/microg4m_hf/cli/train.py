@@ -22,7 +22,7 @@ def configure_vlm(parser: argparse.ArgumentParser) -> None:
 def run_vlm(args: argparse.Namespace) -> int:
     from ..inference.items import Settings
     from ..inference.vlm.loading import Placement, load
-    from ..runtime import rank_and_world
+    from ..runtime import is_main_process
     from ..training.recipe_io import load_vlm_recipe
     from ..training.run_folder import VlmFolder
     from ..training.vlm import Examples, train_adapter
@@ -34,7 +34,7 @@ def run_vlm(args: argparse.Namespace) -> int:
     model, processor = load(settings, Placement())
     examples = Examples(processor, prompts=recipe.prompts, frames=recipe.frames)
     loss = train_adapter(recipe, folder, model, processor, rows, examples.example)
-    if rank_and_world()[0] == 0:
+    if is_main_process():
         print(
             f"last loss {loss:.4f}; the adapter is in {folder.adapter}: microg4m predict vqa --model {folder.adapter}"
         )

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ..errors import AbsentFileError, DataError, SourceError
-from ..hub import client, explained, patiently, unreachable
+from ..errors import DataError, MissingFileError, SourceError
+from ..hub import hub_client, hub_errors, is_unreachable, with_retries
 from ..storage import cache_home, write_atomic
 from .release.layout import FILE_NAMES
 from .unpack import unpack_clips
@@ -41,11 +41,11 @@ def listing(repo: str, revision: str) -> Listing:
     remembered = _recall(repo, revision)
     if remembered and remembered.sha == revision:
         return remembered
-    with explained(f"read the data set {repo} at revision {revision}", error=SourceError):
+    with hub_errors(f"read the data set {repo} at revision {revision}", error=SourceError):
         try:
-            info = client().dataset_info(repo, revision=revision, timeout=SECONDS_TO_ANSWER)
+            info = hub_client().dataset_info(repo, revision=revision, timeout=SECONDS_TO_ANSWER)
         except Exception as problem:
-            if not unreachable(problem):
+            if not is_unreachable(problem):
                 raise
             if remembered:
                 return remembered
@@ -61,8 +61,10 @@ def listing(repo: str, revision: str) -> Listing:
 
 def fetch(where: Listing, name: str) -> Path:
     """Download one file into the Hub's own cache, unless it is there."""
-    with explained(f"download {name} of {where.repo}", error=SourceError):
-        path = patiently(lambda: client().hf_hub_download(where.repo, name, repo_type="dataset", revision=where.sha))
+    with hub_errors(f"download {name} of {where.repo}", error=SourceError):
+        path = with_retries(
+            lambda: hub_client().hf_hub_download(where.repo, name, repo_type="dataset", revision=where.sha)
+        )
     return Path(path)
 
 
@@ -177,11 +179,11 @@ def _from_hub(config: str, repos: list[str], revisions: list[str], videos: bool)
         raise SourceError(f"{problem}; {_WAYS_OUT}") from problem
     if _NEEDED[config] not in chosen:
         wanted = FILE_NAMES[_NEEDED[config]]
-        raise AbsentFileError(f"{places[0].repo} at {places[0].sha[:12]} holds no {wanted}; {_WAYS_OUT}", wanted)
+        raise MissingFileError(f"{places[0].repo} at {places[0].sha[:12]} holds no {wanted}; {_WAYS_OUT}", wanted)
     archive = _find(places, VIDEOS_ZIP) if videos else None
     if videos and archive is None:
         where = f"{places[0].repo} at {places[0].sha[:12]} holds no {VIDEOS_ZIP}"
-        raise AbsentFileError(f"{where}; videos=False does without clips, or {_WAYS_OUT}", VIDEOS_ZIP)
+        raise MissingFileError(f"{where}; videos=False does without clips, or {_WAYS_OUT}", VIDEOS_ZIP)
     commits = {place.repo: place.sha for place in places}
     root = _home_of(commits)
     root.mkdir(parents=True, exist_ok=True)

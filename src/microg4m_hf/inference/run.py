@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from ..errors import RecipeError, ServerError
-from ..runtime import environment, progress
+from ..runtime import describe_environment, progress
 from ..storage import write_atomic
 from .items import Ask, ClipWork, Settings, share_of, still_to_do
 from .journal import Journal
@@ -82,7 +82,7 @@ def run(
         missing = still_to_do(share_of(list(work), rank, world), journal.records(), retry_failed)
         if missing:
             runner = make_runner()
-            write_atomic(place / "environment.json", json.dumps(environment(world), indent=1))
+            write_atomic(place / "environment.json", json.dumps(describe_environment(world), indent=1))
             asked = sum(len(clip.asks) for clip in missing)
             what = "captioning" if settings.task == "caption" else "answering"
             for ask, record in progress(runner(missing), what, total=asked):

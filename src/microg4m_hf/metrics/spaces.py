@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..errors import RecipeError
-from ..hub import client, explained, patiently
+from ..hub import hub_client, hub_errors, with_retries
 from ..runtime import progress
 
 _NEEDED = ("README.md", "app.py", "requirements.txt")
@@ -45,16 +45,16 @@ def push_metrics(
     names = []
     for path in progress(folders, f"pushing to {namespace}", unit="Space"):
         name = f"{namespace}/{path.name}"
-        with explained(f"push to {name}"):
+        with hub_errors(f"push to {name}"):
             _push(name, path, private, token)
         names.append(name)
     return names
 
 
 def _push(name: str, folder: Path, private: bool, token: str | None) -> None:
-    api = client(token)
-    patiently(lambda: api.create_repo(name, repo_type="space", space_sdk="gradio", private=private, exist_ok=True))
-    patiently(
+    api = hub_client(token)
+    with_retries(lambda: api.create_repo(name, repo_type="space", space_sdk="gradio", private=private, exist_ok=True))
+    with_retries(
         lambda: api.upload_folder(
             repo_id=name,
             repo_type="space",

@@ -118,11 +118,11 @@ def split_items(data: Data, split: str) -> list[KeyFrame]:
 
 def save_model(accelerator: Accelerator, model: torch.nn.Module, folder: Path) -> None:
     """Save a model with its config in one step; every process must call it."""
-    from ..storage import folder_in_one_step
+    from ..storage import atomic_folder
 
     state = accelerator.get_state_dict(model)
     if accelerator.is_main_process:
         whole = accelerator.unwrap_model(model, keep_torch_compile=False)
-        with folder_in_one_step(folder, replace=True) as scratch:
+        with atomic_folder(folder, replace=True) as scratch:
             whole.save_pretrained(scratch, state_dict=state)
     accelerator.wait_for_everyone()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HubError, MicroG4MError, RecipeError
+from ..runtime import is_main_process, rank_and_world_size
 from .recipe import Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
             f"a process that decodes clips died ({error}); when the memory was full, lower data.workers. "
             "The same command goes on from the last checkpoint"
         ) from error
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main_process():
         shown = f"test mAP {result['scores']['map']:.4f} (chance {result['chance_map']:.4f}), variant {recipe.variant}"
         print(f"{shown}; model, predictions and results are in {folder.path}")
         if args.push_to_hub:
@@ -160,6 +161,6 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if rank_and_world_size()[1] > 1:
         os._exit(code)  # gloo can abort in its own teardown after all work is done
     sys.exit(code)

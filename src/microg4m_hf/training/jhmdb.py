@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError
 from ..extras import require
 from ..runtime import progress
-from ..storage import folder_in_one_step
+from ..storage import atomic_folder
 
 # The nearest of AVA's classes, by what the clips show; None where AVA has none, such clips are left out. JHMDB's
 # sit and stand are the movements of sitting down and standing up; AVA calls only the latter a class of its own.
@@ -55,7 +55,7 @@ def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int
     if not wanted:
         raise DataError(f"no split {split} of JHMDB lists a clip", file=root / "splits")
     rows = []
-    with folder_in_one_step(target) as scratch:
+    with atomic_folder(target) as scratch:
         for name, clip in progress(wanted, "converting", unit="clip"):
             pictures = _pictures(root / "Rename_Images" / name / clip)
             middle = len(pictures) // 2

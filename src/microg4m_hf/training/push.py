@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ..errors import RecipeError
-from ..hub import client, explained, patiently
+from ..hub import hub_client, hub_errors, with_retries
 from .run_folder import RunFolder, VlmFolder
 
 
@@ -29,10 +29,10 @@ def push_run(folder: str | os.PathLike[str], repo_id: str, *, private: bool = Fa
     files |= {f"predictions/{path.name}": path for path in run.predictions.glob("*.parquet")}
     files |= {"results.json": run.results, "config_run.yaml": run.config}
     scores = json.loads(run.results.read_text(encoding="utf-8"))["test"]["scores"]
-    api = client(token)
-    with explained(f"push to {repo_id}"):
-        patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
-        commit = patiently(
+    api = hub_client(token)
+    with hub_errors(f"push to {repo_id}"):
+        with_retries(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+        commit = with_retries(
             lambda: api.create_commit(
                 repo_id,
                 [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())],
@@ -59,11 +59,11 @@ def push_adapter(path: str | os.PathLike[str], repo_id: str, *, private: bool = 
 
     files = {file.relative_to(folder.adapter).as_posix(): file for file in folder.adapter.rglob("*") if file.is_file()}
     files |= {"config_run.yaml": folder.config, "metrics.jsonl": folder.path / "metrics.jsonl"}
-    api = client(token)
-    with explained(f"push to {repo_id}"):
-        patiently(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
+    api = hub_client(token)
+    with hub_errors(f"push to {repo_id}"):
+        with_retries(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
         operations = [CommitOperationAdd(name, str(file)) for name, file in sorted(files.items())]
-        commit = patiently(
+        commit = with_retries(
             lambda: api.create_commit(repo_id, operations, commit_message=f"{folder.path.name}: LoRA adapter")
         )
     return str(commit.commit_url)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import RecipeError
-from ..storage import folder_in_one_step, write_atomic
+from ..storage import atomic_folder, write_atomic
 from .recipe import Recipe
 from .recipe_io import FREE, VlmRecipe, differences, save_recipe
 
@@ -150,7 +150,7 @@ class VlmFolder:
         import torch
         from safetensors.torch import save_file
 
-        with folder_in_one_step(self.checkpoints / f"step-{step:08d}", replace=True) as scratch:
+        with atomic_folder(self.checkpoints / f"step-{step:08d}", replace=True) as scratch:
             save_file(
                 {name: value.contiguous().cpu() for name, value in weights.items()}, scratch / "adapter.safetensors"
             )

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...data.sources import VIDEOS_ZIP
 from ...data.splits import SCHEMES
-from ...errors import AbsentFileError, RecipeError, SourceError
+from ...errors import MissingFileError, RecipeError, SourceError
 from ...extras import require
 from .app import build, look
 from .catalogue import Catalogue, read_catalogue
@@ -87,11 +87,11 @@ def read_data(
 
     where: dict[str, Any] = {"data_dir": data_dir, "source": source, "revision": revision}
     if data_dir is None and source != "sample":
-        with contextlib.suppress(AbsentFileError):  # a repository without texts is still worth a look
+        with contextlib.suppress(MissingFileError):  # a repository without texts is still worth a look
             resolve_root("vqa", videos=False, **where)
     try:
         root = resolve_root("har", videos=clips, **where)
-    except AbsentFileError as error:
+    except MissingFileError as error:
         if error.file != VIDEOS_ZIP:
             raise
         raise SourceError(f"{error} (here: --no-clips, clips=False)") from None

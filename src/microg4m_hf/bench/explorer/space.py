@@ -12,7 +12,7 @@ from typing import Any
 from ..._version import __version__
 from ...errors import RecipeError
 from ...extras import require
-from ...storage import folder_in_one_step
+from ...storage import atomic_folder
 from ..render.names import slug
 from ..runs import System, find_systems
 from .serve import HOST, PORT, explore
@@ -87,7 +87,7 @@ def export_space(
     if broken:
         raise RecipeError(f"{broken[0].name} cannot go into the Space: {broken[0].problem}")
     source = source or "sample"
-    with folder_in_one_step(target, replace=target.exists()) as scratch:
+    with atomic_folder(target, replace=target.exists()) as scratch:
         named = _copy_predictions(systems, scratch)
         lines = "".join(f"    {name!r}: {path!r},\n" for name, path in named.items())
         text = _APP.format(

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import RecipeError
 from ...metrics.results import json_ready
-from ...storage import folder_in_one_step, write_atomic
+from ...storage import atomic_folder, write_atomic
 from .document import Document
 from .html import html_page
 from .markdown import latex_table, markdown_page
@@ -24,7 +24,7 @@ def write_document(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "report.json").is_file():
         raise RecipeError(f"{out} is not empty and holds no report; give --out another folder")
-    with folder_in_one_step(out, replace=True) as scratch:
+    with atomic_folder(out, replace=True) as scratch:
         write_atomic(scratch / "report.html", html_page(document))
         write_atomic(scratch / "report.md", markdown_page(document))
         write_atomic(scratch / "report.json", json.dumps(json_ready(data), indent=1, ensure_ascii=False) + "\n")

@@ -34,7 +34,7 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 
 from ...errors import HubError
-from ...hub import client, explained, patiently, status_of
+from ...hub import http_status, hub_client, hub_errors, with_retries
 from ...runtime import progress
 from ...storage import cache_home
 from .card import EVAL_YAML, PublishedFile
@@ -115,8 +115,8 @@ def push_dataset(
 
     work = cache_home() / "push" / quote(repo_id, safe="")
     work.parent.mkdir(parents=True, exist_ok=True)
-    api = client(token)
-    with explained(f"push to {repo_id}"):
+    api = hub_client(token)
+    with hub_errors(f"push to {repo_id}"):
         try:
             with FileLock(work.with_name(f"{work.name}.lock"), timeout=0):
                 report = _push(api, repo_id, publication, work, private)
@@ -124,7 +124,7 @@ def push_dataset(
             raise HubError(f"another process pushes to {repo_id} at the moment; wait for it") from None
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    with explained(f"load {repo_id} back, though it was pushed as commit {report.commit}"):
+    with hub_errors(f"load {repo_id} back, though it was pushed as commit {report.commit}"):
         report.checked_clips.extend(check_published(report, publication, token))
     return report
 
@@ -132,8 +132,8 @@ def push_dataset(
 def _push(api: Any, repo: str, publication: Publication, work: Path, private: bool) -> PushReport:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
-    url = str(patiently(lambda: api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)))
-    head = patiently(lambda: api.dataset_info(repo)).sha
+    url = str(with_retries(lambda: api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)))
+    head = with_retries(lambda: api.dataset_info(repo)).sha
     there = _contents(api, repo, head)
     _refuse_other_data(repo, there)
     additions, shards, places = _upload_shards(api, repo, publication, work)
@@ -180,7 +180,7 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
 
 def _contents(api: Any, repo: str, sha: str) -> dict[str, str]:
     """Path -> sha256 of the large files at a commit, empty for small ones."""
-    tree = patiently(lambda: list(api.list_repo_tree(repo, repo_type="dataset", revision=sha, recursive=True)))
+    tree = with_retries(lambda: list(api.list_repo_tree(repo, repo_type="dataset", revision=sha, recursive=True)))
     return {file.path: file.lfs.sha256 if file.lfs else "" for file in tree if hasattr(file, "blob_id")}
 
 
@@ -212,7 +212,7 @@ def _upload_shards(
         sha256 = addition.upload_info.sha256.hex()
         rows = pq.read_metadata(local).num_rows
         files[shard.path] = PublishedFile(sha256, rows, local.stat().st_size, arrow_size)
-        patiently(lambda one=addition: api.preupload_lfs_files(repo, [one], repo_type="dataset"))  # type: ignore[misc]
+        with_retries(lambda one=addition: api.preupload_lfs_files(repo, [one], repo_type="dataset"))  # type: ignore[misc]
         if isinstance(addition.path_or_fileobj, bytes):  # uploaded; a small file may travel in the commit instead
             local.unlink()
         additions.append(addition)
@@ -222,16 +222,16 @@ def _upload_shards(
 def _tag_shards(api: Any, repo: str, tag: str, additions: list[Any], head: str) -> bool:
     """Give the shards a revision that never moves, without touching ``main``; whether this Hub can do that."""
     try:
-        refs = patiently(lambda: api.list_repo_refs(repo, repo_type="dataset"))
+        refs = with_retries(lambda: api.list_repo_refs(repo, repo_type="dataset"))
         if _BRANCH in {one.name for one in refs.branches}:  # of a push that did not come to its end
             api.delete_branch(repo, branch=_BRANCH, repo_type="dataset")
         if tag in {one.name for one in refs.tags}:
             return True
         api.create_branch(repo, branch=_BRANCH, revision=head, repo_type="dataset")
     except OSError as problem:
-        if status_of(problem) not in _NOT_KNOWN:
+        if http_status(problem) not in _NOT_KNOWN:
             raise
-        text = f"this Hub keeps no branches and tags ({status_of(problem)}), so captions and questions refer to main"
+        text = f"this Hub keeps no branches and tags ({http_status(problem)}), so captions and questions refer to main"
         warnings.warn(f"{text}; a pinned revision of them ends with the next push of other clips", stacklevel=2)
         return False
     commit = api.create_commit(repo, additions, commit_message=f"clips of {tag}", repo_type="dataset", revision=_BRANCH)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...runtime import progress
-from ...storage import cache_home, folder_in_one_step
+from ...storage import atomic_folder, cache_home
 from .render import frames
 from .world import FPS, scenes
 from .write import clip_path, write_annotations, write_clip
@@ -31,7 +31,7 @@ def ensure_sample() -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_dir():
-                with folder_in_one_step(target) as scratch:
+                with atomic_folder(target) as scratch:
                     make_sample(scratch)
     return target
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ClipError, MicroG4MError
-from ...extras import installed
+from ...extras import is_installed
 from . import pyav
 from .index import Index
 from .other_decoders import Unsuited, load_decord, load_torchcodec, read_decord, read_torchcodec
@@ -83,7 +83,7 @@ def decoders() -> dict[str, str]:
 
 def _state(backend: str) -> str:
     package = _DISTRIBUTION[backend]
-    if not installed(package):
+    if not is_installed(package):
         return _how_to_get(backend)
     try:
         if backend in _LOAD:

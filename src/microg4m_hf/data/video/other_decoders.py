@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import MissingExtraError
-from ...extras import installed, require
+from ...extras import is_installed, require
 from . import pyav
 from .index import Index
 from .mp4 import UPRIGHT
@@ -87,7 +87,7 @@ def read_decord(source: Source, index: Index, wanted: list[int]) -> Iterator[tup
 @functools.cache
 def load_torchcodec() -> Any:
     """``torchcodec.decoders``; it needs FFmpeg's shared libraries, which pip does not bring."""
-    if not installed("torchcodec"):
+    if not is_installed("torchcodec"):
         require("torchcodec", "backend='torchcodec'")
     try:
         import torchcodec.decoders as decoders

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import ClipError
-from ...hub import explained, patiently
+from ...hub import hub_errors, with_retries
 
 # Clips that a published row only refers to: a range of bytes of a file on the Hub.
 
@@ -46,9 +46,9 @@ def fetched(address: str, limit: int) -> bytes:
     file, offset, length = range_of(address)
     if length > limit:
         raise ClipError(f"{file}: the reference asks for {length:,} bytes; a clip has a few MB (limit {limit:,})")
-    with explained(f"read a clip from {file}", error=ClipError):
+    with hub_errors(f"read a clip from {file}", error=ClipError):
         hub = HfFileSystem()
-        return patiently(lambda: hub.cat_file(file, offset, offset + length))
+        return with_retries(lambda: hub.cat_file(file, offset, offset + length))
 
 
 MAX_BYTES = 1 << 30

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import ModelError, RecipeError
 from ...extras import require
-from ...runtime import is_main_process, own_device, rank_and_world
+from ...runtime import is_main_process, local_device, rank_and_world_size
 from ..items import Settings
 
 QUANTISATIONS = ("4bit", "8bit")
@@ -35,7 +35,7 @@ def load(settings: Settings, placement: Placement) -> tuple[Any, Any]:
     transformers = require("transformers", "running a vision-language model")
     if not (is_main_process() and sys.stderr.isatty()):
         transformers.utils.logging.disable_progress_bar()
-    if placement.device_map and rank_and_world()[1] > 1:
+    if placement.device_map and rank_and_world_size()[1] > 1:
         raise RecipeError(
             "a device map gives one process all devices, so it cannot be had in every one of several processes; "
             "start one process, or leave out --device-map and let each process have one device"
@@ -43,7 +43,7 @@ def load(settings: Settings, placement: Placement) -> tuple[Any, Any]:
     options: dict[str, Any] = {"dtype": settings.dtype}
     if settings.attention:
         options["attn_implementation"] = settings.attention
-    device = placement.device or own_device()
+    device = placement.device or local_device()
     if settings.quantisation:
         options["quantization_config"] = _quantisation(settings.quantisation)
     if placement.device_map or settings.quantisation:

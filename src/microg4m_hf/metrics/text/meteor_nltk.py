@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import MissingExtraError
 from ...extras import require
-from ...storage import cache_home, folder_in_one_step
+from ...storage import atomic_folder, cache_home
 from .base import Part
 
 _FILES = [f"{kind}.{part}" for kind in ("index", "data") for part in ("noun", "verb", "adj", "adv")]
@@ -84,7 +84,7 @@ def _reader(nltk: Any, folder: Path) -> Any:
 
     target = cache_home() / "wordnet" / _fingerprint(folder)
     if not target.is_dir():
-        with folder_in_one_step(target) as scratch:
+        with atomic_folder(target) as scratch:
             for name in _FILES:
                 shutil.copyfile(folder / name, scratch / name)
             for name in _EXTRA_FILES:
