@@ -48,7 +48,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    from microg4m_hf.inference.items import Ask, ClipWork
+    from microg4m_hf.inference.items import ClipQueries, Query
     from tests.support.tiny_vlm import tiny_vlm
     from tests.support.videos import pictures, write_video
 
@@ -61,8 +61,8 @@ def main() -> None:
         work = []
         for number in range(args.clips + 1):
             path = write_video(folder / f"clip_{number:03}.mp4", pictures(90, 480, 848, seed=number))
-            asks = tuple(Ask(f"clip_{number:03}_q{i}", question) for i, question in enumerate(QUESTIONS))
-            work.append(ClipWork(str(path), path.stem, asks))
+            queries = tuple(Query(f"clip_{number:03}_q{i}", question) for i, question in enumerate(QUESTIONS))
+            work.append(ClipQueries(str(path), path.stem, queries))
         found = measure(str(model), work, args)
     found = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -80,17 +80,17 @@ def main() -> None:
 
 def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, Any]:
 
-    from microg4m_hf.inference.items import Settings
+    from microg4m_hf.inference.items import TextSettings
     from microg4m_hf.inference.vlm.loading import Placement
     from microg4m_hf.inference.vlm.local import local_runner
 
     dtype = "bfloat16" if args.large else "float32"
-    settings = Settings("vqa", model, frames=8, max_new_tokens=args.tokens, dtype=dtype, prompts="plain")
-    runner = local_runner(settings, Placement(device=args.device, batch=6, workers=1))
+    settings = TextSettings("vqa", model, frames=8, max_new_tokens=args.tokens, dtype=dtype, prompts="plain")
+    runner = local_runner(settings, Placement(device=args.device, batch_size=6, workers=1))
     on_gpu = args.device != "cpu"
 
     def shared() -> dict[str, str]:
-        return {ask.id: record["text"] for ask, record in runner(work[1:])}
+        return {query.id: record["text"] for query, record in runner(work[1:])}
 
     def one_by_one() -> dict[str, str]:
         return {name: text for clip in work[1:] for name, text in plain(runner, settings, clip, batched=False)}
@@ -110,7 +110,7 @@ def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, 
     answers = len(texts["shared"])
     key = "wall" if on_gpu else "cpu"
     return {
-        "parameters": sum(p.numel() for p in runner.speaker.model.parameters()),
+        "parameters": sum(p.numel() for p in runner.generator.model.parameters()),
         "dtype": dtype,
         "clips": len(work) - 1,
         "questions a clip": len(QUESTIONS),
@@ -131,12 +131,14 @@ def plain(runner: Any, settings: Any, clip: Any, *, batched: bool) -> list[tuple
     """transformers alone: its processor and its ``generate``."""
     import torch
 
-    from microg4m_hf.inference.frames import read_shown
+    from microg4m_hf.inference.frames import read_frames
 
-    model, processor = runner.speaker.model, runner.messenger.processor
-    shown = read_shown(clip.video, settings.frames, settings.pick)
+    model, processor = runner.generator.model, runner.prompt_builder.processor
+    shown = read_frames(clip.video, settings.frames, settings.frame_sampling)
     seen = {"type": "video", "video": shown.frames}
-    conversations = [[{"role": "user", "content": [seen, {"type": "text", "text": ask.question}]}] for ask in clip.asks]
+    conversations = [
+        [{"role": "user", "content": [seen, {"type": "text", "text": query.question}]}] for query in clip.queries
+    ]
     texts: list[str] = []
     for group in [conversations] if batched else [[one] for one in conversations]:
         inputs = processor.apply_chat_template(
@@ -153,15 +155,15 @@ def plain(runner: Any, settings: Any, clip: Any, *, batched: bool) -> list[tuple
             out = model.generate(**inputs, max_new_tokens=settings.max_new_tokens, do_sample=False)
         said = processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         texts += [text.strip() for text in said]
-    return [(ask.id, text) for ask, text in zip(clip.asks, texts, strict=True)]
+    return [(query.id, text) for query, text in zip(clip.queries, texts, strict=True)]
 
 
 def prompt_tokens(runner: Any, settings: Any, clip: Any) -> int:
-    from microg4m_hf.inference.frames import read_shown
-    from microg4m_hf.inference.vlm.inputs import Preparer
+    from microg4m_hf.inference.frames import read_frames
+    from microg4m_hf.inference.vlm.inputs import InputPreparer
 
-    shown = read_shown(clip.video, settings.frames, settings.pick)
-    return len(Preparer(runner.messenger).prepare(clip, shown)[0].ids[0])
+    shown = read_frames(clip.video, settings.frames, settings.frame_sampling)
+    return len(InputPreparer(runner.prompt_builder).prepare(clip, shown)[0].input_ids[0])
 
 
 def timed(way: Callable[[], dict[str, str]], on_gpu: bool) -> tuple[dict[str, Any], dict[str, str]]:

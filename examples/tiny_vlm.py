@@ -25,7 +25,7 @@ from tiny_vlm_model import make_model
 from transformers.utils import logging
 
 from microg4m_hf.inference.items import prompt_set
-from microg4m_hf.inference.vlm.inputs import Messenger, Preparer
+from microg4m_hf.inference.vlm.inputs import InputPreparer, PromptBuilder
 from microg4m_hf.runtime import progress
 from microg4m_hf.storage import atomic_folder
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     clips = sample_clips("train")
     own = len(clips)
     clips += practice_clips(args.practice)
-    captions = sum(ask.question is None for clip in clips for ask in clip.work.asks)
+    captions = sum(query.question is None for clip in clips for query in clip.work.queries)
     what = (
         f"{own} training clips of the sample and {args.practice} practice scenes of other sources, {captions} "
         f"captions and {sum(len(clip.answers) for clip in clips) - captions} questions, no validation or test clip"
@@ -74,9 +74,9 @@ def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[floa
     """The model, its processor, and the mean loss of every tenth of the training."""
     torch.manual_seed(seed)
     prompts = prompt_set(PROMPTS)
-    asked = [ask.question or prompts.caption for clip in clips for ask in clip.work.asks]
+    asked = [query.question or prompts.caption for clip in clips for query in clip.work.queries]
     model, processor = make_model([*asked, *(answer for clip in clips for answer in clip.answers)])
-    preparer = Preparer(Messenger(processor, prompts, as_images=False))
+    preparer = InputPreparer(PromptBuilder(processor, prompts, as_images=False))
     lessons = [lesson(clip, model, preparer) for clip in clips]
     optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.05, betas=(0.9, 0.98))
     dice, waiting, losses = random.Random(seed), [], []

@@ -17,9 +17,9 @@ from microg4m_hf import load_dataset
 from microg4m_hf.data.sample.render import frames
 from microg4m_hf.data.sample.texts import caption, questions
 from microg4m_hf.data.sample.world import FPS, NUM_FRAMES, practice_scenes
-from microg4m_hf.inference.frames import Shown, plan, read_shown
-from microg4m_hf.inference.items import Ask, ClipWork
-from microg4m_hf.inference.vlm.inputs import Preparer
+from microg4m_hf.inference.frames import SampledFrames, get_frame_sampling, read_frames
+from microg4m_hf.inference.items import ClipQueries, Query
+from microg4m_hf.inference.vlm.inputs import InputPreparer
 
 FRAMES, PICK, PROMPTS = 4, "uniform", "plain"
 _SILENT = -100
@@ -29,32 +29,36 @@ _SILENT = -100
 class Clip:
     """A clip's frames, what is asked about it, and what is right."""
 
-    work: ClipWork
+    work: ClipQueries
     answers: tuple[str, ...]
-    shown: Shown
+    shown: SampledFrames
 
 
 def sample_clips(split: str) -> list[Clip]:
     """The captioned clips of a split of the sample (scheme ``official``)."""
-    asks: dict[str, list[tuple[Ask, str]]] = {}
+    queries: dict[str, list[tuple[Query, str]]] = {}
     videos: dict[str, Any] = {}
     for config, answer in (("vqa", "answer"), ("caption", "caption")):
         rows: Any = load_dataset(config, source="sample", scheme="official", split=split)  # type: ignore[arg-type]
         for row in rows:
             name = row["video_id"]
             videos[name] = row["video"]
-            ask = Ask(row.get("question_id", name), row.get("question"))
-            asks.setdefault(name, []).append((ask, row[answer]))
+            query = Query(row.get("question_id", name), row.get("question"))
+            queries.setdefault(name, []).append((query, row[answer]))
     return [
-        Clip(ClipWork(videos[name], name, tuple(ask for ask, _ in found)), tuple(right for _, right in found), shown)
-        for name, found in asks.items()
-        for shown in [read_shown(videos[name], FRAMES, PICK)]
+        Clip(
+            ClipQueries(videos[name], name, tuple(query for query, _ in found)),
+            tuple(right for _, right in found),
+            shown,
+        )
+        for name, found in queries.items()
+        for shown in [read_frames(videos[name], FRAMES, PICK)]
     ]
 
 
 def practice_clips(count: int) -> Iterator[Clip]:
     """Scenes that no split of the sample holds, as they are drawn, without a way through a file."""
-    numbers = plan(PICK)(NUM_FRAMES, FRAMES).tolist()
+    numbers = get_frame_sampling(PICK)(NUM_FRAMES, FRAMES).tolist()
     for scene in practice_scenes(count):
         pictures = np.stack(list(frames(scene, 144, numbers)))
         about = {
@@ -64,23 +68,23 @@ def practice_clips(count: int) -> Iterator[Clip]:
             "frames_indices": numbers,
         }
         pairs = questions(scene)
-        asks = [Ask(f"{scene.video_id}_q{place}", pair["Q"]) for place, pair in enumerate(pairs)]
-        work = ClipWork(None, scene.video_id, (*asks, Ask(scene.video_id)))
-        yield Clip(work, (*(pair["A"] for pair in pairs), caption(scene)), Shown(pictures, about))
+        queries = [Query(f"{scene.video_id}_q{place}", pair["Q"]) for place, pair in enumerate(pairs)]
+        work = ClipQueries(None, scene.video_id, (*queries, Query(scene.video_id)))
+        yield Clip(work, (*(pair["A"] for pair in pairs), caption(scene)), SampledFrames(pictures, about))
 
 
-def lesson(clip: Clip, model: Any, preparer: Preparer) -> dict[str, torch.Tensor]:
+def lesson(clip: Clip, model: Any, preparer: InputPreparer) -> dict[str, torch.Tensor]:
     """A clip as one row of tokens: ``text`` says which text a token belongs to, 0 being the clip."""
     tokenizer = preparer.processor.tokenizer
     (item,) = preparer.prepare(clip.work, clip.shown)
-    first = torch.tensor([item.ids[0]])
-    marks = torch.tensor([item.per_token("mm_token_type_ids", first.shape[1])])
+    first = torch.tensor([item.input_ids[0]])
+    marks = torch.tensor([item.token_field("mm_token_type_ids", first.shape[1])])
     grid = {name: item.visual[name] for name in ("video_grid_thw", "second_per_grid_ts")}
     places = model.model.get_rope_index(first, mm_token_type_ids=marks, **grid)[0][:, 0]
-    head = item.ids[0].index(model.config.vision_end_token_id) + 1
+    head = item.input_ids[0].index(model.config.vision_end_token_id) + 1
     ids, text, labels, weights = [first[0, :head]], [torch.zeros(head)], [torch.full((head,), _SILENT)], [0.0] * head
     positions = [places[:, :head]]
-    for number, (prompt, answer) in enumerate(zip(item.ids, clip.answers, strict=True), start=1):
+    for number, (prompt, answer) in enumerate(zip(item.input_ids, clip.answers, strict=True), start=1):
         said = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
         asked = prompt[head:]
         length = len(asked) + len(said)

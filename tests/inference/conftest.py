@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from microg4m_hf.inference.items import ClipWork, clip_work
+from microg4m_hf.inference.items import ClipQueries, group_queries
 from tests.support.tiny_vlm import tiny_vlm
 
 
@@ -25,8 +25,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def questions() -> list[ClipWork]:
+def questions() -> list[ClipQueries]:
     """Four clips of the sample with their six questions each."""
     from microg4m_hf.data import load_dataset
 
-    return clip_work("vqa", load_dataset("vqa", split="test", source="sample"))[:4]
+    return group_queries("vqa", load_dataset("vqa", split="test", source="sample"))[:4]

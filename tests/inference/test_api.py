@@ -25,14 +25,14 @@ from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError, ServerError
 from microg4m_hf.inference.api.client import Endpoint, find_key
 from microg4m_hf.inference.api.runner import api_runner
-from microg4m_hf.inference.frames import read_shown
-from microg4m_hf.inference.items import Ask, ClipWork, Settings
+from microg4m_hf.inference.frames import read_frames
+from microg4m_hf.inference.items import ClipQueries, Query, TextSettings
 from microg4m_hf.inference.run import run
 from tests.support.bad_api_server import BadServer
 from tests.support.videos import write_video
 
 KEY = "sk-very-secret-0123456789abcdef"
-SETTINGS = Settings("vqa", "served-1", runner="api", prompts="plain", frames=3, image_detail="low")
+SETTINGS = TextSettings("vqa", "served-1", runner="api", prompts="plain", frames=3, image_detail="low")
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def work(video: Path) -> list[ClipWork]:
+def work(video: Path) -> list[ClipQueries]:
     """Six clips with four questions each, ``q0`` to ``q23``."""
     return [
-        ClipWork(str(video), f"a_{clip:03}", tuple(Ask(f"q{4 * clip + n}", f"q{4 * clip + n}") for n in range(4)))
+        ClipQueries(str(video), f"a_{clip:03}", tuple(Query(f"q{4 * clip + n}", f"q{4 * clip + n}") for n in range(4)))
         for clip in range(6)
     ]
 
@@ -54,9 +54,9 @@ def end(server: BadServer, **changes: Any) -> Endpoint:
     return Endpoint(server.url, KEY, **given)
 
 
-def records(server: BadServer, work: list[ClipWork], **changes: Any) -> dict[str, dict[str, Any]]:
+def records(server: BadServer, work: list[ClipQueries], **changes: Any) -> dict[str, dict[str, Any]]:
     settings = changes.pop("settings", SETTINGS)
-    return {ask.id: record for ask, record in api_runner(settings, end(server, **changes))(work)}
+    return {query.id: record for query, record in api_runner(settings, end(server, **changes))(work)}
 
 
 def each(plans: dict[str, list[str]]) -> Callable[[str, int], str]:
@@ -64,7 +64,7 @@ def each(plans: dict[str, list[str]]) -> Callable[[str, int], str]:
     return lambda question, attempt: (plans.get(question, [])[attempt:] or ["ok"])[0]
 
 
-def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[ClipWork]) -> None:
+def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[ClipQueries]) -> None:
     plans = {
         "q0": ["busy:0.2"],
         "q1": ["busy_date:1", "status:500"],
@@ -111,13 +111,13 @@ def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[Cli
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-def test_the_concurrency_limit_holds(work: list[ClipWork], limit: int) -> None:
+def test_the_concurrency_limit_holds(work: list[ClipQueries], limit: int) -> None:
     with BadServer(lambda question, attempt: "ok" if attempt else "status:500", seconds=0.05) as server:
         assert len(records(server, work[:2], concurrency=limit)) == 8
         assert server.most_at_once == limit
 
 
-def test_a_crowded_server_is_left_alone_by_all(work: list[ClipWork]) -> None:
+def test_a_crowded_server_is_left_alone_by_all(work: list[ClipQueries]) -> None:
     with BadServer(each({"q3": ["busy:1"]})) as server:
         found = records(server, work, tries=1)  # waiting for a crowded server uses up no try
     assert {record["status"] for record in found.values()} == {"ok"}
@@ -125,7 +125,7 @@ def test_a_crowded_server_is_left_alone_by_all(work: list[ClipWork]) -> None:
     assert gaps.max() > 0.9  # nobody asked while the server had asked to wait
 
 
-def test_a_server_that_asks_for_too_much_patience_ends_the_run(work: list[ClipWork], tmp_path: Path) -> None:
+def test_a_server_that_asks_for_too_much_patience_ends_the_run(work: list[ClipQueries], tmp_path: Path) -> None:
     with BadServer(each({"q9": ["busy:3600"]})) as server:
         with pytest.raises(ServerError, match=r"wait 3600 s, .*--patience 20; what is finished is kept"):
             run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server)))
@@ -140,7 +140,7 @@ def test_a_server_that_asks_for_too_much_patience_ends_the_run(work: list[ClipWo
     ("plan", "said"),
     [("status:401", "does not accept the key"), ("status:404", "knows no such"), ("quota", "no quota left")],
 )
-def test_what_is_hopeless_ends_the_run_at_once(work: list[ClipWork], plan: str, said: str) -> None:
+def test_what_is_hopeless_ends_the_run_at_once(work: list[ClipQueries], plan: str, said: str) -> None:
     with BadServer(lambda question, attempt: plan) as server:
         with pytest.raises(ServerError, match=said) as caught:
             records(server, work)
@@ -148,7 +148,9 @@ def test_what_is_hopeless_ends_the_run_at_once(work: list[ClipWork], plan: str, 
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_server_that_is_gone_ends_the_run_and_marks_nothing_as_failed(work: list[ClipWork], tmp_path: Path) -> None:
+def test_a_server_that_is_gone_ends_the_run_and_marks_nothing_as_failed(
+    work: list[ClipQueries], tmp_path: Path
+) -> None:
     with BadServer() as server:
         pass
     with pytest.raises(ServerError, match="10 items in a row failed"):
@@ -159,7 +161,7 @@ def test_a_server_that_is_gone_ends_the_run_and_marks_nothing_as_failed(work: li
     assert [name for name, record in found.items() if record["status"] != "ok"] == ["q0"]
 
 
-def test_failures_are_counted_and_retried_on_request(work: list[ClipWork], tmp_path: Path) -> None:
+def test_failures_are_counted_and_retried_on_request(work: list[ClipQueries], tmp_path: Path) -> None:
     plans = {"q3": ["empty"], "q5": ["refusal"], "q6": ["length:So"]}
     with BadServer(each(plans)) as server:
         prices = end(server, price_in=0.5, price_out=2.0)
@@ -181,10 +183,10 @@ def test_failures_are_counted_and_retried_on_request(work: list[ClipWork], tmp_p
     assert json.loads((tmp_path / "results.json").read_text())["tokens"] == last["tokens"]
 
 
-def test_what_is_sent(work: list[ClipWork], video: Path) -> None:
-    settings = Settings("caption", "m", "api", prompts="expert", frames=3, image_side=32, image_detail="high")
+def test_what_is_sent(work: list[ClipQueries], video: Path) -> None:
+    settings = TextSettings("caption", "m", "api", prompts="expert", frames=3, image_side=32, image_detail="high")
     with BadServer() as server:
-        records(server, [ClipWork(str(video), "a_001", (Ask("a_001"),))], settings=settings)
+        records(server, [ClipQueries(str(video), "a_001", (Query("a_001"),))], settings=settings)
         (body,) = server.bodies
     assert body["model"] == "m" and body["temperature"] == 0 and body["max_completion_tokens"] == 256
     assert "seed" not in body
@@ -192,7 +194,7 @@ def test_what_is_sent(work: list[ClipWork], video: Path) -> None:
     assert system["role"] == "system" and "microgravity" in system["content"]
     *images, text = user["content"]
     assert text["text"].startswith("Describe in two or three") and len(images) == 3
-    frames = [Image.fromarray(frame) for frame in read_shown(str(video), 3, "uniform").frames]
+    frames = [Image.fromarray(frame) for frame in read_frames(str(video), 3, "uniform").frames]
     small = np.stack([np.asarray(frame.resize((32, 24), Image.Resampling.BICUBIC), float) for frame in frames])
     for place, image in enumerate(images):
         assert image["image_url"]["detail"] == "high"
@@ -203,17 +205,17 @@ def test_what_is_sent(work: list[ClipWork], video: Path) -> None:
         assert away.argmin() == place and away[place] < 12 < np.delete(away, place).min()
 
 
-def test_older_servers_are_asked_in_their_own_words(work: list[ClipWork]) -> None:
+def test_older_servers_are_asked_in_their_own_words(work: list[ClipQueries]) -> None:
     with BadServer(lambda question, attempt: "old") as server:
         found = records(server, work[:1])
         assert "max_tokens" in server.bodies[-1] and {record["status"] for record in found.values()} == {"ok"}
 
 
-def test_a_clip_that_cannot_be_read_is_the_failure_of_its_items(work: list[ClipWork], tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_read_is_the_failure_of_its_items(work: list[ClipQueries], tmp_path: Path) -> None:
     broken = tmp_path / "a_001.mp4"
     broken.write_bytes(b"no video")
     with BadServer() as server:
-        found = records(server, [ClipWork(str(broken), "a_001", work[0].asks), work[1]])
+        found = records(server, [ClipQueries(str(broken), "a_001", work[0].queries), work[1]])
     assert [found[f"q{n}"].get("kind") for n in range(8)] == ["decode"] * 4 + [None] * 4
 
 
@@ -240,7 +242,7 @@ def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in str(caught.value) and KEY not in repr(Endpoint("http://x/v1", KEY))
 
 
-def test_the_key_does_not_follow_to_another_server(work: list[ClipWork]) -> None:
+def test_the_key_does_not_follow_to_another_server(work: list[ClipQueries]) -> None:
     with BadServer() as other, BadServer(lambda question, attempt: f"away:{other.url}") as server:
         found = records(server, work[:1])
     assert server.keys == {f"Bearer {KEY}"} and other.keys == {""}

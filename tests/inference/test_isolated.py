@@ -17,7 +17,7 @@ import pytest
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError, ServerError
 from microg4m_hf.inference.isolated.runner import adapter_name, isolated_runner
-from microg4m_hf.inference.items import Ask, ClipWork, Settings
+from microg4m_hf.inference.items import ClipQueries, Query, TextSettings
 from microg4m_hf.inference.run import run
 from tests.support.dataset_versions import CANNOT_BE_FETCHED
 from tests.support.hub_code_model import CODE, model_with_code
@@ -76,16 +76,16 @@ def adapter(tmp_path: Path) -> str:
     return str(tmp_path / "adapter.py")
 
 
-def asked(video: str, *questions: str) -> list[ClipWork]:
-    return [ClipWork(video, "a_001", tuple(Ask(question, question) for question in questions))]
+def asked(video: str, *questions: str) -> list[ClipQueries]:
+    return [ClipQueries(video, "a_001", tuple(Query(question, question) for question in questions))]
 
 
-def settings(model: Path, **more: Any) -> Settings:
-    return Settings("vqa", str(model), "isolated", prompts="plain", frames=3, **more)
+def settings(model: Path, **more: Any) -> TextSettings:
+    return TextSettings("vqa", str(model), "isolated", prompts="plain", frames=3, **more)
 
 
-def answers(given: Settings, work: list[ClipWork], python: str = sys.executable, **more: Any) -> dict[str, Any]:
-    return {ask.id: record for ask, record in isolated_runner(given, python, **more)(work)}
+def answers(given: TextSettings, work: list[ClipQueries], python: str = sys.executable, **more: Any) -> dict[str, Any]:
+    return {query.id: record for query, record in isolated_runner(given, python, **more)(work)}
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_code_from_the_hub_under_transformers_4(
 ) -> None:
     model = model_with_code(tmp_path / "model", kind)
     work = [
-        ClipWork(video, f"{name}_001", tuple(Ask(f"{name}_{n}", f"which {word}") for n, word in enumerate(WORDS)))
+        ClipQueries(video, f"{name}_001", tuple(Query(f"{name}_{n}", f"which {word}") for n, word in enumerate(WORDS)))
         for name, video in clips.items()
     ]
     given = settings(model, adapter=adapter_name(adapter))
@@ -197,7 +197,7 @@ def test_what_cannot_start_says_why(clips: dict[str, str], adapter: str, tmp_pat
 
 
 def test_a_clip_that_cannot_be_read(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
-    work = [ClipWork(str(tmp_path / "none.mp4"), "b_001", (Ask("b"),)), *asked(clips["red"], "fine 1")]
+    work = [ClipQueries(str(tmp_path / "none.mp4"), "b_001", (Query("b"),)), *asked(clips["red"], "fine 1")]
     found = answers(settings(tmp_path / "model"), work, adapter=adapter)
     assert found["b"]["kind"] == "decode" and found["fine 1"]["status"] == "ok"
 

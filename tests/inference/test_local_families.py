@@ -9,28 +9,28 @@ from typing import Any
 
 import pytest
 
-from microg4m_hf.inference.items import ClipWork, Settings, clip_work
+from microg4m_hf.inference.items import ClipQueries, TextSettings, group_queries
 from microg4m_hf.inference.vlm import prefix_cache
 from microg4m_hf.inference.vlm.loading import Placement
 from microg4m_hf.inference.vlm.local import LocalRunner, local_runner
 from tests.support.tiny_vlm import FAMILIES
 
-ONE_BY_ONE = Placement(batch=1, shared_prefix=False)
-BATCHED = Placement(batch=5, shared_prefix=False)
-SHARED = Placement(batch=12)
+ONE_BY_ONE = Placement(batch_size=1, shared_prefix=False)
+BATCHED = Placement(batch_size=5, shared_prefix=False)
+SHARED = Placement(batch_size=12)
 
 Tiny = Callable[[str], Path]
 
 
-def texts(runner: Any, work: Sequence[ClipWork]) -> dict[str, str]:
+def texts(runner: Any, work: Sequence[ClipQueries]) -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return {ask.id: record["text"] for ask, record in runner(work)}
+        return {query.id: record["text"] for query, record in runner(work)}
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "gemma3"])
-def test_batched_shared_and_one_by_one_agree(tiny: Tiny, questions: list[ClipWork], family: str) -> None:
-    settings = Settings("vqa", str(tiny(family)), frames=4, max_new_tokens=10, dtype="float32")
+def test_batched_shared_and_one_by_one_agree(tiny: Tiny, questions: list[ClipQueries], family: str) -> None:
+    settings = TextSettings("vqa", str(tiny(family)), frames=4, max_new_tokens=10, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), questions)
     shared = local_runner(settings, SHARED)
     assert len(alone) == 24
@@ -41,8 +41,8 @@ def test_batched_shared_and_one_by_one_agree(tiny: Tiny, questions: list[ClipWor
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "internvl", "smolvlm"])
-def test_frames_as_images_agree(tiny: Tiny, questions: list[ClipWork], family: str) -> None:
-    settings = Settings(
+def test_frames_as_images_agree(tiny: Tiny, questions: list[ClipQueries], family: str) -> None:
+    settings = TextSettings(
         "vqa", str(tiny(family)), frames=3, max_new_tokens=8, dtype="float32", as_images=True, prompts="expert"
     )
     alone = texts(local_runner(settings, ONE_BY_ONE), questions[:2])
@@ -51,68 +51,72 @@ def test_frames_as_images_agree(tiny: Tiny, questions: list[ClipWork], family: s
     assert shared.shares is True
 
 
-def test_captions_of_clips_of_different_sizes(tiny: Tiny, questions: list[ClipWork], tmp_path: Path) -> None:
+def test_captions_of_clips_of_different_sizes(tiny: Tiny, questions: list[ClipQueries], tmp_path: Path) -> None:
     from tests.support.videos import pictures, write_video
 
     odd = write_video(tmp_path / "odd_001.mp4", pictures(30, 96, 160))
-    work = clip_work("caption", [{"video_id": clip.video_id, "video": clip.video} for clip in questions])
-    work += clip_work("caption", [{"video_id": "odd_001", "video": str(odd)}])
+    work = group_queries("caption", [{"video_id": clip.video_id, "video": clip.video} for clip in questions])
+    work += group_queries("caption", [{"video_id": "odd_001", "video": str(odd)}])
     for family in ("qwen2_5_vl", "llava_onevision"):
-        settings = Settings("caption", str(tiny(family)), frames=4, max_new_tokens=8, dtype="float32")
+        settings = TextSettings("caption", str(tiny(family)), frames=4, max_new_tokens=8, dtype="float32")
         alone = texts(local_runner(settings, ONE_BY_ONE), work)
         assert texts(local_runner(settings, BATCHED), work) == alone
         assert len(alone) == 5
 
 
-def test_clips_with_different_numbers_of_questions(tiny: Tiny, questions: list[ClipWork]) -> None:
-    work = [ClipWork(clip.video, clip.video_id, clip.asks[: 1 + 2 * number]) for number, clip in enumerate(questions)]
-    settings = Settings("vqa", str(tiny("qwen3_vl")), frames=4, max_new_tokens=8, dtype="float32")
+def test_clips_with_different_numbers_of_questions(tiny: Tiny, questions: list[ClipQueries]) -> None:
+    work = [
+        ClipQueries(clip.video, clip.video_id, clip.queries[: 1 + 2 * number]) for number, clip in enumerate(questions)
+    ]
+    settings = TextSettings("vqa", str(tiny("qwen3_vl")), frames=4, max_new_tokens=8, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), work)
     assert len(alone) == 1 + 3 + 5 + 6
     for rows in (2, 7, 64):  # fewer rows than a clip has questions: its beginning is copied and used again
-        assert texts(local_runner(settings, Placement(batch=rows)), work) == alone
+        assert texts(local_runner(settings, Placement(batch_size=rows)), work) == alone
 
 
-def test_a_family_that_looks_back_through_a_window(tiny: Tiny, questions: list[ClipWork]) -> None:
+def test_a_family_that_looks_back_through_a_window(tiny: Tiny, questions: list[ClipQueries]) -> None:
     """In Gemma 3 what fills up a question pushes the clip out of the window; transformers 5.23 shows that."""
-    settings = Settings("vqa", str(tiny("gemma3")), frames=4, max_new_tokens=8, dtype="float32")
+    settings = TextSettings("vqa", str(tiny("gemma3")), frames=4, max_new_tokens=8, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), questions[:2])
     runner = local_runner(settings, SHARED)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        told = {ask.id: record["text"] for ask, record in runner(questions[:2])}
+        told = {query.id: record["text"] for query, record in runner(questions[:2])}
     announced = any("encodes its clip anew, because its scores differ" in str(one.message) for one in caught)
     assert told == alone
     assert announced is not runner.shares
 
 
 def test_a_family_whose_state_is_not_understood_is_found_out(
-    tiny: Tiny, questions: list[ClipWork], monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, questions: list[ClipQueries], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Qwen2.5-VL without positions of its own: it goes on from an offset that it remembers of another clip."""
-    settings = Settings("vqa", str(tiny("qwen2_5_vl")), frames=4, max_new_tokens=8, dtype="float32")
+    settings = TextSettings("vqa", str(tiny("qwen2_5_vl")), frames=4, max_new_tokens=8, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), questions)
     monkeypatch.setattr(prefix_cache, "_clip_positions", lambda *_: None)
     runner = local_runner(settings, SHARED)
     with pytest.warns(RuntimeWarning, match="encodes its clip anew, because its scores differ") as caught:
-        told = {ask.id: record for ask, record in runner(questions)}
+        told = {query.id: record for query, record in runner(questions)}
     assert len([one for one in caught if "anew" in str(one.message)]) == 1
     assert {name: record["text"] for name, record in told.items()} == alone
     assert not any(record["shared_prefix"] for record in told.values())
 
 
-def test_a_template_that_puts_the_question_first_is_asked_the_plain_way(tiny: Tiny, questions: list[ClipWork]) -> None:
-    settings = Settings("vqa", str(tiny("llava_onevision")), frames=4, max_new_tokens=8, dtype="float32")
+def test_a_template_that_puts_the_question_first_is_asked_the_plain_way(
+    tiny: Tiny, questions: list[ClipQueries]
+) -> None:
+    settings = TextSettings("vqa", str(tiny("llava_onevision")), frames=4, max_new_tokens=8, dtype="float32")
     runner = local_runner(settings, SHARED)
-    processor = runner.messenger.processor
+    processor = runner.prompt_builder.processor
     template = processor.chat_template
     processor.chat_template = template.replace(
         "message['content'] %}{% if part", "message['content']|reverse %}{% if part"
     )
     assert processor.chat_template != template
     with pytest.warns(RuntimeWarning, match="the prompts of two questions differ before the clip"):
-        told = {ask.id: record["text"] for ask, record in runner(questions)}
-    alone = LocalRunner(runner.speaker.model, processor, settings, ONE_BY_ONE)
+        told = {query.id: record["text"] for query, record in runner(questions)}
+    alone = LocalRunner(runner.generator.model, processor, settings, ONE_BY_ONE)
     assert told == texts(alone, questions)
     assert len(told) == 24
 
@@ -121,21 +125,21 @@ def test_a_system_text_that_a_template_drops_is_said_by_the_user(tiny: Tiny) -> 
     """The LLaVA templates know no system turn; Qwen's does."""
     from transformers import AutoProcessor
 
-    from microg4m_hf.inference.items import Ask, prompt_set
-    from microg4m_hf.inference.vlm.inputs import Messenger
+    from microg4m_hf.inference.items import Query, prompt_set
+    from microg4m_hf.inference.vlm.inputs import PromptBuilder
 
     for family, turns in (("video_llava", 1), ("qwen2_5_vl", 2)):
         processor = AutoProcessor.from_pretrained(tiny(family))
-        messenger = Messenger(processor, prompt_set("expert"), as_images=False)
-        prompt = messenger.prompt(Ask("q", "Who waves?"), 4)
-        assert len(messenger.messages(Ask("q", "Who waves?"), [])) == turns
+        prompt_builder = PromptBuilder(processor, prompt_set("expert"), as_images=False)
+        prompt = prompt_builder.prompt(Query("q", "Who waves?"), 4)
+        assert len(prompt_builder.messages(Query("q", "Who waves?"), [])) == turns
         assert prompt.count("no direction is up") == 1
         assert prompt.index("no direction is up") < prompt.index("Who waves?")
 
 
-def test_sampled_answers_depend_on_the_seed_alone(tiny: Tiny, questions: list[ClipWork]) -> None:
-    def sampled(seed: int, work: list[ClipWork], **how: Any) -> dict[str, str]:
-        settings = Settings("vqa", str(tiny("smolvlm")), frames=2, max_new_tokens=6, temperature=1.0, seed=seed)
+def test_sampled_answers_depend_on_the_seed_alone(tiny: Tiny, questions: list[ClipQueries]) -> None:
+    def sampled(seed: int, work: list[ClipQueries], **how: Any) -> dict[str, str]:
+        settings = TextSettings("vqa", str(tiny("smolvlm")), frames=2, max_new_tokens=6, temperature=1.0, seed=seed)
         return texts(local_runner(settings, Placement(**how)), work)
 
     first = sampled(1, questions[:2])
@@ -144,7 +148,7 @@ def test_sampled_answers_depend_on_the_seed_alone(tiny: Tiny, questions: list[Cl
     assert sampled(2, questions[:2]) != first
 
 
-def test_the_memory_of_shared_beginnings_is_bounded(tiny: Tiny, questions: list[ClipWork]) -> None:
+def test_the_memory_of_shared_beginnings_is_bounded(tiny: Tiny, questions: list[ClipQueries]) -> None:
     """However many clips are asked about, at most a cache and one copy of it are alive."""
     import gc
 
@@ -155,11 +159,11 @@ def test_the_memory_of_shared_beginnings_is_bounded(tiny: Tiny, questions: list[
 
     before = caches()
     alive: list[int] = []
-    settings = Settings("vqa", str(tiny("video_llava")), frames=4, max_new_tokens=4, dtype="float32")
-    runner = local_runner(settings, Placement(batch=4))  # fewer rows than questions: copies are made
+    settings = TextSettings("vqa", str(tiny("video_llava")), frames=4, max_new_tokens=4, dtype="float32")
+    runner = local_runner(settings, Placement(batch_size=4))  # fewer rows than questions: copies are made
     list(runner(questions[:1]))  # with the check of the first clip, which generates both ways
     gc.collect()
-    runner.speaker.model.get_input_embeddings().register_forward_pre_hook(lambda *_: alive.append(caches() - before))
+    runner.generator.model.get_input_embeddings().register_forward_pre_hook(lambda *_: alive.append(caches() - before))
     list(runner(questions))
     assert max(alive) == 2
     gc.collect()

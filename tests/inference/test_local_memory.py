@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from microg4m_hf.errors import ModelError
-from microg4m_hf.inference.items import ClipWork, Settings
+from microg4m_hf.inference.items import ClipQueries, TextSettings
 from microg4m_hf.inference.vlm.loading import Placement
 from microg4m_hf.inference.vlm.local import LocalRunner, local_runner
 
@@ -25,28 +25,28 @@ def hungry(runner: LocalRunner, rows: int) -> list[int]:
         if len(inputs[0]) > rows:
             torch.empty(1 << 52, dtype=torch.uint8)
 
-    runner.speaker.model.get_input_embeddings().register_forward_pre_hook(eat)
+    runner.generator.model.get_input_embeddings().register_forward_pre_hook(eat)
     return seen
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "plain"])
-def test_the_batch_is_halved_and_nothing_is_lost(tiny: Tiny, questions: list[ClipWork], shared: bool) -> None:
-    settings = Settings("vqa", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
-    whole = {ask.id: record["text"] for ask, record in local_runner(settings)(questions)}
-    runner = local_runner(settings, Placement(batch=12, shared_prefix=shared))
+def test_the_batch_is_halved_and_nothing_is_lost(tiny: Tiny, questions: list[ClipQueries], shared: bool) -> None:
+    settings = TextSettings("vqa", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
+    whole = {query.id: record["text"] for query, record in local_runner(settings)(questions)}
+    runner = local_runner(settings, Placement(batch_size=12, shared_prefix=shared))
     seen = hungry(runner, rows=2)
     with pytest.warns(UserWarning, match="out of memory with 12 at once; going on with 6"):
-        told = {ask.id: record["text"] for ask, record in runner(questions)}
+        told = {query.id: record["text"] for query, record in runner(questions)}
     assert told == whole
-    assert runner.halving.size <= 2
+    assert runner.halver.size <= 2
     assert {12, 6, 3} <= set(seen)
     assert seen.count(12) == 1  # the size is remembered
 
 
-def test_an_item_that_never_fits_is_a_failure_of_its_own(tiny: Tiny, questions: list[ClipWork]) -> None:
-    settings = Settings("caption", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
-    clips = [ClipWork(clip.video, clip.video_id, clip.asks[:1]) for clip in questions]
-    runner = local_runner(settings, Placement(batch=1))
+def test_an_item_that_never_fits_is_a_failure_of_its_own(tiny: Tiny, questions: list[ClipQueries]) -> None:
+    settings = TextSettings("caption", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
+    clips = [ClipQueries(clip.video, clip.video_id, clip.queries[:1]) for clip in questions]
+    runner = local_runner(settings, Placement(batch_size=1))
     records = runner(clips)
     assert next(records)[1]["status"] == "ok"
     hungry(runner, rows=0)
@@ -55,9 +55,9 @@ def test_an_item_that_never_fits_is_a_failure_of_its_own(tiny: Tiny, questions: 
     assert "--device-map" in rest[0]["why"]
 
 
-def test_a_model_that_never_fits_ends_the_run_early(tiny: Tiny, questions: list[ClipWork]) -> None:
-    settings = Settings("vqa", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
-    runner = local_runner(settings, Placement(batch=4))
+def test_a_model_that_never_fits_ends_the_run_early(tiny: Tiny, questions: list[ClipQueries]) -> None:
+    settings = TextSettings("vqa", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
+    runner = local_runner(settings, Placement(batch_size=4))
     hungry(runner, rows=0)
     with pytest.raises(ModelError, match="has answered nothing yet"):
         list(runner(questions))

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.inference.items import Ask, ClipWork, Settings
+from microg4m_hf.inference.items import ClipQueries, Query, TextSettings
 from microg4m_hf.inference.journal import Journal
 from microg4m_hf.inference.run import run
 
 WORK = [
-    ClipWork(None, f"a_{clip:03}", tuple(Ask(f"a_{clip:03}_q{i}", f"Q{i}?") for i in range(3))) for clip in range(7)
+    ClipQueries(None, f"a_{clip:03}", tuple(Query(f"a_{clip:03}_q{i}", f"Q{i}?") for i in range(3)))
+    for clip in range(7)
 ]
-VQA = Settings("vqa", "somebody/model")
+VQA = TextSettings("vqa", "somebody/model")
 
 
 class Parrot:
@@ -28,12 +29,15 @@ class Parrot:
     def __init__(self, fails: Sequence[str] = ()) -> None:
         self.fails, self.asked = fails, []  # type: ignore[var-annotated]
 
-    def __call__(self, work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
+    def __call__(self, work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
         for clip in work:
-            for ask in clip.asks:
-                self.asked.append(ask.id)
+            for query in clip.queries:
+                self.asked.append(query.id)
                 failed = {"status": "failed", "kind": "decode", "why": "cut short"}
-                yield ask, failed if ask.id in self.fails else {"status": "ok", "text": f"{ask.id} ∞ {ask.question}"}
+                yield (
+                    query,
+                    failed if query.id in self.fails else {"status": "ok", "text": f"{query.id} ∞ {query.question}"},
+                )
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -45,7 +49,7 @@ def test_a_finished_run_loads_no_model(tmp_path: Path) -> None:
     assert (first["finished"], first["done_now"], first["missing"]) == (21, 21, 0)
     again = run(VQA, WORK, tmp_path, lambda: pytest.fail("loaded"))  # type: ignore[arg-type, return-value]
     assert (again["finished"], again["done_now"]) == (21, 0)
-    assert [row["question_id"] for row in lines(tmp_path)] == [ask.id for clip in WORK for ask in clip.asks]
+    assert [row["question_id"] for row in lines(tmp_path)] == [query.id for clip in WORK for query in clip.queries]
 
 
 @pytest.mark.parametrize("cut", [1, 9, 40])
@@ -98,14 +102,14 @@ def test_processes_that_start_late_leave_no_gap(tmp_path: Path) -> None:
     first, second = Parrot(), Parrot()
     run(VQA, WORK, tmp_path, lambda: first, rank=0, world=2)
     run(VQA, WORK, tmp_path, lambda: second, rank=1, world=2)
-    assert sorted(first.asked + second.asked) == sorted(ask.id for clip in WORK for ask in clip.asks)
+    assert sorted(first.asked + second.asked) == sorted(query.id for clip in WORK for query in clip.queries)
 
 
 def test_a_changed_setting_is_refused(tmp_path: Path) -> None:
     run(VQA, WORK, tmp_path, Parrot)
     for name, value in {"frames": 9, "prompts": "plain", "weights": "other", "data": "x", "seed": 1}.items():
         with pytest.raises(RecipeError, match=f"other settings \\({name}: "):
-            run(Settings("vqa", "somebody/model", **{name: value}), WORK, tmp_path, Parrot)
+            run(TextSettings("vqa", "somebody/model", **{name: value}), WORK, tmp_path, Parrot)
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(RecipeError, match="not the settings of a run"):
         run(VQA, WORK, tmp_path, Parrot)

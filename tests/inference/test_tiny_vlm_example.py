@@ -15,7 +15,7 @@ import pytest
 from microg4m_hf.data import load_dataset
 from microg4m_hf.data.sample.cabin import DESCRIPTIONS
 from microg4m_hf.data.sample.world import practice_scenes
-from microg4m_hf.inference.items import Ask, ClipWork
+from microg4m_hf.inference.items import ClipQueries, Query
 
 WALL = "What can be seen on the wall of the cabin?"
 pytest.importorskip("torchvision")
@@ -46,11 +46,11 @@ def test_texts_of_a_clip_do_not_see_each_other(example: ModuleType) -> None:
 
     clip = next(iter(example.practice_clips(1)))
     model, processor, _ = example.train([clip], 2, 0)
-    preparer = example.Preparer(example.Messenger(processor, example.prompt_set("plain"), as_images=False))
+    preparer = example.InputPreparer(example.PromptBuilder(processor, example.prompt_set("plain"), as_images=False))
 
     def part(places: range) -> tuple[float, float]:
-        asks, answers = ([group[place] for place in places] for group in (clip.work.asks, clip.answers))
-        one = lesson(Clip(ClipWork(None, "x", tuple(asks)), tuple(answers), clip.shown), model, preparer)
+        queries, answers = ([group[place] for place in places] for group in (clip.work.queries, clip.answers))
+        one = lesson(Clip(ClipQueries(None, "x", tuple(queries)), tuple(answers), clip.shown), model, preparer)
         share = float(one["weights"][1:][one["labels"][1:] != -100].sum())
         with torch.inference_mode():
             return float(loss_of(model, [one])) * share, share
@@ -64,18 +64,18 @@ def test_texts_of_a_clip_do_not_see_each_other(example: ModuleType) -> None:
 def test_what_it_says_comes_from_the_pixels(example: ModuleType) -> None:
     """After a short training it tells the walls of cabins it has never seen; a blank picture has one wall."""
     import torch
-    from tiny_vlm_lessons import Clip, Shown, lesson, loss_of
+    from tiny_vlm_lessons import Clip, SampledFrames, lesson, loss_of
 
     count, new = 200, 25
     drawn = list(example.practice_clips(count + new))
     model, processor, losses = example.train(drawn[:count], 260, 0)
     assert losses[-1] < 0.5 * losses[1]
-    preparer = example.Preparer(example.Messenger(processor, example.prompt_set("plain"), as_images=False))
+    preparer = example.InputPreparer(example.PromptBuilder(processor, example.prompt_set("plain"), as_images=False))
     walls = [f"{text.capitalize()}.".replace("earth", "Earth") for text in DESCRIPTIONS.values()]
 
-    def says(shown: Shown) -> str:
+    def says(shown: SampledFrames) -> str:
         def loss(wall: str) -> float:
-            clip = Clip(ClipWork(None, "new", (Ask("new", WALL),)), (wall,), shown)
+            clip = Clip(ClipQueries(None, "new", (Query("new", WALL),)), (wall,), shown)
             return float(loss_of(model, [lesson(clip, model, preparer)]))
 
         with torch.inference_mode():
@@ -85,7 +85,10 @@ def test_what_it_says_comes_from_the_pixels(example: ModuleType) -> None:
     heard = [says(clip.shown) for clip in drawn[count:]]
     right = np.mean([one == other for one, other in zip(heard, truth, strict=True)])
     assert right >= 0.6, (right, losses)  # one in five by chance; 0.85 to 0.98 with other seeds
-    assert len({says(Shown(np.full_like(clip.shown.frames, 128), clip.shown.metadata)) for clip in drawn[count:]}) == 1
+    assert (
+        len({says(SampledFrames(np.full_like(clip.shown.frames, 128), clip.shown.metadata)) for clip in drawn[count:]})
+        == 1
+    )
 
 
 def test_a_folder_is_kept_or_refused(example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

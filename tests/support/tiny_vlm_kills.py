@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from microg4m_hf.data import load_dataset
-from microg4m_hf.inference.items import ClipWork, Settings, clip_work
+from microg4m_hf.inference.items import ClipQueries, TextSettings, group_queries
 from microg4m_hf.inference.run import run
 from microg4m_hf.inference.vlm.loading import Placement
 from microg4m_hf.inference.vlm.local import local_runner
@@ -28,9 +28,9 @@ from tests.support.tiny_vlm import tiny_vlm
 def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     model = tiny_vlm("video_llava", folder / "model")
-    work = clip_work("vqa", load_dataset("vqa", split="test", source="sample"))
-    settings = Settings("vqa", str(model), frames=4, max_new_tokens=8)
-    runner = local_runner(settings, Placement(batch=6))
+    work = group_queries("vqa", load_dataset("vqa", split="test", source="sample"))
+    settings = TextSettings("vqa", str(model), frames=4, max_new_tokens=8)
+    runner = local_runner(settings, Placement(batch_size=6))
 
     def start(place: Path, world: int) -> list[int]:
         def one(rank: int) -> None:
@@ -95,8 +95,8 @@ def _wait(children: list[int]) -> list[int]:
     return [os.waitpid(child, 0)[1] for child in children]
 
 
-def _asked(work: list[ClipWork]) -> list[str]:
-    return [ask.id for clip in work for ask in clip.asks]
+def _asked(work: list[ClipQueries]) -> list[str]:
+    return [query.id for clip in work for query in clip.queries]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 
 if TYPE_CHECKING:
-    from ..inference.items import Settings
+    from ..inference.items import TextSettings
     from ..inference.run import Runner
     from ..inference.vlm.loading import Placement
 
@@ -39,7 +39,7 @@ def configure_local(parser: argparse.ArgumentParser) -> None:
 
 
 def local_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The fields of ``Settings`` that these options decide; refuses them with another runner."""
+    """The fields of ``TextSettings`` that these options decide; refuses them with another runner."""
     if args.runner != "local":
         too = ("dtype", "attention") if args.runner == "isolated" else ()
         given = [name for name in _ONLY_LOCAL if getattr(args, name) is not None and name not in too]
@@ -52,7 +52,7 @@ def local_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "dtype": args.dtype or "auto",
         "attention": args.attention,
-        "quantisation": args.quantise,
+        "quantization": args.quantise,
         "as_images": bool(args.as_images),
         "weights": identity(args.model, args.revision),
     }
@@ -68,7 +68,7 @@ def placement_of(args: argparse.Namespace) -> Placement:
     return Placement(
         device=args.device,
         device_map=args.device_map,
-        batch=args.batch_size,
+        batch_size=args.batch_size,
         workers=args.workers or 2,
         shared_prefix=not args.no_shared_prefix,
     )
@@ -117,7 +117,7 @@ def configure_runners(parser: argparse.ArgumentParser) -> None:
 
 
 def runner_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The fields of ``Settings`` that the options of the runner decide; refuses options of another runner."""
+    """The fields of ``TextSettings`` that the options of the runner decide; refuses options of another runner."""
     for name, runners in OF_RUNNERS.items():
         if getattr(args, name) is not None and args.runner not in runners:
             option = "--" + name.replace("_", "-")
@@ -140,7 +140,7 @@ def runner_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {}
 
 
-def make(args: argparse.Namespace, settings: Settings, world: int) -> Runner:
+def make(args: argparse.Namespace, settings: TextSettings, world: int) -> Runner:
     """The api or the isolated runner."""
     if args.runner == "isolated":
         from ..inference.isolated.runner import isolated_runner
@@ -194,7 +194,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..data import load_dataset
-    from ..inference.items import Settings, clip_work, fingerprint_of, paper_frames
+    from ..inference.items import TextSettings, fingerprint_queries, group_queries, paper_frames
     from ..inference.run import run as run_all
     from ..runtime import rank_and_world_size
 
@@ -209,20 +209,20 @@ def run(args: argparse.Namespace) -> int:
     if args.scheme:
         where["scheme"] = args.scheme
     rows = load_dataset(args.what, split=args.split, videos=not blind, **where)
-    everything = clip_work(args.what, rows)
+    everything = group_queries(args.what, rows)
     work = everything[: args.limit]
-    settings = Settings(
+    settings = TextSettings(
         task=args.what,
         model=args.model,
         runner=args.model if blind else args.runner,
         revision=args.revision,
         prompts=args.prompts,
         frames=args.frames or paper_frames(args.model) or 8,
-        pick=args.pick,
+        frame_sampling=args.pick,
         max_new_tokens=args.max_new_tokens,
         temperature=args.temperature,
         seed=args.seed,
-        data=fingerprint_of(everything),
+        data=fingerprint_queries(everything),
         **of_runner,
     )
     folder = Path(args.out or Path("runs") / f"{args.what}-{args.model.strip('/').replace('/', '--')}")
@@ -248,7 +248,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if summary["failed"] and world == 1 else 0
 
 
-def _runner(args: argparse.Namespace, settings: Settings, rows: Any, world: int) -> Runner:
+def _runner(args: argparse.Namespace, settings: TextSettings, rows: Any, world: int) -> Runner:
     if settings.runner in BASELINES:
         from ..inference.baselines import baseline_runner
 

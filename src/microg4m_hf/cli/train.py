@@ -20,8 +20,8 @@ def configure_vlm(parser: argparse.ArgumentParser) -> None:
 
 
 def run_vlm(args: argparse.Namespace) -> int:
-    from ..inference.items import Settings
-    from ..inference.vlm.loading import Placement, load
+    from ..inference.items import TextSettings
+    from ..inference.vlm.loading import Placement, load_model
     from ..runtime import is_main_process
     from ..training.recipe_io import load_vlm_recipe
     from ..training.run_folder import VlmFolder
@@ -29,9 +29,9 @@ def run_vlm(args: argparse.Namespace) -> int:
 
     recipe = load_vlm_recipe(args.config, args.set)
     folder = VlmFolder(args.out or Path("runs") / recipe.name)
-    settings = Settings(recipe.tasks[0], recipe.model, revision=recipe.revision, dtype=recipe.dtype)
+    settings = TextSettings(recipe.tasks[0], recipe.model, revision=recipe.revision, dtype=recipe.dtype)
     rows = _rows(recipe)
-    model, processor = load(settings, Placement())
+    model, processor = load_model(settings, Placement())
     examples = Examples(processor, prompts=recipe.prompts, frames=recipe.frames)
     loss = train_adapter(recipe, folder, model, processor, rows, examples.example)
     if is_main_process():

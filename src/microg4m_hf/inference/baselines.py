@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RecipeError
-from .items import Ask, ClipWork, Settings
+from .items import ClipQueries, Query, TextSettings
 from .run import Runner
 
 _WORD = re.compile(r"[a-z0-9']+")
@@ -104,7 +104,7 @@ def _tf_idf(texts: list[list[str]]) -> np.ndarray:
 # The baselines as a runner.
 
 
-def baseline_runner(settings: Settings, rows: Any) -> Runner:
+def baseline_runner(settings: TextSettings, rows: Any) -> Runner:
     """Answers every question of ``rows`` (a ``vqa`` data set) once, then hands them out."""
     if settings.task != "vqa":
         raise RecipeError(f"the baseline {settings.model!r} answers questions; for captions give a model")
@@ -112,9 +112,9 @@ def baseline_runner(settings: Settings, rows: Any) -> Runner:
     answers = answer(rows["question"], rows["answer"], rows["source"])
     by_id = dict(zip(rows["question_id"], answers, strict=True))
 
-    def runner(work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
+    def runner(work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
         for clip in work:
-            for ask in clip.asks:
-                yield ask, {"status": "ok", "text": by_id[ask.id]}
+            for query in clip.queries:
+                yield query, {"status": "ok", "text": by_id[query.id]}
 
     return runner

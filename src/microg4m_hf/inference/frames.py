@@ -22,7 +22,7 @@ def middles(n_frames: int, count: int) -> NDArray[np.int64]:
     return ((np.arange(count) + 0.5) * n_frames / count).astype(np.int64)
 
 
-PICKS: dict[str, Callable[[int, int], NDArray[np.int64]]] = {
+FRAME_SAMPLINGS: dict[str, Callable[[int, int], NDArray[np.int64]]] = {
     "uniform": uniform,  # evenly from the first to the last
     "middles": middles,
     "every": lambda n_frames, _: every(n_frames),
@@ -30,21 +30,21 @@ PICKS: dict[str, Callable[[int, int], NDArray[np.int64]]] = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class SampledFrames:
     """Frames (n, height, width, 3) and what a video processor has to know about them."""
 
     frames: NDArray[np.uint8]
     metadata: dict[str, Any]
 
 
-def read_shown(video: Any, count: int, pick: str) -> Shown:
+def read_frames(video: Any, count: int, pick: str) -> SampledFrames:
     """Read the frames of a clip that a plan picks.
 
     Processors compute the time of a frame as its number over the frame rate. In clips of varying rate that is wrong,
     so the numbers given are those the frames would have at a steady rate: the same ones where the rate is steady.
     """
     with open_clip(video) as clip:
-        indices = plan(pick)(len(clip), count)
+        indices = get_frame_sampling(pick)(len(clip), count)
         times = clip.times(indices) - clip.times([0])[0]
         fps = clip.fps or 1.0
         metadata = {
@@ -55,15 +55,15 @@ def read_shown(video: Any, count: int, pick: str) -> Shown:
             "height": clip.height,
             "width": clip.width,
         }
-        return Shown(clip.frames(indices.tolist()), metadata)
+        return SampledFrames(clip.frames(indices.tolist()), metadata)
 
 
-def plan(pick: str) -> Callable[[int, int], NDArray[np.int64]]:
+def get_frame_sampling(pick: str) -> Callable[[int, int], NDArray[np.int64]]:
     """A plan by name.
 
-    >>> plan("uniform")(90, 3).tolist()
+    >>> get_frame_sampling("uniform")(90, 3).tolist()
     [0, 44, 89]
     """
-    if pick not in PICKS:
-        raise RecipeError(f"frames cannot be picked as {pick!r}; choose one of {', '.join(PICKS)}")
-    return PICKS[pick]
+    if pick not in FRAME_SAMPLINGS:
+        raise RecipeError(f"frames cannot be picked as {pick!r}; choose one of {', '.join(FRAME_SAMPLINGS)}")
+    return FRAME_SAMPLINGS[pick]

@@ -12,7 +12,7 @@ from ..errors import RecipeError
 
 
 @dataclass(frozen=True)
-class Ask:
+class Query:
     """One thing to say about a clip; ``question`` is None for a caption."""
 
     id: str
@@ -20,57 +20,57 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class ClipWork:
+class ClipQueries:
     """A clip and everything asked about it."""
 
     video: Any  # what ``open_clip`` takes
     video_id: str
-    asks: tuple[Ask, ...]
+    queries: tuple[Query, ...]
 
 
-def clip_work(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipWork]:
+def group_queries(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipQueries]:
     """Group ``caption`` or ``vqa`` rows by clip, sorted by name; a clip with two captions is captioned once.
 
     >>> rows = [{"video_id": "a_001", "video": None, "question_id": "a_001_q0", "question": "Who?"}]
-    >>> clip_work("vqa", rows)[0].asks
-    (Ask(id='a_001_q0', question='Who?'),)
+    >>> group_queries("vqa", rows)[0].queries
+    (Query(id='a_001_q0', question='Who?'),)
     """
     videos: dict[str, Any] = {}
-    asks: dict[str, dict[str, Ask]] = {}
+    queries: dict[str, dict[str, Query]] = {}
     for row in rows:
         name = row["video_id"]
         videos.setdefault(name, row.get("video"))
-        ask = Ask(name) if task == "caption" else Ask(row["question_id"], row["question"])
-        asks.setdefault(name, {})[ask.id] = ask
-    return [ClipWork(videos[name], name, tuple(asks[name].values())) for name in sorted(videos)]
+        query = Query(name) if task == "caption" else Query(row["question_id"], row["question"])
+        queries.setdefault(name, {})[query.id] = query
+    return [ClipQueries(videos[name], name, tuple(queries[name].values())) for name in sorted(videos)]
 
 
-def fingerprint_of(work: Iterable[ClipWork]) -> str:
+def fingerprint_queries(work: Iterable[ClipQueries]) -> str:
     """Short name of what is asked about which clips, wherever the clips lie.
 
-    >>> fingerprint_of([ClipWork(None, "a_001", (Ask("a_001"),))])
+    >>> fingerprint_queries([ClipQueries(None, "a_001", (Query("a_001"),))])
     '04212d63a06b0334'
     """
     digest = hashlib.sha256()
     for clip in work:
-        digest.update(json.dumps([clip.video_id, [[ask.id, ask.question] for ask in clip.asks]]).encode())
+        digest.update(json.dumps([clip.video_id, [[query.id, query.question] for query in clip.queries]]).encode())
     return digest.hexdigest()[:16]
 
 
-def still_to_do(work: Iterable[ClipWork], done: Mapping[str, Mapping[str, Any]], retry: bool) -> list[ClipWork]:
+def still_to_do(work: Iterable[ClipQueries], done: Mapping[str, Mapping[str, Any]], retry: bool) -> list[ClipQueries]:
     """The clips with what is missing about them; failed items count as done unless they are to be retried."""
     left = []
     for clip in work:
-        asks = tuple(ask for ask in clip.asks if not _finished(done.get(ask.id), retry))
-        if asks:
-            left.append(ClipWork(clip.video, clip.video_id, asks))
+        queries = tuple(query for query in clip.queries if not _finished(done.get(query.id), retry))
+        if queries:
+            left.append(ClipQueries(clip.video, clip.video_id, queries))
     return left
 
 
-def share_of(work: list[ClipWork], rank: int, world: int) -> list[ClipWork]:
+def share_of(work: list[ClipQueries], rank: int, world: int) -> list[ClipQueries]:
     """Every ``world``-th clip: neighbours are alike in length and questions, so shares are balanced.
 
-    >>> [clip.video_id for clip in share_of([ClipWork(None, name, ()) for name in "abc"], 0, 2)]
+    >>> [clip.video_id for clip in share_of([ClipQueries(None, name, ()) for name in "abc"], 0, 2)]
     ['a', 'c']
     """
     return work[rank::world]
@@ -146,8 +146,11 @@ def paper_frames(model: str) -> int | None:
 # What a run of a vision-language model is: every setting that can change an answer, and its fingerprint.
 
 
+_KEYS = {"frame_sampling": "pick", "quantization": "quantisation"}  # the names that run folders have always used
+
+
 @dataclass(frozen=True)
-class Settings:
+class TextSettings:
     """Two runs with equal settings give equal predictions; speed and place of the work are not among them."""
 
     task: str  # "caption" or "vqa"
@@ -157,13 +160,13 @@ class Settings:
     weights: str = ""  # commit of the Hub repository or digest of the folder: a branch may move, a folder change
     prompts: str = "default"
     frames: int = 8
-    pick: str = "uniform"
+    frame_sampling: str = "uniform"
     max_new_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
     dtype: str = "auto"
     attention: str | None = None
-    quantisation: str | None = None
+    quantization: str | None = None
     data: str = ""  # fingerprint of the data the items come from
     as_images: bool = False  # frames as single images also for models that take video
     image_side: int | None = None  # the longer side of a frame as it is sent to a server; None: as it was decoded
@@ -179,15 +182,16 @@ class Settings:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the settings under the keys of ``settings.json``."""
+        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
     @property
     def fingerprint(self) -> str:
         """Short name of these settings; every finished item carries it.
 
-        >>> Settings("vqa", "m").fingerprint == Settings("vqa", "m").fingerprint
+        >>> TextSettings("vqa", "m").fingerprint == TextSettings("vqa", "m").fingerprint
         True
-        >>> Settings("vqa", "m").fingerprint == Settings("vqa", "m", frames=9).fingerprint
+        >>> TextSettings("vqa", "m").fingerprint == TextSettings("vqa", "m", frames=9).fingerprint
         False
         """
         text = json.dumps(self.to_dict(), sort_keys=True)

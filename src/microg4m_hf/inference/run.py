@@ -15,7 +15,7 @@ from filelock import FileLock
 from ..errors import RecipeError, ServerError
 from ..runtime import describe_environment, progress
 from ..storage import write_atomic
-from .items import Ask, ClipWork, Settings, share_of, still_to_do
+from .items import ClipQueries, Query, TextSettings, share_of, still_to_do
 from .journal import Journal
 
 # What a run cost and where it failed, counted over everything that its processes wrote down.
@@ -55,14 +55,14 @@ def usage(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value or (name == "cost" and value is not None)}
 
 
-# A runner takes clips and yields ``(ask, record)`` for each thing asked: ``{"status": "ok", "text": …}`` or
+# A runner takes clips and yields ``(query, record)`` for each thing asked: ``{"status": "ok", "text": …}`` or
 # ``{"status": "failed", "why": …}``, in any order. What else a record holds (tokens, seconds) is summed up.
-Runner = Callable[[Sequence[ClipWork]], Iterator[tuple[Ask, dict[str, Any]]]]
+Runner = Callable[[Sequence[ClipQueries]], Iterator[tuple[Query, dict[str, Any]]]]
 
 
 def run(
-    settings: Settings,
-    work: Sequence[ClipWork],
+    settings: TextSettings,
+    work: Sequence[ClipQueries],
     folder: str | os.PathLike[str],
     make_runner: Callable[[], Runner],
     *,
@@ -83,17 +83,17 @@ def run(
         if missing:
             runner = make_runner()
             write_atomic(place / "environment.json", json.dumps(describe_environment(world), indent=1))
-            asked = sum(len(clip.asks) for clip in missing)
+            asked = sum(len(clip.queries) for clip in missing)
             what = "captioning" if settings.task == "caption" else "answering"
-            for ask, record in progress(runner(missing), what, total=asked):
-                journal.add({"id": ask.id, **record})
+            for query, record in progress(runner(missing), what, total=asked):
+                journal.add({"id": query.id, **record})
                 count += 1
     seconds = time.perf_counter() - began
     summary = merge(place, settings, work)
     return summary | {"done_now": count, "seconds_now": round(seconds, 2)}
 
 
-def begin(folder: Path, settings: Settings) -> None:
+def begin(folder: Path, settings: TextSettings) -> None:
     """Write the settings, or refuse a folder that holds a run with others."""
     path = folder / "settings.json"
     if path.exists():
@@ -111,7 +111,7 @@ def begin(folder: Path, settings: Settings) -> None:
         write_atomic(path, json.dumps(settings.to_dict(), indent=1))
 
 
-def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[str, Any]:
+def merge(folder: Path, settings: TextSettings, work: Sequence[ClipQueries]) -> dict[str, Any]:
     """Write ``predictions.jsonl``, sorted like the work, and count what is there, failed and missing.
 
     Any process may merge at any time: the file is replaced whole and holds what is finished so far. One merges after
@@ -121,20 +121,20 @@ def merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[st
         return _merge(folder, settings, work)
 
 
-def _merge(folder: Path, settings: Settings, work: Sequence[ClipWork]) -> dict[str, Any]:
+def _merge(folder: Path, settings: TextSettings, work: Sequence[ClipQueries]) -> dict[str, Any]:
     journal = Journal(folder, settings.fingerprint)
     records = journal.records()
     lines, finished, failed, missing = [], [], [], 0
     for clip in work:
-        for ask in clip.asks:
-            record = records.get(ask.id)
+        for query in clip.queries:
+            record = records.get(query.id)
             if record is None:
                 missing += 1
             elif record["status"] != "ok":
-                failed.append({"id": ask.id, "kind": str(record.get("kind", "error")), "why": record.get("why", "")})
+                failed.append({"id": query.id, "kind": str(record.get("kind", "error")), "why": record.get("why", "")})
             else:
                 finished.append(record)
-                row = _prediction(settings, clip, ask, record["text"])
+                row = _prediction(settings, clip, query, record["text"])
                 lines.append(json.dumps(row, ensure_ascii=False))
     write_atomic(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
     summary = {
@@ -168,18 +168,18 @@ def _rates(finished: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _prediction(settings: Settings, clip: ClipWork, ask: Ask, text: str) -> dict[str, Any]:
+def _prediction(settings: TextSettings, clip: ClipQueries, query: Query, text: str) -> dict[str, Any]:
     row = {"video_id": clip.video_id}
     if settings.task == "caption":
         row |= {"caption": text}
     else:
-        row |= {"question_id": ask.id, "question": str(ask.question), "answer": text}
+        row |= {"question_id": query.id, "question": str(query.question), "answer": text}
     return row | {"run": settings.fingerprint}
 
 
 # When every item fails, the fault is not the items': the run stops, and none of them is marked.
 
-Results = Iterator[tuple[Ask, dict[str, Any]]]
+Results = Iterator[tuple[Query, dict[str, Any]]]
 
 
 def stop_when_hopeless(results: Results, where: str, own_fault: Container[str], limit: int) -> Results:
@@ -188,9 +188,9 @@ def stop_when_hopeless(results: Results, where: str, own_fault: Container[str], 
     ``limit`` of them in a row end the run with ``ServerError``. They stay missing and come again with the same
     command. One such failure among successes is the item's, and its record.
     """
-    held: list[tuple[Ask, dict[str, Any]]] = []
-    for ask, record in results:
-        held.append((ask, record))
+    held: list[tuple[Query, dict[str, Any]]] = []
+    for query, record in results:
+        held.append((query, record))
         if record["status"] == "ok" or record["kind"] in own_fault:
             yield from held
             held.clear()

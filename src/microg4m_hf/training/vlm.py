@@ -12,10 +12,10 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..extras import require
-from ..inference.frames import read_shown
-from ..inference.items import Ask, ClipWork, prompt_set
-from ..inference.vlm.generate import padded, visuals
-from ..inference.vlm.inputs import Messenger, Prepared, Preparer
+from ..inference.frames import read_frames
+from ..inference.items import ClipQueries, Query, prompt_set
+from ..inference.vlm.generate import collate_prompts, collate_visuals
+from ..inference.vlm.inputs import ClipInputs, InputPreparer, PromptBuilder
 from ..runtime import progress
 from .recipe_io import VlmRecipe
 from .run_folder import VlmFolder, card
@@ -137,24 +137,24 @@ class Examples:
     """
 
     def __init__(self, processor: Any, *, prompts: str, frames: int, pick: str = "uniform") -> None:
-        self._preparer = Preparer(Messenger(processor, prompt_set(prompts), as_images=False))
+        self._preparer = InputPreparer(PromptBuilder(processor, prompt_set(prompts), as_images=False))
         self._tokenizer = processor.tokenizer
         self._frames, self._pick = frames, pick
 
     def example(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """One row as a batch of one."""
-        ask = Ask(row["video_id"], row.get("question"))
-        shown = read_shown(row["video"], self._frames, self._pick)
-        (item,) = self._preparer.prepare(ClipWork(row["video"], row["video_id"], (ask,)), shown)
-        text = str(row["answer"] if ask.question is not None else row["caption"]).strip()
+        query = Query(row["video_id"], row.get("question"))
+        shown = read_frames(row["video"], self._frames, self._pick)
+        (item,) = self._preparer.prepare(ClipQueries(row["video"], row["video_id"], (query,)), shown)
+        text = str(row["answer"] if query.question is not None else row["caption"]).strip()
         said = self._tokenizer(text, add_special_tokens=False)["input_ids"] + [self._tokenizer.eos_token_id]
         return _labelled(item, said)
 
 
-def _labelled(item: Prepared, said: list[int]) -> dict[str, Any]:
+def _labelled(item: ClipInputs, said: list[int]) -> dict[str, Any]:
     import torch
 
-    prompt = item.ids[0]
-    whole = Prepared(item.work, item.asks, [prompt + said], item.visual, item.along)
+    prompt = item.input_ids[0]
+    whole = ClipInputs(item.clip, item.queries, [prompt + said], item.visual, item.token_fields)
     labels = torch.tensor([[IGNORED] * len(prompt) + said])
-    return {**padded([(whole, 0)]), **visuals([whole]), "labels": labels}
+    return {**collate_prompts([(whole, 0)]), **collate_visuals([whole]), "labels": labels}

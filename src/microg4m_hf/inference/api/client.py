@@ -29,7 +29,7 @@ class Endpoint:
     key: str = field(repr=False)  # "" for a server that wants none
     concurrency: int = 8  # requests under way at the same time
     timeout: float = 120.0  # seconds for one request
-    tries: int = 6  # of one item, for errors that pass; a server that asks to wait uses none up
+    tries: int = 6  # of one item, for errors that pass; a server that queries to wait uses none up
     patience: float = 900.0  # seconds that one wait, or all waits of one item, may take
     backoff: float = 0.5  # seconds before the second try, doubled for each further one
     price_in: float | None = None  # per 1,000 tokens
@@ -77,7 +77,7 @@ def find_key(base_url: str | None, key_env: str | None) -> tuple[str, str]:
     return url, key
 
 
-# When to try again: what a server asks for, a growing wait otherwise, and one pause for all when it is crowded.
+# When to try again: what a server queries for, a growing wait otherwise, and one pause for all when it is crowded.
 
 
 class Pause:
@@ -107,7 +107,7 @@ class Pause:
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait in ``retry-after-ms`` or ``Retry-After`` (seconds or a date), if it does.
+    """Seconds that a server queries to wait in ``retry-after-ms`` or ``Retry-After`` (seconds or a date), if it does.
 
     >>> asked_wait({"retry-after": "3"}), asked_wait({"retry-after": "soon"}), asked_wait({})
     (3.0, None, None)
@@ -194,7 +194,7 @@ def answer(client: Any, endpoint: Endpoint, pause: Pause, body: dict[str, Any]) 
             if wait is not None and wait > endpoint.patience:
                 raise _stop(
                     endpoint,
-                    f"the server asks to wait {wait:.0f} s, which is more than --patience {endpoint.patience:g}",
+                    f"the server queries to wait {wait:.0f} s, which is more than --patience {endpoint.patience:g}",
                 ) from None
             if code == 429:
                 kind = "crowded"

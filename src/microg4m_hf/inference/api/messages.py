@@ -7,7 +7,7 @@ import io
 import json
 from typing import Any
 
-from ..items import Ask, Settings, prompt_set
+from ..items import Query, TextSettings, prompt_set
 
 QUALITY = 90
 
@@ -36,15 +36,15 @@ def image_parts(frames: Any, side: int | None = None, detail: str | None = None)
     return parts
 
 
-def request(settings: Settings, images: list[dict[str, Any]], ask: Ask) -> dict[str, Any]:
+def request(settings: TextSettings, images: list[dict[str, Any]], query: Query) -> dict[str, Any]:
     """The body of one request. The images come first, so that servers that keep prefixes encode a clip once.
 
-    >>> body = request(Settings("vqa", "m", prompts="plain"), [], Ask("a_q0", "Who waves?"))
+    >>> body = request(TextSettings("vqa", "m", prompts="plain"), [], Query("a_q0", "Who waves?"))
     >>> body["messages"], body["temperature"]
     ([{'role': 'user', 'content': [{'type': 'text', 'text': 'Who waves?'}]}], 0.0)
     """
     prompts = prompt_set(settings.prompts)
-    text = prompts.caption if ask.question is None else prompts.question.format(question=ask.question)
+    text = prompts.caption if query.question is None else prompts.question.format(question=query.question)
     messages: list[dict[str, Any]] = [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
     if prompts.system:
         messages.insert(0, {"role": "system", "content": prompts.system})

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from ...errors import ClipError, ServerError
 from ...extras import require
-from ..frames import read_shown
-from ..items import Ask, ClipWork, Settings
+from ..frames import read_frames
+from ..items import ClipQueries, Query, TextSettings
 from ..run import Runner, stop_when_hopeless
 from .client import Endpoint, Pause, Stopped, answer, make_client
 from .messages import image_parts, request
@@ -65,7 +65,7 @@ def as_they_come(
 _ABOUT_THE_ITEM = ("refusal", "content_filter", "empty", "length", "decode")
 
 
-def api_runner(settings: Settings, endpoint: Endpoint) -> Runner:
+def api_runner(settings: TextSettings, endpoint: Endpoint) -> Runner:
     """A runner over a served model: never more than ``endpoint.concurrency`` requests at a time.
 
     Failures of one item are its record. When the server itself seems to be gone (so many items in a row fail
@@ -73,7 +73,7 @@ def api_runner(settings: Settings, endpoint: Endpoint) -> Runner:
     """
     require("openai", "a model behind a server")
 
-    def runner(work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
+    def runner(work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
         client, pause = make_client(endpoint), Pause()
         limit = max(10, 2 * endpoint.concurrency)
         tasks = _tasks(settings, endpoint, client, pause, work)
@@ -90,7 +90,7 @@ def api_runner(settings: Settings, endpoint: Endpoint) -> Runner:
 class _Images:
     """The frames of a clip, read and packed when the first of its questions needs them, and only once."""
 
-    def __init__(self, settings: Settings, clip: ClipWork) -> None:
+    def __init__(self, settings: TextSettings, clip: ClipQueries) -> None:
         self._settings, self._clip = settings, clip
         self._lock = threading.Lock()
         self._parts: list[dict[str, Any]] | Exception | None = None
@@ -99,7 +99,7 @@ class _Images:
         with self._lock:
             if self._parts is None:
                 try:
-                    frames = read_shown(self._clip.video, self._settings.frames, self._settings.pick).frames
+                    frames = read_frames(self._clip.video, self._settings.frames, self._settings.frame_sampling).frames
                     self._parts = image_parts(frames, self._settings.image_side, self._settings.image_detail)
                 except (ClipError, OSError) as error:
                     self._parts = error
@@ -109,15 +109,15 @@ class _Images:
 
 
 def _tasks(
-    settings: Settings, endpoint: Endpoint, client: Any, pause: Pause, work: Sequence[ClipWork]
+    settings: TextSettings, endpoint: Endpoint, client: Any, pause: Pause, work: Sequence[ClipQueries]
 ) -> Iterator[Any]:
-    def one(images: _Images, ask: Ask) -> tuple[Ask, dict[str, Any]]:
+    def one(images: _Images, query: Query) -> tuple[Query, dict[str, Any]]:
         try:
             parts = images.parts()
         except (ClipError, OSError) as error:
-            return ask, {"status": "failed", "kind": "decode", "why": str(error)}
+            return query, {"status": "failed", "kind": "decode", "why": str(error)}
         try:
-            record = answer(client, endpoint, pause, request(settings, parts, ask))
+            record = answer(client, endpoint, pause, request(settings, parts, query))
         except ServerError:
             pause.stop()  # before this thread takes the next task
             raise
@@ -125,15 +125,15 @@ def _tasks(
         for name in ("text", "why", "served"):
             if name in record:
                 record[name] = endpoint.answer_without_key(record[name])
-        return ask, record | _cost(endpoint, record.get("tokens") or {})
+        return query, record | _cost(endpoint, record.get("tokens") or {})
 
     for clip in work:
         images = _Images(settings, clip)
-        for ask in clip.asks:
-            yield functools.partial(one, images, ask)
+        for query in clip.queries:
+            yield functools.partial(one, images, query)
 
 
-def _done(tasks: Iterator[Any], pause: Pause, concurrency: int) -> Iterator[tuple[Ask, dict[str, Any]]]:
+def _done(tasks: Iterator[Any], pause: Pause, concurrency: int) -> Iterator[tuple[Query, dict[str, Any]]]:
     """Results as they come, with few clips in memory.
 
     When one of them ends the run, no request begins any more; answers that are on their way are waited for.

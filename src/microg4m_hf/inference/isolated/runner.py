@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import ClipError, RecipeError
-from ..frames import read_shown
-from ..items import Ask, ClipWork, Settings, prompt_set
+from ..frames import read_frames
+from ..items import ClipQueries, Query, TextSettings, prompt_set
 from ..run import Runner, stop_when_hopeless
 from .process import WorkerDied, WorkerProcess, started
 from .worker import ADAPTERS
@@ -26,7 +26,7 @@ _AHEAD = 2  # clips that are read while the model works
 
 
 def isolated_runner(
-    settings: Settings,
+    settings: TextSettings,
     python: str | os.PathLike[str],
     *,
     adapter: str | None = None,
@@ -52,7 +52,7 @@ def isolated_runner(
         "attention": settings.attention,
     }
 
-    def runner(work: Sequence[ClipWork]) -> Iterator[tuple[Ask, dict[str, Any]]]:
+    def runner(work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
         with tempfile.TemporaryDirectory(prefix="microg4m-frames-") as scratch:
             place = Path(scratch)
             workers = _Workers(interpreter, place, load, timeout)
@@ -116,23 +116,23 @@ class _Workers:
 
 
 def _answers(
-    settings: Settings, workers: _Workers, scratch: Path, work: Sequence[ClipWork]
-) -> Iterator[tuple[Ask, dict[str, Any]]]:
+    settings: TextSettings, workers: _Workers, scratch: Path, work: Sequence[ClipQueries]
+) -> Iterator[tuple[Query, dict[str, Any]]]:
     for clip, saved in _saved_frames(settings, scratch, work):
-        for ask in clip.asks:
+        for query in clip.queries:
             if isinstance(saved, str):
-                yield ask, {"status": "failed", "kind": "decode", "why": saved}
+                yield query, {"status": "failed", "kind": "decode", "why": saved}
             else:
-                yield ask, _one(settings, workers, saved, ask)
+                yield query, _one(settings, workers, saved, query)
         if isinstance(saved, Path):
             saved.unlink(missing_ok=True)
 
 
-def _one(settings: Settings, workers: _Workers, frames: Path, ask: Ask) -> dict[str, Any]:
+def _one(settings: TextSettings, workers: _Workers, frames: Path, query: Query) -> dict[str, Any]:
     prompts = prompt_set(settings.prompts)
-    text = prompts.caption if ask.question is None else prompts.question.format(question=ask.question)
+    text = prompts.caption if query.question is None else prompts.question.format(question=query.question)
     message = {
-        "ask": ask.id,
+        "ask": query.id,
         "frames": str(frames),
         "prompt": f"{prompts.system}\n\n{text}" if prompts.system else text,
         "settings": settings.to_dict(),
@@ -153,12 +153,14 @@ def _one(settings: Settings, workers: _Workers, frames: Path, ask: Ask) -> dict[
     raise AssertionError("the last try returns")
 
 
-def _saved_frames(settings: Settings, scratch: Path, work: Sequence[ClipWork]) -> Iterator[tuple[ClipWork, Path | str]]:
+def _saved_frames(
+    settings: TextSettings, scratch: Path, work: Sequence[ClipQueries]
+) -> Iterator[tuple[ClipQueries, Path | str]]:
     """Every clip with a file of its frames, or why there is none; the next ones are read meanwhile."""
 
-    def save(number: int, clip: ClipWork) -> Path | str:
+    def save(number: int, clip: ClipQueries) -> Path | str:
         try:
-            frames = read_shown(clip.video, settings.frames, settings.pick).frames
+            frames = read_frames(clip.video, settings.frames, settings.frame_sampling).frames
         except (ClipError, OSError) as error:
             return str(error)
         path = scratch / f"{number}.npy"
@@ -166,7 +168,7 @@ def _saved_frames(settings: Settings, scratch: Path, work: Sequence[ClipWork]) -
         return path
 
     with ThreadPoolExecutor(1, thread_name_prefix="frames") as pool:
-        ahead: deque[tuple[ClipWork, Future[Path | str]]] = deque()
+        ahead: deque[tuple[ClipQueries, Future[Path | str]]] = deque()
         for number, clip in enumerate(work):
             ahead.append((clip, pool.submit(save, number, clip)))
             if len(ahead) > _AHEAD:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..items import Settings
-from .inputs import Prepared
+from ..items import TextSettings
+from .inputs import ClipInputs
 
 
 @dataclass(frozen=True)
-class Said:
+class Generation:
     """One answer: its text, the tokens read and written, and whether the model came to an end by itself."""
 
     text: str
@@ -26,10 +26,10 @@ class Said:
         return ["length"] * (not self.ended) + ["empty"] * (not self.text)
 
 
-class Speaker:
+class Generator:
     """Generates as the settings say: greedy, or sampled with a seed of each item's own."""
 
-    def __init__(self, model: Any, processor: Any, settings: Settings) -> None:
+    def __init__(self, model: Any, processor: Any, settings: TextSettings) -> None:
         self.model, self.tokenizer, self.settings = model, processor.tokenizer, settings
         own = model.generation_config
         ends = own.eos_token_id if own.eos_token_id is not None else self.tokenizer.eos_token_id
@@ -52,7 +52,7 @@ class Speaker:
         """Sampled answers do not depend on the company only where there is none."""
         return self.settings.temperature > 0
 
-    def say(self, inputs: dict[str, Any], name: str = "", **more: Any) -> list[Said]:
+    def say(self, inputs: dict[str, Any], name: str = "", **more: Any) -> list[Generation]:
         """The answers to a batch; ``name`` is what a sampled item's seed is made of."""
         import torch
 
@@ -79,18 +79,18 @@ class Speaker:
             out = self.model.generate(**inputs, **options, **more, return_dict_in_generate=True, output_logits=True)
         return torch.stack(out.logits, dim=1).float()
 
-    def _said(self, ids: list[int], read: int) -> Said:
+    def _said(self, ids: list[int], read: int) -> Generation:
         end = next((place for place, token in enumerate(ids) if token in self.ends), None)
         words = ids if end is None else ids[:end]
         text = self.tokenizer.decode(words, skip_special_tokens=True).strip()
-        return Said(text, read, len(words) if end is None else len(words) + 1, end is not None)
+        return Generation(text, read, len(words) if end is None else len(words) + 1, end is not None)
 
 
 # Prompts of several clips or questions as one batch of tensors, padded on the left.
 
 
-def padded(items: Sequence[tuple[Prepared, int]], *, after: int = 0) -> dict[str, Any]:
-    """Token ids, attention mask and marks of ``(clip, number of the ask)`` rows, all equally long.
+def collate_prompts(items: Sequence[tuple[ClipInputs, int]], *, after: int = 0) -> dict[str, Any]:
+    """Token ids, attention mask and marks of ``(clip, number of the query)`` rows, all equally long.
 
     The filling stands before the prompt, or behind its first ``after`` tokens, and repeats the row's last token:
     it is masked, and no rule about repeated tokens (``repetition_penalty``) sees a token that the prompt lacks, so
@@ -98,29 +98,29 @@ def padded(items: Sequence[tuple[Prepared, int]], *, after: int = 0) -> dict[str
     """
     import torch
 
-    rows = [item.ids[number] for item, number in items]
+    rows = [item.input_ids[number] for item, number in items]
     length = max(map(len, rows))
     ids = torch.empty((len(rows), length), dtype=torch.long)
     mask = torch.ones_like(ids)
-    marks = {name: torch.zeros_like(ids) for name in items[0][0].along}
+    marks = {name: torch.zeros_like(ids) for name in items[0][0].token_fields}
     for place, (row, (item, _)) in enumerate(zip(rows, items, strict=True)):
         gap = length - len(row)
         ids[place] = torch.tensor([*row[:after], *[row[-1]] * gap, *row[after:]])
         mask[place, after : after + gap] = 0
         for name, table in marks.items():
-            values = item.per_token(name, len(row))
+            values = item.token_field(name, len(row))
             table[place] = torch.tensor([*values[:after], *[0] * gap, *values[after:]])
     return {"input_ids": ids, "attention_mask": mask, **marks}
 
 
-def visuals(items: Sequence[Prepared]) -> dict[str, Any]:
+def collate_visuals(items: Sequence[ClipInputs]) -> dict[str, Any]:
     """Pixels, grids and sizes of clips of equal shape, one behind the other."""
     import torch
 
     return {name: torch.cat([item.visual[name] for item in items]) for name in items[0].visual}
 
 
-def placed(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
+def move_to(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
     """On the model's device; pixels in the model's number type (grids and times keep theirs)."""
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() and value.ndim > 1 else value.dtype)

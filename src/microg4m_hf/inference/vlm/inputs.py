@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import ModelError
-from ..frames import Shown
-from ..items import Ask, ClipWork, PromptSet
+from ..frames import SampledFrames
+from ..items import ClipQueries, PromptSet, Query
 
 # What a model is told about a clip, in the form that chat templates take.
 
@@ -18,7 +18,7 @@ from ..items import Ask, ClipWork, PromptSet
 _TILING = ("crop_to_patches", "do_image_splitting")
 
 
-class Messenger:
+class PromptBuilder:
     """Turns what is asked about a clip into messages and prompts for one processor."""
 
     def __init__(self, processor: Any, prompts: PromptSet, *, as_images: bool) -> None:
@@ -29,17 +29,17 @@ class Messenger:
             pictures = getattr(processor, "image_processor", None)
             self.options = {name: False for name in _TILING if getattr(pictures, name, None)}
         self._system_turn = bool(prompts.system) and self._keeps_system_turn()
-        self.prompt(Ask("any"), 1)  # a processor that cannot be asked is better known before the work begins
+        self.prompt(Query("any"), 1)  # a processor that cannot be asked is better known before the work begins
 
-    def text_of(self, ask: Ask) -> str:
+    def text_of(self, query: Query) -> str:
         """The words of the user's turn."""
-        if ask.question is None:
+        if query.question is None:
             return self.prompts.caption
-        return self.prompts.question.format(question=ask.question)
+        return self.prompts.question.format(question=query.question)
 
-    def messages(self, ask: Ask, pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def messages(self, query: Query, pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The conversation; ``pictures`` are the parts that stand for the clip."""
-        words, system = self.text_of(ask), self.prompts.system
+        words, system = self.text_of(query), self.prompts.system
         turns = []
         if system and self._system_turn:
             turns.append({"role": "system", "content": [{"type": "text", "text": system}]})
@@ -48,10 +48,10 @@ class Messenger:
         turns.append({"role": "user", "content": [*pictures, {"type": "text", "text": words}]})
         return turns
 
-    def prompt(self, ask: Ask, n_frames: int) -> str:
+    def prompt(self, query: Query, n_frames: int) -> str:
         """The prompt as text, with the processor's own place-holders."""
         kind = [{"type": "image"}] * n_frames if self.as_images else [{"type": "video"}]
-        return self._render(self.messages(ask, kind))
+        return self._render(self.messages(query, kind))
 
     def _render(self, messages: list[dict[str, Any]]) -> str:
         try:
@@ -82,54 +82,56 @@ class Messenger:
 
 
 @dataclass
-class Prepared:
+class ClipInputs:
     """One clip, or one question of it where a processor does not let questions share their pixels."""
 
-    work: ClipWork
-    asks: tuple[Ask, ...]
-    ids: list[list[int]]  # one prompt for each ask
-    visual: dict[str, Any]  # pixels, grids, sizes: the same for every ask
-    along: dict[str, tuple[list[int], int]] = field(default_factory=dict)  # per token: the head, and what follows it
+    clip: ClipQueries
+    queries: tuple[Query, ...]
+    input_ids: list[list[int]]  # one prompt for each query
+    visual: dict[str, Any]  # pixels, grids, sizes: the same for every query
+    token_fields: dict[str, tuple[list[int], int]] = field(
+        default_factory=dict
+    )  # per token: the head, and what follows it
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """Clips of equal shape go into one batch."""
         return tuple((name, tuple(value.shape), value.dtype) for name, value in sorted(self.visual.items()))
 
-    def per_token(self, name: str, length: int) -> list[int]:
+    def token_field(self, name: str, length: int) -> list[int]:
         """The values of ``token_type_ids`` and the like for a prompt of ``length`` tokens."""
-        head, rest = self.along[name]
+        head, rest = self.token_fields[name]
         return (head + [rest] * (length - len(head)))[:length]
 
 
-class Preparer:
+class InputPreparer:
     """Calls the processor. Not for several threads at once: tokenizers change their own settings on the way."""
 
-    def __init__(self, messenger: Messenger) -> None:
-        self.messenger, self.processor = messenger, messenger.processor
+    def __init__(self, prompt_builder: PromptBuilder) -> None:
+        self.prompt_builder, self.processor = prompt_builder, prompt_builder.processor
         self.shares = True  # questions share the pixels of their clip
         self.why_not = ""
         self._checked = False
 
-    def prepare(self, work: ClipWork, shown: Shown) -> list[Prepared]:
-        """One item for the clip, or one for each ask if the processor's prompts cannot be taken apart."""
+    def prepare(self, work: ClipQueries, shown: SampledFrames) -> list[ClipInputs]:
+        """One item for the clip, or one for each query if the processor's prompts cannot be taken apart."""
         if self.shares:
             together = self._together(work, shown)
             if together is not None:
                 return [together]
-        return [self._alone(work, ask, shown) for ask in work.asks]
+        return [self._alone(work, query, shown) for query in work.queries]
 
-    def _together(self, work: ClipWork, shown: Shown) -> Prepared | None:
+    def _together(self, work: ClipQueries, shown: SampledFrames) -> ClipInputs | None:
         """Only the first prompt goes through the processor; of the others only what differs is tokenised.
 
         The processor replaces the clip's place-holder by many tokens and leaves what follows as it is. So the ends
         of the plain and of the full ids of one prompt agree, and another prompt has the same full beginning.
         """
-        first = work.asks[0]
+        first = work.queries[0]
         full, visual, along = self._features(first, shown)
-        if len(work.asks) == 1:
-            return Prepared(work, work.asks, [full], visual, {name: (row, 0) for name, row in along.items()})
-        plain = [self._plain_ids(ask, len(shown.frames)) for ask in work.asks]
+        if len(work.queries) == 1:
+            return ClipInputs(work, work.queries, [full], visual, {name: (row, 0) for name, row in along.items()})
+        plain = [self._plain_ids(query, len(shown.frames)) for query in work.queries]
         end = common_end(plain[0], full)
         start = len(plain[0]) - end
         if any(len(other) <= start or other[:start] != plain[0][:start] for other in plain):
@@ -141,28 +143,28 @@ class Preparer:
         if any(len(set(row[shared:])) > 1 for row in along.values()):
             return self._not_shared("the processor marks the tokens of a question in different ways")
         marks = {name: (row[:shared], row[-1]) for name, row in along.items()}
-        item = Prepared(work, work.asks, ids, visual, marks)
+        item = ClipInputs(work, work.queries, ids, visual, marks)
         if not self._checked:
             self._checked = True
-            last, _, rows = self._features(work.asks[-1], shown)
-            if last != ids[-1] or any(item.per_token(name, len(last)) != row for name, row in rows.items()):
+            last, _, rows = self._features(work.queries[-1], shown)
+            if last != ids[-1] or any(item.token_field(name, len(last)) != row for name, row in rows.items()):
                 return self._not_shared("what stands before a question depends on the question")
         return item
 
-    def _not_shared(self, why: str) -> Prepared | None:
+    def _not_shared(self, why: str) -> ClipInputs | None:
         self.shares, self.why_not = False, why
         return None
 
-    def _alone(self, work: ClipWork, ask: Ask, shown: Shown) -> Prepared:
-        full, visual, along = self._features(ask, shown)
-        return Prepared(work, (ask,), [full], visual, {name: (row, 0) for name, row in along.items()})
+    def _alone(self, work: ClipQueries, query: Query, shown: SampledFrames) -> ClipInputs:
+        full, visual, along = self._features(query, shown)
+        return ClipInputs(work, (query,), [full], visual, {name: (row, 0) for name, row in along.items()})
 
-    def _features(self, ask: Ask, shown: Shown) -> tuple[list[int], dict[str, Any], dict[str, list[int]]]:
+    def _features(self, query: Query, shown: SampledFrames) -> tuple[list[int], dict[str, Any], dict[str, list[int]]]:
         """Token ids, what belongs to the clip, and what else has a value for each token."""
         import torch
 
-        options = dict(self.messenger.options)
-        if self.messenger.as_images:
+        options = dict(self.prompt_builder.options)
+        if self.prompt_builder.as_images:
             from PIL import Image
 
             parts = [{"type": "image", "image": Image.fromarray(frame)} for frame in shown.frames]
@@ -170,7 +172,7 @@ class Preparer:
             parts = [{"type": "video", "video": shown.frames}]
             options |= {"do_sample_frames": False, "video_metadata": [dict(shown.metadata)]}
         features = self.processor.apply_chat_template(
-            self.messenger.messages(ask, parts),
+            self.prompt_builder.messages(query, parts),
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -192,9 +194,9 @@ class Preparer:
                 visual[name] = value
         return ids[0].tolist(), visual, along
 
-    def _plain_ids(self, ask: Ask, n_frames: int) -> list[int]:
+    def _plain_ids(self, query: Query, n_frames: int) -> list[int]:
         """The prompt's ids with the place-holder as it stands in the template."""
-        text = self.messenger.prompt(ask, n_frames)
+        text = self.prompt_builder.prompt(query, n_frames)
         tokenizer = self.processor.tokenizer
         begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
         return tokenizer(text, **({"add_special_tokens": False} if begun else {}))["input_ids"]

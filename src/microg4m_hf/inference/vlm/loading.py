@@ -11,10 +11,15 @@ from typing import Any
 
 from ...errors import ModelError, RecipeError
 from ...extras import require
+<<<<<<< HEAD
 from ...runtime import is_main_process, local_device, rank_and_world_size
 from ..items import Settings
+=======
+from ...runtime import is_main_process, own_device, rank_and_world
+from ..items import TextSettings
+>>>>>>> f627dec (Text prediction by names that transformers users know: Generator, PromptBuilder, InputPreparer, Prefetcher)
 
-QUANTISATIONS = ("4bit", "8bit")
+QUANTIZATIONS = ("4bit", "8bit")
 _PIECE = 1 << 16
 
 
@@ -24,12 +29,12 @@ class Placement:
 
     device: str | None = None  # default: the accelerator of this process
     device_map: str | None = None  # "auto" spreads a model that is too big for one device
-    batch: int | None = None  # rows at once at most; default 16, on a CPU 4; halved when memory runs out
+    batch_size: int | None = None  # rows at once at most; default 16, on a CPU 4; halved when memory runs out
     workers: int = 2  # threads that read clips ahead
     shared_prefix: bool = True  # encode a clip once for all its questions
 
 
-def load(settings: Settings, placement: Placement) -> tuple[Any, Any]:
+def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
     """The model, ready to generate, and its processor."""
     require("torchvision", "reading frames for a vision-language model")
     transformers = require("transformers", "running a vision-language model")
@@ -43,10 +48,17 @@ def load(settings: Settings, placement: Placement) -> tuple[Any, Any]:
     options: dict[str, Any] = {"dtype": settings.dtype}
     if settings.attention:
         options["attn_implementation"] = settings.attention
+<<<<<<< HEAD
     device = placement.device or local_device()
     if settings.quantisation:
         options["quantization_config"] = _quantisation(settings.quantisation)
     if placement.device_map or settings.quantisation:
+=======
+    device = placement.device or own_device()
+    if settings.quantization:
+        options["quantization_config"] = _quantization_config(settings.quantization)
+    if placement.device_map or settings.quantization:
+>>>>>>> f627dec (Text prediction by names that transformers users know: Generator, PromptBuilder, InputPreparer, Prefetcher)
         options["device_map"] = placement.device_map or {"": device}
     where = {"revision": settings.revision} if not Path(settings.model).exists() else {}
     with _explained(settings.model):
@@ -111,9 +123,9 @@ def _with_processor(model: str) -> str:
     return json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
 
 
-def _quantisation(name: str) -> Any:
-    if name not in QUANTISATIONS:
-        raise RecipeError(f"weights cannot be stored as {name!r}; choose one of {', '.join(QUANTISATIONS)}")
+def _quantization_config(name: str) -> Any:
+    if name not in QUANTIZATIONS:
+        raise RecipeError(f"weights cannot be stored as {name!r}; choose one of {', '.join(QUANTIZATIONS)}")
     require("bitsandbytes", f"loading weights in {name}")
     import torch
     from transformers import BitsAndBytesConfig

@@ -25,10 +25,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
-class Halving:
+class BatchSizeHalver:
     """Does work in batches of at most ``size`` rows, and of half as many whenever memory runs out.
 
-    >>> [done for _, done in Halving(4).over([1, 2, 3, 4, 5, 6], 2, lambda batch, rows: sum(batch))]
+    >>> [done for _, done in BatchSizeHalver(4).over([1, 2, 3, 4, 5, 6], 2, lambda batch, rows: sum(batch))]
     [3, 7, 11]
     """
 

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ...errors import ClipError, MicroG4MError
-from ..frames import read_shown
-from ..items import ClipWork, Settings
-from .inputs import Messenger, Prepared, Preparer
+from ..frames import read_frames
+from ..items import ClipQueries, TextSettings
+from .inputs import ClipInputs, InputPreparer, PromptBuilder
 
 
 @dataclass(frozen=True)
@@ -23,25 +23,25 @@ class Unready:
     the_clips_fault: bool
 
 
-Ready = list[Prepared] | Unready
+Ready = list[ClipInputs] | Unready
 
 
-class Ahead:
-    """``for clip, ready in Ahead(...).over(work)``: ``ready`` is a list of :class:`Prepared`, or :class:`Unready`.
+class Prefetcher:
+    """``for clip, ready in Prefetcher(...).over(work)``: ``ready`` is a list of inputs, or :class:`Unready`.
 
     Decoders and resizers work outside Python's lock, so threads are enough; at most ``depth`` clips wait in memory.
     """
 
-    def __init__(self, messenger: Messenger, settings: Settings, *, workers: int, depth: int) -> None:
-        self._messenger, self._settings = messenger, settings
+    def __init__(self, prompt_builder: PromptBuilder, settings: TextSettings, *, workers: int, depth: int) -> None:
+        self.prompt_builder, self._settings = prompt_builder, settings
         self._workers, self._depth = workers, depth
         self._own = threading.local()
         self._copying = threading.Lock()
         self.why_not_shared = ""
 
-    def over(self, work: Sequence[ClipWork]) -> Iterator[tuple[ClipWork, Ready]]:
+    def over(self, work: Sequence[ClipQueries]) -> Iterator[tuple[ClipQueries, Ready]]:
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="clips")
-        waiting: deque[tuple[ClipWork, Future[Ready]]] = deque()
+        waiting: deque[tuple[ClipQueries, Future[Ready]]] = deque()
         try:
             for clip in work:
                 waiting.append((clip, pool.submit(self._one, clip)))
@@ -54,9 +54,9 @@ class Ahead:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _one(self, clip: ClipWork) -> Ready:
+    def _one(self, clip: ClipQueries) -> Ready:
         try:
-            shown = read_shown(clip.video, self._settings.frames, self._settings.pick)
+            shown = read_frames(clip.video, self._settings.frames, self._settings.frame_sampling)
         except (ClipError, OSError) as error:
             return Unready(f"the clip cannot be read: {' '.join(str(error).split())}", the_clips_fault=True)
         preparer = self._preparer()
@@ -70,13 +70,13 @@ class Ahead:
             self.why_not_shared = preparer.why_not
         return ready
 
-    def _preparer(self) -> Preparer:
+    def _preparer(self) -> InputPreparer:
         """Every thread has a processor of its own."""
         if not hasattr(self._own, "preparer"):
             with self._copying:
-                messenger = copy.copy(self._messenger)
-                messenger.processor = copy.deepcopy(self._messenger.processor)
-            self._own.preparer = Preparer(messenger)
+                prompt_builder = copy.copy(self.prompt_builder)
+                prompt_builder.processor = copy.deepcopy(self.prompt_builder.processor)
+            self._own.preparer = InputPreparer(prompt_builder)
         return self._own.preparer
 
 
