@@ -11,13 +11,8 @@ from typing import Any
 
 from ...errors import ModelError, RecipeError
 from ...extras import require
-<<<<<<< HEAD
 from ...runtime import is_main_process, local_device, rank_and_world_size
-from ..items import Settings
-=======
-from ...runtime import is_main_process, own_device, rank_and_world
 from ..items import TextSettings
->>>>>>> f627dec (Text prediction by names that transformers users know: Generator, PromptBuilder, InputPreparer, Prefetcher)
 
 QUANTIZATIONS = ("4bit", "8bit")
 _PIECE = 1 << 16
@@ -48,17 +43,10 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
     options: dict[str, Any] = {"dtype": settings.dtype}
     if settings.attention:
         options["attn_implementation"] = settings.attention
-<<<<<<< HEAD
     device = placement.device or local_device()
-    if settings.quantisation:
-        options["quantization_config"] = _quantisation(settings.quantisation)
-    if placement.device_map or settings.quantisation:
-=======
-    device = placement.device or own_device()
     if settings.quantization:
         options["quantization_config"] = _quantization_config(settings.quantization)
     if placement.device_map or settings.quantization:
->>>>>>> f627dec (Text prediction by names that transformers users know: Generator, PromptBuilder, InputPreparer, Prefetcher)
         options["device_map"] = placement.device_map or {"": device}
     where = {"revision": settings.revision} if not Path(settings.model).exists() else {}
     with _explained(settings.model):
