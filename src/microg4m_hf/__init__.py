@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from . import inference as inference
     from . import metrics as metrics
     from . import models as models
+    from . import taxonomy as taxonomy
     from . import training as training
     from .data import load_dataset as load_dataset
 
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     {"data": ["load_dataset"], "errors": ["MicroG4MError"], "_version": ["__version__"]},
-    packages=["bench", "data", "inference", "metrics", "models", "training"],
+    modules=["bench", "data", "inference", "metrics", "models", "taxonomy", "training"],
 )
 
 _lazy.install_moved_modules()

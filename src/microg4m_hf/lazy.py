@@ -1,4 +1,4 @@
-"""Load public names on first use, and keep the documented import paths of moved modules working."""
+"""Load public names on first use, and keep the import paths of moved modules working."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# Paths that documentation, notebooks and examples of earlier versions import from.
+# Old path -> new path, for code written against an earlier version and for its documentation and notebooks.
 MOVED = {
     "microg4m_hf.data.layout": "microg4m_hf.data.release.layout",
     "microg4m_hf.data.sample.practice": "microg4m_hf.data.sample.world",
@@ -26,19 +26,20 @@ MOVED = {
 
 
 def attach(
-    package: str, public: Mapping[str, Sequence[str]], *, packages: Sequence[str] = ()
+    package: str, public: Mapping[str, Sequence[str]], *, modules: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Make the public names of a package available without importing the modules that hold them.
+    """Make the public names of a package available without importing the modules that define them.
 
-    A package repeats its names under ``if TYPE_CHECKING:`` for type checkers and editors; a test compares the two.
+    The package repeats its names under ``if TYPE_CHECKING:`` for type checkers and editors; a test compares the two.
 
     Args:
         package: The ``__name__`` of the package.
-        public: The names to export, by the module (relative to the package) that holds them.
-        packages: Subpackages that become attributes as well.
+        public: The names to export, by the module (relative to the package) that defines them.
+        modules: Submodules and subpackages to load on first use as well.
 
     Returns:
-        ``__getattr__``, ``__dir__`` and ``__all__`` of the package.
+        ``__getattr__``, ``__dir__`` and ``__all__`` of the package. ``dir()`` lists the public names, the submodules
+        that are loaded and the module attributes such as ``__file__``, but not what the package imports for itself.
 
     Example:
         >>> __getattr__, __dir__, __all__ = attach("microg4m_hf.metrics", {"har.scores": ["har_scores"]})
@@ -46,23 +47,24 @@ def attach(
         (['har_scores'], 'microg4m_hf.metrics.har.scores')
     """
     module_of = {name: module for module, names in public.items() for name in names}
-    names = sorted([*module_of, *packages])
+    exported = sorted([*module_of, *modules])
 
-    def get(name: str) -> Any:
+    def get_attribute(name: str) -> Any:
         if name in module_of:
             return getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
-        if name in packages:
+        if name in modules:
             return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    def list_names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *names})
+    def list_attributes() -> list[str]:
+        present = vars(sys.modules[package])
+        return sorted({n for n in present if n.startswith("__") or f"{package}.{n}" in sys.modules}.union(exported))
 
-    return get, list_names, names
+    return get_attribute, list_attributes, exported
 
 
 class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """The last finder: gives the module at its new place when nobody knows the old one."""
+    """The last finder on ``sys.meta_path``: import the module at its new path under its old name."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -74,6 +76,6 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def install_moved_modules() -> None:
-    """Make the paths in ``MOVED`` importable. Safe to call more than once."""
+    """Make the old paths in ``MOVED`` importable. Safe to call more than once."""
     if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(_MovedModules())

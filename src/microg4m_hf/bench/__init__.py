@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..lazy import attach
 
 if TYPE_CHECKING:
+    from . import explorer as explorer
     from .explorer import explore as explore
     from .published import PublishedRow as PublishedRow
     from .published import PublishedTable as PublishedTable
@@ -20,4 +21,5 @@ __getattr__, __dir__, __all__ = attach(
         "published": ["PublishedRow", "PublishedTable", "published_tables"],
         "report": ["make_report"],
     },
+    modules=["explorer"],
 )
