@@ -1,4 +1,4 @@
-"""Resampling by source: the draws, intervals and p-values, and that they cover what they promise."""
+"""Resampling by source: the draws and the intervals, and that they cover what they promise."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics.bootstrap import (
     cluster_codes,
     cluster_weights,
-    holm,
     interval,
-    paired_p_value,
     resampled_means,
 )
 from microg4m_hf.metrics.signature import Recipe
@@ -75,24 +73,6 @@ def test_interval_leaves_undefined_resamples_out() -> None:
     assert np.isnan(interval(np.array([np.nan]))).all()
     with pytest.raises(ValueError, match="between 0 and 1"):
         interval(np.zeros(3), level=95)
-
-
-def test_p_values_are_uniform_when_nothing_differs() -> None:
-    random = np.random.RandomState(4)
-    p = []
-    for _ in range(150):
-        differences = random.randn(60)
-        weights = cluster_weights(60, 199, seed=random.randint(1000))
-        p.append(paired_p_value(resampled_means(differences, np.arange(60), weights), differences.mean()))
-    assert 0.01 <= np.mean(np.array(p) < 0.1) <= 0.2
-    assert 0.4 < np.mean(p) < 0.6
-    assert np.isnan(paired_p_value(np.array([np.nan]), 0.1))
-
-
-def test_holm_is_monotone_and_keeps_nan() -> None:
-    assert holm([0.01, float("nan"), 0.5])[0] == 0.02
-    assert np.isnan(holm([0.01, float("nan")])[1])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 def test_recipe_tells_scores_apart() -> None:

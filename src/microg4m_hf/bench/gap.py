@@ -11,10 +11,10 @@ from ..metrics.har.inputs import read_rows
 from ..metrics.har.scores import Scored, Settings
 from ..metrics.har.scores import score as score_har
 from ..taxonomy import ACTIONS
+from .pairwise import differences
 from .references import Truth, from_data_set
 from .runs import System, find_systems
 from .scoring import read_actions
-from .significance import differences
 
 # Ids that mean another action in MicroG-4M than in AVA cannot be compared between Earth and space.
 REPLACED = frozenset(action.action_id for action in ACTIONS if action.ava_relation == "replaced")

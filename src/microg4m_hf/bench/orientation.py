@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import RecipeError
-from ..metrics.bootstrap import holm, interval, paired_p_value
+from ..metrics.bootstrap import interval
 from ..metrics.har.inputs import read_rows
 from ..metrics.har.scores import Settings
 from ..metrics.har.scores import score as score_har
+from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS
 from ..training.dataset import KeyFrame, KeyFrameWindows
 from ..training.predict import predict_logits, prediction_columns, reference_columns
 from ..training.recipe import Data
 from ..training.recipe_io import recipe_from
-from .significance import SIGNIFICANT, draws
+from .pairwise import draws
 
 # Clips turned by quarters and mirrored, boxes with them: what weightlessness does to "up".
 
@@ -117,13 +118,10 @@ def orientation_probe(
         value, samples = float(classes[name].macro()["map"]), drawn[name].macro()["map"]
         row: dict[str, Any] = {"turn": name, "map": value, "interval": list(interval(samples))}
         if name != first:
-            difference = value - rows[0]["map"]
-            change = samples - drawn[first].macro()["map"]
-            row |= {"difference": difference, "difference_interval": list(interval(change))}
-            row["p"] = paired_p_value(change, difference)
+            tested = paired_test(value - rows[0]["map"], samples - drawn[first].macro()["map"])
+            row |= {"difference": tested["difference"], "difference_interval": tested["interval"], "p": tested["p"]}
         rows.append(row)
-    for row, corrected in zip(rows[1:], holm([row["p"] for row in rows[1:]]), strict=True):
-        row |= {"p_corrected": corrected, "real": bool(corrected < SIGNIFICANT)}
+    add_corrected_p_values(rows[1:])
     turned = [turn.name for turn in turns[1:] if turn.degrees % 360 != turns[0].degrees % 360]
     result = {
         "turns": rows,
@@ -147,9 +145,7 @@ def orientation_probe(
 
 
 def _gap(value: Any, others: Sequence[Any], samples: np.ndarray, turned: Sequence[np.ndarray]) -> dict[str, Any]:
-    difference = float(value - np.mean(others))
-    drawn = samples - np.mean(turned, axis=0)
-    return {"difference": difference, "interval": list(interval(drawn)), "p": paired_p_value(drawn, difference)}
+    return paired_test(float(value - np.mean(others)), samples - np.mean(turned, axis=0))
 
 
 def _class_gaps(
@@ -170,8 +166,7 @@ def _class_gaps(
         )
         values = {name: float(classes[name].ap[spot]) for name in names}
         table.append({"action_id": action.action_id, "name": action.name, "ap": values, **gap})
-    for entry, corrected in zip(table, holm([entry["p"] for entry in table]), strict=True):
-        entry |= {"p_corrected": corrected, "real": bool(corrected < SIGNIFICANT)}
+    add_corrected_p_values(table)
     return table
 
 

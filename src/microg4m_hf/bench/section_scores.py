@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .pairwise import MAIN_SCORE, comparison_matrix
 from .published import PublishedTable, differences_from_published, nearest_table
 from .references import Truth
 from .render import charts
 from .render.document import Block, Cell, Figure, Paragraph, Table
 from .render.names import SCORE_NAMES, between, cell, percent, signed, slug
 from .scoring import Scored
-from .significance import MAIN_SCORE, comparison_matrix
 
 _MATRIX_LIMIT = 20  # systems in the matrix on the page; the JSON has all pairs
 

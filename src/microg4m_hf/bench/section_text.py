@@ -9,6 +9,7 @@ import numpy as np
 
 from ..metrics.text.caption_vqa import is_refusal
 from .examples import text_examples
+from .pairwise import MAIN_SCORE
 from .published import PublishedTable
 from .references import Truth
 from .render import charts
@@ -16,7 +17,6 @@ from .render.document import Block, Cell, Examples, Figure, Fold, Paragraph, Tab
 from .render.names import SCORE_NAMES, slug
 from .scoring import Scored
 from .section_scores import breakdown_table, number, share
-from .significance import MAIN_SCORE
 
 # How long, how varied and how evasive texts are, beside their references.
 

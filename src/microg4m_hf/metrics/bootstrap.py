@@ -6,7 +6,7 @@ each score be a function of item weights ``weights[:, codes]`` (how often each i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -81,38 +81,3 @@ def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     tail = round(50 * (1 - level), 9)  # 0.9 would otherwise ask for the 4.999…th percentile
     low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)
-
-
-def paired_p_value(differences: np.ndarray, observed: float) -> float:
-    """Two-sided p-value of a difference, from paired resamples of it shifted to the null (no difference).
-
-    Both systems must have been scored on the same draws: ``differences = scores_a - scores_b``.
-
-    >>> paired_p_value(np.zeros(999), 0.0)
-    1.0
-    >>> paired_p_value(0.5 + np.linspace(-0.1, 0.1, 999), 0.5)
-    0.001
-    """
-    shifted = np.asarray(differences, dtype=np.float64)
-    shifted = shifted[~np.isnan(shifted)] - observed
-    if shifted.size == 0 or np.isnan(observed):
-        return float("nan")
-    # The tolerance keeps rounding from turning "equal" into "smaller".
-    reached = np.count_nonzero(np.abs(shifted) >= abs(observed) - 1e-12)
-    return float((1 + reached) / (1 + shifted.size))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for having looked at several comparisons (Holm); nan stays nan.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    raw = np.asarray(p_values, dtype=np.float64)
-    corrected = raw.copy()
-    order = [index for index in np.argsort(raw, kind="stable") if not np.isnan(raw[index])]
-    running = 0.0
-    for place, index in enumerate(order):
-        running = max(running, min(1.0, float(raw[index]) * (len(order) - place)))
-        corrected[index] = running
-    return corrected.tolist()

@@ -9,11 +9,10 @@ import numpy as np
 
 from ..._version import __version__
 from ...errors import PredictionError
-from ..bootstrap import LEVEL, RESAMPLES, cluster_weights, holm, interval, paired_p_value
+from ..bootstrap import LEVEL, RESAMPLES, cluster_weights
+from ..significance import compare_scores
 from .inputs import read_rows
 from .scores import Settings, score
-
-SIGNIFICANT = 0.05
 
 
 def compare(
@@ -54,23 +53,8 @@ def compare(
     weights = cluster_weights(len(one.sources), resamples, seed)
     values = [system.per_class().macro() for system in (one, two)]
     samples = [system.resampled(weights, seed).macro() for system in (one, two)]
-    table: dict[str, dict[str, Any]] = {}
-    for name in values[0]:
-        difference = float(values[0][name] - values[1][name])
-        drawn = samples[0][name] - samples[1][name]
-        low, high = interval(drawn, level)
-        table[name] = {
-            names[0]: float(values[0][name]),
-            names[1]: float(values[1][name]),
-            "difference": difference,
-            "interval": [low, high],
-            "p": paired_p_value(drawn, difference),
-        }
-    for entry, corrected in zip(table.values(), holm([entry["p"] for entry in table.values()]), strict=True):
-        entry["p_corrected"] = corrected
-        entry["real"] = bool(corrected < SIGNIFICANT)
     return {
-        "scores": table,
+        "scores": compare_scores(values, samples, names=names, level=level),
         "signature": f"har|protocol:{protocol}|test:paired-bootstrap|sources:{len(one.sources)}|resamples:{resamples}"
         f"|seed:{seed}|version:{__version__}",
         "level": level,

@@ -13,19 +13,9 @@ import numpy as np
 
 from ..._version import __version__
 from ...errors import PredictionError
-from ..bootstrap import (
-    LEVEL,
-    RESAMPLES,
-    cluster_codes,
-    cluster_weights,
-    holm,
-    interval,
-    paired_p_value,
-    resampled_means,
-)
+from ..bootstrap import LEVEL, RESAMPLES, cluster_codes, cluster_weights, interval, resampled_means
+from ..significance import compare_scores
 from .bleu import bleu_from_statistics
-
-SIGNIFICANT = 0.05
 
 
 def text_intervals(
@@ -69,24 +59,10 @@ def compare_texts(
     if protocols[0] != protocols[1]:
         raise PredictionError(f"the two results follow different protocols, {protocols}; score both by one")
     aligned = _reordered(second, [order[name] for name in mine]) | {"sources": first.get("sources")}
-    ours, theirs = _resampled(first, resamples, seed), _resampled(aligned, resamples, seed)
-    table: dict[str, dict[str, Any]] = {}
-    for name in (name for name in ours if name in theirs):
-        observed = first["scores"][name] - second["scores"][name]
-        differences = ours[name] - theirs[name]
-        table[name] = {
-            names[0]: first["scores"][name],
-            names[1]: second["scores"][name],
-            "difference": observed,
-            "interval": list(interval(differences, level)),
-            "p": paired_p_value(differences, observed),
-        }
-    for entry, corrected in zip(table.values(), holm([entry["p"] for entry in table.values()]), strict=True):
-        entry["p_corrected"] = corrected
-        entry["real"] = bool(corrected < SIGNIFICANT)
+    samples = [_resampled(result, resamples, seed) for result in (first, aligned)]
     sources = len(set(first["sources"]))
     return {
-        "scores": table,
+        "scores": compare_scores([first["scores"], second["scores"]], samples, names=names, level=level),
         "signature": f"text|protocol:{protocols[0]}|test:paired-bootstrap|sources:{sources}|resamples:{resamples}"
         f"|seed:{seed}|version:{__version__}",
         "level": level,

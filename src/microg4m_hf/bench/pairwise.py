@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.bootstrap import cluster_weights, holm, interval, paired_p_value
+from ..metrics.bootstrap import cluster_weights
 from ..metrics.har.scores import Scored as HarScored
 from ..metrics.har.statistics import ClassScores, Statistics
+from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS
 from .scoring import Scored
-
-SIGNIFICANT = 0.05
 
 
 def draws(statistics: Statistics, resamples: int, seed: int) -> ClassScores:
@@ -51,24 +50,19 @@ def differences(
             continue
         gap = drawn[0].ap[:, spots[0]] - drawn[1].ap[:, spots[1]]
         gaps.append(gap)
-        difference = values[0] - values[1]
         table.append(
             {
                 "action_id": action.action_id,
                 "name": action.name,
                 "first": values[0],
                 "second": values[1],
-                "difference": difference,
-                "interval": list(interval(gap)),
-                "p": paired_p_value(gap, difference),
+                **paired_test(values[0] - values[1], gap),
                 "auroc": [float(score.auroc[spot]) for score, spot in zip(scores, spots, strict=True)],
                 "labels": [_labels(side, action.action_id) for side in sides],
                 "chance": [_labels(side, action.action_id) / max(side.boxes, 1) for side in sides],
             }
         )
-    for entry, corrected in zip(table, holm([entry["p"] for entry in table]), strict=True):
-        entry["p_corrected"] = corrected
-        entry["real"] = bool(corrected < SIGNIFICANT)
+    add_corrected_p_values(table)
     return {"classes": table, "matched": _mean(table, gaps), "paired": paired, "resamples": resamples, "seed": seed}
 
 
@@ -86,9 +80,7 @@ def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]
         "classes": len(table),
         "first": first,
         "second": second,
-        "difference": first - second,
-        "interval": list(interval(drawn)),
-        "p": paired_p_value(drawn, first - second),
+        **paired_test(first - second, drawn),
         "auroc": [float(np.nanmean([entry["auroc"][side] for entry in table])) for side in (0, 1)],
         "chance": [float(np.mean([entry["chance"][side] for entry in table])) for side in (0, 1)],
     }
@@ -120,18 +112,9 @@ def comparison_matrix(systems: Sequence[Scored], score: str) -> list[dict[str, A
             elif _items(first) != _items(second):
                 entry["why_not"] = "scored on other items"
             else:
-                difference = first.result["scores"][score] - second.result["scores"][score]
-                drawn = one - two
-                entry |= {
-                    "difference": difference,
-                    "interval": list(interval(drawn)),
-                    "p": paired_p_value(drawn, difference),
-                }
+                entry |= paired_test(first.result["scores"][score] - second.result["scores"][score], one - two)
             pairs.append(entry)
-    tested = [pair for pair in pairs if "p" in pair]
-    for pair, corrected in zip(tested, holm([pair["p"] for pair in tested]), strict=True):
-        pair["p_corrected"] = corrected
-        pair["real"] = bool(corrected < SIGNIFICANT)
+    add_corrected_p_values(pair for pair in pairs if "p" in pair)
     return pairs
 
 
