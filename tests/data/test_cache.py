@@ -13,8 +13,9 @@ import datasets
 import pytest
 
 import microg4m_hf
-from microg4m_hf.data import request
+from microg4m_hf.data import resolve
 from microg4m_hf.data.builder import MicroG4M
+from tests.house import read_files
 from tests.support.fake_release import FakeRelease, make_release
 from tests.support.hub_release import put_release
 from tests.support.hub_server import HubServer
@@ -132,24 +133,72 @@ def test_requests_have_places_of_their_own(release: FakeRelease) -> None:
     assert all("microg4m" in Path(place).parts for place in places)
 
 
-def test_changed_code_is_noticed(release: FakeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = request.code_fingerprint.__wrapped__()
-    assert request.code_fingerprint.__wrapped__() == before
-    package = tmp_path / "package"
-    shutil.copytree(Path(request.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(request, "__file__", str(package / "data" / "request.py"))
-    assert request.code_fingerprint.__wrapped__() == before
-    changed = before
-    for name in ("data/release/texts.py", "clip_ids.py", "taxonomy.py"):
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package whose files the fingerprint reads, and that a test may edit."""
+    copy = tmp_path / "package"
+    shutil.copytree(Path(resolve.__file__).parent.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(resolve, "__file__", str(copy / "data" / "resolve.py"))
+    return copy
+
+
+def fingerprint_after_edit(path: Path) -> str:
+    before = path.read_bytes()
+    path.write_bytes(before + b"# changed\n")
+    try:
+        return resolve.code_fingerprint.__wrapped__()
+    finally:
+        path.write_bytes(before)
+
+
+def row_files() -> set[str]:
+    """`tables.py`, every file that it imports, directly or not, and the builder, which writes the rows."""
+    files = read_files()
+    found, queue = set(), ["data/tables.py"]
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += files[name].imports
+    return found | {"data/builder.py"}
+
+
+# What `tables.py` imports, though it cannot change a row: messages, optional packages, the Hub. The version is
+# hashed as a value.
+NOT_ROW_CODE = {"__init__.py", "_version.py", "errors.py", "extras.py", "hub.py"}
+
+
+def test_editing_code_that_shapes_rows_changes_the_fingerprint(package: Path) -> None:
+    before = resolve.code_fingerprint.__wrapped__()
+    assert before == resolve.code_fingerprint()
+    names = sorted(row_files() - NOT_ROW_CODE)
+    assert {"data/tables.py", "data/release/texts.py", "data/video/mp4.py", "taxonomy.py", "clip_ids.py"} <= set(names)
+    fingerprints = [fingerprint_after_edit(package / name) for name in names]
+    assert len({before, *fingerprints}) == 1 + len(names)
+
+
+def test_editing_other_code_keeps_the_fingerprint(package: Path) -> None:
+    before = resolve.code_fingerprint.__wrapped__()
+    others = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    others -= row_files() - NOT_ROW_CODE
+    assert {"data/contact_sheet.py", "data/stats.py", "data/sources.py", "data/resolve.py"} <= others
+    assert {"data/publish/push.py", "data/sample/world.py", "data/export_ava.py"} <= others
+    for name in others - {"data/release/__init__.py"}:
         with open(package / name, "a") as file:
             file.write("# changed\n")
-        earlier, changed = changed, request.code_fingerprint.__wrapped__()
-        assert changed != earlier, name
-    monkeypatch.setattr(request, "__version__", "99.0")
-    assert len({before, changed, request.code_fingerprint.__wrapped__()}) == 3
-    hashes = {hash_of(release, "har")}
-    monkeypatch.setattr("microg4m_hf.data.request.code_fingerprint", lambda: changed)
-    assert hash_of(release, "har") not in hashes
+    assert resolve.code_fingerprint.__wrapped__() == before
+
+
+def test_the_version_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = resolve.code_fingerprint()
+    monkeypatch.setattr(resolve, "__version__", "99.0")
+    assert resolve.code_fingerprint.__wrapped__() != before
+
+
+def test_changed_code_is_noticed(release: FakeRelease, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hash_of(release, "har")
+    monkeypatch.setattr("microg4m_hf.data.resolve.code_fingerprint", lambda: "changed")
+    assert hash_of(release, "har") != before
 
 
 def test_nothing_is_stored_twice(release: FakeRelease) -> None:

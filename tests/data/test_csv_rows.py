@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from microg4m_hf.data.release.csv_reader import REAL, TEXT, WHOLE, read_csv_rows
-from microg4m_hf.data.release.faults import LISTED_PER_REASON, Faults
+from microg4m_hf.data.release.faults import LISTED_PER_REASON, ErrorPolicy
 from microg4m_hf.errors import DataError
 
 COLUMNS = {"name": TEXT, "count": WHOLE, "size": REAL}
@@ -30,12 +30,12 @@ def write(path: Path, rows: list, *, end: str = "\n") -> None:
 def test_slow_equals_fast(tmp_path: Path, rows: list, end: str, bad: int) -> None:
     path = tmp_path / "rows.csv"
     write(path, rows, end=end)
-    fast = read_csv_rows(path, COLUMNS, Faults())
+    fast = read_csv_rows(path, COLUMNS, ErrorPolicy())
     place = min(bad, len(rows))
     write(path, [*rows[:place], ["x", "one", "2"], *rows[place:]], end=end)
-    faults = Faults("skip")
-    slow = read_csv_rows(path, COLUMNS, faults)
-    assert [(problem.line, problem.value) for problem in faults.problems] == [(place + 2, "one")]
+    policy = ErrorPolicy("skip")
+    slow = read_csv_rows(path, COLUMNS, policy)
+    assert [(fault.line, fault.value) for fault in policy.faults] == [(place + 2, "one")]
     for rows_read in (fast, slow):
         codes, names = rows_read.codes("name")
         assert [names[int(code)].as_py() for code in codes] == [row[0] for row in rows]
@@ -48,23 +48,23 @@ def test_slow_equals_fast(tmp_path: Path, rows: list, end: str, bad: int) -> Non
 def test_lines_survive_filters_blank_lines_and_quotes(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text('name,count,size\n\na,1,1\n"b\nb",2,2\n\nc,3,3\nd,-4,4\n')
-    faults = Faults("skip")
-    rows = read_csv_rows(path, COLUMNS, faults)
+    policy = ErrorPolicy("skip")
+    rows = read_csv_rows(path, COLUMNS, policy)
     rows = rows.drop(rows.numbers("size") == 1, "first")
     rows = rows.drop(rows.numbers("count") < 0, "negative", "name", "count")
     assert [rows.line(row) for row in range(len(rows))] == [5, 7]
-    assert [problem.line for problem in faults.problems] == [3, 8]
-    assert faults.problems[1].value == {"name": "d", "count": -4}
+    assert [fault.line for fault in policy.faults] == [3, 8]
+    assert policy.faults[1].value == {"name": "d", "count": -4}
 
 
 def test_a_file_of_junk_is_counted_whole_and_listed_in_part(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("name,count,size\n" + "a,b,c\n" * 5000)
-    faults = Faults("skip")
-    assert len(read_csv_rows(path, COLUMNS, faults)) == 0
-    assert (faults.total, len(faults.problems)) == (5000, LISTED_PER_REASON)
+    policy = ErrorPolicy("skip")
+    assert len(read_csv_rows(path, COLUMNS, policy)) == 0
+    assert (policy.total, len(policy.faults)) == (5000, LISTED_PER_REASON)
 
 
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(DataError, match='use "raise" or "skip"'):
-        Faults("ignore")  # type: ignore[arg-type]
+        ErrorPolicy("ignore")  # type: ignore[arg-type]

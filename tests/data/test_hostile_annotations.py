@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from microg4m_hf.data.release.release import Release, read_release
-from microg4m_hf.data.release.texts import caption_table, vqa_table
-from microg4m_hf.data.tables import har_table
+from microg4m_hf.data.tables import caption_table, har_table, vqa_table
 from microg4m_hf.errors import DataError, MicroG4MError
 
 FATAL = -1  # the file as a whole is unusable: no policy skips it

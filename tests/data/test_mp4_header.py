@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from microg4m_hf.data.release.clip_files import check_clip_files, clip_path
-from microg4m_hf.data.release.faults import Faults
+from microg4m_hf.data.release.faults import ErrorPolicy
 from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.data.release.release import read_release
 from microg4m_hf.data.video.probe import read_frame_size
@@ -176,5 +176,5 @@ def test_the_mask_says_which_clip(filmed: FakeRelease) -> None:
     release = read_release(filmed.root)
     victim = release.clips["video_id"][4].as_py()
     _path(filmed, victim).unlink()
-    left_out = check_clip_files(find_layout(filmed.root), release.clips, Faults("skip"))
+    left_out = check_clip_files(find_layout(filmed.root), release.clips, ErrorPolicy("skip"))
     assert np.flatnonzero(left_out).tolist() == [4]

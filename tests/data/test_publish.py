@@ -197,13 +197,13 @@ def test_streaming_and_downloading_give_the_same_rows(stranger: dict[str, Any]) 
 
 
 def test_a_stranger_gets_the_rows_that_the_library_gives(stranger: dict[str, Any], release: Path) -> None:
-    from microg4m_hf.data.request import Request, Whereabouts
-    from microg4m_hf.data.tables import rows_of
+    from microg4m_hf.data.request import Request
+    from microg4m_hf.data.tables import build_tables
 
     for published in stranger["configs"]:
         config, disjoint = published.removesuffix("_source_disjoint"), published.endswith("disjoint")
         request = Request(config, data_dir=str(release), scheme="source_disjoint" if disjoint else None, videos=False)
-        for split, table in rows_of(request, Whereabouts(str(release), "")).tables.items():
+        for split, table in build_tables(request, release).tables.items():
             wanted = json.loads(json.dumps(table.to_pylist()))
             found = stranger["rows"][f"{published} downloaded"].get(split, [])
             assert sorted(found, key=_key) == sorted(wanted, key=_key)

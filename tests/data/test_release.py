@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.data.release.release import Release, read_release
-from microg4m_hf.data.release.texts import caption_table, vqa_table
 from microg4m_hf.data.splits import split_of
-from microg4m_hf.data.tables import HAR_SCHEMA, har_table
+from microg4m_hf.data.tables import HAR_SCHEMA, caption_table, har_table, vqa_table
 from microg4m_hf.errors import DataError, SourceError
 from microg4m_hf.taxonomy import label_of
 from tests.support.fake_release import FakeRelease, full_size_boxes, make_release

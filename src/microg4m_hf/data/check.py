@@ -15,7 +15,7 @@ from ..errors import ClipError, MicroG4MError
 from .release.actions import check_label_map
 from .release.bounding_boxes import BOX
 from .release.clip_files import check_clip_files, clip_path
-from .release.faults import Faults
+from .release.faults import ErrorPolicy
 from .release.frame_size import ASSUMED
 from .release.key_frames import SPLIT_OF_FILE, derive_key_frames, read_predicted_boxes
 from .release.layout import Layout, find_layout
@@ -29,7 +29,7 @@ from .video.probe import read_frame_size
 _KEY_BOX_ROUNDING = 0.0005
 
 
-def compare_boxes(release: Release, faults: Faults) -> list[str]:
+def compare_boxes(release: Release, policy: ErrorPolicy) -> list[str]:
     """Compares tracks with key frames and with the clips; faults go to ``faults``, the rest is told."""
     boxes, layout = release.boxes, release.layout
     assert boxes is not None and release.frame_sizes is not None and layout.boxes is not None
@@ -44,13 +44,13 @@ def compare_boxes(release: Release, faults: Faults) -> list[str]:
     if extra:
         names = sorted(f"{video_id} person {person}" for video_id, person in extra)
         notes.append(f"{len(extra)} persons have boxes and no label: {few(names)}")
-    notes += _compare_with_tracks(release, faults)
+    notes += _compare_with_tracks(release, policy)
     if layout.videos is not None:
-        _compare_with_headers(release, faults)
+        _compare_with_headers(release, policy)
     return notes
 
 
-def _compare_with_tracks(release: Release, faults: Faults) -> list[str]:
+def _compare_with_tracks(release: Release, policy: ErrorPolicy) -> list[str]:
     """A key box must be the person's box in that frame; whether the median rule gives the frame is only told."""
     boxes, key_frames, sizes = release.boxes, release.key_frames, release.frame_sizes
     assert boxes is not None and sizes is not None and release.layout.boxes is not None
@@ -74,7 +74,7 @@ def _compare_with_tracks(release: Release, faults: Faults) -> list[str]:
     for place, box in zip(places.tolist(), shown[off].tolist(), strict=True):
         row = key_frames.slice(place, 1).to_pylist()[0]
         value = {**row, "track": [round(part, 3) for part in box]}
-        faults.add(release.layout.name(release.layout.boxes), None, value, "the key box is not the box of the track")
+        policy.report(release.layout.name(release.layout.boxes), None, value, "the key box is not the box of the track")
     notes = []
     if not there.all():
         notes.append(f"{int((~there).sum())} of {len(there)} key frames are in no track")
@@ -84,7 +84,7 @@ def _compare_with_tracks(release: Release, faults: Faults) -> list[str]:
     return notes
 
 
-def _compare_with_headers(release: Release, faults: Faults) -> None:
+def _compare_with_headers(release: Release, policy: ErrorPolicy) -> None:
     assert release.frame_sizes is not None and release.layout.videos is not None
     sizes = release.frame_sizes
     for clip, width, height in zip(release.clips.to_pylist(), sizes["width"].to_pylist(), sizes["height"].to_pylist(),
@@ -96,7 +96,7 @@ def _compare_with_headers(release: Release, faults: Faults) -> None:
             continue  # a missing or broken clip is a fault of its own
         if found and found != (width, height):
             reason = f"the clip is {found[0]}x{found[1]}, its boxes are of"
-            faults.add(release.layout.name(path), None, f"{width}x{height}", reason)
+            policy.report(release.layout.name(path), None, f"{width}x{height}", reason)
 
 
 def persons_of(table: pa.Table) -> set[tuple[str, int]]:
@@ -110,38 +110,38 @@ def few(names: list[str], limit: int = 10) -> str:
 
 
 def check(root: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read every file of a release and list all faults, each with file, line and value; and what is odd, but right.
+    """Read every file of a release and list all policy, each with file, line and value; and what is odd, but right.
 
     ``faults`` counts them all, ``problems`` lists up to a thousand of each kind and file, ``notes`` says in words
     what is accepted as released, and which files there are not.
     """
     layout = find_layout(root)
-    faults = Faults("skip")
+    policy = ErrorPolicy("skip")
     notes: list[str] = []
-    release = _attempt(lambda: read_release(layout, need=(), on_error="skip"), layout, faults)
+    release = _attempt(lambda: read_release(layout, need=(), on_error="skip"), layout, policy)
     if release is not None:
-        _adopt(release, faults, None)
+        _adopt(release, policy, None)
         if layout.label_map is not None:
             label_map = layout.label_map
-            _attempt(lambda: check_label_map(label_map, name=layout.name(label_map)), layout, faults)
+            _attempt(lambda: check_label_map(label_map, name=layout.name(label_map)), layout, policy)
         for need, path in (("har", layout.boxes), ("caption", layout.texts)):
             if path is not None:
-                whole = _attempt(lambda need=need: _part(layout, need), layout, faults)  # type: ignore[misc]
+                whole = _attempt(lambda need=need: _part(layout, need), layout, policy)  # type: ignore[misc]
                 if whole is not None:
-                    _adopt(whole, faults, layout.name(path))
-                    notes += compare_boxes(whole, faults) if need == "har" else _notes_of_texts(whole)
+                    _adopt(whole, policy, layout.name(path))
+                    notes += compare_boxes(whole, policy) if need == "har" else _notes_of_texts(whole)
         for path in (layout.val_predicted_boxes, layout.test_predicted_boxes):
             if path is not None:
-                _attempt(lambda path=path: _predicted(path, layout, release, faults), layout, faults)  # type: ignore[misc]
+                _attempt(lambda path=path: _predicted(path, layout, release, policy), layout, policy)  # type: ignore[misc]
         if layout.videos is not None:
-            check_clip_files(layout, release.clips, faults, deep=True)
+            check_clip_files(layout, release.clips, policy, deep=True)
         notes = _notes(layout, release) + notes
     return {
         "root": str(layout.root),
-        "faults": faults.total,
+        "faults": policy.total,
         "problems": [
             {"file": at.file, "line": at.line, "value": _plain(at.value), "reason": at.reason, "text": str(at)}
-            for at in faults.problems
+            for at in policy.faults
         ],
         "notes": notes,
     }
@@ -157,31 +157,31 @@ def _part(layout: Layout, need: str) -> Release:
     return read_release(Layout(**{**layout.__dict__, "label_map": None}), need={need}, on_error="skip")
 
 
-def _attempt(read: Callable[[], Any], layout: Layout, faults: Faults) -> Any:
+def _attempt(read: Callable[[], Any], layout: Layout, policy: ErrorPolicy) -> Any:
     """What ``read`` gives; ``None``, and a fault, for a file that cannot be read at all."""
     try:
         return read()
     except MicroG4MError as error:
         file = getattr(error, "file", None) or getattr(error, "filename", None) or layout.root
         reason = getattr(error, "problem", None) or str(error)
-        faults.add(str(file), getattr(error, "line", None), getattr(error, "value", None), reason)
+        policy.report(str(file), getattr(error, "line", None), getattr(error, "value", None), reason)
         return None
 
 
-def _adopt(release: Release, faults: Faults, file: str | None) -> None:
+def _adopt(release: Release, policy: ErrorPolicy, file: str | None) -> None:
     """Take over the faults of one file, or of all that were read."""
-    faults.problems += [problem for problem in release.problems if file is None or problem.file == file]
-    faults.by_reason.update({key: count for key, count in release.faults_of.items() if file is None or key[0] == file})
+    policy.faults += [problem for problem in release.problems if file is None or problem.file == file]
+    policy.by_reason.update({key: count for key, count in release.faults_of.items() if file is None or key[0] == file})
 
 
-def _predicted(path: Path, layout: Layout, release: Release, faults: Faults) -> None:
+def _predicted(path: Path, layout: Layout, release: Release, policy: ErrorPolicy) -> None:
     """Predicted boxes must be the ground-truth boxes of their split: the benchmark gives every model the same."""
     name = layout.name(path)
-    boxes = read_predicted_boxes(path, release.clips, faults, name=name)
+    boxes = read_predicted_boxes(path, release.clips, policy, name=name)
     known = set(zip(*(release.key_frames[column].to_pylist() for column in ("video_id", "frame", *BOX)), strict=True))
     for row in zip(*(boxes[column].to_pylist() for column in ("video_id", "frame", *BOX)), strict=True):
         if row not in known:
-            faults.add(name, None, row, "a predicted box that is no key box of the ground truth")
+            policy.report(name, None, row, "a predicted box that is no key box of the ground truth")
 
 
 def _notes(layout: Layout, release: Release) -> list[str]:

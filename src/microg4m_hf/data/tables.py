@@ -1,10 +1,11 @@
-"""The rows of a config as Arrow tables, one per split, ready to be written as they are."""
+"""The rows of each config as Arrow tables, one per split, in exactly the form that ``datasets`` stores."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,18 +13,18 @@ import pyarrow.compute as pc
 
 from ..errors import DataError, SourceError
 from .features import features_of
-from .release.actions import LABEL_OF_ID
+from .release.actions import LABEL_OF_ID, person_keys
+from .release.bounding_boxes import BOX
 from .release.clip_files import check_clip_files
-from .release.faults import Faults, Problem
+from .release.faults import ErrorPolicy, Fault
 from .release.key_frames import SPLITS
 from .release.layout import Layout
 from .release.release import Release, read_release
-from .release.texts import caption_table, vqa_table
-from .request import Request, Whereabouts, with_clips
+from .release.texts import UNANSWERABLE
+from .request import Request
 from .splits import split_of
 
-# One row per clip for the ``har`` config: persons with their actions, key frame and track, built without a loop.
-
+CLIP_FIELDS = [("video_id", pa.string()), ("source", pa.string()), ("clip_index", pa.int32()), ("domain", pa.string())]
 PERSON = pa.struct(
     [
         ("person_id", pa.int32()),
@@ -34,39 +35,106 @@ PERSON = pa.struct(
         ("boxes", pa.list_(pa.list_(pa.float32()))),
     ]
 )
-HAR_SCHEMA = pa.schema(
-    [
-        ("video_id", pa.string()),
-        ("source", pa.string()),
-        ("clip_index", pa.int32()),
-        ("domain", pa.string()),
-        ("persons", pa.list_(PERSON)),
-    ]
-)
-_BOX = ("x1", "y1", "x2", "y2")
+HAR_SCHEMA = pa.schema([*CLIP_FIELDS, ("persons", pa.list_(PERSON))])
+
+
+@dataclass(frozen=True)
+class SplitTables:
+    """A table for each split, and a sentence about the rows that were left out (empty if there are none)."""
+
+    tables: dict[str, pa.Table]
+    left_out: str = ""
+
+
+def build_tables(request: Request, root: Path) -> SplitTables:
+    """Read a release and build the rows of each split.
+
+    Args:
+        request: The config, its splits, and what to keep.
+        root: The folder of the release, with the clips if the request needs them.
+
+    Returns:
+        The tables, whose columns and types are those of :func:`~microg4m_hf.data.features.features_of`.
+
+    Raises:
+        DataError: If the release has a fault and the request does not skip faults.
+        SourceError: If a file that the config needs is missing.
+    """
+    release = read_release(root, need={request.config}, on_error=request.on_error)
+    policy = ErrorPolicy(request.on_error)
+    table = _TABLE_OF[request.config](release, domain=request.domain)
+    if request.videos:
+        table = _add_videos(table, release.layout, policy)
+    by_split = {"test": table}
+    if request.split_scheme:
+        by_split = _divide(table, split_of(release, request.split_scheme), request.split_scheme, policy)
+    left_out = _describe([*release.problems, *policy.faults], release.counts["faults"] + policy.total)
+    return SplitTables({split: _as_stored(rows, request) for split, rows in by_split.items()}, left_out)
+
+
+def caption_table(release: Release, domain: str | None = None) -> pa.Table:
+    """Return one row per caption: the clip's columns and ``caption``; sorted by clip.
+
+    Args:
+        release: A release that was read with ``need={"caption"}``.
+        domain: Keep only clips of this domain.
+    """
+    return _join_clips(release, release.captions, domain, ["caption"])
+
+
+def vqa_table(release: Release, domain: str | None = None) -> pa.Table:
+    """Return one row per question: the clip's columns, ``question_id``, ``question``, ``answer``, ``answerable``.
+
+    Args:
+        release: A release that was read with ``need={"vqa"}``.
+        domain: Keep only clips of this domain.
+    """
+    table = _join_clips(release, release.questions, domain, ["question_id", "question", "answer"])
+    answerable = pc.invert(pc.starts_with(table["answer"], pattern=UNANSWERABLE))
+    return table.append_column("answerable", answerable)
+
+
+def _join_clips(release: Release, texts: pa.Table | None, domain: str | None, columns: list[str]) -> pa.Table:
+    if texts is None:
+        raise DataError("captions and questions were not read", hint='use read_release(root, need={"caption"})')
+    place = pc.index_in(texts["video_id"], value_set=release.clips["video_id"].combine_chunks())
+    order = pa.array(np.argsort(place.to_numpy(), kind="stable"))
+    table = release.clips.take(place.take(order))
+    for column in columns:
+        table = table.append_column(column, texts[column].take(order).combine_chunks())
+    if domain is not None:
+        table = table.filter(pc.equal(table["domain"], domain))
+    return table.combine_chunks()
 
 
 def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
-    """Rows of ``HAR_SCHEMA`` sorted by ``video_id``; persons by ``person_id``; actions and frames ascending.
+    """Return one row per clip, in ``HAR_SCHEMA``; built with array operations, without a loop over persons.
 
-    ``actions`` are packed labels 0..49. A person without a box has no key frame (null) and empty ``key_box``,
-    ``frames`` and ``boxes``. A person whom ``bounding_boxes.csv`` shows and nobody labelled has no actions and no
-    key frame. Boxes are x1, y1, x2, y2 in parts of the frame.
+    Rows are sorted by ``video_id``, persons by ``person_id``, actions and frames in ascending order. ``actions`` are
+    packed labels 0..49. A person without a box has no key frame (null) and empty ``key_box``, ``frames`` and
+    ``boxes``. A person with boxes but without labels has no actions and no key frame. Boxes are x1, y1, x2, y2 as
+    fractions of the frame.
+
+    Args:
+        release: A release that was read with ``need={"har"}``.
+        domain: Keep only clips of this domain.
     """
     clips = release.clips
     if domain is not None:
         clips = clips.filter(pc.equal(clips["domain"], domain))
     ids = clips["video_id"].combine_chunks()
-    label_key, label = _keys(release.labels, ids, LABEL_OF_ID[release.labels["action_id"].to_numpy()])
+    label_key, label = _by_person(release.labels, ids, LABEL_OF_ID[release.labels["action_id"].to_numpy()])
     order = np.lexsort((label, label_key))
     label_key, label = label_key[order], label[order]
-    frame_key, key_row = _keys(release.key_frames, ids, np.arange(len(release.key_frames)))
-    box_key, frames, corners = _tracks(release, ids, all_clips=domain is None)
+    frame_key, key_row = _by_person(release.key_frames, ids, np.arange(len(release.key_frames)))
+    box_key, frames, corners = _boxes_by_person(release, ids)
 
     run_starts = np.flatnonzero(np.diff(box_key, prepend=-1))
     runs = box_key[run_starts]
     persons = np.union1d(label_key, runs)
-    track_offsets = _offsets(persons, runs, np.diff(np.append(run_starts, len(box_key))))
+    boxes_of_person = np.zeros(len(persons), dtype=np.int64)
+    boxes_of_person[np.searchsorted(persons, runs)] = np.diff(np.append(run_starts, len(box_key)))
+    track_offsets = _int32(np.cumsum([0, *boxes_of_person]))
     action_offsets = np.searchsorted(label_key, np.append(persons, np.iinfo(np.int64).max))
 
     place = np.searchsorted(persons, frame_key)
@@ -75,7 +143,7 @@ def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
     key_frame[place[known]] = release.key_frames["frame"].to_numpy()[key_row[known]]
     has_key = key_frame >= 0
     key_box = np.zeros((len(persons), 4), dtype=np.float32)
-    for i, name in enumerate(_BOX):
+    for i, name in enumerate(BOX):
         key_box[place[known], i] = release.key_frames[name].to_numpy()[key_row[known]]
 
     boxes = pa.ListArray.from_arrays(_int32(np.arange(0, 4 * len(frames) + 1, 4)), pa.array(corners.reshape(-1)))
@@ -84,47 +152,33 @@ def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
         pa.ListArray.from_arrays(_int32(action_offsets), pa.array(label)),
         pa.array(key_frame, mask=~has_key),
         pa.ListArray.from_arrays(_int32(np.cumsum([0, *(4 * has_key)])), pa.array(key_box[has_key].reshape(-1))),
-        pa.ListArray.from_arrays(_int32(track_offsets), pa.array(frames)),
-        pa.ListArray.from_arrays(_int32(track_offsets), boxes),
+        pa.ListArray.from_arrays(track_offsets, pa.array(frames)),
+        pa.ListArray.from_arrays(track_offsets, boxes),
     ]
     structs = pa.StructArray.from_arrays(columns, fields=list(PERSON))
     person_offsets = np.searchsorted(persons >> 20, np.arange(len(ids) + 1))
     lists = pa.ListArray.from_arrays(_int32(person_offsets), structs)
-    columns = [clips[name].combine_chunks() for name in HAR_SCHEMA.names[:4]]
-    return pa.table([*columns, lists], schema=HAR_SCHEMA)
+    return pa.table([*(clips[name].combine_chunks() for name, _ in CLIP_FIELDS), lists], schema=HAR_SCHEMA)
 
 
-def _keys(table: pa.Table, ids: pa.Array, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Clip and person of each row as one number, with values beside; rows of other clips are left out."""
-    place = pc.fill_null(pc.index_in(table["video_id"].combine_chunks(), value_set=ids), -1).to_numpy()
-    key = place.astype(np.int64) << 20 | table["person_id"].to_numpy()
-    here = place >= 0
-    return key[here], *(value[here] for value in values)
+def _by_person(table: pa.Table, ids: pa.Array, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the person key and the value of each row, without the rows of clips that are not in ``ids``."""
+    key = person_keys(table, ids)
+    return key[key >= 0], values[key >= 0]
 
 
-def _tracks(release: Release, ids: pa.Array, *, all_clips: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Clip and person, frame, and corners of every box, in the order of the rows to be."""
+def _boxes_by_person(release: Release, ids: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return person key, frame and corners of every box, in the order of the rows."""
     boxes = release.boxes
     if boxes is None or not len(boxes):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int16), np.zeros((0, 4), dtype=np.float32)
-    codes = boxes["video_id"].combine_chunks()
-    if not all_clips:
-        place_of_code = pc.fill_null(pc.index_in(codes.dictionary, value_set=ids), -1).to_numpy()
-        clip = place_of_code[codes.indices.to_numpy()]
-        boxes, clip = boxes.filter(pa.array(clip >= 0)), clip[clip >= 0]
-    else:
-        clip = codes.indices.to_numpy()
+    key = person_keys(boxes, ids)
+    if (key < 0).any():
+        boxes, key = boxes.filter(pa.array(key >= 0)), key[key >= 0]
     corners = np.empty((len(boxes), 4), dtype=np.float32)
-    for i, name in enumerate(_BOX):
+    for i, name in enumerate(BOX):
         corners[:, i] = boxes[name].to_numpy()
-    key = clip.astype(np.int64) << 20 | boxes["person_id"].to_numpy()
     return key, boxes["frame"].to_numpy(), corners
-
-
-def _offsets(persons: np.ndarray, runs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    counts = np.zeros(len(persons), dtype=np.int64)
-    counts[np.searchsorted(persons, runs)] = lengths
-    return np.cumsum([0, *counts])
 
 
 def _int32(offsets: np.ndarray) -> pa.Array:
@@ -134,70 +188,43 @@ def _int32(offsets: np.ndarray) -> pa.Array:
 _TABLE_OF: dict[str, Callable[..., pa.Table]] = {"har": har_table, "caption": caption_table, "vqa": vqa_table}
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A table for each split, and what was left out of them, in words (empty where nothing was)."""
-
-    tables: dict[str, pa.Table]
-    left_out: str = ""
-
-
-def rows_of(request: Request, whereabouts: Whereabouts) -> Rows:
-    """Read the release and give each split its rows, with a reference to the clip where clips are wanted."""
-    release = read_release(with_clips(request, whereabouts), need={request.config}, on_error=request.on_error)
-    faults = Faults(request.on_error)
-    table = _TABLE_OF[request.config](release, domain=request.domain)
-    if request.videos:
-        table = _with_videos(table, release.layout, faults)
-    if request.division:
-        by_split = _divided(table, split_of(release, request.division), request.division, faults)
-    else:
-        by_split = {"test": table}
-    listed, count = [*release.problems, *faults.problems], release.counts["faults"] + faults.total
-    return Rows({split: _as_stored(rows, request) for split, rows in by_split.items()}, _in_words(listed, count))
-
-
-def _with_videos(table: pa.Table, layout: Layout, faults: Faults) -> pa.Table:
-    """The table with a column ``video``; every clip that a row names must be there and be a whole mp4 file."""
+def _add_videos(table: pa.Table, layout: Layout, policy: ErrorPolicy) -> pa.Table:
+    """Add a column ``video``; the clip of every row must exist and be a complete mp4 file."""
     if layout.videos is None:
         raise SourceError(
             f"{layout.root} holds no clips (a folder videos/ with movie/ and real/); "
             "videos=False loads the annotations alone"
         )
-    place, clips = _distinct_clips(table)
+    # Check each clip once, even if it has many rows.
+    names = table["video_id"].combine_chunks().dictionary_encode()
+    first = np.unique(names.indices.to_numpy(), return_index=True)[1]
+    clips = table.select(["video_id", "source", "domain"]).take(pa.array(first))
     try:
-        left_out = check_clip_files(layout, clips, faults)
+        left_out = check_clip_files(layout, clips, policy)
     except DataError as error:
         hint = "on_error='skip' leaves such clips out, videos=False needs no clip"
         raise DataError(error.problem, file=error.file, value=error.value, hint=hint) from None
+    # The same paths as those of `clip_path`, for thousands of clips at once.
+    file_names = pc.binary_join_element_wise(clips["video_id"], pa.scalar("mp4"), ".")
     folder = pa.scalar(os.fspath(layout.videos))
-    names = pc.binary_join_element_wise(clips["video_id"], pa.scalar("mp4"), ".")
-    # The place that ``clip_path`` gives, of thousands of clips at once.
-    paths = pc.binary_join_element_wise(folder, clips["domain"], clips["source"], names, "/")
-    paths = paths.combine_chunks().take(place)
+    paths = pc.binary_join_element_wise(folder, clips["domain"], clips["source"], file_names, "/")
+    paths = paths.combine_chunks().take(names.indices)
     references = pa.StructArray.from_arrays([pa.nulls(len(table), pa.binary()), paths], names=["bytes", "path"])
     table = table.append_column("video", references)
-    return table.filter(pa.array(~left_out).take(place)) if left_out.any() else table
+    return table.filter(pa.array(~left_out).take(names.indices)) if left_out.any() else table
 
 
-def _distinct_clips(table: pa.Table) -> tuple[pa.Array, pa.Table]:
-    """The clip of each row as a place in a table of distinct clips, so that no file is looked at twice."""
-    names = table["video_id"].combine_chunks().dictionary_encode()
-    first = np.unique(names.indices.to_numpy(), return_index=True)[1]
-    return names.indices, table.select(["video_id", "source", "domain"]).take(pa.array(first))
-
-
-def _divided(table: pa.Table, split_of_clip: Mapping[str, str], scheme: str, faults: Faults) -> dict[str, pa.Table]:
+def _divide(table: pa.Table, split_of_clip: Mapping[str, str], scheme: str, policy: ErrorPolicy) -> dict[str, pa.Table]:
     clips = pa.array(list(split_of_clip), pa.string())
     place = pc.index_in(table["video_id"], value_set=clips)
     splits = pa.array(list(split_of_clip.values()), pa.string()).take(place.combine_chunks())
     for video_id in table.filter(pc.is_null(splits))["video_id"].unique().to_pylist():
-        faults.add("the release", None, video_id, f"the scheme {scheme!r} puts this clip in no split")
+        policy.report("the release", None, video_id, f"the scheme {scheme!r} puts this clip in no split")
     return {split: table.filter(pc.equal(splits, split)) for split in SPLITS}
 
 
 def _as_stored(table: pa.Table, request: Request) -> pa.Table:
-    """Exactly the columns and types of the features, so that ``datasets`` writes the table without a cast."""
+    """Return exactly the columns and types of the features, so that ``datasets`` writes the table without a cast."""
     schema = features_of(request.config, videos=request.videos).arrow_schema
     columns = [table[field.name] for field in schema]
     columns = [
@@ -207,8 +234,8 @@ def _as_stored(table: pa.Table, request: Request) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema).combine_chunks()
 
 
-def _in_words(listed: list[Problem], count: int) -> str:
+def _describe(faults: list[Fault], count: int) -> str:
     if not count:
         return ""
     more = f"; and {count - 5} more" if count > 5 else ""
-    return f"{count} faults were left out of the data set: {'; '.join(map(str, listed[:5]))}{more}"
+    return f"{count} faults were left out of the dataset: {'; '.join(map(str, faults[:5]))}{more}"

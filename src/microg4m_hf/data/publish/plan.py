@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from ...errors import DataError
 from ..features import published_features
-from ..request import Request, Whereabouts
+from ..request import Request
 from ..sources import resolve_root
-from ..tables import rows_of
+from ..tables import build_tables
 from .card import PublishedFile, card_facts, render_card
 from .shards import Shard, plan_shards
 
@@ -75,7 +75,7 @@ def read_publication(
 
     def rows(config: str, scheme: str | None = None) -> dict[str, pa.Table]:
         request = Request(config, data_dir=str(root), scheme=scheme, on_error=on_error)
-        found = rows_of(request, Whereabouts(str(root), ""))
+        found = build_tables(request, root)
         left_out.append(found.left_out)
         return found.tables
 

@@ -13,7 +13,7 @@ from ...clip_ids import CLIP_ID_RULE, split_clip_ids
 from ...errors import DataError
 from ...taxonomy import ACTION_IDS, ACTIONS, NUM_AVA_CLASSES, RELEASED_GROUPS
 from .csv_reader import TEXT, WHOLE, CsvRows, read_csv_rows
-from .faults import Faults
+from .faults import ErrorPolicy
 
 COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT, "person_id": WHOLE, "action": WHOLE}
 DOMAINS = {"m": "movie", "r": "real"}
@@ -26,17 +26,19 @@ LABEL_OF_ID[list(ACTION_IDS)] = np.arange(len(ACTION_IDS))
 ACTION_HINT = "label_map.pbtxt names the 50 ids that exist, 1 to 80"
 
 
-def read_actions(path: Path, faults: Faults, *, name: str | None = None) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+def read_actions(
+    path: Path, policy: ErrorPolicy, *, name: str | None = None
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """Clips (video_id, source, clip_index, domain), distinct labels (video_id, person_id, action_id), counts.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "actions.csv"
     >>> _ = path.write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\nISS_004,m,1,12\\n")
-    >>> clips, labels, counts = read_actions(path, Faults())
+    >>> clips, labels, counts = read_actions(path, ErrorPolicy())
     >>> clips.to_pylist(), labels.num_rows, counts["label_repeats"]
     ([{'video_id': 'ISS_004', 'source': 'ISS', 'clip_index': 4, 'domain': 'movie'}], 1, 1)
     """
-    rows = read_csv_rows(path, COLUMNS, faults, name=name)
+    rows = read_csv_rows(path, COLUMNS, policy, name=name)
     raw = _count(rows)
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
     rows = rows.drop(is_no_person(rows.numbers("person_id")), f"person_id is not in 0..{MAX_PERSON}", "person_id")
@@ -89,7 +91,24 @@ def is_no_action(ids: np.ndarray) -> np.ndarray:
 
 
 def is_no_person(ids: np.ndarray) -> np.ndarray:
+    """Return a mask of the numbers that are no person ids."""
     return (ids < 0) | (ids > MAX_PERSON)
+
+
+def person_keys(table: pa.Table, ids: pa.Array) -> np.ndarray:
+    """Return one number per row, ``clip << 20 | person``, where a clip is its place in ``ids``; negative if not there.
+
+    Example:
+        >>> table = pa.table({"video_id": ["B_2", "A_1"], "person_id": pa.array([3, 1], pa.int32())})
+        >>> person_keys(table, pa.array(["A_1"])).tolist()
+        [-1048573, 1]
+    """
+    rows = table["video_id"].combine_chunks()
+    if pa.types.is_dictionary(rows.type):
+        place = pc.index_in(rows.dictionary, value_set=ids).take(rows.indices)
+    else:
+        place = pc.index_in(rows, value_set=ids)
+    return pc.fill_null(place, -1).to_numpy().astype(np.int64) << 20 | table["person_id"].to_numpy()
 
 
 def _drop_clips_of_two_domains(rows: CsvRows) -> CsvRows:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from .actions import MAX_FRAME, MAX_PERSON, is_no_person
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
-from .faults import Faults
+from .faults import ErrorPolicy
 from .frame_size import ASSUMED, ASSUMPTION, FrameSizes, infer_frame_sizes
 
 # The checks that key frames and tracks share: does the clip exist, is the frame a frame, the box a box.
@@ -71,7 +71,7 @@ def read_boxes(
     clips: pa.Table,
     key_frames: pa.Table,
     header: Callable[[int], tuple[int, int] | None],
-    faults: Faults,
+    policy: ErrorPolicy,
     *,
     name: str | None = None,
 ) -> tuple[pa.Table, FrameSizes, dict[str, int]]:
@@ -80,13 +80,13 @@ def read_boxes(
     ``header`` gives the size that a clip's file says, for clips whose key frames do not tell it. The ``video_id``
     column is dictionary-encoded, and its codes are the places in ``clips``.
     """
-    rows = read_csv_rows(path, COLUMNS, faults, name=name)
+    rows = read_csv_rows(path, COLUMNS, policy, name=name)
     raw = len(rows)
     rows = drop_bad_persons(drop_bad_frames(drop_unknown_clips(rows, clips, "box"), "frame_id"))
     rows = drop_bad_boxes(rows, CORNERS, (-OUTSIDE, _LARGEST), f"at least -{OUTSIDE:g} pixels")
-    before, known = len(rows), faults.total
+    before, known = len(rows), policy.total
     rows, key = _in_order(rows, clips)
-    repeats = before - len(rows) - (faults.total - known)
+    repeats = before - len(rows) - (policy.total - known)
     sizes = _frame_sizes(rows, clips, key, key_frames, header)
     scaled = _scaled(rows, clips, sizes)
     if not all((part >= 0).all() and (part <= 1).all() for part in scaled):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ...errors import ClipError
 from ..video.mp4 import check_mp4_complete
 from ..video.probe import read_frame_size
-from .faults import Faults
+from .faults import ErrorPolicy
 from .layout import DOMAIN_FOLDERS, Layout, inside
 
 _OUTSIDE = "the clip is behind a link that leads out of the folder"
@@ -38,7 +38,7 @@ def _names(videos: Path, clips: pa.Table) -> list[str]:
     return [f"{videos}/{domain}/{source}/{video_id}.mp4" for domain, source, video_id in zip(*columns, strict=True)]
 
 
-def check_clip_files(layout: Layout, clips: pa.Table, faults: Faults, *, deep: bool = False) -> np.ndarray:
+def check_clip_files(layout: Layout, clips: pa.Table, policy: ErrorPolicy, *, deep: bool = False) -> np.ndarray:
     """A mask of the clips whose file is missing, leads out of the folder or is no whole mp4 file.
 
     The outermost boxes of a file say whether it is whole, and thousands of files are looked at in a moment;
@@ -58,7 +58,7 @@ def check_clip_files(layout: Layout, clips: pa.Table, faults: Faults, *, deep: b
             fault = look(name, layout)
         if fault:
             left_out[place] = True
-            faults.add(layout.name(Path(name)), None, clips["video_id"][place].as_py(), fault)
+            policy.report(layout.name(Path(name)), None, clips["video_id"][place].as_py(), fault)
     return left_out
 
 
@@ -102,11 +102,11 @@ class ListedClip(NamedTuple):
     size: int
 
 
-def listed_clips(videos: str | os.PathLike[str]) -> Iterator[ListedClip]:
+def list_clips(videos: str | os.PathLike[str]) -> Iterator[ListedClip]:
     """The ``.mp4`` files of ``videos/{movie,real}/<source>/``, in no particular order.
 
     >>> import tempfile
-    >>> list(listed_clips(tempfile.mkdtemp()))
+    >>> list(list_clips(tempfile.mkdtemp()))
     []
     """
     for domain in DOMAIN_FOLDERS:

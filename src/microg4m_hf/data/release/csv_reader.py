@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from ...errors import DataError
-from .faults import Faults
+from .faults import ErrorPolicy
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 WHOLE = pa.int32()
@@ -36,7 +36,7 @@ class CsvRows:
     name: str
     table: pa.Table
     header: bool
-    faults: Faults
+    policy: ErrorPolicy
     kept: np.ndarray | None = None  # which rows of the file these are; None: all
     lines: np.ndarray | None = None  # line of every row of the file, once known
     places: np.ndarray | None = None  # of each row's clip in the table of clips, once looked up
@@ -68,7 +68,7 @@ class CsvRows:
     def report(self, row: int, reason: str, columns: tuple[str, ...], hint: str | None = None) -> None:
         values = [self.table[column][row].as_py() for column in columns]
         value = values[0] if len(values) == 1 else dict(zip(columns, values, strict=True))
-        self.faults.add(self.name, self.line(row), value, reason, hint)
+        self.policy.report(self.name, self.line(row), value, reason, hint)
 
     def drop(self, bad: np.ndarray, reason: str, *columns: str, hint: str | None = None) -> CsvRows:
         """Report the rows of a mask and go on without them."""
@@ -85,13 +85,13 @@ class CsvRows:
         """Some rows, in an order of one's own."""
         kept = order if self.kept is None else self.kept[order]
         table = self.table.take(pa.array(order)).combine_chunks()
-        return CsvRows(self.path, self.name, table, self.header, self.faults, kept, self.lines)
+        return CsvRows(self.path, self.name, table, self.header, self.policy, kept, self.lines)
 
 
 def read_csv_rows(
     path: Path,
     columns: dict[str, pa.DataType],
-    faults: Faults,
+    policy: ErrorPolicy,
     *,
     name: str | None = None,
     header: bool = True,
@@ -102,7 +102,7 @@ def read_csv_rows(
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "actions.csv"
     >>> _ = path.write_text("video_id,action\\nISS_004,12\\nISS_005,80\\n")
-    >>> rows = read_csv_rows(path, {"video_id": TEXT, "action": WHOLE}, Faults())
+    >>> rows = read_csv_rows(path, {"video_id": TEXT, "action": WHOLE}, ErrorPolicy())
     >>> rows.numbers("action").tolist(), rows.line(1)
     ([12, 80], 3)
     """
@@ -117,9 +117,9 @@ def read_csv_rows(
                 column_types=columns, include_columns=list(columns), null_values=[""]
             ),
         )
-        rows = CsvRows(path, name, table.unify_dictionaries().combine_chunks(), header, faults)
+        rows = CsvRows(path, name, table.unify_dictionaries().combine_chunks(), header, policy)
     except (pa.ArrowInvalid, pa.ArrowKeyError):
-        rows = _read_slowly(path, name, columns, faults, header, may_be_empty)
+        rows = _read_slowly(path, name, columns, policy, header, may_be_empty)
     except OSError as error:
         raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
     for column in columns:
@@ -174,7 +174,12 @@ def _check_header(path: Path, name: str, columns: dict[str, pa.DataType]) -> Non
 
 
 def _read_slowly(
-    path: Path, name: str, columns: dict[str, pa.DataType], faults: Faults, header: bool, may_be_empty: tuple[str, ...]
+    path: Path,
+    name: str,
+    columns: dict[str, pa.DataType],
+    policy: ErrorPolicy,
+    header: bool,
+    may_be_empty: tuple[str, ...],
 ) -> CsvRows:
     """Row by row, so that each fault has its line; keeps the rows that are right."""
     records = _records(path)
@@ -189,9 +194,9 @@ def _read_slowly(
     for row, (line, cells) in enumerate(records):
         lines.append(line)
         if cells is None:
-            faults.add(name, line, None, "the line is not CSV (an open quote, a field over 128 KiB or a zero byte)")
+            policy.report(name, line, None, "the line is not CSV (an open quote, a field over 128 KiB or a zero byte)")
         elif len(cells) != width:
-            faults.add(name, line, ",".join(cells), f"{len(cells)} cells instead of {width}")
+            policy.report(name, line, ",".join(cells), f"{len(cells)} cells instead of {width}")
         else:
             parsed = []
             for column, place in zip(columns, position, strict=True):
@@ -199,7 +204,7 @@ def _read_slowly(
                 if fault is None and value is None and column not in may_be_empty:
                     fault = "empty cell"
                 if fault:
-                    faults.add(name, line, cells[place], f"{column}: {fault}")
+                    policy.report(name, line, cells[place], f"{column}: {fault}")
                     break
                 parsed.append(value)
             else:
@@ -213,7 +218,7 @@ def _read_slowly(
         ],
         names=list(columns),
     )
-    return CsvRows(path, name, table, header, faults, np.asarray(kept, dtype=np.int64), np.asarray(lines))
+    return CsvRows(path, name, table, header, policy, np.asarray(kept, dtype=np.int64), np.asarray(lines))
 
 
 def _parse(cell: str, kind: pa.DataType) -> tuple[object, str | None]:

@@ -1,4 +1,4 @@
-"""What is wrong with a release: each fault with its file, line and value; raised at once, or counted and listed."""
+"""Report what is wrong with a release, with file, line and value: raise the first fault, or count and list all."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Literal, NamedTuple
 from ...errors import DataError
 
 OnError = Literal["raise", "skip"]
+ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
 
-# A file of pure junk must not fill the memory with its own faults: so many are listed, all are counted.
+# All faults are counted, but a file of junk must not fill the memory with the list of its faults.
 LISTED_PER_REASON = 1000
 
 
-class Problem(NamedTuple):
-    """One fault.
+class Fault(NamedTuple):
+    """One thing that is wrong in a file.
 
-    >>> print(Problem("actions.csv", 7, "81", "unknown action id"))
-    actions.csv, line 7: unknown action id: '81'
+    Example:
+        >>> print(Fault("actions.csv", 7, "81", "unknown action id"))
+        actions.csv, line 7: unknown action id: '81'
     """
 
     file: str
@@ -29,29 +31,38 @@ class Problem(NamedTuple):
         return str(DataError(self.reason, file=self.file, line=self.line, value=self.value))
 
 
-class Faults:
-    """Raises the first fault (``on_error="raise"``) or counts and lists all of them (``"skip"``).
+class ErrorPolicy:
+    """What happens with faults: the first is raised (``"raise"``), or all are counted and listed (``"skip"``).
 
-    >>> faults = Faults("skip")
-    >>> faults.add("actions.csv", 7, "81", "unknown action id")
-    >>> faults.total, faults.problems[0].line
-    (1, 7)
+    Args:
+        on_error: ``"raise"`` or ``"skip"``.
+
+    Raises:
+        DataError: If ``on_error`` is neither.
+
+    Example:
+        >>> policy = ErrorPolicy("skip")
+        >>> policy.report("actions.csv", 7, "81", "unknown action id")
+        >>> policy.total, policy.faults[0].line
+        (1, 7)
     """
 
     def __init__(self, on_error: OnError = "raise") -> None:
-        if on_error not in ("raise", "skip"):
+        if on_error not in ON_ERROR:
             raise DataError("on_error is not one of the two policies", value=on_error, hint='use "raise" or "skip"')
         self.on_error = on_error
-        self.problems: list[Problem] = []
+        self.faults: list[Fault] = []
         self.by_reason: Counter[tuple[str, str]] = Counter()
 
     @property
     def total(self) -> int:
+        """The number of faults, whether they are listed or not."""
         return sum(self.by_reason.values())
 
-    def add(self, file: str, line: int | None, value: object, reason: str, hint: str | None = None) -> None:
+    def report(self, file: str, line: int | None, value: object, reason: str, hint: str | None = None) -> None:
+        """Raise a ``DataError``, or count the fault and go on."""
         if self.on_error == "raise":
             raise DataError(reason, file=file, line=line, value=value, hint=hint)
         self.by_reason[file, reason] += 1
         if self.by_reason[file, reason] <= LISTED_PER_REASON:
-            self.problems.append(Problem(file, line, value, reason))
+            self.faults.append(Fault(file, line, value, reason))

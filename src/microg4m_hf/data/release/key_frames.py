@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from .actions import ACTION_HINT, LABEL_OF_ID, is_no_action
 from .bounding_boxes import BOX, clip_places, drop_bad_boxes, drop_bad_frames, drop_bad_persons, drop_unknown_clips
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
-from .faults import Faults
+from .faults import ErrorPolicy
 
 COLUMNS = {
     "video_id": TEXT,
@@ -39,7 +39,7 @@ KEY_FRAME_SCHEMA = pa.schema(
 
 
 def read_key_frames(
-    files: dict[str, tuple[Path, str]], clips: pa.Table, labels: pa.Table, faults: Faults
+    files: dict[str, tuple[Path, str]], clips: pa.Table, labels: pa.Table, policy: ErrorPolicy
 ) -> tuple[pa.Table, np.ndarray, np.ndarray, dict[str, int]]:
     """Key frames of all persons, the official split of every clip (-1: none), clips to leave out, counts.
 
@@ -49,7 +49,7 @@ def read_key_frames(
     counts: dict[str, int] = {}
     parts = []
     for field, (path, name) in files.items():
-        rows = read_csv_rows(path, COLUMNS, faults, name=name, header=False, may_be_empty=("action_id",))
+        rows = read_csv_rows(path, COLUMNS, policy, name=name, header=False, may_be_empty=("action_id",))
         counts[f"{field}_rows"] = len(rows)
         parts.append((SPLIT_OF_FILE[field], _valid(rows, clips, labels)))
     stack = _Stack(parts, clips)
@@ -198,11 +198,11 @@ def derive_key_frames(boxes: pa.Table, labels: pa.Table) -> pa.Table:
 # The released ``*_predicted_boxes.csv``: the ground-truth boxes without actions, as a detector would give them.
 
 
-def read_predicted_boxes(path: Path, clips: pa.Table, faults: Faults, *, name: str | None = None) -> pa.Table:
+def read_predicted_boxes(path: Path, clips: pa.Table, policy: ErrorPolicy, *, name: str | None = None) -> pa.Table:
     """The boxes of a ``*_predicted_boxes.csv``: its action cells are empty, its last column is a score, and a box
     is repeated once per label; here every box stands once."""
     columns = {**{column: COLUMNS[column] for column in list(COLUMNS)[:7]}, "score": REAL}
-    rows = read_csv_rows(path, columns, faults, name=name, header=False, may_be_empty=("action_id",))
+    rows = read_csv_rows(path, columns, policy, name=name, header=False, may_be_empty=("action_id",))
     rows = drop_bad_frames(drop_unknown_clips(rows, clips, "box"), "frame")
     rows = drop_bad_boxes(rows, BOX, (0 - OUTSIDE, 1 + OUTSIDE), "in 0..1")
     table = rows.table.drop_columns(["action_id"]).set_column(0, "video_id", rows.table["video_id"].cast(pa.string()))

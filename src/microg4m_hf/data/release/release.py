@@ -17,7 +17,7 @@ from ..video.probe import read_frame_size
 from .actions import check_label_map, read_actions
 from .bounding_boxes import read_boxes
 from .clip_files import check_clip_files, clip_path
-from .faults import Faults, OnError, Problem
+from .faults import ErrorPolicy, Fault, OnError
 from .key_frames import KEY_FRAME_SCHEMA, SPLIT_OF_FILE, SPLITS, derive_key_frames, read_key_frames
 from .layout import Layout, find_layout, inside
 from .texts import read_texts
@@ -47,7 +47,7 @@ class Release:
     questions: pa.Table | None = None
     frame_sizes: pa.Table | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Fault] = field(default_factory=list)
     faults_of: dict[tuple[str, str], int] = field(default_factory=dict)  # (file, reason) -> how many, listed or not
 
     @property
@@ -91,20 +91,20 @@ def read_release(
     if wrong:
         raise DataError("unknown need", value=sorted(wrong)[0], hint=f"one or more of {sorted(NEEDS)}")
     layout = root if isinstance(root, Layout) else find_layout(root)
-    faults = Faults(on_error)
+    policy = ErrorPolicy(on_error)
     actions = layout.require("actions")
     texts = layout.require("texts") if {"caption", "vqa"} & need else None
     if layout.label_map is not None and "har" in need:
         check_label_map(layout.label_map, name=layout.name(layout.label_map))
-    clips, labels, counts = read_actions(actions, faults, name=layout.name(actions))
-    key_frames, official, left_out = _key_frames(layout, clips, labels, faults, counts)
+    clips, labels, counts = read_actions(actions, policy, name=layout.name(actions))
+    key_frames, official, left_out = _key_frames(layout, clips, labels, policy, counts)
     if "videos" in need:
-        left_out |= check_clip_files(layout, clips, faults)
+        left_out |= check_clip_files(layout, clips, policy)
     boxes = frame_sizes = None
     if "har" in need and layout.boxes is not None:
         header = _header_reader(layout, clips)
         boxes, sizes, found = read_boxes(
-            layout.boxes, clips, key_frames, header, faults, name=layout.name(layout.boxes)
+            layout.boxes, clips, key_frames, header, policy, name=layout.name(layout.boxes)
         )
         frame_sizes = pa.table({"video_id": clips["video_id"], "width": sizes.size[:, 0], "height": sizes.size[:, 1]})
         counts |= found
@@ -112,7 +112,7 @@ def read_release(
             key_frames = derive_key_frames(boxes, labels)
     captions = questions = None
     if texts is not None:
-        captions, questions, found = read_texts(texts, clips, faults, name=layout.name(texts))
+        captions, questions, found = read_texts(texts, clips, policy, name=layout.name(texts))
         counts |= found
     tables: dict[str, Any] = {
         "clips": clips, "labels": labels, "key_frames": key_frames, "boxes": boxes,
@@ -121,26 +121,26 @@ def read_release(
     if left_out.any():
         tables, official = _without(tables, official, left_out)
     counts |= {name: len(table) for name, table in tables.items() if table is not None and name != "frame_sizes"}
-    counts |= {"clips_left_out": int(left_out.sum()), "faults": faults.total}
+    counts |= {"clips_left_out": int(left_out.sum()), "faults": policy.total}
     return Release(
         root=layout.root,
         layout=layout,
         official=official,
         counts=counts,
-        problems=faults.problems,
-        faults_of=dict(faults.by_reason),
+        problems=policy.faults,
+        faults_of=dict(policy.by_reason),
         **tables,
     )
 
 
 def _key_frames(
-    layout: Layout, clips: pa.Table, labels: pa.Table, faults: Faults, counts: dict[str, int]
+    layout: Layout, clips: pa.Table, labels: pa.Table, policy: ErrorPolicy, counts: dict[str, int]
 ) -> tuple[pa.Table, pa.Array | None, np.ndarray]:
     paths = {name: getattr(layout, name) for name in SPLIT_OF_FILE}
     files = {name: (path, layout.name(path)) for name, path in paths.items() if path is not None}
     if not files:
         return KEY_FRAME_SCHEMA.empty_table(), None, np.zeros(len(clips), dtype=bool)
-    key_frames, split, left_out, found = read_key_frames(files, clips, labels, faults)
+    key_frames, split, left_out, found = read_key_frames(files, clips, labels, policy)
     counts |= found
     if not {"ava_train", "ava_val", "ava_test"} <= set(files):
         return key_frames, None, left_out

@@ -6,16 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...errors import DataError
-from .faults import Faults
-
-if TYPE_CHECKING:
-    from .release import Release
+from .faults import ErrorPolicy
 
 UNANSWERABLE = "Not mentioned"
 _MAX_BYTES = 1 << 30
@@ -27,7 +23,7 @@ QUESTION_SCHEMA = pa.schema(
 
 
 def read_texts(
-    path: Path, clips: pa.Table, faults: Faults, *, name: str | None = None
+    path: Path, clips: pa.Table, policy: ErrorPolicy, *, name: str | None = None
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """Captions (one row per entry of the file), questions, counts.
 
@@ -46,7 +42,7 @@ def read_texts(
     raw = repeats = 0
 
     def fault(place: int, value: object, reason: str) -> None:
-        faults.add(name, _line_of_entry(text, place), value, reason)
+        policy.report(name, _line_of_entry(text, place), value, reason)
 
     for place, entry in enumerate(entries):
         raw += len(entry["qa_pairs"]) if isinstance(entry, dict) and isinstance(entry.get("qa_pairs"), list) else 0
@@ -74,34 +70,6 @@ def read_texts(
     counts = {"caption_rows": len(entries), "question_rows": raw, "question_repeats": repeats}
     counts |= {f"entries_with_{size}_questions": asked[size] for size in sorted(asked)}
     return _table(captions, CAPTION_SCHEMA), _table(questions, QUESTION_SCHEMA), counts
-
-
-def caption_table(release: Release, domain: str | None = None) -> pa.Table:
-    """One row per caption: video_id, source, clip_index, domain, caption; sorted by clip."""
-    return _with_clips(release, release.captions, domain, ["caption"])
-
-
-def vqa_table(release: Release, domain: str | None = None) -> pa.Table:
-    """One row per question: the clip's columns, question_id, question, answer, answerable; sorted by clip."""
-    table = _with_clips(release, release.questions, domain, ["question_id", "question", "answer"])
-    answerable = pc.invert(pc.starts_with(table["answer"], pattern=UNANSWERABLE))
-    return table.append_column("answerable", answerable)
-
-
-def _with_clips(release: Release, texts: pa.Table | None, domain: str | None, columns: list[str]) -> pa.Table:
-    if texts is None:
-        raise DataError("captions and questions were not read", hint='use read_release(root, need={"caption"})')
-    place = pc.index_in(texts["video_id"], value_set=release.clips["video_id"].combine_chunks())
-    order = pc.sort_indices(
-        pa.table({"place": place, "row": pa.array(range(len(texts)), pa.int32())}),
-        sort_keys=[("place", "ascending"), ("row", "ascending")],
-    )
-    table = release.clips.take(place.take(order))
-    for column in columns:
-        table = table.append_column(column, texts[column].take(order).combine_chunks())
-    if domain is not None:
-        table = table.filter(pc.equal(table["domain"], domain))
-    return table.combine_chunks()
 
 
 def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
