@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all a newcomer needs; both create .venv and install what they use.
+# `make demo` and `make test` create .venv and install what they use; no other set-up is needed.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint clean
 
-# Whatever fails here leaves no half-made environment behind that a second try would trip over.
+# Remove the environment after a failed step, so that a second try starts clean.
 $(PY):
 	@command -v $(PYTHON) >/dev/null || { echo "make: there is no $(PYTHON); install Python 3.10 or newer, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("make: $(PYTHON) is Python %d.%d and 3.10 or newer is needed; name one: make PYTHON=python3.11" % sys.version_info[:2])'
@@ -23,7 +23,7 @@ $(VENV)/.dev: $(PY) setup.cfg pyproject.toml
 	$(PY) -m uv pip install --quiet --python $(PY) --editable '.[all,dev]'
 	touch $@ $(VENV)/.train
 
-demo: $(VENV)/.train ## make the sample, look at it, train on it, score, report
+demo: $(VENV)/.train ## draw the sample, train on it, score, report
 	$(PY) -m microg4m_hf demo
 
 test: $(VENV)/.dev lint ## everything that CI runs
