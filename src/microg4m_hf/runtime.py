@@ -1,4 +1,8 @@
-"""Progress bars for long work, on the main process only."""
+"""The process a job runs in: its rank, its device, its progress bars, its memory, its package versions.
+
+``accelerate launch`` and ``torchrun`` pass rank and world size in the environment. They are read from there, so no
+process group is needed: the processes of a job share only its run folder and never wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -11,39 +15,13 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from ._version import __version__
+from .extras import is_installed
 
 T = TypeVar("T")
 
 
-def is_main_process() -> bool:
-    """Whether this process may print; launchers number their processes in ``RANK``.
-
-    >>> is_main_process()
-    True
-    """
-    return rank_and_world_size()[0] == 0
-
-
-def progress(items: Iterable[T], what: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Iterate with a bar on standard error; silent on other ranks and where nobody watches.
-
-    >>> list(progress([1, 2], "counting"))
-    [1, 2]
-    """
-    from tqdm import tqdm
-
-    quiet = not is_main_process() or not sys.stderr.isatty()
-    yield from tqdm(items, desc=what, total=total, unit=unit, disable=quiet, leave=False)
-
-
-# Which of several processes this is. ``accelerate launch`` and ``torchrun`` say so in the environment.
-#
-# No process group is made: the processes share nothing but the run folder, so none waits for another, none is lost with
-# another, and nothing has to be torn down at the end.
-
-
 def rank_and_world_size() -> tuple[int, int]:
-    """The number of this process, and how many there are.
+    """Return the rank of this process and the number of processes, ``(0, 1)`` without a launcher.
 
     >>> rank_and_world_size()
     (0, 1)
@@ -51,8 +29,17 @@ def rank_and_world_size() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_main_process() -> bool:
+    """Return whether this is the process that prints and writes the shared files.
+
+    >>> is_main_process()
+    True
+    """
+    return rank_and_world_size()[0] == 0
+
+
 def local_device() -> str:
-    """The accelerator of this process, or the CPU."""
+    """Return the accelerator that belongs to this process, or ``"cpu"``."""
     import torch
 
     if torch.cuda.is_available():
@@ -60,31 +47,89 @@ def local_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-# What a run ran on, written beside its results: answers of two library versions may differ.
+def progress(items: Iterable[T], what: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
+    """Iterate with a progress bar on standard error, on the main process and in a terminal only.
+
+    Args:
+        items: What to iterate over.
+        what: The label in front of the bar.
+        total: The number of items, when ``items`` has no length.
+        unit: The name of one item.
+
+    Example:
+        >>> list(progress([1, 2], "counting"))
+        [1, 2]
+    """
+    from tqdm import tqdm
+
+    disable = not is_main_process() or not sys.stderr.isatty()
+    yield from tqdm(items, desc=what, total=total, unit=unit, disable=disable, leave=False)
+
+
+# Messages of torch and the CUDA libraries that accelerate's test does not know, or knows in one wording only.
+_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception means that a device or the CPU ran out of memory, so that a smaller batch may fit.
+
+    Accelerate's own test is included where it is installed; it covers more devices and cuDNN's refusal of a size.
+    Only ``MemoryError`` and ``RuntimeError`` (which ``torch.OutOfMemoryError`` is) count: a ``ValueError`` that quotes
+    one of the messages reports something else, and a smaller batch would not help.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried …"))
+        True
+        >>> is_out_of_memory(ValueError("out of memory"))
+        False
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    text = str(error)
+    if type(error).__name__ == "OutOfMemoryError" or any(message in text for message in _MEMORY_MESSAGES):
+        return True
+    if not is_installed("accelerate"):
+        return False
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    return should_reduce_batch_size(RuntimeError(text))  # it expects one argument that is a string
+
+
+def package_versions(*names: str) -> dict[str, str | None]:
+    """Return the installed version of each distribution, None for one that is not installed.
+
+    >>> package_versions("no-such-package")
+    {'no-such-package': None}
+    """
+    versions: dict[str, str | None] = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
 
 _PACKAGES = ("accelerate", "av", "bitsandbytes", "numpy", "peft", "tokenizers", "torch", "torchvision", "transformers")
 
 
-def describe_environment(world: int = 1) -> dict[str, Any]:
-    """Versions, machine and date.
+def describe_environment(world_size: int = 1) -> dict[str, Any]:
+    """Return versions, machine and date, to keep beside predictions: two versions of a library may answer differently.
 
     >>> describe_environment()["processes"]
     1
     """
-    found: dict[str, Any] = {
+    environment: dict[str, Any] = {
         "microg4m-hf": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "processes": world,
-        "packages": {},
+        "processes": world_size,
+        "packages": {name: version for name, version in package_versions(*_PACKAGES).items() if version is not None},
     }
-    for name in _PACKAGES:
-        try:
-            found["packages"][name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        found["device"] = torch.cuda.get_device_name()
-    return found
+        environment["device"] = torch.cuda.get_device_name()
+    return environment

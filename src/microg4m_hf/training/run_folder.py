@@ -6,12 +6,12 @@ import json
 import os
 import platform
 import shutil
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
 from ..errors import RecipeError
+from ..runtime import package_versions
 from ..storage import atomic_folder, write_atomic
 from .recipe import Recipe
 from .recipe_io import FREE, VlmRecipe, differences, save_recipe
@@ -99,17 +99,9 @@ def environment() -> dict[str, Any]:
     >>> "python" in environment()
     True
     """
-    found: dict[str, Any] = {
-        "microg4m-hf": __version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    machine = f"{platform.system()} {platform.machine()}"
+    own = {"microg4m-hf": __version__, "python": platform.python_version(), "machine": machine}
+    return own | package_versions(*_PACKAGES)
 
 
 # The folder of an adapter's run: checkpoints that are whole or not there, log, adapter, card.

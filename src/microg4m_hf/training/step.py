@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
+from ..runtime import is_out_of_memory
 from .recipe import Loop, Recipe
 from .run_folder import RunFolder
 from .transforms import render_batch
@@ -86,20 +87,6 @@ def _pieces(batch: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
         yield piece | {"labels": batch["labels"][rows], "weights": batch["weights"][rows]}
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or on the CPU.
-
-    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
-    True
-    """
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
-
-
 # One optimiser step that survives a full memory and stops at a loss that is no number.
 
 
@@ -126,7 +113,7 @@ def take_step(
                 f"{error}; the batch is in {where}. Lower optim.lr or use loop.mixed_precision=no"
             ) from None
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or micro == 1:
+            if not is_out_of_memory(error) or micro == 1:
                 raise
             smaller = math.ceil(micro / 2)
             if accelerator.num_processes > 1:  # the other processes are inside a collective of the old step

@@ -8,21 +8,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from ...runtime import is_out_of_memory
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-
-_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or not.
-
-    >>> is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried …"))
-    True
-    >>> is_out_of_memory(ValueError("wrong shape"))
-    False
-    """
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
 class BatchSizeHalver:

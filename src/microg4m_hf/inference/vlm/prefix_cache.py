@@ -12,9 +12,9 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from ...runtime import is_out_of_memory
 from .generate import Generation, Generator, collate_prompts, collate_visuals, move_to
 from .inputs import ClipInputs, common_start
-from .memory import is_out_of_memory
 
 _STEPS = 3
 

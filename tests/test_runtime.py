@@ -1,0 +1,80 @@
+"""Ranks from the environment, errors that mean too little memory, and versions of packages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from microg4m_hf import runtime
+from microg4m_hf.errors import ModelError
+from microg4m_hf.runtime import is_out_of_memory
+
+# What torch, the CUDA libraries and other backends raise, in their own words.
+MESSAGES = [
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB",
+    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+    "HIP out of memory. Tried to allocate 2.00 GiB",
+    "XPU out of memory. Tried to allocate 2.00 GiB",
+    "MPS backend out of memory (MPS allocated: 9.05 GB, other allocations: 1.20 MB, max allowed: 9.07 GB)",
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8",
+    "[enforce fail at alloc_cpu.cpp:75] data. DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous input.",
+    "FATAL ERROR :: MODULE:PT_DEVMEM Allocation failed for size::17179869184 (16384)MB",
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_wording_of_too_little_memory_is_recognized(message: str) -> None:
+    assert is_out_of_memory(RuntimeError(message))
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_an_error_of_another_kind_that_quotes_the_message_is_not(message: str) -> None:
+    assert not is_out_of_memory(ValueError(message))
+    assert not is_out_of_memory(ModelError(message))
+
+
+def test_errors_that_are_about_memory_by_their_class_need_no_message() -> None:
+    import torch
+
+    assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError(""))
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError(), RuntimeError(5), RuntimeError("shape mismatch"), KeyboardInterrupt()]
+)
+def test_other_errors_are_not_about_memory(error: BaseException) -> None:
+    assert not is_out_of_memory(error)
+
+
+def test_accelerate_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "is_installed", lambda module: False)
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert is_out_of_memory(RuntimeError("CUDA out of memory."))
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+@pytest.mark.parametrize(("rank", "main"), [("0", True), ("1", False), ("00", True)])
+def test_the_launcher_sets_the_rank(rank: str, main: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert runtime.rank_and_world_size() == (int(rank), 2)
+    assert runtime.is_main_process() is main
+
+
+def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(runtime.progress(iter("abc"), "letters", total=3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_environment_lists_installed_packages_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Any] = {"torch": "2.6.0", "peft": None}
+    monkeypatch.setattr(runtime, "package_versions", lambda *names: found)
+    environment = json.loads(json.dumps(runtime.describe_environment(4)))
+    assert environment["packages"] == {"torch": "2.6.0"} and environment["processes"] == 4
+    assert {"microg4m-hf", "python", "platform", "date"} <= set(environment)
