@@ -96,7 +96,7 @@ def test_what_is_missing_is_said_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is not a folder"):
         find_layout(tmp_path / "no")
     (tmp_path / "actions.csv").mkdir()
-    with pytest.raises(SourceError, match=r"holds no actions\.csv.*data_dir="):
+    with pytest.raises(SourceError, match=r"contains no actions\.csv.*data_dir="):
         find_layout(tmp_path).require("actions")
-    with pytest.raises(SourceError, match="holds no folder videos/"):
+    with pytest.raises(SourceError, match="contains no folder videos/"):
         find_layout(tmp_path).require("videos")

@@ -108,9 +108,9 @@ def test_only_what_is_needed_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="vqa_and_captioning"):
         read_release(tmp_path, need={"caption"})
     truth.files["vqa_and_captioning.json"].unlink()
-    with pytest.raises(SourceError, match=r"holds no vqa_and_captioning"):
+    with pytest.raises(SourceError, match=r"contains no vqa_and_captioning"):
         read_release(tmp_path, need="vqa")
-    with pytest.raises(SourceError, match="holds no folder videos/"):
+    with pytest.raises(SourceError, match="contains no folder videos/"):
         read_release(tmp_path, need={"videos"})
     with pytest.raises(DataError, match="unknown need"):
         read_release(tmp_path, need={"boxes"})

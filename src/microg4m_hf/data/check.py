@@ -17,7 +17,7 @@ from .release.bounding_boxes import BOX
 from .release.clip_files import check_clip_files, clip_path
 from .release.faults import ErrorPolicy
 from .release.frame_size import ASSUMED
-from .release.key_frames import SPLIT_OF_FILE, derive_key_frames, read_predicted_boxes
+from .release.key_frames import derive_key_frames, read_predicted_boxes
 from .release.layout import Layout, find_layout
 from .release.release import Release, read_release
 from .split_report import clips_without_place
@@ -54,7 +54,7 @@ def _compare_with_tracks(release: Release, policy: ErrorPolicy) -> list[str]:
     """A key box must be the person's box in that frame; whether the median rule gives the frame is only told."""
     boxes, key_frames, sizes = release.boxes, release.key_frames, release.frame_sizes
     assert boxes is not None and sizes is not None and release.layout.boxes is not None
-    if not any(getattr(release.layout, name) for name in SPLIT_OF_FILE):
+    if not release.layout.has_key_frames:
         return []
     ids = release.clips["video_id"].combine_chunks()
 

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from ..errors import DataError
 from .release.actions import LABEL_OF_ID
-from .release.key_frames import SPLIT_OF_FILE, SPLITS
+from .release.key_frames import SPLITS
 from .release.release import Release
 
 PARTS = np.array([7, 1, 2])  # of ten: train, validation, test
@@ -59,7 +59,7 @@ def _classes(release: Release, source_of_clip: np.ndarray, sources: int) -> np.n
     person = clip << 20 | release.labels["person_id"].to_numpy()
     key_clip = pc.index_in(release.key_frames["video_id"].combine_chunks(), value_set=ids).to_numpy().astype(np.int64)
     scored = np.isin(person, key_clip << 20 | release.key_frames["person_id"].to_numpy())
-    if not any(getattr(release.layout, name) for name in SPLIT_OF_FILE):
+    if not release.layout.has_key_frames:
         # Derived from boxes, which not every config reads; and all configs must be divided alike.
         scored[:] = True
     found = np.zeros((2, sources, int(LABEL_OF_ID.max()) + 1), dtype=bool)

@@ -1,4 +1,4 @@
-"""``actions.csv``: which clips there are, real or movie, and what every person does in them."""
+"""Read ``actions.csv`` (the clips, and the actions of every person in them) and check ``label_map.pbtxt``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from .faults import ErrorPolicy
 COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT, "person_id": WHOLE, "action": WHOLE}
 DOMAINS = {"m": "movie", "r": "real"}
 MAX_PERSON = 999_999
-MAX_FRAME = 32_767  # frames are kept as int16
+MAX_FRAME = 32_767  # frames are stored as int16
 
+# From action id to packed label, -1 for ids that are not among the 50 actions.
 LABEL_OF_ID = np.full(NUM_AVA_CLASSES + 1, -1, dtype=np.int64)
 LABEL_OF_ID[list(ACTION_IDS)] = np.arange(len(ACTION_IDS))
 
@@ -29,46 +30,43 @@ ACTION_HINT = "label_map.pbtxt names the 50 ids that exist, 1 to 80"
 def read_actions(
     path: Path, policy: ErrorPolicy, *, name: str | None = None
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
-    """Clips (video_id, source, clip_index, domain), distinct labels (video_id, person_id, action_id), counts.
+    """Return clips (video_id, source, clip_index, domain), distinct labels (video_id, person_id, action_id), counts.
 
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "actions.csv"
-    >>> _ = path.write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\nISS_004,m,1,12\\n")
-    >>> clips, labels, counts = read_actions(path, ErrorPolicy())
-    >>> clips.to_pylist(), labels.num_rows, counts["label_repeats"]
-    ([{'video_id': 'ISS_004', 'source': 'ISS', 'clip_index': 4, 'domain': 'movie'}], 1, 1)
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "actions.csv"
+        >>> _ = path.write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\nISS_004,m,1,12\\n")
+        >>> clips, labels, counts = read_actions(path, ErrorPolicy())
+        >>> clips.to_pylist(), labels.num_rows, counts["label_repeats"]
+        ([{'video_id': 'ISS_004', 'source': 'ISS', 'clip_index': 4, 'domain': 'movie'}], 1, 1)
     """
     rows = read_csv_rows(path, COLUMNS, policy, name=name)
-    raw = _count(rows)
+    counts = _count(rows)
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
     rows = rows.drop(is_no_person(rows.numbers("person_id")), f"person_id is not in 0..{MAX_PERSON}", "person_id")
     codes, ids = rows.codes("video_id")
     sources, pieces, wrong = split_clip_ids(ids)
-    rows = rows.drop(wrong[codes], "this is no clip name", "video_id", hint=CLIP_ID_RULE)
-    letters, spelled = rows.codes("movie_or_real")
-    known = np.array([letter in DOMAINS for letter in spelled.to_pylist()], dtype=bool)
+    rows = rows.drop(wrong[codes], "not a valid clip name", "video_id", hint=CLIP_ID_RULE)
+    letters, letter_names = rows.codes("movie_or_real")
+    known = np.array([letter in DOMAINS for letter in letter_names.to_pylist()], dtype=bool)
     rows = rows.drop(~known[letters], "movie_or_real is neither m nor r", "movie_or_real")
     rows = _drop_clips_of_two_domains(rows)
-
     if not len(rows):
         raise DataError("the file names no clip", file=rows.name)
+
     codes, ids = rows.codes("video_id")
-    letters, spelled = rows.codes("movie_or_real")
-    used = np.unique(codes)  # the dictionary may name clips whose rows were all left out
+    used = np.unique(codes)  # the dictionary may name clips whose rows were all dropped
     used = used[np.asarray(pc.sort_indices(ids.take(pa.array(used))))]
     place = np.empty(codes.max(initial=-1) + 1, dtype=np.int64)
     place[used] = np.arange(len(used))
-    clip = place[codes]
     ids, sources, pieces = (column.take(pa.array(used)) for column in (ids, sources, pieces))
-    first = np.zeros(len(ids), dtype=np.int64)
-    first[clip[::-1]] = np.arange(len(clip))[::-1]
-    domains = np.array([DOMAINS.get(letter, "") for letter in spelled.to_pylist()], dtype=object)[letters[first]]
-    clips = pa.table(
-        {"video_id": ids, "source": sources, "clip_index": pieces, "domain": pa.array(domains, pa.string())}
-    )
+    letters, letter_names = rows.codes("movie_or_real")
+    domains = np.array([DOMAINS.get(letter, "") for letter in letter_names.to_pylist()], dtype=object)
+    domain = pa.array(domains[letters[_first_rows(codes)[used]]], pa.string())
+    clips = pa.table({"video_id": ids, "source": sources, "clip_index": pieces, "domain": domain})
 
-    key = clip << 26 | rows.numbers("person_id").astype(np.int64) << 6 | LABEL_OF_ID[rows.numbers("action")]
-    key = np.unique(key)
+    person, action = rows.numbers("person_id").astype(np.int64), rows.numbers("action")
+    key = np.unique(place[codes] << 26 | person << 6 | LABEL_OF_ID[action])
     labels = pa.table(
         {
             "video_id": ids.take(pa.array(key >> 26)),
@@ -76,27 +74,45 @@ def read_actions(
             "action_id": np.asarray(ACTION_IDS, dtype=np.int32)[key & 63],
         }
     )
-    return clips, labels, {**raw, "label_repeats": len(rows) - len(key)}
+    return clips, labels, {**counts, "label_repeats": len(rows) - len(key)}
 
 
 def _count(rows: CsvRows) -> dict[str, int]:
-    letters, spelled = rows.codes("movie_or_real")
-    found = dict(zip(spelled.to_pylist(), np.bincount(letters, minlength=len(spelled)).tolist(), strict=True))
+    letters, names = rows.codes("movie_or_real")
+    found = dict(zip(names.to_pylist(), np.bincount(letters, minlength=len(names)).tolist(), strict=True))
     return {"label_rows": len(rows)} | {f"label_rows_{name}": found.get(letter, 0) for letter, name in DOMAINS.items()}
 
 
+def _drop_clips_of_two_domains(rows: CsvRows) -> CsvRows:
+    codes, letters = rows.codes("video_id")[0], rows.codes("movie_or_real")[0]
+    differs = letters != letters[_first_rows(codes)[codes]]
+    if not differs.any():
+        return rows
+    clips, where = np.unique(codes[differs], return_index=True)
+    for row in np.sort(np.flatnonzero(differs)[where]):
+        rows.report(int(row), "the clip is real in one row and movie in another", ("video_id", "movie_or_real"))
+    return rows.filter(~np.isin(codes, clips))
+
+
+def _first_rows(codes: np.ndarray) -> np.ndarray:
+    """Return the first row of each code, 0 for codes without a row."""
+    first = np.zeros(codes.max(initial=-1) + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return first
+
+
 def is_no_action(ids: np.ndarray) -> np.ndarray:
-    """Which numbers are none of the 50 action ids."""
+    """Return a mask of the numbers that are not among the 50 action ids."""
     return LABEL_OF_ID[np.clip(ids, 0, NUM_AVA_CLASSES)] + (ids > NUM_AVA_CLASSES) * -NUM_AVA_CLASSES < 0
 
 
 def is_no_person(ids: np.ndarray) -> np.ndarray:
-    """Return a mask of the numbers that are no person ids."""
+    """Return a mask of the numbers that are not valid person ids."""
     return (ids < 0) | (ids > MAX_PERSON)
 
 
 def person_keys(table: pa.Table, ids: pa.Array) -> np.ndarray:
-    """Return one number per row, ``clip << 20 | person``, where a clip is its place in ``ids``; negative if not there.
+    """Return ``clip << 20 | person`` for each row; ``clip`` is its place in ``ids``, and the key of others is negative.
 
     Example:
         >>> table = pa.table({"video_id": ["B_2", "A_1"], "person_id": pa.array([3, 1], pa.int32())})
@@ -111,36 +127,21 @@ def person_keys(table: pa.Table, ids: pa.Array) -> np.ndarray:
     return pc.fill_null(place, -1).to_numpy().astype(np.int64) << 20 | table["person_id"].to_numpy()
 
 
-def _drop_clips_of_two_domains(rows: CsvRows) -> CsvRows:
-    codes, _ = rows.codes("video_id")
-    letters, _ = rows.codes("movie_or_real")
-    first = np.zeros(codes.max(initial=-1) + 1, dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    differs = letters != letters[first[codes]]
-    if not differs.any():
-        return rows
-    torn, where = np.unique(codes[differs], return_index=True)
-    for row in np.sort(np.flatnonzero(differs)[where]):
-        rows.report(int(row), "the clip is real in one row and movie in another", ("video_id", "movie_or_real"))
-    return rows.filter(~np.isin(codes, torn))
-
-
-# ``label_map.pbtxt``: checked against the table of actions that the library is built on.
-
 _ITEM = re.compile(r"item\s*\{(.*?)\n\s*\}", re.DOTALL)
 _FIELD = re.compile(r'^\s*(\w+)\s*:\s*(?:"([^"\n]*)"|(\S+))\s*$', re.MULTILINE)
 _MAX_BYTES = 1 << 20
 
 
 def check_label_map(path: Path, *, name: str | None = None) -> int:
-    """Read a label map and refuse one that gives an id another meaning; the number of its classes.
+    """Check that a label map gives the ids the meaning that they have in this library; return the number of classes.
 
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "label_map.pbtxt"
-    >>> _ = path.write_text('item {\\n  name: "sit"\\n  id: 12\\n}\\n')
-    >>> check_label_map(path)
-    Traceback (most recent call last):
-    microg4m_hf.errors.DataError: label_map.pbtxt, line 1: action 12 is 'stand', the file calls it: 'sit'
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "label_map.pbtxt"
+        >>> _ = path.write_text('item {\\n  name: "sit"\\n  id: 12\\n}\\n')
+        >>> check_label_map(path)
+        Traceback (most recent call last):
+        microg4m_hf.errors.DataError: label_map.pbtxt, line 1: action 12 is 'stand', but the file calls it: 'sit'
     """
     name = name or path.name
     try:
@@ -162,14 +163,14 @@ def check_label_map(path: Path, *, name: str | None = None) -> int:
             raise DataError("unknown action id", file=name, line=line, value=number)
         action = known[int(number)]
         if action.action_id in seen:
-            raise DataError("the action id stands twice", file=name, line=line, value=number)
+            raise DataError("the action id appears twice", file=name, line=line, value=number)
         seen.add(action.action_id)
         if fields.get("name") != action.name:
-            what = f"action {number} is {action.name!r}, the file calls it"
+            what = f"action {number} is {action.name!r}, but the file calls it"
             raise DataError(what, file=name, line=line, value=fields.get("name"))
         if "label_type" in fields and RELEASED_GROUPS.get(fields["label_type"]) != action.group:
-            what = f"action {number} is a {action.group}, the file calls it"
+            what = f"action {number} is a {action.group}, but the file calls it"
             raise DataError(what, file=name, line=line, value=fields["label_type"])
     if not seen:
-        raise DataError("the file holds no action", file=name, hint='items look like item { name: "stand" id: 12 }')
+        raise DataError("the file contains no action", file=name, hint='items look like item { name: "stand" id: 12 }')
     return len(seen)

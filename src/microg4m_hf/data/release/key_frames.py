@@ -1,4 +1,7 @@
-"""Key frames: one scored frame and box per person, from the AVA-style files, or by the rule that made them."""
+"""Read the key frames, one scored frame and box per person, from the AVA-style files; or derive them from the boxes.
+
+Also reads the released ``*_predicted_boxes.csv``: the key boxes without actions, in the form of a detector's output.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from .actions import ACTION_HINT, LABEL_OF_ID, is_no_action
+from .actions import ACTION_HINT, LABEL_OF_ID, is_no_action, person_keys
 from .bounding_boxes import BOX, clip_places, drop_bad_boxes, drop_bad_frames, drop_bad_persons, drop_unknown_clips
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
 
-COLUMNS = {
-    "video_id": TEXT,
-    "frame": WHOLE,
-    "x1": REAL,
-    "y1": REAL,
-    "x2": REAL,
-    "y2": REAL,
-    "action_id": WHOLE,
-    "person_id": WHOLE,
-}
 SPLITS = ("train", "validation", "test")
 SPLIT_OF_FILE = {"ava_train": 0, "ava_val": 1, "ava_test": 2, "ava_all": -1}
-OUTSIDE = 0.001  # normalised boxes have three decimals: one unit in the last place past the border is rounding
+COLUMNS = {"video_id": TEXT, "frame": WHOLE, **dict.fromkeys(BOX, REAL), "action_id": WHOLE, "person_id": WHOLE}
+OUTSIDE = 0.001  # normalized boxes have three decimals: a box that ends 0.001 past the border was rounded
 
 KEY_FRAME_SCHEMA = pa.schema(
     [
@@ -41,21 +34,21 @@ KEY_FRAME_SCHEMA = pa.schema(
 def read_key_frames(
     files: dict[str, tuple[Path, str]], clips: pa.Table, labels: pa.Table, policy: ErrorPolicy
 ) -> tuple[pa.Table, np.ndarray, np.ndarray, dict[str, int]]:
-    """Key frames of all persons, the official split of every clip (-1: none), clips to leave out, counts.
+    """Return the key frames of all persons, the official split of each clip (-1: none), clips to leave out, counts.
 
-    ``files`` maps ``ava_train``, ``ava_val``, ``ava_test``, ``ava_all`` (those there are) to a path and a name.
-    The rows of one person must agree on frame and box; rows that only repeat are counted.
+    ``files`` maps ``ava_train``, ``ava_val``, ``ava_test``, ``ava_all`` (those that exist) to a path and a name.
+    The rows of one person must have the same frame and box; rows that only repeat others are counted.
     """
     counts: dict[str, int] = {}
     parts = []
     for field, (path, name) in files.items():
         rows = read_csv_rows(path, COLUMNS, policy, name=name, header=False, may_be_empty=("action_id",))
         counts[f"{field}_rows"] = len(rows)
-        parts.append((SPLIT_OF_FILE[field], _valid(rows, clips, labels)))
-    stack = _Stack(parts, clips)
+        parts.append((SPLIT_OF_FILE[field], _drop_invalid(rows, clips, labels)))
+    stack = _StackedRows(parts, clips)
     split_of_clip, left_out = _official_split(stack, len(clips))
     if len(files) == len(SPLIT_OF_FILE):
-        left_out |= _not_divided(stack)
+        left_out |= _without_split(stack)
     stack = _drop_conflicts(stack)
     person = stack.clip << 20 | stack.person
     _, first = np.unique(person, return_index=True)  # sorted by clip, then person; files with a split come first
@@ -73,8 +66,8 @@ def read_key_frames(
     return table, split_of_clip, left_out, counts
 
 
-class _Stack:
-    """The rows of several files as one set of arrays; ``row -> (file, row)`` for messages."""
+class _StackedRows:
+    """The rows of several files as one set of arrays; knows the file of each row for messages."""
 
     def __init__(self, parts: list[tuple[int, CsvRows]], clips: pa.Table) -> None:
         self.parts = parts
@@ -91,19 +84,20 @@ class _Stack:
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
         self.parts[part][1].report(row - int(self.starts[part]), reason, columns, hint)
 
-    def filter(self, keep: np.ndarray) -> _Stack:
+    def filter(self, keep: np.ndarray) -> _StackedRows:
         cut = [keep[start:stop] for start, stop in zip(self.starts[:-1], self.starts[1:], strict=True)]
         parts = [(split, rows.filter(mask)) for (split, rows), mask in zip(self.parts, cut, strict=True)]
-        return _Stack(parts, self.clips)
+        return _StackedRows(parts, self.clips)
 
 
-def _valid(rows: CsvRows, clips: pa.Table, labels: pa.Table) -> CsvRows:
+def _drop_invalid(rows: CsvRows, clips: pa.Table, labels: pa.Table) -> CsvRows:
     rows = drop_bad_persons(drop_bad_frames(drop_unknown_clips(rows, clips, "key frame"), "frame"))
     action = rows.numbers("action_id")
     empty = np.asarray(rows.table["action_id"].is_null().combine_chunks().to_numpy(zero_copy_only=False), dtype=bool)
     rows = rows.drop(is_no_action(action) & ~empty, "unknown action id", "action_id", hint=ACTION_HINT)
     rows = drop_bad_boxes(rows, BOX, (0 - OUTSIDE, 1 + OUTSIDE), "in 0..1")
-    known = np.append(_label_keys(clips, labels), -1)  # sorted, as labels are
+    label = LABEL_OF_ID[labels["action_id"].to_numpy()]
+    known = np.append(person_keys(labels, clips["video_id"].combine_chunks()) << 6 | label, -1)  # sorted, as labels are
     action, person = rows.numbers("action_id"), rows.numbers("person_id").astype(np.int64)
     key = clip_places(rows, clips).astype(np.int64) << 26 | person << 6 | LABEL_OF_ID[np.maximum(action, 0)] & 63
     return rows.drop(
@@ -113,42 +107,36 @@ def _valid(rows: CsvRows, clips: pa.Table, labels: pa.Table) -> CsvRows:
     )
 
 
-def _label_keys(clips: pa.Table, labels: pa.Table) -> np.ndarray:
-    place = pc.index_in(labels["video_id"], value_set=clips["video_id"].combine_chunks()).to_numpy().astype(np.int64)
-    person = labels["person_id"].to_numpy().astype(np.int64)
-    return place << 26 | person << 6 | LABEL_OF_ID[labels["action_id"].to_numpy()]
-
-
-def _official_split(stack: _Stack, clips: int) -> tuple[np.ndarray, np.ndarray]:
-    """The split that the files give each clip; a clip in two of them is a fault and left out whole."""
+def _official_split(stack: _StackedRows, clips: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the split of each clip, and a mask of the clips that are in two splits, which is a fault."""
     split_of_clip = np.full(clips, -1, dtype=np.int64)
-    divided = np.flatnonzero(stack.split >= 0)
-    split_of_clip[stack.clip[divided[::-1]]] = stack.split[divided[::-1]]
-    torn = divided[split_of_clip[stack.clip[divided]] != stack.split[divided]]
-    _, where = np.unique(stack.clip[torn], return_index=True)
-    for row in torn[np.sort(where)]:
+    has_split = np.flatnonzero(stack.split >= 0)
+    split_of_clip[stack.clip[has_split[::-1]]] = stack.split[has_split[::-1]]
+    in_two = has_split[split_of_clip[stack.clip[has_split]] != stack.split[has_split]]
+    _, where = np.unique(stack.clip[in_two], return_index=True)
+    for row in in_two[np.sort(where)]:
         other = SPLITS[split_of_clip[stack.clip[row]]]
         stack.report(int(row), f"the clip is in two splits, the other is {other}", "video_id")
     left_out = np.zeros(clips, dtype=bool)
-    left_out[stack.clip[torn]] = True
+    left_out[stack.clip[in_two]] = True
     return split_of_clip, left_out
 
 
-def _not_divided(stack: _Stack) -> np.ndarray:
-    """Clips of ``ava_all.csv`` with a row that no split file has: one of the files is cut short."""
+def _without_split(stack: _StackedRows) -> np.ndarray:
+    """Return a mask of the clips with a row of ``ava_all.csv`` that no split file has: a file is incomplete."""
     key = stack.clip << 26 | stack.person << 6 | LABEL_OF_ID[np.maximum(stack.action, 0)] & 63
     everything = stack.split < 0
     lost = np.flatnonzero(everything & ~np.isin(key, key[~everything]))
     _, where = np.unique(stack.clip[lost], return_index=True)
     for row in lost[np.sort(where)]:
-        stack.report(int(row), "row that neither the train nor the validation nor the test file has", "video_id")
+        stack.report(int(row), "this row is in none of the train, validation and test files", "video_id")
     left_out = np.zeros(len(stack.clips), dtype=bool)
     left_out[stack.clip[lost]] = True
     return left_out
 
 
-def _drop_conflicts(stack: _Stack) -> _Stack:
-    """Rows that give a person a second key frame or box; the first row is believed."""
+def _drop_conflicts(stack: _StackedRows) -> _StackedRows:
+    """Drop rows that give a person a second key frame or box; the first row is kept."""
     person = stack.clip << 20 | stack.person
     _, first, group = np.unique(person, return_index=True, return_inverse=True)
     first = first[group]
@@ -161,46 +149,37 @@ def _drop_conflicts(stack: _Stack) -> _Stack:
     return stack.filter(~differs)
 
 
-# Key frames of a release that has none: by the rule that made the released ones.
-
-
 def derive_key_frames(boxes: pa.Table, labels: pa.Table) -> pa.Table:
-    """Key frames by the authors' rule: the annotated frame closest to the median of a person's annotated frames.
+    """Return key frames by the authors' rule: the annotated frame closest to the median of a person's frames.
 
-    The median of an even number of frames lies between two of them and both may be equally close: the earlier
-    frame is taken, as the first minimum. Only persons with a label have a key frame. ``boxes`` are sorted by
-    clip, person and frame, as ``read_boxes`` gives them.
+    The median of an even number of frames is between two of them; the earlier frame is taken. Only persons with a
+    label have a key frame. ``boxes`` must be sorted by clip, person and frame, as ``read_boxes`` returns them.
     """
-    place = boxes["video_id"].combine_chunks().indices.to_numpy().astype(np.int64)
     ids = boxes["video_id"].combine_chunks().dictionary
-    person = place << 20 | boxes["person_id"].to_numpy()
-    labelled = pc.index_in(labels["video_id"], value_set=ids).to_numpy().astype(np.int64) << 20
-    labelled |= labels["person_id"].to_numpy()
+    person = person_keys(boxes, ids)
     starts = np.flatnonzero(np.diff(person, prepend=-1))
     stops = np.append(starts[1:], len(person))
-    # Frames ascend and differ, so the frame closest to the median is the middle one or the lower of the two
-    # middle ones: of an odd number the median itself, of an even number the earlier neighbour.
+    # Frames are distinct and ascending, so the frame closest to the median is the middle one, or the lower of two.
     middle = (starts + stops - 1) // 2
-    middle = middle[np.isin(person[middle], labelled)] if len(middle) else middle
-    chosen = boxes.take(pa.array(middle))
+    middle = middle[np.isin(person[middle], person_keys(labels, ids))] if len(middle) else middle
+    rows = boxes.take(pa.array(middle))
     return pa.table(
         [
-            chosen["video_id"].cast(pa.string()),
-            chosen["frame"].cast(pa.int32()),
-            chosen["person_id"],
-            *(chosen[name].cast(pa.float64()) for name in BOX),
+            rows["video_id"].cast(pa.string()),
+            rows["frame"].cast(pa.int32()),
+            rows["person_id"],
+            *(rows[name].cast(pa.float64()) for name in BOX),
             pa.nulls(len(middle), pa.string()),
         ],
         schema=KEY_FRAME_SCHEMA,
     )
 
 
-# The released ``*_predicted_boxes.csv``: the ground-truth boxes without actions, as a detector would give them.
-
-
 def read_predicted_boxes(path: Path, clips: pa.Table, policy: ErrorPolicy, *, name: str | None = None) -> pa.Table:
-    """The boxes of a ``*_predicted_boxes.csv``: its action cells are empty, its last column is a score, and a box
-    is repeated once per label; here every box stands once."""
+    """Return the distinct boxes of a ``*_predicted_boxes.csv``, which repeats a box for each of its labels.
+
+    The action cells of the file are empty, and its last column is a score.
+    """
     columns = {**{column: COLUMNS[column] for column in list(COLUMNS)[:7]}, "score": REAL}
     rows = read_csv_rows(path, columns, policy, name=name, header=False, may_be_empty=("action_id",))
     rows = drop_bad_frames(drop_unknown_clips(rows, clips, "box"), "frame")

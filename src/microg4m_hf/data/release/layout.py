@@ -1,4 +1,4 @@
-"""Finds the files of a release in a folder, whichever way they were put there."""
+"""Find the files of a release in a folder, under any folder names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...errors import SourceError
 
 MAX_DEPTH = 3
 
-# field of Layout -> base name; the first in (depth, path) order wins
+# The name, or pattern of names, for each field of `Layout`.
 FILE_NAMES = {
     "actions": "actions.csv",
     "boxes": "bounding_boxes.csv",
@@ -26,13 +26,13 @@ FILE_NAMES = {
     "test_predicted_boxes": "ava_test_predicted_boxes.csv",
 }
 DOMAIN_FOLDERS = ("movie", "real")
-# Copies of the clips with the boxes painted on: never the clips themselves.
+# Copies of the clips with the boxes drawn on them, not the clips themselves.
 _NOT_CLIPS = "videos_annotated"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each file of a release is; ``None`` for what the folder does not hold."""
+    """The path of each file of a release; ``None`` for files that the folder does not contain."""
 
     root: Path
     actions: Path | None = None
@@ -53,21 +53,26 @@ class Layout:
         """The folders that files and links of this release may be in."""
         return _allowed_targets(self.root)
 
+    @property
+    def has_key_frames(self) -> bool:
+        """Whether any of the key-frame files exists."""
+        return any((self.ava_all, self.ava_train, self.ava_val, self.ava_test))
+
     def name(self, path: Path) -> str:
-        """How a file is called in messages: relative to the root."""
+        """Return the name of a file for messages: its path relative to the root."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
     @staticmethod
     def wanted(field: str) -> str:
-        """What a field stands for, in words."""
+        """Return what a field stands for, for messages."""
         return FILE_NAMES.get(field, "folder videos/ with movie/ and real/")
 
     def require(self, field: str) -> Path:
-        """The file, or an error that says what was looked for, where, and how to get it."""
+        """Return the path of a field, or raise a ``SourceError`` that tells what is missing and how to get it."""
         path: Path | None = getattr(self, field)
         if path is not None:
             return path
-        text = f"{self.root} holds no {self.wanted(field)} (looked {MAX_DEPTH} folders deep)"
+        text = f"{self.root} contains no {self.wanted(field)} (searched {MAX_DEPTH} folders deep)"
         links = [link for link in self.refused_links if fnmatchcase(link.name, FILE_NAMES.get(field, "*"))]
         if links:
             text += f"; the link {links[0]} leads out of the folder and was not followed: copy the file instead"
@@ -79,16 +84,26 @@ class Layout:
 def find_layout(root: str | os.PathLike[str]) -> Layout:
     """Find the released files by their names in ``root`` and its folders, at most three deep.
 
-    Works for the authors' two repositories put into one folder, under any folder names, and for all files in
-    one folder. Of several files with one name the least deep wins, then the first in alphabetical order. Links
-    that lead out of ``root`` are not followed, and the clips' own folders are not searched.
+    The authors' two repositories may be in one folder, under any folder names, or all files in one folder. If several
+    files have the same name, the least deep one is taken, then the first in alphabetical order. Links that lead out of
+    ``root`` are not followed, and the folders of the clips are not searched.
 
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> (folder / "annotation_files").mkdir()
-    >>> _ = (folder / "annotation_files" / "actions.csv").write_text("video_id,movie_or_real,person_id,action")
-    >>> find_layout(folder).actions.name, find_layout(folder).boxes
-    ('actions.csv', None)
+    Args:
+        root: The folder to search.
+
+    Returns:
+        The path of each file that was found.
+
+    Raises:
+        SourceError: If ``root`` is not a folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "annotation_files").mkdir()
+        >>> _ = (folder / "annotation_files" / "actions.csv").write_text("video_id,movie_or_real,person_id,action")
+        >>> find_layout(folder).actions.name, find_layout(folder).boxes
+        ('actions.csv', None)
     """
     top = Path(root).expanduser()
     if not top.is_dir():
@@ -114,14 +129,14 @@ def find_layout(root: str | os.PathLike[str]) -> Layout:
 
 
 def _allowed_targets(top: Path) -> tuple[Path, ...]:
-    """Where links may lead: into the root, and from a Hub snapshot into the blobs of the same repository."""
+    """Return where links may lead: into the root, and from a Hub snapshot into the blobs of the same repository."""
     if top.parent.name == "snapshots":
         return (top, top.parent.parent / "blobs")
     return (top,)
 
 
 def _entries(folder: Path, allowed: tuple[Path, ...], refused: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Files and folders of a folder in alphabetical order, hidden ones and links that lead outside left out."""
+    """Return files and folders in alphabetical order, without hidden ones and links that lead outside."""
     files, folders = [], []
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -138,11 +153,11 @@ def _entries(folder: Path, allowed: tuple[Path, ...], refused: list[Path]) -> tu
         elif path.is_dir() and not entry.is_symlink():
             folders.append(path)
         elif path.is_dir() and entry.name == "videos":
-            folders.append(path)  # a link inside the root; other linked folders are reached by their own path
+            folders.append(path)  # a link within the root; the search reaches the targets of other links by itself
     return files, folders
 
 
 def inside(path: Path, allowed: tuple[Path, ...]) -> bool:
-    """Whether a path, all links followed, ends in one of the allowed folders."""
+    """Return whether a path, with all links followed, is in one of the allowed folders."""
     target = Path(os.path.realpath(path))  # unlike resolve(), no error on a loop of links
     return any(target.is_relative_to(folder) for folder in allowed)

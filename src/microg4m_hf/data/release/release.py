@@ -1,4 +1,4 @@
-"""A release as tables: read, checked, and whole, so that no row speaks of a clip that is not there."""
+"""Read and check a release as Arrow tables in which no row refers to a clip that is missing."""
 
 from __future__ import annotations
 
@@ -27,13 +27,22 @@ NEEDS = frozenset({"har", "caption", "vqa", "videos"})
 
 @dataclass(frozen=True)
 class Release:
-    """What a release says, as Arrow tables that agree with each other.
+    """The annotations of a release, as Arrow tables that are consistent with each other.
 
-    ``clips``: video_id, source, clip_index, domain, sorted by video_id. ``labels``: video_id, person_id, action_id,
-    distinct. ``key_frames``: video_id, frame, person_id, x1, y1, x2, y2 (0..1), split (official, or null).
-    ``boxes``: video_id (dictionary, codes are places in ``clips``), frame, person_id, x1, y1, x2, y2 (0..1), or
-    ``None``. ``captions``, ``questions``: ``None`` unless they were needed. ``official``: the split of every clip in
-    the official files, null where no file names it, or ``None`` if a file is missing.
+    Args:
+        root: The folder that was read.
+        layout: Where each file is.
+        clips: video_id, source, clip_index, domain; sorted by video_id.
+        labels: video_id, person_id, action_id; distinct rows.
+        key_frames: video_id, frame, person_id, x1, y1, x2, y2 (0..1), split (official, or null).
+        official: The official split of each clip, null if no file names the clip; ``None`` if a file is missing.
+        boxes: video_id (dictionary, whose codes are rows of ``clips``), frame, person_id, x1, y1, x2, y2 (0..1).
+        captions: video_id, caption; ``None`` unless it was needed.
+        questions: video_id, question_id, question, answer; ``None`` unless it was needed.
+        frame_sizes: video_id, width, height.
+        counts: Numbers of rows, repeats and faults.
+        problems: The faults, up to a thousand of each kind and file.
+        faults_of: The number of faults by file and reason, whether they are listed or not.
     """
 
     root: Path
@@ -48,15 +57,22 @@ class Release:
     frame_sizes: pa.Table | None = None
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[Fault] = field(default_factory=list)
-    faults_of: dict[tuple[str, str], int] = field(default_factory=dict)  # (file, reason) -> how many, listed or not
+    faults_of: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def videos(self) -> Path | None:
-        """The folder that holds ``movie/`` and ``real/``."""
+        """The folder that contains ``movie/`` and ``real/``."""
         return self.layout.videos
 
     def video_path(self, video_id: str) -> Path:
-        """Where a clip's file belongs; ``KeyError`` for a clip that the release does not have."""
+        """Return where a clip's file belongs.
+
+        Args:
+            video_id: The clip.
+
+        Raises:
+            KeyError: If the release has no such clip.
+        """
         place = self.clips["video_id"].index(video_id).as_py()
         if place < 0:
             raise KeyError(video_id)
@@ -72,23 +88,33 @@ def read_release(
 ) -> Release:
     """Read and check the files that ``need`` asks for, and no others.
 
-    ``"har"`` reads actions, key frames and boxes; ``"caption"`` and ``"vqa"`` read actions, key frames (they say
-    the official split) and texts; ``"videos"`` also checks that every clip is there and is a whole mp4 file.
-    ``on_error="raise"`` stops at the first fault with file, line and value; ``"skip"`` leaves the faulty rows out,
-    with everything that hangs on them, and lists them in ``problems`` and ``counts["faults"]``. A file that cannot
-    be read at all always stops. What the authors' release really holds is no fault: repeated labels, persons
-    without a box, a clip with two captions, any number of questions, odd characters.
+    Some oddities of the authors' release are not faults: repeated labels, persons without a box, a clip with two
+    captions, any number of questions, unusual characters.
 
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "actions.csv").write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\n")
-    >>> release = read_release(folder)
-    >>> release.clips["domain"].to_pylist(), release.counts["labels"]
-    (['movie'], 1)
+    Args:
+        root: A folder with the released files, or its layout.
+        need: ``"har"`` reads actions, key frames and boxes; ``"caption"`` and ``"vqa"`` read actions, key frames (for
+            the official split) and texts; ``"videos"`` also checks that every clip is a complete mp4 file.
+        on_error: ``"raise"`` stops at the first fault; ``"skip"`` leaves faulty rows out, with everything that depends
+            on them, and lists them in ``problems``. A file that cannot be read at all always stops.
+
+    Returns:
+        The tables, with ``None`` for what was not needed.
+
+    Raises:
+        DataError: With file, line and value of the first fault.
+        SourceError: If a needed file is missing.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "actions.csv").write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\n")
+        >>> release = read_release(folder)
+        >>> release.clips["domain"].to_pylist(), release.counts["labels"]
+        (['movie'], 1)
     """
     need = {need} if isinstance(need, str) else set(need)
-    wrong = need - NEEDS
-    if wrong:
+    if wrong := need - NEEDS:
         raise DataError("unknown need", value=sorted(wrong)[0], hint=f"one or more of {sorted(NEEDS)}")
     layout = root if isinstance(root, Layout) else find_layout(root)
     policy = ErrorPolicy(on_error)
@@ -97,7 +123,7 @@ def read_release(
     if layout.label_map is not None and "har" in need:
         check_label_map(layout.label_map, name=layout.name(layout.label_map))
     clips, labels, counts = read_actions(actions, policy, name=layout.name(actions))
-    key_frames, official, left_out = _key_frames(layout, clips, labels, policy, counts)
+    key_frames, official, left_out = _read_key_frames(layout, clips, labels, policy, counts)
     if "videos" in need:
         left_out |= check_clip_files(layout, clips, policy)
     boxes = frame_sizes = None
@@ -108,7 +134,7 @@ def read_release(
         )
         frame_sizes = pa.table({"video_id": clips["video_id"], "width": sizes.size[:, 0], "height": sizes.size[:, 1]})
         counts |= found
-        if not any(getattr(layout, name) for name in SPLIT_OF_FILE):
+        if not layout.has_key_frames:
             key_frames = derive_key_frames(boxes, labels)
     captions = questions = None
     if texts is not None:
@@ -119,7 +145,7 @@ def read_release(
         "captions": captions, "questions": questions, "frame_sizes": frame_sizes,
     }  # fmt: skip
     if left_out.any():
-        tables, official = _without(tables, official, left_out)
+        tables, official = _drop_clips(tables, official, left_out)
     counts |= {name: len(table) for name, table in tables.items() if table is not None and name != "frame_sizes"}
     counts |= {"clips_left_out": int(left_out.sum()), "faults": policy.total}
     return Release(
@@ -133,7 +159,7 @@ def read_release(
     )
 
 
-def _key_frames(
+def _read_key_frames(
     layout: Layout, clips: pa.Table, labels: pa.Table, policy: ErrorPolicy, counts: dict[str, int]
 ) -> tuple[pa.Table, pa.Array | None, np.ndarray]:
     paths = {name: getattr(layout, name) for name in SPLIT_OF_FILE}
@@ -161,10 +187,10 @@ def _header_reader(layout: Layout, clips: pa.Table) -> Callable[[int], tuple[int
     return size
 
 
-def _without(
+def _drop_clips(
     tables: dict[str, Any], official: pa.Array | None, left_out: np.ndarray
 ) -> tuple[dict[str, Any], pa.Array | None]:
-    """All tables without the clips of a mask over ``clips``."""
+    """Return all tables without the clips of a mask."""
     ids = tables["clips"]["video_id"].filter(pa.array(~left_out)).combine_chunks()
     rest = {}
     for name, table in tables.items():

@@ -1,10 +1,9 @@
-"""``vqa_and_captioning*.json``: captions and questions, kept letter by letter as released."""
+"""Read captions and questions from ``vqa_and_captioning*.json``, with every character as released."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,14 @@ QUESTION_SCHEMA = pa.schema(
 def read_texts(
     path: Path, clips: pa.Table, policy: ErrorPolicy, *, name: str | None = None
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
-    """Captions (one row per entry of the file), questions, counts.
+    """Return captions (one row per entry of the file), questions, counts.
 
-    A question's id is its clip and its number there, over all entries of the clip: ``PrqcwH8LhDU_051_q7``. A
-    repeated question with the same answer is kept once; with another answer it is a fault.
+    A question's id is its clip and its number there, counted over all entries of the clip: ``PrqcwH8LhDU_051_q7``. A
+    repeated question with the same answer is kept once; a different answer is a fault.
     """
     name = name or path.name
-    text = _text_of(path, name)
-    entries = _entries(text, name)
+    text = _read_text(path, name)
+    entries = _parse_entries(text, name)
     known = set(clips["video_id"].to_pylist())
     captions: list[tuple[str, str]] = []
     questions: list[tuple[str, str, str, str]] = []
@@ -77,7 +76,7 @@ def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
     return pa.table([pa.array(column, pa.string()) for column in columns], schema=schema)
 
 
-def _text_of(path: Path, name: str) -> str:
+def _read_text(path: Path, name: str) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise DataError("the file is larger than 1 GiB", file=name)
@@ -90,43 +89,44 @@ def _text_of(path: Path, name: str) -> str:
         raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
 
 
-def _entries(text: str, name: str) -> list[Any]:
+def _parse_entries(text: str, name: str) -> list[Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             names = [key for key, _ in pairs]
-            raise DataError("an object has a name twice", file=name, value=next(k for k in names if names.count(k) > 1))
+            twice = next(key for key in names if names.count(key) > 1)
+            raise DataError("an object has a duplicate key", file=name, value=twice)
         return found
 
     try:
         entries = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
-        what = "the JSON is cut short" if error.pos >= len(text.rstrip()) else f"this is no JSON ({error.msg})"
+        what = "the JSON is incomplete" if error.pos >= len(text.rstrip()) else f"this is not valid JSON ({error.msg})"
         value = text[max(error.pos - 20, 0) : error.pos + 20]
         raise DataError(what, file=name, line=error.lineno, value=value) from None
     except RecursionError:
-        raise DataError("the JSON is nested without end", file=name) from None
+        raise DataError("the JSON is nested too deeply", file=name) from None
     except DataError:
         raise
-    except ValueError as error:  # a whole number of thousands of digits
-        raise DataError(f"this is no JSON of texts ({error})", file=name) from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"this is not valid JSON ({error})", file=name) from None
     if not isinstance(entries, list):
         hint = 'it must be a list of {"video_id": …, "caption": …, "qa_pairs": [{"Q": …, "A": …}, …]}'
-        raise DataError(f"the file holds a {type(entries).__name__}, not a list", file=name, hint=hint)
+        raise DataError(f"the file contains a {type(entries).__name__} instead of a list", file=name, hint=hint)
     return entries
 
 
 def _fault_of_entry(entry: Any, known: set[str]) -> tuple[str | None, object]:
     if not isinstance(entry, dict):
-        return "the entry is no object", entry
+        return "the entry is not an object", entry
     for field in ("video_id", "caption", "qa_pairs"):
         if field not in entry:
             return f"the entry has no {field}", entry.get("video_id", list(entry))
     video_id = entry["video_id"]
     if not isinstance(video_id, str) or video_id not in known:
-        return "text of a clip that actions.csv does not name", video_id
+        return "text of a clip that is not in actions.csv", video_id
     if not isinstance(entry["qa_pairs"], list):
-        return f"the qa_pairs of {video_id} are no list", entry["qa_pairs"]
+        return f"the qa_pairs of {video_id} are not a list", entry["qa_pairs"]
     return _fault_of_text(entry["caption"], f"the caption of {video_id}")
 
 
@@ -139,28 +139,19 @@ def _fault_of_pair(pair: Any) -> tuple[str | None, object]:
 
 def _fault_of_text(text: Any, what: str) -> tuple[str | None, object]:
     if not isinstance(text, str):
-        return f"{what} is no text", text
+        return f"{what} is not text", text
     if not text.strip():
         return f"{what} is empty", text
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        return f"{what} holds half a character (a lone surrogate)", ascii(text)
+        return f"{what} contains half a character (a lone surrogate)", ascii(text)
     return None, None
 
 
 def _line_of_entry(text: str, place: int) -> int:
-    for index, start in enumerate(_starts_of_entries(text)):
-        if index == place:
-            return text.count("\n", 0, start) + 1
-    return 1
-
-
-def _starts_of_entries(text: str) -> Iterator[int]:
     decoder = json.JSONDecoder()
-    position = text.index("[") + 1
-    while True:
+    position = text.index("[")
+    for index in range(place + 1):
+        position = decoder.raw_decode(text, position)[1] if index else position + 1
         while text[position] in " \t\r\n,":
             position += 1
-        if text[position] == "]":
-            return
-        yield position
-        position = decoder.raw_decode(text, position)[1]
+    return text.count("\n", 0, position) + 1
