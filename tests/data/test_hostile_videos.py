@@ -1,4 +1,4 @@
-"""Files that are no clips, damaged clips, and files made to do harm: a clear error that names them, at once."""
+"""Files that are not clips, damaged clips and malicious files: a quick error that names the file."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _folder(folder: Path, good: Path) -> Path:
 
 
 def _playlist(text: str) -> Callable[[Path, Path], Path]:
-    """A list that FFmpeg would follow to a real clip beside it."""
+    """A playlist that FFmpeg would follow to a real clip beside it."""
 
     def make(folder: Path, good: Path) -> Path:
         (folder / "secret.mp4").write_bytes(good.read_bytes())
@@ -99,27 +99,27 @@ def _text(value: Any) -> Callable[[Path, Path], Any]:
     return lambda folder, good: value
 
 
-# name -> (how the input is made, what the message must say)
+# name -> (function that makes the input, pattern of the message)
 HOSTILE: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     "missing": (lambda folder, good: folder / "gone.mp4", r"gone\.mp4: No such file"),
     "a folder": (_folder, "is a folder"),
-    "a pipe that never answers": (_fifo, "no regular file"),
-    "an endless device": (_text("/dev/zero"), "/dev/zero: is no regular file"),
+    "a pipe that never answers": (_fifo, "not a regular file"),
+    "an endless device": (_text("/dev/zero"), "/dev/zero: is not a regular file"),
     "a link to itself": (_loop, "loop.mp4: Too many levels"),
-    "a path with a zero byte": (_text("clip\0.mp4"), "is no path"),
-    "an empty path": (_text(""), "is no path"),
+    "a path with a zero byte": (_text("clip\0.mp4"), "is not a file path"),
+    "an empty path": (_text(""), "is not a file path"),
     "a web address": (_text("http://127.0.0.1:9/clip.mp4"), "download the file first"),
     "ffmpeg's concat protocol": (lambda folder, good: f"concat:{good}|{good}", "No such file"),
     "ffmpeg's subfile protocol": (lambda folder, good: f"subfile,,start,0,end,0,,:{good}", "No such file"),
     "ffmpeg's file protocol": (lambda folder, good: f"file:{good}", "No such file"),
     "ffmpeg's test source": (_text("testsrc=size=64x48"), "No such file"),
     "an empty file": (_file(b""), r"bad\.mp4: is empty"),
-    "junk": (_file(bytes(range(256)) * 40), "no video file"),
-    "an error page": (_file(HTML), "no video file"),
-    "a pointer of git lfs": (_file(LFS), "no video file"),
-    "a playlist": (_playlist("#EXTM3U\n#EXTINF:3,\n{target}\n#EXT-X-ENDLIST\n"), "no video file"),
-    "a concat list": (_playlist("ffconcat version 1.0\nfile '{target}'\n"), "no video file"),
-    "a picture": (_file(b"\x89PNG\r\n\x1a\n" + bytes(100)), "no video file"),
+    "junk": (_file(bytes(range(256)) * 40), "not a video file"),
+    "an error page": (_file(HTML), "not a video file"),
+    "a pointer of git lfs": (_file(LFS), "not a video file"),
+    "a playlist": (_playlist("#EXTM3U\n#EXTINF:3,\n{target}\n#EXT-X-ENDLIST\n"), "not a video file"),
+    "a concat list": (_playlist("ffconcat version 1.0\nfile '{target}'\n"), "not a video file"),
+    "a picture": (_file(b"\x89PNG\r\n\x1a\n" + bytes(100)), "not a video file"),
     "only a start": (_file(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2"), "no index"),
     "boxes of size 3": (_file(b"\0\0\0\x10ftypisom\0\0\2\0" + b"\0\0\0\x03free"), "boxes are damaged"),
     "a box larger than the world": (_file(b"\0\0\0\x01mdat" + b"\xff" * 8 + bytes(9)), "cut short"),
@@ -139,7 +139,7 @@ HOSTILE: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     "a codec nobody has": (_changed(_put(b"stsd", 12, ">I", 0x78797A77)), "'xyzw'"),
     "a sheared picture": (
         lambda folder, good: turned(good, folder / "bad.mp4", (0.7, 0.7, -0.7, 0.7)),
-        "more than quarter turns",
+        "not a rotation by 90 degrees",
     ),
     "None": (_text(None), "cannot be opened from NoneType"),
     "a number": (_text(7), "cannot be opened from int"),
@@ -156,7 +156,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_input_is_refused_by_name_and_at_once(name: str, good: Path, tmp_path: Path) -> None:
+def test_hostile_input_is_refused_quickly_with_its_name(name: str, good: Path, tmp_path: Path) -> None:
     make, says = HOSTILE[name]
     source = make(tmp_path, good)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -170,8 +170,8 @@ def test_hostile_input_is_refused_by_name_and_at_once(name: str, good: Path, tmp
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_the_header_probe_never_fails_otherwise(name: str, good: Path, tmp_path: Path) -> None:
-    """It sees no damage inside pictures, but what it cannot read is a ``ClipError``, too."""
+def test_the_probe_raises_nothing_but_clip_errors(name: str, good: Path, tmp_path: Path) -> None:
+    """The probe sees no damage inside frames; everything that it cannot read is a ``ClipError``."""
     try:
         info = probe(HOSTILE[name][0](tmp_path, good))
     except ClipError:
@@ -181,15 +181,15 @@ def test_the_header_probe_never_fails_otherwise(name: str, good: Path, tmp_path:
 
 
 @pytest.mark.parametrize(("name", "faststart"), [("whole.mp4", True), ("whole.mp4", False), ("whole.mkv", False)])
-def test_no_place_to_cut_a_file_goes_unnoticed(tmp_path: Path, name: str, faststart: bool) -> None:
+def test_a_file_cut_anywhere_is_refused(tmp_path: Path, name: str, faststart: bool) -> None:
     data = write_video(tmp_path / name, pictures(6), faststart=faststart).read_bytes()
     for length in range(1, len(data), 41):
         with pytest.raises(ClipError):
             read_frames(data[:length], every)
 
 
-def test_header_bytes_at_random_never_do_worse_than_an_error(good: Path) -> None:
-    """Every result is a ``ClipError`` or frames of a sane shape; nothing else is raised, nothing hangs."""
+def test_random_header_bytes_raise_nothing_but_clip_errors(good: Path) -> None:
+    """The result is a ``ClipError`` or frames of a valid shape; nothing else is raised, nothing hangs."""
     data = good.read_bytes()
     start, length = media(data)
     header = [*range(start - 8), *range(start + length, len(data))]
@@ -229,16 +229,16 @@ def _reference(*entry: object) -> str:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("reference://a.mp4", "no reference"),
-        ("reference://a.mp4::data:application/vnd.kerchunk.json;base64,%%%", "no reference"),
-        (_reference("file:///etc/passwd", 0, 99), "no reference"),
-        (_reference("https://elsewhere.org/a.mp4", 0, 99), "no reference"),
-        (_reference("hf://datasets/me/d@v1/c.parquet", -9, 99), "no reference"),
-        (_reference("hf://datasets/me/d@v1/c.parquet", 0, True), "no reference"),
-        (_reference("hf://datasets/me/d@v1/c.parquet"), "no reference"),
+        ("reference://a.mp4", "not a reference"),
+        ("reference://a.mp4::data:application/vnd.kerchunk.json;base64,%%%", "not a reference"),
+        (_reference("file:///etc/passwd", 0, 99), "not a reference"),
+        (_reference("https://elsewhere.org/a.mp4", 0, 99), "not a reference"),
+        (_reference("hf://datasets/me/d@v1/c.parquet", -9, 99), "not a reference"),
+        (_reference("hf://datasets/me/d@v1/c.parquet", 0, True), "not a reference"),
+        (_reference("hf://datasets/me/d@v1/c.parquet"), "not a reference"),
         (_reference("hf://datasets/me/d@v1/c.parquet", 0, 1 << 40), "asks for 1,099,511,627,776 bytes"),
     ],
 )
-def test_a_reference_leads_to_a_clip_on_the_hub_or_nowhere(address: str, message: str) -> None:
+def test_a_reference_only_opens_clips_on_the_hub(address: str, message: str) -> None:
     with pytest.raises(ClipError, match=message):
         open_clip({"bytes": None, "path": address})

@@ -1,4 +1,4 @@
-"""``microg4m env``: versions, decoders, what is missing and how to get it."""
+"""``microg4m env``: versions, backend_status, what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_decoders() -> None:
-    from ..data.video.backends import BACKENDS, decoders
+    from ..data.video.backends import BACKENDS, backend_status
 
     print(f"decoders (backend='auto' takes {BACKENDS[0]})")
-    for name, state in decoders().items():
+    for name, state in backend_status().items():
         print(f"  {name:24}{state}")

@@ -1,4 +1,4 @@
-"""Which decoder reads a clip: the one asked for, the fastest one, and PyAV where the others are wrong."""
+"""Choose the decoder of a clip: the requested or the fastest one, and PyAV where the others are wrong."""
 
 from __future__ import annotations
 
@@ -11,29 +11,42 @@ from typing import Any
 import numpy as np
 
 from ...errors import ClipError, MicroG4MError
-from ...extras import is_installed
+from ...extras import is_installed, require
 from . import pyav
-from .index import Index
-from .other_decoders import Unsuited, load_decord, load_torchcodec, read_decord, read_torchcodec
-from .source import Source
+from .index import FrameIndex
+from .other_decoders import UnsupportedClipError, load_decord, load_torchcodec, read_decord, read_torchcodec
+from .source import ClipSource
 
 log = logging.getLogger("microg4m_hf.data")
 
-# Fastest first, as benchmarks/decoding.py measures them. PyAV comes with the base install and leads the list.
+# Fastest first, as benchmarks/decoding.py measures them. PyAV comes with the base install.
 BACKENDS = ("pyav", "decord", "torchcodec")
-_LOAD: dict[str, Callable[[], Any]] = {"decord": load_decord, "torchcodec": load_torchcodec}
+_LOAD: dict[str, Callable[[], Any]] = {
+    "pyav": lambda: require("av", "reading clips"),
+    "decord": load_decord,
+    "torchcodec": load_torchcodec,
+}
 _READ = {"decord": read_decord, "torchcodec": read_torchcodec}
-_said: set[str] = set()
+_logged: set[str] = set()
 
 
-def chosen(backend: str) -> str:
-    """The name of the decoder to use; a ``MissingExtraError`` when the one asked for is not installed.
+def resolve_backend(backend: str) -> str:
+    """Return the name of the decoder to use.
 
-    >>> chosen("auto")
-    'pyav'
+    Args:
+        backend: One of ``BACKENDS``, or ``"auto"``.
+
+    Raises:
+        ClipError: There is no such decoder.
+        MissingExtraError: The decoder is not installed.
+
+    Example:
+        >>> resolve_backend("auto")
+        'pyav'
     """
     if backend == "auto":
-        _announce(logging.INFO, f"clips are decoded by PyAV {_version('av')}, the fastest decoder that is always right")
+        version = metadata.version("av")
+        _log_once(logging.INFO, f"clips are decoded by PyAV {version}, the fastest decoder that is always right")
         return BACKENDS[0]
     if backend not in BACKENDS:
         raise ClipError(f"there is no decoder {backend!r}; choose one of auto, {', '.join(BACKENDS)}")
@@ -42,67 +55,52 @@ def chosen(backend: str) -> str:
     return backend
 
 
-def pictures(source: Source, index: Index, wanted: list[int], backend: str) -> Iterator[tuple[int, np.ndarray]]:
-    """(i, stored picture) of the wanted frames from the chosen decoder, or from PyAV where that one is not right."""
+def read_stored_frames(
+    source: ClipSource, index: FrameIndex, wanted: list[int], backend: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (i, stored frame) of the wanted frames, from PyAV where the requested decoder is not right."""
     if backend != "pyav":
         try:
             yield from _READ[backend](source, index, wanted)
             return
-        except Unsuited as cause:
-            _announce(
-                logging.WARNING, f"PyAV steps in for {backend}, which is not right for {cause}", _where(index, cause)
-            )
-    yield from pyav.read(index, wanted)
+        except UnsupportedClipError as error:
+            detail = str(error.__cause__ or "").strip().splitlines()
+            clip = f"{index.name}: {detail[0]}" if detail else index.name
+            _log_once(logging.WARNING, f"using PyAV instead of {backend}, which is not right for {error}", clip)
+    yield from pyav.decode_rgb(index, wanted)
 
 
-def _version(distribution: str) -> str:
-    return metadata.version(distribution)
+def backend_status() -> dict[str, str]:
+    """Return the version of each decoder, or what is wrong with it and how to install it, for ``microg4m env``.
+
+    The decoders are really loaded, and torchcodec imports torch.
+    """
+    return {backend: _status(backend) for backend in BACKENDS}
 
 
-def _where(index: Index, cause: Unsuited) -> str:
-    detail = str(cause.__cause__ or "").strip().splitlines()
-    return f"{index.name}: {detail[0]}" if detail else index.name
-
-
-def _announce(level: int, text: str, clip: str = "") -> None:
-    """Log once per process and cause, not once per clip."""
-    if text not in _said:
-        _said.add(text)
-        log.log(level, f"{text} (first seen in {clip})" if clip else text)
-
-
-# Which decoders are installed, which of them load, and what to do about the others; for ``microg4m env``.
-
-_DISTRIBUTION = {"pyav": "av", "decord": "decord", "torchcodec": "torchcodec"}
-
-
-def decoders() -> dict[str, str]:
-    """Backend -> its version, or what is wrong and how to get it. Really loads them, and torchcodec brings torch."""
-    return {backend: _state(backend) for backend in BACKENDS}
-
-
-def _state(backend: str) -> str:
-    package = _DISTRIBUTION[backend]
+def _status(backend: str) -> str:
+    package = "av" if backend == "pyav" else backend
     if not is_installed(package):
-        return _how_to_get(backend)
+        return _install_hint(backend)
     try:
-        if backend in _LOAD:
-            _LOAD[backend]()
-        else:
-            import av  # noqa: F401
+        _LOAD[backend]()
     except (MicroG4MError, ImportError, OSError, RuntimeError) as error:
         return f"does not load: {error}"
     return metadata.version(package)
 
 
-def _how_to_get(backend: str) -> str:
+def _install_hint(backend: str) -> str:
     if backend == "pyav":
         return "missing: pip install av"
-    if backend == "decord" and (platform.system(), platform.machine()) not in {
-        ("Linux", "x86_64"),
-        ("Windows", "AMD64"),
-    }:
-        machine = f"{platform.system()} {platform.machine()}"
-        return f"missing: it has no wheels for {machine}; nothing is lost, PyAV decodes the same frames faster"
+    machine = f"{platform.system()} {platform.machine()}"
+    if backend == "decord" and machine not in {"Linux x86_64", "Windows AMD64"}:
+        return f"missing: it has no wheels for {machine}; not needed, PyAV decodes the same frames faster"
     more = " and FFmpeg's shared libraries (Debian: apt-get install ffmpeg)" if backend == "torchcodec" else ""
     return f"missing, not needed: pip install 'microg4m-hf[{backend}]'{more}"
+
+
+def _log_once(level: int, text: str, clip: str = "") -> None:
+    """Log once per process and cause, not once per clip."""
+    if text not in _logged:
+        _logged.add(text)
+        log.log(level, f"{text} (first seen in {clip})" if clip else text)

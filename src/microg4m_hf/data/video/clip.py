@@ -1,4 +1,4 @@
-"""A clip as a sequence of frames: how many it shows, when, and their pixels."""
+"""Open a clip as a sequence of frames: how many it shows, when, and their pixels."""
 
 from __future__ import annotations
 
@@ -11,81 +11,100 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ClipError
-from .backends import chosen, pictures
-from .index import Index, read_index, shown
-from .pyav import settled
-from .source import Source, as_source
+from .backends import read_stored_frames, resolve_backend
+from .index import FrameIndex, read_index
+from .mp4 import displayed_size, rotate_frame
+from .pyav import drop_undecodable_frames
+from .source import ClipSource, as_source
 
 Frames = NDArray[np.uint8]
 
 
 class Clip:
-    """An opened clip. Make one with :func:`open_clip`.
+    """An opened clip, as :func:`open_clip` returns it.
 
-    Frame ``i`` is the i-th frame a player shows: presentation order, edit lists and turns honoured, header counts
-    not believed. The pixels are the same whichever backend decodes them. A clip holds no open file and no
-    decoder, so it may be used in threads and forked workers; pickling it opens it again from its source.
-    What it says of itself (length, size, rate) is still there once it is closed; frames and times are not.
+    Frame ``i`` is the i-th frame that a player shows: presentation order, edit lists and rotation are respected, frame
+    counts in the header are not trusted. The pixels are the same whichever backend decodes them. A clip holds no open
+    file and no decoder, so it works in threads and forked workers; unpickling opens it again from its source. Length,
+    size and rate stay available after :meth:`close`, frames and times do not.
     """
 
-    def __init__(self, source: Source, index: Index, backend: str) -> None:
+    def __init__(self, source: ClipSource, index: FrameIndex, backend: str) -> None:
         self._source, self._backend = source, backend
-        self._index: Index | None = index
-        self._frames, self._fps = len(index.times), _rate(index)
-        self._height, self._width = (index.width, index.height) if index.turn[1] else (index.height, index.width)
+        self._index: FrameIndex | None = index
+        self._length, self._fps = len(index.pts), _average_fps(index)
+        self._width, self._height = displayed_size(index.width, index.height, index.matrix)
 
     def __len__(self) -> int:
-        return self._frames
+        return self._length
 
     @property
     def name(self) -> str:
-        """What messages call this clip: its path, or ``<bytes>``."""
+        """The name in messages: the path, or ``<bytes>``."""
         return self._source.name
 
     @property
     def backend(self) -> str:
-        """The decoder that was chosen: ``pyav``, ``decord`` or ``torchcodec``."""
+        """The decoder: ``pyav``, ``decord`` or ``torchcodec``."""
         return self._backend
 
     @property
     def height(self) -> int:
-        """Height as shown, after turning."""
+        """Height as displayed, after rotation."""
         return self._height
 
     @property
     def width(self) -> int:
-        """Width as shown, after turning."""
+        """Width as displayed, after rotation."""
         return self._width
 
     @property
     def fps(self) -> float:
-        """Frames shown per second, on average; use :meth:`times` where the rate may vary."""
+        """Average frames per second; use :meth:`times` where the rate may vary."""
         return self._fps
 
     def times(self, indices: Iterable[int] | None = None) -> NDArray[np.float64]:
-        """Presentation times in seconds of the frames asked for (of all, without argument)."""
-        index = self._live()
-        chosen = range(len(index.times)) if indices is None else self._checked(indices)
-        return np.array([float(index.times[i] * index.time_base) for i in chosen], dtype=np.float64)
+        """Return presentation times in seconds.
+
+        Args:
+            indices: The frames, all by default.
+
+        Raises:
+            IndexError: The clip has no such frame.
+            TypeError: An index is not a whole number.
+            ClipError: The clip was closed.
+        """
+        index = self._open_index()
+        wanted = range(len(index.pts)) if indices is None else self._check_indices(indices)
+        return np.array([float(index.pts[i] * index.time_base) for i in wanted], dtype=np.float64)
 
     def frames(self, indices: Iterable[int]) -> Frames:
-        """Pixels (n, height, width, 3), uint8 RGB, in the order asked; a frame may be asked for more than once."""
-        index = self._live()
-        asked = self._checked(indices)
-        out = np.empty((len(asked), self.height, self.width, 3), dtype=np.uint8)
+        """Return pixels (n, height, width, 3), uint8 RGB.
+
+        Args:
+            indices: The frames, in any order and as often as wanted.
+
+        Raises:
+            IndexError: The clip has no such frame.
+            TypeError: An index is not a whole number.
+            ClipError: A frame is damaged, or the clip was closed.
+        """
+        index = self._open_index()
+        wanted = self._check_indices(indices)
+        out = np.empty((len(wanted), self.height, self.width, 3), dtype=np.uint8)
         slots: dict[int, list[int]] = {}
-        for slot, i in enumerate(asked):
+        for slot, i in enumerate(wanted):
             slots.setdefault(i, []).append(slot)
         if slots:
-            for i, picture in pictures(self._source, index, sorted(slots), self._backend):
-                first, *again = slots[i]
-                out[first] = shown(picture, index.turn)
-                for slot in again:
+            for i, frame in read_stored_frames(self._source, index, sorted(slots), self._backend):
+                first, *repeats = slots[i]
+                out[first] = rotate_frame(frame, index.matrix)
+                for slot in repeats:
                     out[slot] = out[first]
         return out
 
     def close(self) -> None:
-        """Free the clip's memory; asking it for frames or times afterwards is an error."""
+        """Free the memory of the clip; reading frames or times afterwards is an error."""
         self._index = None
 
     def __enter__(self) -> Clip:
@@ -103,23 +122,23 @@ class Clip:
         size = f"{len(self)} frames {self.width}×{self.height}, {self.fps:g} fps"
         return f"<Clip {self.name}, {size}, {'closed' if self._index is None else self.backend}>"
 
-    def _live(self) -> Index:
+    def _open_index(self) -> FrameIndex:
         if self._index is None:
             raise ClipError(f"{self.name}: the clip was closed; read frames inside the with-block, or open it again")
         return self._index
 
-    def _checked(self, indices: Iterable[int]) -> list[int]:
+    def _check_indices(self, indices: Iterable[int]) -> list[int]:
         count = len(self)
         if isinstance(indices, str | bytes) or not isinstance(indices, Iterable):
-            raise TypeError(f"{self.name}: frames are asked for with a sequence of whole numbers, not {indices!r}")
+            raise TypeError(f"{self.name}: frame indices must be a sequence of whole numbers, not {indices!r}")
         checked = []
         for value in indices:
-            if isinstance(value, bool | np.bool_):
-                raise TypeError(f"{self.name}: a frame is asked for with a whole number, not {value!r}")
             try:
+                if isinstance(value, bool | np.bool_):
+                    raise TypeError
                 i = operator.index(value)
             except TypeError:
-                raise TypeError(f"{self.name}: a frame is asked for with a whole number, not {value!r}") from None
+                raise TypeError(f"{self.name}: a frame index must be a whole number, not {value!r}") from None
             if not 0 <= i < count:
                 raise IndexError(f"{self.name}: there is no frame {i}; the clip shows {count} frames, 0 to {count - 1}")
             checked.append(i)
@@ -127,40 +146,54 @@ class Clip:
 
 
 def open_clip(source: Any, *, backend: str = "auto") -> Clip:
-    """Open a clip from a path, bytes, or a row's ``{"path", "bytes"}``, also of a data set published on the Hub.
+    """Open a clip.
 
-    ``backend`` is ``"pyav"``, ``"decord"``, ``"torchcodec"`` or ``"auto"`` (the fastest installed one that gives
-    the right frames, which is PyAV). A file that is no sound clip raises ``ClipError`` with its name.
+    Args:
+        source: A path, bytes, or a row's ``{"path", "bytes"}``, also of a dataset that was published on the Hub.
+        backend: ``"pyav"``, ``"decord"``, ``"torchcodec"``, or ``"auto"`` for the fastest installed one that returns
+            the right frames, which is PyAV.
 
-    >>> open_clip(b"no video")
-    Traceback (most recent call last):
-    ...
-    microg4m_hf.errors.ClipError: <bytes>: is no video file that clips come in (mp4, mov, mkv, webm)
+    Raises:
+        ClipError: The file is not a valid clip; the message names it and the reason.
+        MissingExtraError: The decoder is not installed.
+
+    Example:
+        >>> open_clip(b"no video")
+        Traceback (most recent call last):
+        ...
+        microg4m_hf.errors.ClipError: <bytes>: is not a video file (mp4, mov, mkv or webm)
     """
-    given = as_source(source)
-    return Clip(given, settled(read_index(given)), chosen(backend))
+    clip = as_source(source)
+    return Clip(clip, drop_undecodable_frames(read_index(clip)), resolve_backend(backend))
 
 
 def read_frames(
     source: Any, plan: Callable[[int], Sequence[int] | NDArray[np.int64]] | Iterable[int], backend: str = "auto"
 ) -> Frames:
-    """Frames of a clip in one step: by indices, or by a plan that is given the number of frames.
+    """Open a clip and return frames of it, as in ``read_frames(path, lambda n: uniform(n, 8))``.
 
-    ``read_frames(path, lambda n: uniform(n, 8))`` or ``read_frames(path, every)``.
+    Args:
+        source: As for :func:`open_clip`.
+        plan: Indices, or a function from the number of frames to indices, such as :func:`every`.
+        backend: As for :func:`open_clip`.
+
+    Raises:
+        ClipError: The file is not a valid clip, or a frame is damaged.
+        IndexError: The clip has no such frame.
     """
     with open_clip(source, backend=backend) as clip:
         return clip.frames(plan(len(clip)) if callable(plan) else plan)
 
 
-def _rate(index: Index) -> float:
-    said = float(index.rate) if index.rate else 0.0
-    span = float((index.times[-1] - index.times[0]) * index.time_base)
+def _average_fps(index: FrameIndex) -> float:
+    stated = float(index.header_fps or 0)
+    span = float((index.pts[-1] - index.pts[0]) * index.time_base)
     if span <= 0:
-        return said
-    counted = (len(index.times) - 1) / span
+        return stated
+    measured = (len(index.pts) - 1) / span
     # Containers that count in milliseconds blur 30000/1001; the header's rate is exact where it agrees.
-    return said if said and abs(counted / said - 1) < 0.005 else counted
+    return stated if stated and abs(measured / stated - 1) < 0.005 else measured
 
 
-def _reopen(source: Source, backend: str) -> Clip:
+def _reopen(source: ClipSource, backend: str) -> Clip:
     return open_clip(source, backend=backend)

@@ -1,97 +1,96 @@
-"""The picture size in an H.264 header (its sequence parameter set), so that no frame must be decoded to know it.
+"""Read the frame size from an H.264 sequence parameter set (SPS), so that no frame is decoded to find it.
 
-Only a check: where this says nothing, or not what the mp4 boxes say, FFmpeg decodes a frame to find out.
+The result only confirms the mp4 header: where the two differ, or the size is unknown, FFmpeg decodes a frame.
 """
 
 from __future__ import annotations
 
 # Profiles that carry chroma format, bit depth and scaling matrices.
-_HIGH = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
+_HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 
 
-def picture_size(avcc: bytes) -> tuple[int, int] | None:
-    """(width, height) after cropping, from the ``avcC`` box of an mp4 file; None where it cannot be told.
+def parse_avcc_frame_size(avcc: bytes) -> tuple[int, int] | None:
+    """Return (width, height) after cropping from the ``avcC`` box of an mp4 file, or None if unknown.
 
-    >>> picture_size(b"") is None
+    >>> parse_avcc_frame_size(b"") is None
     True
     """
     if len(avcc) < 8 or avcc[0] != 1 or avcc[5] & 31 != 1:
         return None  # several parameter sets: the stream may switch between them
-    length = int.from_bytes(avcc[6:8], "big")
-    unit = avcc[8 : 8 + length]
-    if len(unit) < 4 or unit[0] & 31 != 7:
+    sps = avcc[8 : 8 + int.from_bytes(avcc[6:8], "big")]
+    if len(sps) < 4 or sps[0] & 31 != 7:
         return None
     try:
-        return _size(_Bits(unit[1:].replace(b"\0\0\3", b"\0\0")))
+        return _parse_sps(_BitReader(sps[1:].replace(b"\0\0\3", b"\0\0")))
     except IndexError:
         return None
 
 
-class _Bits:
-    """Reads bits and Exp-Golomb numbers, most significant bit first."""
+class _BitReader:
+    """Bits and Exp-Golomb numbers (``ue``, ``se`` in the H.264 standard), most significant bit first."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
 
-    def take(self, count: int) -> int:
+    def bits(self, count: int) -> int:
         value = 0
         for _ in range(count):
             value = value << 1 | self.data[self.at >> 3] >> (7 - (self.at & 7)) & 1
             self.at += 1
         return value
 
-    def number(self) -> int:
+    def ue(self) -> int:
         zeros = 0
-        while not self.take(1):
+        while not self.bits(1):
             zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
+        return (1 << zeros) - 1 + self.bits(zeros)
 
-    def signed(self) -> int:
-        code = self.number()
+    def se(self) -> int:
+        code = self.ue()
         return (code + 1) // 2 if code & 1 else -(code // 2)
 
 
-def _size(bits: _Bits) -> tuple[int, int]:
-    profile = bits.take(8)
-    bits.take(16)  # constraints and level
-    bits.number()  # id
+def _parse_sps(sps: _BitReader) -> tuple[int, int]:
+    profile = sps.bits(8)
+    sps.bits(16)  # constraints and level
+    sps.ue()  # id
     chroma = 1
-    if profile in _HIGH:
-        chroma = bits.number()
+    if profile in _HIGH_PROFILES:
+        chroma = sps.ue()
         if chroma == 3:
-            bits.take(1)
-        bits.number(), bits.number(), bits.take(1)  # bit depths, lossless bypass
-        if bits.take(1):
+            sps.bits(1)
+        sps.ue(), sps.ue(), sps.bits(1)  # bit depths, lossless bypass
+        if sps.bits(1):
             for k in range(8 if chroma != 3 else 12):
-                if bits.take(1):
-                    _skip_scaling_list(bits, 16 if k < 6 else 64)
-    bits.number()  # frame number bits
-    order = bits.number()
+                if sps.bits(1):
+                    _skip_scaling_list(sps, 16 if k < 6 else 64)
+    sps.ue()  # frame number bits
+    order = sps.ue()
     if order == 0:
-        bits.number()
+        sps.ue()
     elif order == 1:
-        bits.take(1), bits.signed(), bits.signed()
-        for _ in range(min(bits.number(), 255)):
-            bits.signed()
-    bits.number(), bits.take(1)  # reference frames, gaps
-    width, rows = 16 * (bits.number() + 1), bits.number() + 1
-    frames_only = bits.take(1)
+        sps.bits(1), sps.se(), sps.se()
+        for _ in range(min(sps.ue(), 255)):
+            sps.se()
+    sps.ue(), sps.bits(1)  # reference frames, gaps
+    width, rows = 16 * (sps.ue() + 1), sps.ue() + 1
+    frames_only = sps.bits(1)
     if not frames_only:
-        bits.take(1)
+        sps.bits(1)
     height = 16 * rows * (2 - frames_only)
-    bits.take(1)
-    if bits.take(1):
+    sps.bits(1)
+    if sps.bits(1):  # cropping
         across = 2 if chroma in (1, 2) else 1
         down = (2 if chroma == 1 else 1) * (2 - frames_only)
-        left, right, top, bottom = (bits.number() for _ in range(4))
+        left, right, top, bottom = (sps.ue() for _ in range(4))
         width -= across * (left + right)
         height -= down * (top + bottom)
     return width, height
 
 
-def _skip_scaling_list(bits: _Bits, length: int) -> None:
+def _skip_scaling_list(sps: _BitReader, length: int) -> None:
     last = following = 8
     for _ in range(length):
         if following:
-            following = (last + bits.signed()) & 255
+            following = (last + sps.se()) & 255
         last = following or last

@@ -1,4 +1,7 @@
-"""When a decoder other than PyAV may not be trusted with a clip."""
+"""Decode with decord or torchcodec, and refuse the clips for which they return other frames than PyAV.
+
+Both are slower than the PyAV path. They are here for comparison and for projects that have standardized on them.
+"""
 
 from __future__ import annotations
 
@@ -11,82 +14,45 @@ import numpy as np
 from ...errors import MissingExtraError
 from ...extras import is_installed, require
 from . import pyav
-from .index import Index
-from .mp4 import UPRIGHT
-from .source import Source
+from .index import FrameIndex
+from .mp4 import IDENTITY
+from .source import ClipSource
 
-# Untagged, BT.709, BT.470BG, SMPTE 170M: the colour tags that all decoders convert to the same RGB.
-_COLOURS = {1, 2, 5, 6}
-
-
-class Unsuited(Exception):
-    """This decoder would give other pixels than PyAV, or none."""
+# Color matrices that all decoders convert to the same RGB: unspecified, BT.709, BT.470BG, SMPTE 170M.
+_COLORSPACES = {1, 2, 5, 6}
 
 
-def must_suit(index: Index, wanted: list[int]) -> None:
-    """Raise ``Unsuited`` for kinds of clips that decord or torchcodec get wrong, ``ClipError`` for damaged ones.
-
-    Neither of them reports damaged data, so the wanted frames are decoded once by PyAV, which does.
-    """
-    if index.codec.name != "h264":
-        raise Unsuited(f"{index.codec.name} streams")
-    if index.turn != UPRIGHT:
-        raise Unsuited("a picture stored turned")
-    if index.hidden:
-        raise Unsuited("frames hidden by an edit list")
-    if sum(packet.is_keyframe for packet in index.packets[1:]) != len(pyav.refreshes(index)):
-        raise Unsuited("open groups of pictures")
-    for _, frame in pyav.frames(index, wanted):
-        if frame.format.name not in {"yuv420p", "yuvj420p"}:
-            raise Unsuited(f"{frame.format.name} pictures")
-        if frame.interlaced_frame:
-            raise Unsuited("interlaced pictures")
-        if frame.colorspace not in _COLOURS:
-            raise Unsuited(f"rare colours (matrix {frame.colorspace})")
-
-
-def must_agree(index: Index, wanted: list[int], times: np.ndarray, pictures: np.ndarray) -> None:
-    """Raise ``Unsuited`` when what a decoder gave has other times or another shape than the index."""
-    expected = [float(index.times[i] * index.time_base) for i in wanted]
-    if not np.allclose(times, expected, atol=1e-3, rtol=0):
-        raise Unsuited("frames of other times")
-    if pictures.shape != (len(wanted), index.height, index.width, 3):
-        raise Unsuited("pictures of another size")
-
-
-# Decoding with decord. Slower than the PyAV path; there for comparison and for those who have standardised on it.
+class UnsupportedClipError(Exception):
+    """The decoder would return other frames than PyAV, or none. The message completes "not right for ..."."""
 
 
 def load_decord() -> Any:
-    """The package, without the noise it makes about every damaged file."""
+    """Import decord without the messages that it prints about damaged files."""
     decord = require("decord", "backend='decord'")
     decord.logging.set_level(decord.logging.QUIET)
     return decord
 
 
-def read_decord(source: Source, index: Index, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (i, stored picture) of the wanted frames, ascending and distinct (in another order decord is wrong)."""
+def read_decord(source: ClipSource, index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (i, stored frame) of the wanted frames, ascending and distinct (decord is wrong in another order)."""
     decord = load_decord()
-    must_suit(index, wanted)
+    _check_supported(index, wanted)
     try:
         with source.open() as file:
             reader = decord.VideoReader(file, num_threads=1)
-            if len(reader) != len(index.times):
-                raise Unsuited("another number of frames")
+            if len(reader) != len(index.pts):
+                raise UnsupportedClipError("another number of frames")
             times = reader.get_frame_timestamp(wanted)[:, 0]
-            batch = reader.get_batch(wanted).asnumpy()
+            frames = reader.get_batch(wanted).asnumpy()
     except (decord.DECORDError, RuntimeError, IndexError) as error:
-        raise Unsuited("a clip it fails on") from error
-    must_agree(index, wanted, times, batch)
-    yield from zip(wanted, batch, strict=True)
-
-
-# Decoding with torchcodec, in its exact mode: the approximate one is wrong on clips of varying rate.
+        raise UnsupportedClipError("a clip it fails on") from error
+    _check_output(index, wanted, times, frames)
+    yield from zip(wanted, frames, strict=True)
 
 
 @functools.cache
 def load_torchcodec() -> Any:
-    """``torchcodec.decoders``; it needs FFmpeg's shared libraries, which pip does not bring."""
+    """Import ``torchcodec.decoders``, which needs FFmpeg's shared libraries that pip does not install."""
     if not is_installed("torchcodec"):
         require("torchcodec", "backend='torchcodec'")
     try:
@@ -101,27 +67,58 @@ def load_torchcodec() -> Any:
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise MissingExtraError(
             f"torchcodec is installed but cannot be loaded ({first}); it needs FFmpeg's shared libraries "
-            "(Debian: apt-get install ffmpeg) and the torch that its release was built for; or use backend='pyav'"
+            "(Debian: apt-get install ffmpeg) and the torch version of its release; or use backend='pyav'"
         ) from error
     return decoders
 
 
-def read_torchcodec(source: Source, index: Index, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (i, stored picture) of the wanted frames."""
+def read_torchcodec(source: ClipSource, index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (i, stored frame) of the wanted frames."""
     decoders = load_torchcodec()
-    must_suit(index, wanted)
+    _check_supported(index, wanted)
     try:
         decoder = decoders.VideoDecoder(
             source.data if source.data is not None else str(source.path),
-            seek_mode="exact",
+            seek_mode="exact",  # the approximate mode is wrong for clips of variable rate
             num_ffmpeg_threads=1,
             dimension_order="NHWC",
         )
-        if len(decoder) != len(index.times):
-            raise Unsuited("another number of frames")
+        if len(decoder) != len(index.pts):
+            raise UnsupportedClipError("another number of frames")
         batch = decoder.get_frames_at(wanted)
     except (RuntimeError, ValueError, IndexError) as error:
-        raise Unsuited("a clip it fails on") from error
-    pictures = batch.data.numpy()
-    must_agree(index, wanted, batch.pts_seconds.numpy(), pictures)
-    yield from zip(wanted, pictures, strict=True)
+        raise UnsupportedClipError("a clip it fails on") from error
+    frames = batch.data.numpy()
+    _check_output(index, wanted, batch.pts_seconds.numpy(), frames)
+    yield from zip(wanted, frames, strict=True)
+
+
+def _check_supported(index: FrameIndex, wanted: list[int]) -> None:
+    """Raise ``UnsupportedClipError`` for clips that decord or torchcodec get wrong, ``ClipError`` for damaged ones.
+
+    Neither of them reports damaged data, so PyAV, which does, decodes the wanted frames once.
+    """
+    if index.codec.name != "h264":
+        raise UnsupportedClipError(f"{index.codec.name} streams")
+    if index.matrix != IDENTITY:
+        raise UnsupportedClipError("rotated frames")
+    if index.has_hidden_frames:
+        raise UnsupportedClipError("frames hidden by an edit list")
+    if sum(packet.is_keyframe for packet in index.packets[1:]) != len(pyav.find_idr_packets(index)):
+        raise UnsupportedClipError("open groups of pictures")
+    for _, frame in pyav.decode_frames(index, wanted):
+        if frame.format.name not in {"yuv420p", "yuvj420p"}:
+            raise UnsupportedClipError(f"{frame.format.name} frames")
+        if frame.interlaced_frame:
+            raise UnsupportedClipError("interlaced frames")
+        if frame.colorspace not in _COLORSPACES:
+            raise UnsupportedClipError(f"rare color matrices ({frame.colorspace})")
+
+
+def _check_output(index: FrameIndex, wanted: list[int], times: np.ndarray, frames: np.ndarray) -> None:
+    """Raise ``UnsupportedClipError`` when times or shape of the decoded frames differ from the index."""
+    expected = [float(index.pts[i] * index.time_base) for i in wanted]
+    if not np.allclose(times, expected, atol=1e-3, rtol=0):
+        raise UnsupportedClipError("frames of other times")
+    if frames.shape != (len(wanted), index.height, index.width, 3):
+        raise UnsupportedClipError("frames of another size")

@@ -1,4 +1,4 @@
-"""What a clip's header says, without decoding and, for mp4, without any decoder installed."""
+"""Read what the header of a clip states, without decoding and, for mp4, without a decoder installed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ClipError
-from .index import check_size, degrees, read_index, turn_of
-from .mp4 import Track, is_mp4, read_mp4
-from .source import as_source
+from .index import check_frame_size, read_index
+from .mp4 import Matrix, Track, displayed_size, is_mp4, parse_display_matrix, read_mp4, rotation_degrees
+from .source import ClipSource, as_source
 
-# What mp4 calls a codec -> its usual name.
-_CODEC_OF = {
+# Codec tag in mp4 files -> FFmpeg's name of the codec.
+_CODEC_OF_TAG = {
     "avc1": "h264",
     "avc3": "h264",
     "hvc1": "hevc",
@@ -26,83 +26,88 @@ _CODEC_OF = {
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """A clip's header. ``frames_in_header`` is a claim: ``len(open_clip(...))`` counts the frames really shown."""
+    """The header of a clip. ``frames_in_header`` is a claim: ``len(open_clip(...))`` counts the frames shown."""
 
     width: int
-    """As shown, after turning."""
+    """As displayed, after rotation."""
     height: int
     fps: float
-    """0.0 where the header does not say."""
+    """0.0 where the header does not state it."""
     frames_in_header: int
-    """Including frames that an edit list hides; 0 for fragmented files."""
+    """Includes frames that an edit list hides; 0 for fragmented files."""
     duration: float
     """Seconds, as the header claims."""
     rotation: int
-    """Clockwise degrees that a player turns the stored picture by: 0, 90, 180 or 270."""
+    """Clockwise degrees by which a player rotates the stored frame: 0, 90, 180 or 270."""
     codec: str
 
 
 def probe(source: Any) -> ClipInfo:
-    """Read the header of a clip (path, bytes or row); a ``ClipError`` says why it cannot be a clip.
+    """Read the header of a clip.
 
-    It finds missing, empty, cut-off and foreign files at once, but no damage inside the picture data.
+    It finds missing, empty, truncated and foreign files at once, but no damage inside the encoded frames.
 
-    >>> probe("missing.mp4")
-    Traceback (most recent call last):
-    ...
-    microg4m_hf.errors.ClipError: missing.mp4: No such file or directory
+    Args:
+        source: A path, bytes, or a row's ``{"path", "bytes"}``.
+
+    Raises:
+        ClipError: The file cannot be a clip; the message names it and the reason.
+
+    Example:
+        >>> probe("missing.mp4")
+        Traceback (most recent call last):
+        ...
+        microg4m_hf.errors.ClipError: missing.mp4: No such file or directory
     """
-    given = as_source(source)
-    with given.open() as file:
-        track = read_mp4(file, given.name) if is_mp4(file) else None
-    if track is not None and track.samples and track.timescale:
-        check_size(given.name, track.width, track.height)
-        return _from_track(track, given.name)
-    index = read_index(given)
-    span = float((index.times[-1] - index.times[0]) * index.time_base)
-    fps = float(index.rate) if index.rate else 0.0
-    duration = span + (1 / fps if fps else 0.0)
-    return _info(index.width, index.height, index.turn, fps, len(index.packets), duration, index.codec.name)
-
-
-def _from_track(track: Track, name: str) -> ClipInfo:
-    duration = (track.summed or track.duration) / track.timescale
-    fps = track.samples / duration if duration else 0.0
-    turn = turn_of(track.matrix, name)
-    codec = _CODEC_OF.get(track.codec, track.codec)
-    return _info(track.width, track.height, turn, fps, track.samples, duration, codec)
-
-
-def _info(
-    width: int, height: int, turn: tuple[int, int, int, int], fps: float, frames: int, duration: float, codec: str
-) -> ClipInfo:
-    if turn[1]:
-        width, height = height, width
-    return ClipInfo(width, height, fps, frames, duration, degrees(turn), codec)
-
-
-# Width and height of an mp4 file from its header, without a decoder.
+    clip = as_source(source)
+    track = _read_mp4_track(clip)
+    if track is not None and all((track.samples, track.timescale, track.width, track.height)):
+        width, height, matrix = _read_geometry(track, clip.name)
+        duration = (track.summed_duration or track.duration) / track.timescale
+        fps, frames = (track.samples / duration if duration else 0.0), track.samples
+        codec = _CODEC_OF_TAG.get(track.codec, track.codec)
+    else:
+        index = read_index(clip)
+        matrix = index.matrix
+        width, height = displayed_size(index.width, index.height, matrix)
+        fps, frames, codec = float(index.header_fps or 0), len(index.packets), index.codec.name
+        duration = float((index.pts[-1] - index.pts[0]) * index.time_base) + (1 / fps if fps else 0.0)
+    return ClipInfo(width, height, fps, frames, duration, rotation_degrees(matrix), codec)
 
 
 def read_frame_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height of the shown frames; a clip that its header turns by a quarter has them swapped.
+    """Return (width, height) of the displayed frames from the header of an mp4 file.
 
-    >>> import tempfile
-    >>> junk = Path(tempfile.mkdtemp()) / "clip.mp4"
-    >>> _ = junk.write_bytes(b"not a video")
-    >>> read_frame_size(junk)
-    Traceback (most recent call last):
-    microg4m_hf.errors.ClipError: ...clip.mp4: does not begin like an mp4 file
+    Args:
+        path: The mp4 file.
+
+    Raises:
+        ClipError: The file cannot be opened, is not an mp4 file, or states no frame size.
+
+    Example:
+        >>> import tempfile
+        >>> junk = Path(tempfile.mkdtemp()) / "clip.mp4"
+        >>> _ = junk.write_bytes(b"not a video")
+        >>> read_frame_size(junk)
+        Traceback (most recent call last):
+        microg4m_hf.errors.ClipError: ...clip.mp4: does not begin like an mp4 file
     """
-    file = Path(path)
-    try:
-        with open(file, "rb") as stream:
-            if not is_mp4(stream):
-                raise ClipError(f"{file}: does not begin like an mp4 file")
-            track = read_mp4(stream, str(file))
-    except OSError as error:
-        raise ClipError(f"{file}: cannot be opened ({error.strerror or error})") from error
+    clip = ClipSource(str(path), path=Path(path))
+    track = _read_mp4_track(clip)
+    if track is None:
+        raise ClipError(f"{clip.name}: does not begin like an mp4 file")
+    return _read_geometry(track, clip.name)[:2]
+
+
+def _read_mp4_track(clip: ClipSource) -> Track | None:
+    with clip.open() as file:
+        return read_mp4(file, clip.name) if is_mp4(file) else None
+
+
+def _read_geometry(track: Track, name: str) -> tuple[int, int, Matrix]:
+    """Return the displayed width and height, and the display matrix reduced to signs."""
     if track.width < 1 or track.height < 1:
-        raise ClipError(f"{file}: its header says no size")
-    across, turned, _, _ = track.matrix
-    return (track.height, track.width) if turned and not across else (track.width, track.height)
+        raise ClipError(f"{name}: its header states no frame size")
+    check_frame_size(name, track.width, track.height)
+    matrix = parse_display_matrix(track.matrix, name)
+    return *displayed_size(track.width, track.height, matrix), matrix

@@ -1,10 +1,10 @@
-"""Decoding with PyAV: one thread, no frame decoded that is not needed, only wanted frames converted.
+"""Decode with PyAV in one thread: decode only the packets that are needed, convert only the wanted frames.
 
-The frames are bit for bit those of decoding everything in order:
+The result is bit-equal to decoding everything in order:
 
-- decoding starts at the last instantaneous refresh (IDR) before a wanted frame: nothing refers across it;
+- decoding starts at the last IDR picture before a wanted frame, as no later frame refers to an earlier one;
 - H.264 frames that no other frame refers to are dropped unless wanted (``skip_frame = NONREF``);
-- it stops after the last packet that is needed and drains what the decoder holds back.
+- decoding stops after the last packet that is needed, and the decoder is drained.
 """
 
 from __future__ import annotations
@@ -17,119 +17,67 @@ import numpy as np
 
 from ...errors import ClipError
 from ...extras import require
-from .index import MAX_PIXELS, Index
+from .index import MAX_PIXELS, FrameIndex
 
 
-def read(index: Index, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (i, stored picture as uint8 RGB) for the wanted frames, which are ascending and distinct."""
+def decode_rgb(index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (i, stored frame as uint8 RGB) for the wanted frames, which are ascending and distinct."""
     from av.video.reformatter import VideoReformatter
 
     convert = VideoReformatter().reformat
-    for i, frame in frames(index, wanted):
+    for i, frame in decode_frames(index, wanted):
         try:
             # threads=1: the default starts a pool per clip, which is slower and does not survive a fork
             plane = convert(frame, format="rgb24", threads=1).planes[0]
         except OSError as error:
-            why = f"{frame.format.name}: {error.strerror or error}"
-            raise ClipError(f"{index.name}: its colours cannot be converted to RGB ({why})") from error
+            reason = f"{frame.format.name}: {error.strerror or error}"
+            raise ClipError(f"{index.name}: its colors cannot be converted to RGB ({reason})") from error
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(index.height, plane.line_size)
         yield i, rows[:, : 3 * index.width].reshape(index.height, index.width, 3)
 
 
-def frames(index: Index, wanted: Iterable[int]) -> Iterator[tuple[int, Any]]:
-    """Yield (i, decoded frame) for the wanted frames; a frame that cannot be had exactly is a ``ClipError``."""
+def decode_frames(index: FrameIndex, wanted: Iterable[int]) -> Iterator[tuple[int, Any]]:
+    """Yield (i, decoded frame) for the wanted frames; raise ``ClipError`` if one cannot be decoded exactly."""
     missing = set(wanted)
     try:
-        for i, frame in _decoded(index, missing, lean=index.codec.name == "h264"):
+        for i, frame in _decode(index, missing, skip=index.codec.name == "h264"):
             missing.discard(i)
             yield i, frame
-    except _Damaged:
-        pass  # once more without leaving anything out, so that skipping never makes a good clip bad
+    except _DamagedError:
+        pass  # try again without skipping packets, so that skipping never makes a good clip fail
     if missing:
         try:
-            for i, frame in _decoded(index, missing, lean=False):
+            for i, frame in _decode(index, missing, skip=False):
                 missing.discard(i)
                 yield i, frame
-        except _Damaged as damage:
+        except _DamagedError as error:
             raise ClipError(
-                f"{index.name}: frame {min(missing)} cannot be decoded, the clip is damaged ({damage})"
-            ) from damage
+                f"{index.name}: frame {min(missing)} cannot be decoded, the clip is damaged ({error})"
+            ) from error
     if missing:
-        raise ClipError(f"{index.name}: the decoder gives no frame {min(missing)}; the clip is damaged")
+        raise ClipError(f"{index.name}: the decoder returns no frame {min(missing)}; the clip is damaged")
 
 
-def settled(index: Index) -> Index:
-    """The index with the frames that really come out, found by decoding everything where packets may not tell.
+def drop_undecodable_frames(index: FrameIndex) -> FrameIndex:
+    """Return the index of the frames that the decoder really returns.
 
-    For H.264 that begins with a key frame the packets do tell; other codecs drop or hide some of them.
+    For H.264 that begins with a key frame these are all packets. Other codecs drop or hide some of them, so
+    everything is decoded once.
     """
     first = index.packets[0]
-    if index.codec.name == "h264" and first.is_keyframe and first.pts <= index.times[0]:
+    if index.codec.name == "h264" and first.is_keyframe and first.pts <= index.pts[0]:
         return index
-    number = {time: i for i, time in enumerate(index.times)}
     try:
-        seen = [i for i, _ in _decoded(index, set(number.values()), lean=False)]
-    except _Damaged as damage:
-        raise ClipError(f"{index.name}: cannot be decoded, the clip is damaged ({damage})") from damage
-    if not seen:
+        decoded = sorted(i for i, _ in _decode(index, set(range(len(index.pts))), skip=False))
+    except _DamagedError as error:
+        raise ClipError(f"{index.name}: cannot be decoded, the clip is damaged ({error})") from error
+    if not decoded:
         raise ClipError(f"{index.name}: shows no frames")
-    return replace(index, times=tuple(index.times[i] for i in sorted(seen)))
+    return replace(index, pts=tuple(index.pts[i] for i in decoded))
 
 
-class _Damaged(Exception):
-    """The decoder met data that cannot be right."""
-
-
-def _decoded(index: Index, wanted: set[int], *, lean: bool) -> Iterator[tuple[int, Any]]:
-    av = require("av", "reading clips")
-    place = index.place
-    number = {index.times[i]: i for i in wanted}
-    needed = sorted(place[time] for time in number)
-    context = av.CodecContext.create(index.codec, "r")
-    context.extradata = index.extradata
-    context.width, context.height = index.width, index.height
-    context.thread_count = 1
-    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
-    try:
-        for first, last in _runs(index, needed) if lean else [(0, needed[-1])]:
-            for packet in index.packets[first : last + 1]:
-                if lean:
-                    context.skip_frame = "DEFAULT" if packet.pts in number else "NONREF"
-                yield from _chosen(index, context.decode(packet), number)
-            yield from _chosen(index, context.decode(None), number)
-            context.flush_buffers()
-    except av.error.FFmpegError as error:
-        raise _Damaged(error.strerror or str(error)) from error
-
-
-def _chosen(index: Index, decoded: list[Any], number: dict[int, int]) -> Iterator[tuple[int, Any]]:
-    for frame in decoded:
-        i = number.get(frame.pts)
-        if i is None:
-            continue
-        if frame.is_corrupt:
-            raise _Damaged("a frame it builds on is missing")
-        if (frame.width, frame.height) != (index.width, index.height):
-            raise ClipError(
-                f"{index.name}: frame {i} is {frame.width}×{frame.height}, the clip {index.width}×{index.height}"
-            )
-        yield i, frame
-
-
-def _runs(index: Index, needed: list[int]) -> list[tuple[int, int]]:
-    """(first, last) packets to decode: from an IDR to the last needed packet before the next one."""
-    starts = [0, *refreshes(index)]
-    runs: dict[int, int] = {}
-    k = 0
-    for at in needed:
-        while k + 1 < len(starts) and starts[k + 1] <= at:
-            k += 1
-        runs[starts[k]] = at
-    return list(runs.items())
-
-
-def refreshes(index: Index) -> list[int]:
-    """Packets after the first where decoding may start: H.264 IDR pictures, parameter sets in the header."""
+def find_idr_packets(index: FrameIndex) -> list[int]:
+    """Return the packets after the first where decoding may start: H.264 IDR, parameter sets in the header."""
     header = index.extradata or b""
     if index.codec_tag != "avc1" or len(header) < 7 or header[0] != 1:
         return []
@@ -139,14 +87,65 @@ def refreshes(index: Index) -> list[int]:
         if at and packet.is_keyframe:
             kinds = _nal_kinds(memoryview(packet), prefix)
             if kinds & {7, 8}:
-                return []  # parameter sets on the way: what was skipped might matter
+                return []  # parameter sets inside the stream: a skipped one might matter
             if 5 in kinds:
                 found.append(at)
     return found
 
 
+class _DamagedError(Exception):
+    """The decoder found invalid data."""
+
+
+def _decode(index: FrameIndex, wanted: set[int], *, skip: bool) -> Iterator[tuple[int, Any]]:
+    av = require("av", "reading clips")
+    frame_of_pts = {index.pts[i]: i for i in wanted}
+    needed = [at for at, packet in enumerate(index.packets) if packet.pts in frame_of_pts]
+    context = av.CodecContext.create(index.codec, "r")
+    context.extradata = index.extradata
+    context.width, context.height = index.width, index.height
+    context.thread_count = 1
+    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+    try:
+        for first, last in _packet_ranges(index, needed) if skip else [(0, needed[-1])]:
+            for packet in index.packets[first : last + 1]:
+                if skip:
+                    context.skip_frame = "DEFAULT" if packet.pts in frame_of_pts else "NONREF"
+                yield from _select(index, context.decode(packet), frame_of_pts)
+            yield from _select(index, context.decode(None), frame_of_pts)
+            context.flush_buffers()
+    except av.error.FFmpegError as error:
+        raise _DamagedError(error.strerror or str(error)) from error
+
+
+def _select(index: FrameIndex, decoded: list[Any], frame_of_pts: dict[int, int]) -> Iterator[tuple[int, Any]]:
+    for frame in decoded:
+        i = frame_of_pts.get(frame.pts)
+        if i is None:
+            continue
+        if frame.is_corrupt:
+            raise _DamagedError("a frame it refers to is missing")
+        if (frame.width, frame.height) != (index.width, index.height):
+            raise ClipError(
+                f"{index.name}: frame {i} is {frame.width}×{frame.height}, the clip {index.width}×{index.height}"
+            )
+        yield i, frame
+
+
+def _packet_ranges(index: FrameIndex, needed: list[int]) -> list[tuple[int, int]]:
+    """Return (first, last) packets to decode: from an IDR to the last needed packet before the next one."""
+    starts = [0, *find_idr_packets(index)]
+    ranges: dict[int, int] = {}
+    k = 0
+    for at in needed:
+        while k + 1 < len(starts) and starts[k + 1] <= at:
+            k += 1
+        ranges[starts[k]] = at
+    return list(ranges.items())
+
+
 def _nal_kinds(data: memoryview, prefix: int) -> set[int]:
-    """Types of the NAL units in a packet, up to and with the first picture data."""
+    """Return the types of the NAL units in a packet, up to the first that holds picture data."""
     kinds: set[int] = set()
     at = 0
     while at + prefix < len(data):

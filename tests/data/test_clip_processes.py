@@ -1,4 +1,4 @@
-"""Clips in worker processes: forked or spawned, after the parent has read clips itself; and no growth of memory."""
+"""Clips in forked and spawned workers and in threads, after the parent has read clips; memory does not grow."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _read_opened(clip: Clip) -> np.ndarray:
     return clip.frames([11, 0])
 
 
-class Frames:
-    """A map-style data set for torch's DataLoader, holding a clip that the parent opened and used."""
+class FrameDataset:
+    """A map-style dataset for torch's DataLoader with a clip that the parent opened and used."""
 
     def __init__(self, clip: Clip, backend: str) -> None:
         self.clip, self.backend = clip, backend
@@ -74,7 +74,7 @@ def test_a_clip_opened_by_the_parent_works_in_forked_loader_workers(path: Path) 
     opened = open_clip(path)
     expected = opened.frames(range(4))
     loader = data.DataLoader(
-        Frames(opened, "pyav"), batch_size=2, num_workers=2, multiprocessing_context="fork", timeout=60
+        FrameDataset(opened, "pyav"), batch_size=2, num_workers=2, multiprocessing_context="fork", timeout=60
     )
     both = np.concatenate([batch.numpy() for batch in loader])
     np.testing.assert_array_equal(both[:, 0], expected)
@@ -99,7 +99,9 @@ def test_one_clip_in_many_threads(path: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="the system does not tell a process its memory")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").is_file(), reason="this system has no /proc/self/statm"
+)
 def test_memory_does_not_grow(path: Path) -> None:
     data = path.read_bytes()
 

@@ -1,4 +1,4 @@
-"""Whatever decodes and whatever is skipped, the frames are bit for bit those of decoding everything in order."""
+"""Every decoder returns the frames of plain in-order decoding, bit for bit, whatever it skips."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from microg4m_hf.errors import ClipError, MissingExtraError
 from microg4m_hf.extras import is_installed
 from tests.support.videos import KINDS, every_kind, flipped, pictures, write_video
 
-TURNS = {"quarter": -1, "half": 2, "three_quarters": 1}
-NAMES = [*KINDS, "mkv", "webm", "cover", "cut", "cut_short_gop", "cut_open_gop", *TURNS, "mirror"]
+ROTATIONS = {"quarter": -1, "half": 2, "three_quarters": 1}
+NAMES = [*KINDS, "mkv", "webm", "cover", "cut", "cut_short_gop", "cut_open_gop", *ROTATIONS, "mirror"]
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +41,22 @@ def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def plainly(path: Path) -> tuple[np.ndarray, list[float]]:
-    """Everything decoded in order by PyAV as its manual shows it; turned by hand."""
+def decode_plainly(path: Path) -> tuple[np.ndarray, list[float]]:
+    """Decode everything in order with PyAV as its manual shows it, and rotate by hand."""
     with av.open(str(path)) as container:
         track = 1 if path.stem == "cover" else 0
         shown = list(container.decode(video=track))
         stack = np.stack([frame.to_ndarray(format="rgb24") for frame in shown])
         times = [float(frame.pts * frame.time_base) for frame in shown]
     name = path.stem
-    if name in TURNS:
-        stack = np.rot90(stack, TURNS[name], axes=(1, 2))
+    if name in ROTATIONS:
+        stack = np.rot90(stack, ROTATIONS[name], axes=(1, 2))
     return (stack[:, :, ::-1] if name == "mirror" else stack), times
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_same_frames_from_every_decoder(clips: dict[str, Path], name: str, backend: str) -> None:
-    expected, times = plainly(clips[name])
+    expected, times = decode_plainly(clips[name])
     n = len(expected)
     with open_clip(clips[name], backend=backend) as clip:
         assert len(clip) == n
@@ -71,7 +71,7 @@ def test_same_frames_from_every_decoder(clips: dict[str, Path], name: str, backe
 def test_bytes_and_odd_names_with_every_decoder(
     clips: dict[str, Path], name: str, backend: str, tmp_path: Path
 ) -> None:
-    expected, _ = plainly(clips[name])
+    expected, _ = decode_plainly(clips[name])
     odd = tmp_path / "%d ein Clip; 宇宙 'x' #1?.mp4"
     odd.write_bytes(clips[name].read_bytes())
     for source in (odd.read_bytes(), odd, {"path": "gone.mp4", "bytes": odd.read_bytes()}):
@@ -79,8 +79,8 @@ def test_bytes_and_odd_names_with_every_decoder(
 
 
 @pytest.mark.parametrize("name", ["long_gop", "short_gop_b", "open_gop", "cut", "cut_short_gop", "fragmented"])
-def test_every_single_frame_alone(clips: dict[str, Path], name: str) -> None:
-    expected, _ = plainly(clips[name])
+def test_every_frame_read_alone(clips: dict[str, Path], name: str) -> None:
+    expected, _ = decode_plainly(clips[name])
     with open_clip(clips[name]) as clip:
         for i in range(len(clip)):
             np.testing.assert_array_equal(clip.frames([i])[0], expected[i])
@@ -98,30 +98,30 @@ def test_skipping_never_changes_a_bit(tmp_path: Path, seed: int) -> None:
     }
     gop, bframes = int(rng.choice([1, 5, 12, 250])), int(rng.integers(0, 6))
     path = write_video(tmp_path / "clip.mp4", count=40, gop=gop, bframes=bframes, extra=extra)
-    expected, _ = plainly(path)
+    expected, _ = decode_plainly(path)
     with open_clip(path) as clip:
         for _ in range(12):
             asked = rng.integers(0, 40, rng.integers(1, 9))
             np.testing.assert_array_equal(clip.frames(asked), expected[asked])
 
 
-def test_skipping_really_skips(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_needed_packets_are_decoded(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     index = read_index(as_source(clips["long_gop"]))
-    lean = [frame.pts for _, frame in pyav._decoded(index, {12}, lean=True)]
-    assert lean == [index.times[12]]
-    assert pyav._runs(index, [20]) == [(0, 20)]  # stops after the last packet that is needed
+    skipping = [frame.pts for _, frame in pyav._decode(index, {12}, skip=True)]
+    assert skipping == [index.pts[12]]
+    assert pyav._packet_ranges(index, [20]) == [(0, 20)]  # stops after the last packet that is needed
     short = read_index(as_source(clips["short_gop"]))
-    assert pyav._runs(short, [14, 15, 29]) == [(12, 15), (24, 29)]  # and leaves out whole groups of pictures
-    assert pyav.refreshes(read_index(as_source(clips["open_gop"]))) == []
+    assert pyav._packet_ranges(short, [14, 15, 29]) == [(12, 15), (24, 29)]  # and leaves out whole groups of pictures
+    assert pyav.find_idr_packets(read_index(as_source(clips["open_gop"]))) == []
 
 
 @pytest.mark.parametrize(("name", "count"), [("cut", 21), ("cut_short_gop", 15), ("cut_open_gop", 15)])
 def test_frames_hidden_by_an_edit_list_do_not_count(clips: dict[str, Path], name: str, count: int) -> None:
-    whole, _ = plainly(clips[{"cut": "long_gop", "cut_short_gop": "short_gop"}.get(name, "open_gop")])
+    whole, _ = decode_plainly(clips[{"cut": "long_gop", "cut_short_gop": "short_gop"}.get(name, "open_gop")])
     np.testing.assert_array_equal(read_frames(clips[name], every), whole[30 - count :])
 
 
-def test_turned_pictures_stand_upright(clips: dict[str, Path]) -> None:
+def test_rotated_frames_are_shown_upright(clips: dict[str, Path]) -> None:
     upright = read_frames(clips["long_gop"], [4])[0]
     corner = upright[:24, :16].astype(int)  # top left as stored
     quarter = read_frames(clips["quarter"], [4])[0].astype(int)
@@ -131,27 +131,27 @@ def test_turned_pictures_stand_upright(clips: dict[str, Path]) -> None:
     np.testing.assert_array_equal(three[-16:, :24], np.rot90(corner, 1))
 
 
-def test_colour_tags_matter(clips: dict[str, Path]) -> None:
+def test_color_tags_are_respected(clips: dict[str, Path]) -> None:
     plain, tagged = read_frames(clips["bt601"], [0]).astype(int), read_frames(clips["bt709"], [0]).astype(int)
     assert np.abs(plain - tagged).mean() > 1  # the same stored values, another matrix
 
 
-def test_a_decoder_that_would_be_wrong_is_replaced_and_that_is_said_once(
+def test_pyav_replaces_a_decoder_that_would_be_wrong_and_logs_it_once(
     clips: dict[str, Path], backend: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "_said", set())
+    monkeypatch.setattr(backends, "_logged", set())
     with caplog.at_level(logging.INFO, "microg4m_hf.data"):
         for _ in range(3):
             read_frames(clips["cut"], [0], backend=backend)
-    expected = [] if backend == "pyav" else [f"PyAV steps in for {backend}, which is not right for frames hidden"]
+    expected = [] if backend == "pyav" else [f"using PyAV instead of {backend}, which is not right for frames hidden"]
     assert len(caplog.records) == len(expected)
     assert all(text in record.message for text, record in zip(expected, caplog.records, strict=True))
 
 
-def test_auto_announces_its_choice_once(
+def test_auto_logs_its_choice_once(
     clips: dict[str, Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "_said", set())
+    monkeypatch.setattr(backends, "_logged", set())
     with caplog.at_level(logging.INFO, "microg4m_hf.data"):
         for _ in range(3):
             assert open_clip(clips["long_gop"]).backend == "pyav"
@@ -159,7 +159,7 @@ def test_auto_announces_its_choice_once(
     assert len(caplog.records) == 1
 
 
-def test_flipped_bits_give_the_same_answer_everywhere(tmp_path: Path, backend: str) -> None:
+def test_flipped_bits_give_the_same_result_with_every_decoder(tmp_path: Path, backend: str) -> None:
     """Damage is an error that names the clip, or the same pixels as plain decoding; decord alone would hide it."""
     source = write_video(tmp_path / "whole.mp4", pictures(12, 144, 176))
     refused = 0
@@ -171,11 +171,11 @@ def test_flipped_bits_give_the_same_answer_everywhere(tmp_path: Path, backend: s
             assert "broken.mp4" in str(error)
             refused += 1
             continue
-        np.testing.assert_array_equal(got, plainly(broken)[0])
+        np.testing.assert_array_equal(got, decode_plainly(broken)[0])
     assert refused >= 5
 
 
-def test_damage_behind_the_wanted_frames_does_no_harm(tmp_path: Path) -> None:
+def test_damage_after_the_wanted_frames_is_ignored(tmp_path: Path) -> None:
     source = write_video(tmp_path / "whole.mp4", pictures(24, 144, 176), gop=8, bframes=0)
     expected = read_frames(source, [0, 1, 2])
     data = bytearray(source.read_bytes())
@@ -194,7 +194,7 @@ def test_a_missing_decoder_names_its_extra(clips: dict[str, Path], monkeypatch: 
 
 
 def test_the_environment_report_names_all_decoders(capsys: pytest.CaptureFixture[str]) -> None:
-    states = backends.decoders()
+    states = backends.backend_status()
     assert states["pyav"] == av.__version__
     assert main(["env"]) == 0
     report = capsys.readouterr().out
@@ -203,11 +203,11 @@ def test_the_environment_report_names_all_decoders(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "says"),
+    ("system", "machine", "message"),
     [("Darwin", "arm64", "no wheels for Darwin arm64"), ("Linux", "x86_64", r"pip install 'microg4m-hf\[decord\]'")],
 )
-def test_the_report_says_how_to_get_a_decoder(monkeypatch: pytest.MonkeyPatch, system, machine, says) -> None:
+def test_the_report_says_how_to_install_a_decoder(monkeypatch: pytest.MonkeyPatch, system, machine, message) -> None:
     monkeypatch.setattr("platform.system", lambda: system)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert re.search(says, backends._how_to_get("decord"))
-    assert "apt-get install ffmpeg" in backends._how_to_get("torchcodec")
+    assert re.search(message, backends._install_hint("decord"))
+    assert "apt-get install ffmpeg" in backends._install_hint("torchcodec")

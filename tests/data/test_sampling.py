@@ -1,4 +1,4 @@
-"""Sampling plans are the published ones, stay inside the clip, and refuse what makes no sense."""
+"""Sampling matches the published code, stays inside the clip, and refuses invalid arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from microg4m_hf.errors import ClipError
 PUBLISHED = [(8, 8), (4, 16), (16, 4), (13, 6), (16, 5), (32, 2)]
 
 
-def by_the_book(n: int, centre: int, length: int, rate: int) -> list[int]:
+def published_window(n: int, centre: int, length: int, rate: int) -> list[int]:
     half = length * rate // 2
     return [min(max(i, 0), n - 1) for i in range(centre - half, centre + half, rate)]
 
@@ -22,7 +22,7 @@ def by_the_book(n: int, centre: int, length: int, rate: int) -> list[int]:
 @pytest.mark.parametrize(("length", "rate"), PUBLISHED)
 @pytest.mark.parametrize("centre", [0, 1, 10, 45, 52, 89, 90])
 def test_window_is_the_published_range(length: int, rate: int, centre: int) -> None:
-    assert window(90, centre, length, rate).tolist() == by_the_book(90, centre, length, rate)
+    assert window(90, centre, length, rate).tolist() == published_window(90, centre, length, rate)
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 40), st.integers(1, 40))
@@ -32,7 +32,7 @@ def test_window_always_has_its_length_and_stays_inside(n: int, centre: int, leng
     assert got.min() >= 0 and got.max() <= n - 1
     assert (np.diff(got) >= 0).all()
     if length % 2 == 0 or stride > 1:
-        assert got.tolist() == by_the_book(n, centre, length, stride)
+        assert got.tolist() == published_window(n, centre, length, stride)
 
 
 def test_key_frames_of_the_release_count_from_one() -> None:
@@ -76,7 +76,7 @@ def test_every() -> None:
         lambda: window(90, 0, 8, 8, one_based=True),
     ],
 )
-def test_senseless_plans_are_refused(wrong) -> None:
+def test_invalid_numbers_are_refused(wrong) -> None:
     with pytest.raises(ClipError):
         wrong()
 
