@@ -13,7 +13,7 @@ from microg4m_hf.metrics.bootstrap import (
     interval,
     resampled_means,
 )
-from microg4m_hf.metrics.signature import Recipe
+from microg4m_hf.metrics.signature import Signature
 
 
 def test_source_is_the_name_without_its_last_number() -> None:
@@ -75,8 +75,8 @@ def test_interval_leaves_undefined_resamples_out() -> None:
         interval(np.zeros(3), level=95)
 
 
-def test_recipe_tells_scores_apart() -> None:
-    one = Recipe("caption", "paper", tokenizer="raw split", used=3, settings={"orders": [1, 4]})
-    assert one.signature.startswith("caption|protocol:paper|tokenizer:raw-split|orders:1,4|used:3|missing:0|version:")
+def test_signature_tells_scores_apart() -> None:
+    one = Signature("caption", "paper", tokenizer="raw split", used=3, settings={"orders": [1, 4]})
+    assert str(one).startswith("caption|protocol:paper|tokenizer:raw-split|orders:1,4|used:3|missing:0|version:")
     assert "seed" not in one.as_dict()
-    assert Recipe("caption", "coco").signature != one.signature
+    assert str(Signature("caption", "coco")) != str(one)

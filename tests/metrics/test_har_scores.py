@@ -14,8 +14,9 @@ import pytest
 from microg4m_hf.errors import DataError, PredictionError
 from microg4m_hf.metrics import frame_ap, har_scores, tune_thresholds, write_predictions
 from microg4m_hf.metrics.bootstrap import cluster_weights
+from microg4m_hf.metrics.har import result as har_result
 from microg4m_hf.metrics.har.inputs import read_rows
-from microg4m_hf.metrics.har.scores import Settings, score
+from microg4m_hf.metrics.har.result import HarSettings, score_har
 from microg4m_hf.taxonomy import ACTION_IDS
 from tests.support.har_split import IDS, dense, draw, labelled, naive_f1_recall_precision_auroc
 
@@ -211,7 +212,7 @@ def test_parts() -> None:
 def test_resampling_a_source_is_having_its_clips_again() -> None:
     """Weights are exact: a source drawn twice gives what its clips under second names give."""
     truth, found = draw(12, clips=16)
-    scored = score(read_rows(found), read_rows(truth, references=True), Settings(classes=IDS))
+    scored = score_har(read_rows(found), read_rows(truth, references=True), HarSettings(classes=IDS))
     weights = cluster_weights(4, 12, seed=3)
     resampled = scored.statistics.resampled(weights).macro()
     for number, drawn in enumerate(weights):
@@ -224,6 +225,25 @@ def test_resampling_a_source_is_having_its_clips_again() -> None:
         expected = har_scores(*again, classes=IDS)["scores"]
         for name, value in expected.items():
             assert resampled[name][number] == pytest.approx(value, abs=1e-12, nan_ok=True), (number, name)
+
+
+def test_one_result_serves_scores_parts_and_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are aligned once for the system and once for each of its domains, however often they are asked for."""
+    truth, found = draw(11, clips=20)
+    domains = {row[0]: "movie" if row[0].startswith("film0") else "real" for row in truth}
+    calls = []
+    align = har_result.align
+    monkeypatch.setattr(har_result, "align", lambda *rows, **options: calls.append(1) or align(*rows, **options))
+    options = {"by": ("domain", "group"), "domains": domains, "resamples": 20, "seed": 3}
+    expected = har_scores(found, truth, **options)
+    assert len(calls) == 3
+    scored = score_har(read_rows(found), read_rows(truth, references=True), HarSettings())
+    for _ in range(2):
+        assert json.dumps(scored.as_dict(**options)) == json.dumps(expected)
+    movie = scored.subset({video for video, domain in domains.items() if domain == "movie"})
+    assert movie.scores == pytest.approx(expected["by"]["domain"]["movie"]["scores"], nan_ok=True)
+    assert scored.resample(20, 3) is scored.resample(20, 3)
+    assert len(calls) == 6
 
 
 @TIES_DO_NOT_MATTER

@@ -13,7 +13,7 @@ from microg4m_hf.bench.pairwise import comparison_matrix, differences
 from microg4m_hf.metrics import compare, compare_texts, significance, text_scores
 from microg4m_hf.metrics.bootstrap import cluster_weights, resampled_means
 from microg4m_hf.metrics.har.inputs import read_rows
-from microg4m_hf.metrics.har.scores import Settings, score
+from microg4m_hf.metrics.har.result import HarSettings, score_har
 from microg4m_hf.metrics.significance import holm, paired_p_value
 from microg4m_hf.taxonomy import label_of
 from microg4m_hf.training.dataset import KeyFrame
@@ -53,7 +53,7 @@ def compare_captions() -> Any:
 
 def _scored(seed: int) -> Any:
     truth, found = draw(seed)
-    return score(read_rows(found), read_rows(truth, references=True), Settings(classes=IDS))
+    return score_har(read_rows(found), read_rows(truth, references=True), HarSettings(classes=IDS))
 
 
 def compare_actions_in_a_report() -> Any:

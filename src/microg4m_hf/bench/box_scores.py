@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.har.alignment import Aligned
-from ..metrics.har.scores import Scored
+from ..metrics.har.result import HarResult
 from ..metrics.har.statistics import probabilities
 from ..metrics.har.thresholds import are_logits
 from ..taxonomy import ACTION_IDS, ACTIONS
@@ -32,7 +32,7 @@ class BoxScores:
         return probabilities(self.scores) if self.logits else self.scores
 
 
-def box_scores(scored: Scored) -> BoxScores:
+def box_scores(scored: HarResult) -> BoxScores:
     """Lay a scored system out by box; a box that was scored twice counts once."""
     return aligned_scores(scored.aligned, scored.settings.scores_are)
 
@@ -136,7 +136,7 @@ def pairs_together(boxes: BoxScores, count: int = 10) -> list[dict[str, Any]]:
 _RECALLS = np.linspace(0, 1, 51)
 
 
-def precision_recall(scored: Scored) -> dict[str, list[float]]:
+def precision_recall(scored: HarResult) -> dict[str, list[float]]:
     """Mean over actions of the interpolated precision at each recall; its area is the mAP up to the grid."""
     table = scored.statistics.frame_map
     curves = []

@@ -8,8 +8,7 @@ from typing import Any
 from ..errors import PredictionError
 from ..metrics.har.files import read_about
 from ..metrics.har.inputs import read_rows
-from ..metrics.har.scores import Scored, Settings
-from ..metrics.har.scores import score as score_har
+from ..metrics.har.result import HarResult, HarSettings, score_har
 from ..taxonomy import ACTIONS
 from .pairwise import differences
 from .references import Truth, from_data_set
@@ -40,7 +39,7 @@ def transfer_gap(
     result = differences(first, second, paired=False, resamples=resamples, seed=seed, left_out=REPLACED)
     if not result["classes"]:
         raise PredictionError("the two references share no action that both models are scored on; check the action ids")
-    whole = [float(one.statistics.per_class().macro()["map"]) for one in (first, second)]
+    whole = [one.scores["map"] for one in (first, second)]
     return result | {"names": ["Earth", "space"], "map": whole, "protocol": protocol}
 
 
@@ -77,13 +76,13 @@ def leak_gap(
         _scored(system.predictions, truth.references, protocol) for system, truth in zip(systems, truths, strict=True)
     ]
     result = differences(*pairs, paired=False, resamples=resamples, seed=seed)
-    whole = [float(one.statistics.per_class().macro()["map"]) for one in pairs]
+    whole = [one.scores["map"] for one in pairs]
     return result | {"names": ["official", "source_disjoint"], "map": whole, "protocol": protocol}
 
 
-def _scored(path: Path | None, references: Any, protocol: str) -> Scored:
+def _scored(path: Path | None, references: Any, protocol: str) -> HarResult:
     assert path is not None
-    settings = Settings(protocol, scores_are=read_about(path).get("scores_are"), missing="zero")
+    settings = HarSettings(protocol, scores_are=read_about(path).get("scores_are"), missing="zero")
     return score_har(read_actions(path), read_rows(references, references=True), settings)
 
 

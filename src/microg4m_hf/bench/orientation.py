@@ -12,15 +12,13 @@ import numpy as np
 from ..errors import RecipeError
 from ..metrics.bootstrap import interval
 from ..metrics.har.inputs import read_rows
-from ..metrics.har.scores import Settings
-from ..metrics.har.scores import score as score_har
+from ..metrics.har.result import HarSettings, score_har
 from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS
 from ..training.dataset import KeyFrame, KeyFrameWindows
 from ..training.predict import predict_logits, prediction_columns, reference_columns
 from ..training.recipe import Data
 from ..training.recipe_io import recipe_from
-from .pairwise import draws
 
 # Clips turned by quarters and mirrored, boxes with them: what weightlessness does to "up".
 
@@ -101,7 +99,7 @@ def orientation_probe(
     accelerator = Accelerator()
     model = model.to(accelerator.device)
     truth = read_rows(reference_columns(items), references=True)
-    settings = Settings(protocol, scores_are="logits", missing="zero")
+    settings = HarSettings(protocol, scores_are="logits", missing="zero")
     scored, left_out = {}, 0
     for turn in turns:
         windows = TurnedWindows(items, data, turn, centre_crop=data.test_crop)
@@ -109,9 +107,9 @@ def orientation_probe(
             accelerator, model, windows, batch=batch, workers=data.workers, what=f"turned {turn.name}"
         )
         left_out = max(left_out, len(items) - len(logits))
-        scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), truth, settings).statistics
-    drawn = {name: draws(statistics, resamples, seed) for name, statistics in scored.items()}
-    classes = {name: statistics.per_class() for name, statistics in scored.items()}
+        scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), truth, settings)
+    drawn = {name: result.resample(resamples, seed) for name, result in scored.items()}
+    classes = {name: result.per_class for name, result in scored.items()}
     first = turns[0].name
     rows: list[dict[str, Any]] = []
     for name in scored:

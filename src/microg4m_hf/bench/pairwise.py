@@ -7,22 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.bootstrap import cluster_weights
-from ..metrics.har.scores import Scored as HarScored
-from ..metrics.har.statistics import ClassScores, Statistics
+from ..metrics.har.result import HarResult
+from ..metrics.har.statistics import Statistics
 from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS
 from .scoring import Scored
 
 
-def draws(statistics: Statistics, resamples: int, seed: int) -> ClassScores:
-    """The scores of every action in resamples of films."""
-    return statistics.resampled(cluster_weights(len(statistics.sources), resamples, seed), seed)
-
-
 def differences(
-    first: HarScored,
-    second: HarScored,
+    first: HarResult,
+    second: HarResult,
     *,
     paired: bool,
     resamples: int = 1000,
@@ -35,9 +29,9 @@ def differences(
     level (the share of boxes with the action) and AUROC, which does not depend on it.
     """
     sides = [first.statistics, second.statistics]
-    scores = [side.per_class() for side in sides]
+    scores = [side.per_class for side in (first, second)]
     seeds = (seed, seed if paired else seed + 1)
-    drawn = [draws(side, resamples, own) for side, own in zip(sides, seeds, strict=True)]
+    drawn = [side.resample(resamples, own) for side, own in zip((first, second), seeds, strict=True)]
     places = [{action: place for place, action in enumerate(side.classes)} for side in sides]
     table: list[dict[str, Any]] = []
     gaps: list[np.ndarray] = []

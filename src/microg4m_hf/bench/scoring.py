@@ -15,10 +15,8 @@ from ..metrics import caption_scores, har_scores, vqa_scores
 from ..metrics.bootstrap import LEVEL, cluster_weights, interval
 from ..metrics.har.files import read_about
 from ..metrics.har.inputs import read_rows
+from ..metrics.har.result import HarResult, HarSettings, score_har
 from ..metrics.har.rows import Rows
-from ..metrics.har.scores import Scored as HarScored
-from ..metrics.har.scores import Settings
-from ..metrics.har.scores import score as score_har
 from ..metrics.har.subsets import class_parts, clip_parts, of_clips
 from ..metrics.text.files import Trouble
 from ..metrics.text.files import read_rows as read_json_rows
@@ -46,7 +44,7 @@ class Scored:
     system: System
     result: dict[str, Any]
     samples: dict[str, np.ndarray] = field(default_factory=dict)
-    har: HarScored | None = None
+    har: HarResult | None = None
     texts: list[tuple[Any, str, str]] = field(default_factory=list)  # key, prediction, reference
 
 
@@ -74,7 +72,7 @@ def _score_har(system: System, truth: Truth, options: Options) -> Scored:
     given = read_actions(system.predictions)
     references = read_rows(truth.references, references=True)
     about = read_about(system.predictions)
-    settings = Settings(options.protocol, scores_are=about.get("scores_are"), missing="zero")
+    settings = HarSettings(options.protocol, scores_are=about.get("scores_are"), missing="zero")
     result = har_scores(
         given,
         references,

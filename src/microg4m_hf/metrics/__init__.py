@@ -8,10 +8,10 @@ from ..lazy import attach
 
 if TYPE_CHECKING:
     from .har.accumulator import HarAccumulator as HarAccumulator
-    from .har.comparison import compare as compare
     from .har.files import write_predictions as write_predictions
     from .har.frame_ap import frame_ap as frame_ap
     from .har.scores import TieWarning as TieWarning
+    from .har.scores import compare as compare
     from .har.scores import har_scores as har_scores
     from .har.thresholds import TunedThresholds as TunedThresholds
     from .har.thresholds import tune_thresholds as tune_thresholds
@@ -27,10 +27,9 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "har.accumulator": ["HarAccumulator"],
-        "har.comparison": ["compare"],
         "har.files": ["write_predictions"],
         "har.frame_ap": ["frame_ap"],
-        "har.scores": ["TieWarning", "har_scores"],
+        "har.scores": ["TieWarning", "compare", "har_scores"],
         "har.thresholds": ["TunedThresholds", "tune_thresholds"],
         "har.trainer": ["make_compute_metrics"],
         "text.bertscore": ["BertScorer"],

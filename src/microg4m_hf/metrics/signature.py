@@ -9,15 +9,15 @@ from .._version import __version__
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Signature:
     """Everything that must be equal before two scores may be compared.
 
     ``settings`` holds what only some metrics have (threshold, IoU, n-gram order, …); ``None`` values are left out.
 
-    >>> recipe = Recipe("har", "paper", used=1137, missing=0, settings={"iou": 0.5})
-    >>> recipe.signature.startswith("har|protocol:paper|iou:0.5|used:1137|missing:0|version:")
+    >>> signature = Signature("har", "paper", used=1137, missing=0, settings={"iou": 0.5})
+    >>> str(signature).startswith("har|protocol:paper|iou:0.5|used:1137|missing:0|version:")
     True
-    >>> recipe.as_dict()["iou"]
+    >>> signature.as_dict()["iou"]
     0.5
     """
 
@@ -33,7 +33,7 @@ class Recipe:
     version: str = __version__
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe as plain JSON values, in the order of the signature."""
+        """Return the same as plain JSON values, in the order of the line."""
         named = {
             "metric": self.metric,
             "protocol": self.protocol,
@@ -48,9 +48,7 @@ class Recipe:
         }
         return {key: value for key, value in named.items() if value is not None}
 
-    @property
-    def signature(self) -> str:
-        """One line without spaces: ``metric|key:value|…|version:…``."""
+    def __str__(self) -> str:
         values = self.as_dict()
         parts = [str(values.pop("metric"))]
         parts += [f"{key}:{_short(value)}" for key, value in values.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -74,7 +74,7 @@ def class_parts(
     return {part: np.isin(np.asarray(classes), third) for part, third in zip(FREQUENCIES, thirds, strict=True)}
 
 
-def of_clips(rows: Rows, clips: set[str]) -> Rows:
+def of_clips(rows: Rows, clips: Set[str]) -> Rows:
     """The rows of some clips."""
     wanted = np.array([video in clips for video in rows.videos], dtype=bool)
     chosen = np.flatnonzero(wanted[rows.video])

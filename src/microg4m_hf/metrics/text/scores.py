@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import RecipeError
 from ..bootstrap import LEVEL, RESAMPLES
-from ..signature import Recipe
+from ..signature import Signature
 from .base import Part, checked_texts, empty_places
 from .bleu import bleu_from_statistics, bleu_statistics
 from .cider import cider_items
@@ -89,7 +89,7 @@ def text_scores(
     for name, values in (extra or {}).items():
         part.add_mean(name, np.asarray(values, np.float64))
 
-    recipe = Recipe(
+    signature = Signature(
         "text",
         protocol,
         tokenizer=PROTOCOLS[protocol],
@@ -104,8 +104,8 @@ def text_scores(
         "statistics": {name: rows.tolist() for name, rows in part.statistics.items()},
         "ids": list(range(len(said)) if ids is None else ids),
         "warnings": notes,
-        "signature": recipe.signature,
-        "recipe": recipe.as_dict(),
+        "signature": str(signature),
+        "recipe": signature.as_dict(),
     }
     if sources is not None:
         result["sources"] = list(sources)

@@ -1,0 +1,289 @@
+"""One system scored once. ``HarResult`` holds the statistics that its scores, intervals, parts and tests come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...errors import PredictionError
+from ...taxonomy import ACTION_IDS, ACTIONS
+from ..bootstrap import LEVEL, RESAMPLES, cluster_weights, interval
+from ..signature import Signature
+from .alignment import Aligned, align
+from .checks import class_columns
+from .frame_ap import mean_defined
+from .matching import IOU
+from .rows import Rows
+from .statistics import PROTOCOLS, ClassScores, Statistics, Thresholds, statistics
+from .subsets import CLIP_PARTS, check_parts, class_parts, clip_parts, of_clips
+from .thresholds import DEFAULT, TunedThresholds, are_logits
+
+TIE_RANGE = 0.005  # mAP range over tie orders from which a result warns
+
+
+@dataclass(frozen=True)
+class HarSettings:
+    """How to score; the fields are keywords of ``har_scores``."""
+
+    protocol: str = "paper"
+    threshold: Thresholds | None = None
+    scores_are: str | None = None
+    classes: int | Sequence[int] | None = None
+    iou: float = IOU
+    missing: str = "error"
+    unknown: str = "error"
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise PredictionError(f"protocol={self.protocol!r} is not known; use 'paper' or 'instance'")
+        if isinstance(self.threshold, Mapping) and self.protocol == "paper":
+            raise PredictionError(
+                "protocol='paper' has one threshold on raw scores; tuned ones need protocol='instance'"
+            )
+        if isinstance(self.threshold, (int, float)) and not math.isfinite(self.threshold):
+            raise PredictionError(f"threshold={self.threshold} is not finite; give a number, 0.5 as published")
+        if not 0 < self.iou <= 1:
+            raise PredictionError(f"iou={self.iou!r} is outside (0, 1]; the benchmark uses 0.5")
+
+
+@dataclass(frozen=True)
+class HarResult:
+    """The predictions of one system, checked, aligned with the references and counted.
+
+    ``resample`` and ``subset`` keep what they computed, so a result can be used in many tables at no further cost.
+    """
+
+    predictions: Rows
+    references: Rows
+    settings: HarSettings
+    aligned: Aligned
+    statistics: Statistics
+    logits: bool
+    _resampled: dict[tuple[int, int], ClassScores] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _subsets: dict[frozenset[str], HarResult | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The action ids that F1, recall and precision average over."""
+        return self.statistics.classes
+
+    @cached_property
+    def per_class(self) -> ClassScores:
+        """The scores of each class."""
+        return self.statistics.per_class()
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """mAP, F1, recall, precision and AUROC over all classes, as fractions."""
+        return {name: float(value) for name, value in self.per_class.macro().items()}
+
+    def resample(self, resamples: int = RESAMPLES, seed: int = 0) -> ClassScores:
+        """Return the scores of each class in bootstrap resamples of sources; equal seeds draw the same sources."""
+        if (resamples, seed) not in self._resampled:
+            weights = cluster_weights(len(self.statistics.sources), resamples, seed)
+            self._resampled[resamples, seed] = self.statistics.resampled(weights, seed)
+        return self._resampled[resamples, seed]
+
+    def subset(self, clips: Set[str]) -> HarResult | None:
+        """Score some clips alone; None when no prediction is for them."""
+        key = frozenset(clips)
+        if key not in self._subsets:
+            rows = of_clips(self.predictions, clips)
+            own = score_har(rows, of_clips(self.references, clips), self.settings) if len(rows) else None
+            self._subsets[key] = own
+        return self._subsets[key]
+
+    @cached_property
+    def ties(self) -> dict[str, Any]:
+        """How far the order of equal scores alone could move the mAP, and how many boxes have equal scores."""
+        table = self.statistics.frame_map
+        low, high = mean_defined(table.lowest), mean_defined(table.highest)
+        return {
+            "map_range": [low, high],
+            "share": table.tied_share,
+            "boxes": self.statistics.tied_boxes,
+            "rule": "expected" if self.settings.protocol == "instance" else "published",
+            "matters": bool(high - low >= TIE_RANGE),
+        }
+
+    @property
+    def tie_warning(self) -> str | None:
+        """The text of a ``TieWarning``, when the mAP depends on the order of equal scores."""
+        if not self.ties["matters"] or self.ties["rule"] != "published":
+            return None
+        low, high = self.ties["map_range"]
+        return (
+            f"{self.ties['boxes']:.1%} of the boxes have mostly scores that another box has too; their order "
+            f"alone moves the mAP from {low:.4f} to {high:.4f}: report this range beside the number, or take the mean "
+            "over all orders with protocol='instance'"
+        )
+
+    def as_dict(
+        self,
+        *,
+        by: str | Sequence[str] = (),
+        domains: Mapping[str, str] | None = None,
+        class_counts: Mapping[int, int] | None = None,
+        resamples: int = 0,
+        level: float = LEVEL,
+        seed: int = 0,
+        model: Any = None,
+        revision: Any = None,
+    ) -> dict[str, Any]:
+        """Return what ``har_scores`` returns, which also documents the keywords."""
+        parts = check_parts(by)
+        signature = self._signature(model, revision, seed if resamples else None)
+        result: dict[str, Any] = {
+            "scores": dict(self.scores),
+            "signature": str(signature),
+            "recipe": signature.as_dict(),
+            "per_class": self._class_table(),
+            "ties": self.ties,
+            "counts": self._counts(),
+        }
+        if resamples:
+            result["intervals"] = intervals(self.resample(resamples, seed), level)
+        if parts:
+            result["by"] = {
+                part: self._clip_table(part, domains, resamples, level, seed)
+                if part in CLIP_PARTS
+                else self._class_part_table(part, class_counts, resamples, level, seed)
+                for part in parts
+            }
+        return result
+
+    def _signature(self, model: Any, revision: Any, seed: int | None) -> Signature:
+        settings = self.settings
+        threshold: Any = DEFAULT if settings.threshold is None else settings.threshold
+        instance = settings.protocol == "instance"
+        missing = int(self.aligned.missing.size)
+        return Signature(
+            "har",
+            settings.protocol,
+            model=None if model is None else str(model),
+            revision=None if revision is None else str(revision),
+            used=self.statistics.boxes,
+            missing=missing,
+            seed=seed,
+            settings={
+                "iou": settings.iou,
+                "classes": len(self.classes),
+                "threshold": "tuned" if isinstance(threshold, Mapping) else float(threshold),
+                "scores": ("logits" if self.logits else "probabilities") if instance else "raw",
+                "labels": "person" if instance else "frame",
+                "ties": self.ties["rule"],
+                "boxes": "given" if self.aligned.given else "detected",
+                **({"missing_rule": settings.missing} if missing else {}),
+            },
+        )
+
+    def _class_table(self) -> dict[int, dict[str, Any]]:
+        names = {action.action_id: action.name for action in ACTIONS}
+        labels = np.zeros(len(self.classes), dtype=np.int64)
+        labels[self.statistics.scored] = self.statistics.frame_map.positives
+        positive = self.statistics.counts[2].sum(axis=0)
+        return {
+            action: {
+                "name": names.get(action, f"AVA {action}"),
+                "ap": float(self.per_class.ap[place]),
+                "f1": float(self.per_class.f1[place]),
+                "recall": float(self.per_class.recall[place]),
+                "precision": float(self.per_class.precision[place]),
+                "auroc": float(self.per_class.auroc[place]),
+                "labels": int(labels[place]),
+                "positive_boxes": int(positive[place]),
+            }
+            for place, action in enumerate(self.classes)
+        }
+
+    def _counts(self) -> dict[str, int]:
+        aligned = self.aligned
+        return {
+            "rows": len(aligned.predictions),
+            "boxes": self.statistics.boxes,
+            "labelled_boxes": len(aligned.persons),
+            "labels": len(aligned.references),
+            "clips": len(set(aligned.references.video.tolist())),
+            "sources": len(self.statistics.sources),
+            "missing": int(aligned.missing.size),
+            "repeated_rows": aligned.repeated,
+            "absent_scores": self.statistics.absent,
+            "degenerate_rows": self.statistics.frame_map.degenerate,
+            "dropped_rows": aligned.dropped,
+        }
+
+    def _clip_table(
+        self, part: str, domains: Mapping[str, str] | None, resamples: int, level: float, seed: int
+    ) -> dict[str, dict[str, Any]]:
+        table: dict[str, dict[str, Any]] = {}
+        for name, clips in clip_parts(part, self.references, domains).items():
+            own = self.subset(clips)
+            if own is None:
+                table[name] = {"scores": None, "boxes": 0}
+                continue
+            table[name] = {
+                "scores": dict(own.scores),
+                "boxes": own.statistics.boxes,
+                "classes_with_labels": int((own.statistics.frame_map.positives > 0).sum()),
+            }
+            if resamples and len(own.statistics.sources) > 1:  # sources are what is resampled
+                table[name]["intervals"] = intervals(own.resample(resamples, seed), level)
+        return table
+
+    def _class_part_table(
+        self, part: str, class_counts: Mapping[int, int] | None, resamples: int, level: float, seed: int
+    ) -> dict[str, dict[str, Any]]:
+        table: dict[str, dict[str, Any]] = {}
+        for name, mask in class_parts(part, self.classes, self.references, class_counts).items():
+            scores = {key: float(value) for key, value in self.per_class.macro(mask).items()}
+            table[name] = {"scores": scores, "classes": int(mask.sum())}
+            if resamples:
+                table[name]["intervals"] = intervals(self.resample(resamples, seed), level, mask)
+        return table
+
+
+def score_har(predictions: Rows, references: Rows, settings: HarSettings) -> HarResult:
+    """Check, align and count once.
+
+    Args:
+        predictions: Rows with scores, from ``read_rows``.
+        references: Rows of labeled boxes, from ``read_rows(..., references=True)``.
+        settings: How to score.
+
+    Returns:
+        The result, from which scores, intervals, parts and comparisons are derived.
+
+    Raises:
+        PredictionError: The predictions cannot be scored.
+        DataError: The references cannot be used.
+    """
+    columns = class_columns(predictions, settings.classes)
+    if isinstance(settings.threshold, TunedThresholds):
+        settings.threshold.refuse(references)
+    aligned = align(
+        predictions, references, columns, iou=settings.iou, missing=settings.missing, unknown=settings.unknown
+    )
+    logits = are_logits(aligned.predictions, settings.scores_are) if settings.protocol == "instance" else False
+    counted = statistics(
+        aligned,
+        columns,
+        [action for action in columns if action in set(ACTION_IDS)] or list(columns),
+        protocol=settings.protocol,
+        threshold=DEFAULT if settings.threshold is None else settings.threshold,
+        iou=settings.iou,
+        logits=logits,
+        strict=settings.missing == "error",
+    )
+    return HarResult(predictions, references, settings, aligned, counted, logits)
+
+
+def intervals(samples: ClassScores, level: float = LEVEL, mask: np.ndarray | None = None) -> dict[str, list[float]]:
+    """Return the interval of each score over the classes in ``mask``, all by default."""
+    return {name: list(interval(values, level)) for name, values in samples.macro(mask).items()}
