@@ -14,7 +14,7 @@ import pytest
 
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import HarAccumulator, har_scores
-from tests.support.har_split import dense, draw, labelled
+from tests.support.har_split import dense, draw, labeled
 from tests.support.har_two_processes import clips
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
@@ -36,8 +36,8 @@ def text(result: dict) -> str:
 def test_equals_har_scores() -> None:
     truth, found = draw(20, clips=11, persons=3)
     for protocol in ("paper", "instance"):
-        expected = har_scores(dense(found), labelled(truth), protocol=protocol)
-        given = [{**clip, **reference} for clip, reference in zip(dense(found), labelled(truth), strict=True)]
+        expected = har_scores(dense(found), labeled(truth), protocol=protocol)
+        given = [{**clip, **reference} for clip, reference in zip(dense(found), labeled(truth), strict=True)]
         assert collected([given], protocol=protocol)["scores"] == expected["scores"]
         assert collected([dense(found)], protocol=protocol, references=truth)["scores"] == expected["scores"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from microg4m_hf.errors import DataError
 from microg4m_hf.metrics import har_scores
-from tests.support.har_split import dense, draw, labelled
+from tests.support.har_split import dense, draw, labeled
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -29,14 +29,14 @@ def metric():
 
 def test_compute_and_add_batch(metric, tmp_path: Path) -> None:
     truth, found = draw(21, clips=13, persons=3)
-    expected = har_scores(dense(found), labelled(truth))
-    whole = metric.compute(predictions=dense(found), references=labelled(truth))
+    expected = har_scores(dense(found), labeled(truth))
+    whole = metric.compute(predictions=dense(found), references=labeled(truth))
     assert {name: whole[name] for name in expected["scores"]} == expected["scores"]
     assert whole["signature"] == expected["signature"]
     for start in (0, 5, 10):
-        metric.add_batch(predictions=dense(found)[start : start + 5], references=labelled(truth)[start : start + 5])
+        metric.add_batch(predictions=dense(found)[start : start + 5], references=labeled(truth)[start : start + 5])
     assert metric.compute() == whole
-    detailed = metric.compute(predictions=dense(found), references=labelled(truth), details=True, protocol="instance")
+    detailed = metric.compute(predictions=dense(found), references=labeled(truth), details=True, protocol="instance")
     assert detailed["recipe"]["protocol"] == "instance"
     import evaluate
 
@@ -45,11 +45,11 @@ def test_compute_and_add_batch(metric, tmp_path: Path) -> None:
 
 def test_arrays_persons_and_frames_in_any_order(metric) -> None:
     truth, found = draw(22, clips=8, persons=2)
-    expected = metric.compute(predictions=dense(found), references=labelled(truth))
+    expected = metric.compute(predictions=dense(found), references=labeled(truth))
     arrays = [{**clip, "boxes": np.array(clip["boxes"]), "scores": np.array(clip["scores"])} for clip in dense(found)]
     for clip in arrays:
         clip["person_id"] = np.arange(len(clip["boxes"]))
-    references = [{**clip, "person_id": list(range(len(clip["boxes"])))} for clip in labelled(truth)][::-1]
+    references = [{**clip, "person_id": list(range(len(clip["boxes"])))} for clip in labeled(truth)][::-1]
     import evaluate
 
     with_persons = evaluate.load(str(MODULE), "persons", keep_in_memory=True)
@@ -76,9 +76,9 @@ def test_combine() -> None:
 
     both = evaluate.combine([evaluate.load(str(MODULE), keep_in_memory=True)])
     truth, found = draw(24)
-    for prediction, reference in zip(dense(found), labelled(truth), strict=True):
+    for prediction, reference in zip(dense(found), labeled(truth), strict=True):
         both.add(prediction=prediction, reference=reference)
-    assert both.compute()["map"] == har_scores(dense(found), labelled(truth))["scores"]["map"]
+    assert both.compute()["map"] == har_scores(dense(found), labeled(truth))["scores"]["map"]
 
 
 def test_loads_by_its_relative_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_two_processes_equal_one(metric, tmp_path: Path) -> None:
     ]
     errors = [process.communicate(timeout=400)[1] for process in started]
     assert (tmp_path / "rank0.json").exists(), errors[0][-2000:]
-    expected = metric.compute(predictions=dense(found), references=labelled(truth))
+    expected = metric.compute(predictions=dense(found), references=labeled(truth))
     assert json.loads((tmp_path / "rank0.json").read_text()) == expected
     assert json.loads((tmp_path / "rank1.json").read_text()) is None
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import HarAccumulator, frame_ap, har_scores
 from microg4m_hf.metrics.har.published_order import published_order
-from tests.support.har_split import IDS, dense, draw, labelled
+from tests.support.har_split import IDS, dense, draw, labeled
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
 LIGHT = settings(max_examples=25, deadline=None)
@@ -54,7 +54,7 @@ def test_order_of_rows_changes_no_corrected_score_even_with_ties(seed: int, rand
 @given(SEEDS, PROTOCOLS, st.integers(1, 5), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_batching_and_processes_change_nothing(seed: int, protocol: str, batch: int, world: int, random) -> None:
     truth, found = draw(seed, persons=3, ties=True)
-    items = [{**clip, **reference} for clip, reference in zip(dense(found), labelled(truth), strict=True)]
+    items = [{**clip, **reference} for clip, reference in zip(dense(found), labeled(truth), strict=True)]
     whole = HarAccumulator(protocol=protocol)
     whole.update(items)
     expected = whole.compute()

@@ -18,7 +18,7 @@ from microg4m_hf.metrics.har import result as har_result
 from microg4m_hf.metrics.har.inputs import read_rows
 from microg4m_hf.metrics.har.result import HarSettings, score_har
 from microg4m_hf.taxonomy import ACTION_IDS
-from tests.support.har_split import IDS, dense, draw, labelled, naive_f1_recall_precision_auroc
+from tests.support.har_split import IDS, dense, draw, labeled, naive_f1_recall_precision_auroc
 
 SCORES = ("f1", "recall", "precision", "auroc")
 TIES_DO_NOT_MATTER = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
@@ -214,7 +214,7 @@ def test_resampling_a_source_is_having_its_clips_again() -> None:
     truth, found = draw(12, clips=16)
     scored = score_har(read_rows(found), read_rows(truth, references=True), HarSettings(classes=IDS))
     weights = cluster_weights(4, 12, seed=3)
-    resampled = scored.statistics.resampled(weights).macro()
+    resampled = scored.statistics.resample(weights).macro()
     for number, drawn in enumerate(weights):
         repeat = {f"film{place}": int(count) for place, count in enumerate(drawn)}
         again = [
@@ -320,11 +320,11 @@ def test_forms_of_references() -> None:
     truth, found = draw(18)
     expected = har_scores(found, truth)["scores"]
     by_id = {
-        clip["video_id"]: {key: value for key, value in clip.items() if key != "video_id"} for clip in labelled(truth)
+        clip["video_id"]: {key: value for key, value in clip.items() if key != "video_id"} for clip in labeled(truth)
     }
     packed = [
         {**clip, "labels": [[ACTION_IDS.index(action) for action in ids] for ids in clip["action_ids"]]}
-        for clip in labelled(truth)
+        for clip in labeled(truth)
     ]
     for clip in packed:
         del clip["action_ids"]
@@ -343,7 +343,7 @@ def test_forms_of_references() -> None:
     import datasets
 
     table = datasets.Dataset.from_list(persons)
-    for references in (labelled(truth), by_id, packed, hot, table):
+    for references in (labeled(truth), by_id, packed, hot, table):
         assert har_scores(dense(found), references)["scores"]["map"] == pytest.approx(expected["map"])
     assert har_scores(dense(found), table, by="domain")["by"]["domain"]["real"]["scores"]["map"] == pytest.approx(
         expected["map"]

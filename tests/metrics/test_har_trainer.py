@@ -10,7 +10,7 @@ import pytest
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import har_scores, make_compute_metrics
 from microg4m_hf.taxonomy import ACTION_IDS
-from tests.support.har_split import dense, draw, labelled
+from tests.support.har_split import dense, draw, labeled
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning"
 def padded() -> tuple[np.ndarray, np.ndarray, dict]:
     """Logits and labels of eleven ragged clips, and the scores they must have."""
     truth, found = draw(30, clips=11, persons=2)
-    clips, references = dense(found), labelled(truth)
+    clips, references = dense(found), labeled(truth)
     logits, labels = np.full((11, 3, 50), 7.0, dtype=np.float32), np.full((11, 3, 50), -100.0, dtype=np.float32)
     for place, (clip, reference) in enumerate(zip(clips, references, strict=True)):
         count = len(clip["boxes"])

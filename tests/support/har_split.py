@@ -43,7 +43,7 @@ def dense(rows: list[tuple]) -> list[dict]:
     return list(frames.values())
 
 
-def labelled(rows: list[tuple]) -> list[dict]:
+def labeled(rows: list[tuple]) -> list[dict]:
     """The references of the same frames, one dictionary each."""
     frames: dict[tuple, dict] = {}
     for video, frame, x1, y1, x2, y2, action, *_ in rows:

@@ -10,13 +10,13 @@ import os
 import sys
 from pathlib import Path
 
-from tests.support.har_split import dense, draw, labelled
+from tests.support.har_split import dense, draw, labeled
 
 
 def clips() -> list[dict]:
     """Thirteen key frames with one to three persons, scores and labels together."""
     truth, found = draw(21, clips=13, persons=3, ties=True)
-    labels = {clip["video_id"]: clip["action_ids"] for clip in labelled(truth)}
+    labels = {clip["video_id"]: clip["action_ids"] for clip in labeled(truth)}
     return [{**clip, "action_ids": labels[clip["video_id"]]} for clip in dense(found)]
 
 
@@ -46,7 +46,7 @@ def accumulate(folder: Path) -> None:
 def measure(folder: Path, rank: int) -> None:
     import evaluate
 
-    from tests.support.har_split import labelled as split_labels
+    from tests.support.har_split import labeled as split_labels
 
     module = Path(__file__).resolve().parents[2] / "metrics" / "microg4m_har"
     metric = evaluate.load(

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.har.alignment import Aligned
+from ..metrics.har.alignment import Alignment
 from ..metrics.har.result import HarResult
-from ..metrics.har.statistics import probabilities
+from ..metrics.har.statistics import sigmoid
 from ..metrics.har.thresholds import are_logits
 from ..taxonomy import ACTION_IDS, ACTIONS
 
@@ -29,7 +29,7 @@ class BoxScores:
     @property
     def chances(self) -> np.ndarray:
         """Scores as probabilities."""
-        return probabilities(self.scores) if self.logits else self.scores
+        return sigmoid(self.scores) if self.logits else self.scores
 
 
 def box_scores(scored: HarResult) -> BoxScores:
@@ -37,7 +37,7 @@ def box_scores(scored: HarResult) -> BoxScores:
     return aligned_scores(scored.aligned, scored.settings.scores_are)
 
 
-def aligned_scores(aligned: Aligned, scores_are: str | None) -> BoxScores:
+def aligned_scores(aligned: Alignment, scores_are: str | None) -> BoxScores:
     """The same of predictions that were laid beside references and not scored."""
     predictions, references = aligned.predictions, aligned.references
     slot = np.full(max(ACTION_IDS) + 1, -1)
@@ -64,7 +64,7 @@ def aligned_scores(aligned: Aligned, scores_are: str | None) -> BoxScores:
     )
 
 
-def persons_of(aligned: Aligned, boxes: np.ndarray) -> np.ndarray:
+def persons_of(aligned: Alignment, boxes: np.ndarray) -> np.ndarray:
     """For each of some boxes the first reference row of its labelled person."""
     return aligned.persons.first[aligned.partner[boxes]]
 
@@ -138,7 +138,7 @@ _RECALLS = np.linspace(0, 1, 51)
 
 def precision_recall(scored: HarResult) -> dict[str, list[float]]:
     """Mean over actions of the interpolated precision at each recall; its area is the mAP up to the grid."""
-    table = scored.statistics.frame_map
+    table = scored.statistics.frame_ap
     curves = []
     for place, positives in enumerate(table.positives):
         hit = table.ranking.hit[table.ranking.start[place] : table.ranking.start[place + 1]]

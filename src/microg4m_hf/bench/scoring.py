@@ -16,8 +16,8 @@ from ..metrics.bootstrap import LEVEL, cluster_weights, interval
 from ..metrics.har.files import read_about
 from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarResult, HarSettings, score_har
-from ..metrics.har.rows import Rows
-from ..metrics.har.subsets import class_parts, clip_parts, of_clips
+from ..metrics.har.rows import ActionRows
+from ..metrics.har.subsets import class_parts, clip_parts, select_clips
 from ..metrics.text.files import Trouble
 from ..metrics.text.files import read_rows as read_json_rows
 from ..metrics.text.resampling import _resampled as resampled_texts
@@ -94,7 +94,7 @@ def _score_har(system: System, truth: Truth, options: Options) -> Scored:
     samples: dict[str, np.ndarray] = {}
     if options.resamples:
         weights = cluster_weights(len(counted.statistics.sources), options.resamples, options.seed)
-        drawn = counted.statistics.resampled(weights, options.seed)
+        drawn = counted.statistics.resample(weights, options.seed)
         samples = drawn.macro()
         result["intervals"] = _intervals(samples)
         result["class_intervals"] = {
@@ -113,17 +113,17 @@ def add_domain_intervals(scored: Scored, truth: Truth, options: Options) -> None
         return
     given, references = read_actions(scored.system.predictions), read_rows(truth.references, references=True)
     for domain, clips in clip_parts("domain", references, truth.domains).items():
-        own = of_clips(given, clips)
+        own = select_clips(given, clips)
         if not len(own):
             continue
-        counted = score_har(own, of_clips(references, clips), scored.har.settings).statistics
+        counted = score_har(own, select_clips(references, clips), scored.har.settings).statistics
         if len(counted.sources) > 1:  # one film alone says nothing about how films differ
             weights = cluster_weights(len(counted.sources), options.resamples, options.seed)
-            drawn = counted.resampled(weights, options.seed).macro()
+            drawn = counted.resample(weights, options.seed).macro()
             scored.result["by"]["domain"][domain]["intervals"] = _intervals(drawn)
 
 
-def read_actions(path: Path) -> Rows:
+def read_actions(path: Path) -> ActionRows:
     """Predictions of actions from CSV, Parquet, or JSON with one entry per box or clip."""
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return read_rows(path)

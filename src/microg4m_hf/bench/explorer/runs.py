@@ -12,10 +12,10 @@ import numpy as np
 from ...data.release.bounding_boxes import BOX
 from ...errors import MicroG4MError, PredictionError
 from ...metrics.har.alignment import align
-from ...metrics.har.checks import class_columns
+from ...metrics.har.checks import resolve_classes
 from ...metrics.har.files import read_about
 from ...metrics.har.inputs import read_rows
-from ...metrics.har.rows import Rows
+from ...metrics.har.rows import ActionRows
 from ...metrics.text.entries import read_entries
 from ...metrics.text.ngrams import pair_words
 from ...metrics.text.rouge_l import rouge_l_items
@@ -97,7 +97,7 @@ def read_actions_said(run: Run, catalogue: Catalogue) -> None:
     assert run.system is not None and run.system.predictions is not None
     path = run.system.predictions
     given = read_actions(path)
-    aligned = align(given, _action_references(catalogue), class_columns(given, None), missing="drop", unknown="drop")
+    aligned = align(given, _action_references(catalogue), resolve_classes(given, None), missing="drop", unknown="drop")
     boxes = aligned_scores(aligned, read_about(path).get("scores_are"))
     if aligned.dropped:
         run.notes.append(f"{aligned.dropped} rows are for clips that this data set does not have")
@@ -121,7 +121,7 @@ def read_actions_said(run: Run, catalogue: Catalogue) -> None:
         run.score[place] = float(np.mean(found))
 
 
-def _action_references(catalogue: Catalogue) -> Rows:
+def _action_references(catalogue: Catalogue) -> ActionRows:
     """Every label of every person with a key frame."""
     release = catalogue.release
     keys = release.key_frames

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import PredictionError
 from ...taxonomy import ACTION_IDS
 from .columns import as_array, class_ids
-from .rows import Rows, encoded
+from .rows import ActionRows, encoded
 from .scores import har_scores
 
 _Key = tuple[str, int, str]
@@ -80,7 +80,7 @@ class HarAccumulator:
         for key, entry in state:
             self._put(key, entry)
 
-    def har_rows(self, *, references: bool) -> Rows:
+    def har_rows(self, *, references: bool) -> ActionRows:
         """Everything collected as rows, in an order that does not depend on the order of arrival.
 
         Frames are sorted; persons of a frame stay as their frame gave them, since in the paper's protocol the
@@ -103,7 +103,9 @@ class HarAccumulator:
             columns = sizes[0]
         person = which if any(key[2].startswith("person") for key in keys) else None
         name = "accumulated labels" if references else "accumulated scores"
-        return Rows(video[which], videos, frame[which], box[which], action, score, person, name=name, columns=columns)
+        return ActionRows(
+            video[which], videos, frame[which], box[which], action, score, person, name=name, columns=columns
+        )
 
     def _class_ids(self, width: int) -> np.ndarray:
         classes = self.settings.get("classes")

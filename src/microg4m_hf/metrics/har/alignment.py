@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import PredictionError
 from .checks import check_predictions, check_references, listed
 from .matching import IOU, best_partners, joined, overlaps
-from .rows import Rows, fail, same_videos
+from .rows import ActionRows, fail, same_videos
 
 # From rows to boxes: which rows belong to one box, and which predicted box is which labelled person.
 
@@ -30,7 +30,7 @@ class Boxes:
         return len(self.first)
 
 
-def group_boxes(rows: Rows, key: np.ndarray, *, by_person: bool = False) -> Boxes:
+def group_boxes(rows: ActionRows, key: np.ndarray, *, by_person: bool = False) -> Boxes:
     """Number the distinct (frame, box) of rows by first appearance; with ``by_person`` also persons apart."""
     if not len(rows):
         none = np.empty(0, dtype=np.int64)
@@ -117,29 +117,29 @@ MISSING = ("error", "zero", "drop")
 
 
 @dataclass(frozen=True)
-class Aligned:
+class Alignment:
     """Checked rows of both sides under the same clip codes."""
 
-    predictions: Rows
-    references: Rows
+    predictions: ActionRows
+    references: ActionRows
     boxes: Boxes  # of the predictions
     persons: Boxes  # of the references
     partner: np.ndarray  # per predicted box: its labelled person, -1 for none
-    given: bool  # predictions are for the labelled boxes (True) or for boxes of a detector (False)
+    on_labeled_boxes: bool  # predictions are for the labelled boxes (True) or for boxes of a detector (False)
     missing: np.ndarray  # labelled persons without a prediction
     repeated: int  # rows that repeat an earlier one exactly
     dropped: int  # rows of unknown clips that were dropped on request
 
 
 def align(
-    predictions: Rows,
-    references: Rows,
+    predictions: ActionRows,
+    references: ActionRows,
     classes: Sequence[int],
     *,
     iou: float = IOU,
     missing: str = "error",
     unknown: str = "error",
-) -> Aligned:
+) -> Alignment:
     """Check both sides and find out which prediction belongs to whom."""
     if missing not in MISSING:
         raise PredictionError(f"missing={missing!r} is not known; use one of {', '.join(MISSING)}")
@@ -181,10 +181,12 @@ def align(
         references = references.take(np.flatnonzero(found[persons.of_row]))
         partner = np.where(partner >= 0, np.cumsum(found)[partner] - 1, -1)
         persons = group_boxes(references, references.key, by_person=True)
-    return Aligned(predictions, references, boxes, persons, partner, given, lost, repeated, dropped)
+    return Alignment(predictions, references, boxes, persons, partner, given, lost, repeated, dropped)
 
 
-def _without_conflicts(predictions: Rows, boxes: Boxes, references: Rows, persons: Boxes) -> tuple[Rows, Boxes, int]:
+def _without_conflicts(
+    predictions: ActionRows, boxes: Boxes, references: ActionRows, persons: Boxes
+) -> tuple[ActionRows, Boxes, int]:
     """Refuse one box with two scores for one action, unless that many persons share the box."""
     again = np.flatnonzero(boxes.copy > 0)
     if not again.size:
@@ -211,7 +213,7 @@ def _without_conflicts(predictions: Rows, boxes: Boxes, references: Rows, person
     )
 
 
-def _persons_on(predictions: Rows, boxes: Boxes, references: Rows, persons: Boxes) -> np.ndarray:
+def _persons_on(predictions: ActionRows, boxes: Boxes, references: ActionRows, persons: Boxes) -> np.ndarray:
     """How many labelled persons have exactly the box of each predicted one."""
     truth: dict[tuple[float, ...], int] = {}
     for row in persons.first:

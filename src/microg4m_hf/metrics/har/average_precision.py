@@ -34,7 +34,7 @@ class Ranking:
 
 
 def by_class(classes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows class by class, where each class begins, and each class's places from smallest to largest value."""
+    """ActionRows class by class, where each class begins, and each class's places from smallest to largest value."""
     rows = np.argsort(classes.astype(np.int16), kind="stable")
     start = np.r_[0, np.cumsum(np.bincount(classes, minlength=count))]
     grouped = values[rows]

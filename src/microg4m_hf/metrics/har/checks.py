@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import PredictionError
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
-from .rows import Rows, fail
+from .rows import ActionRows, fail
 
 OUTSIDE = 0.1  # how far a detector's box may reach past the border of the frame
 AVA_IDS = tuple(range(1, NUM_AVA_CLASSES + 1))
@@ -25,7 +25,7 @@ def listed(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(distinct[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
-def class_columns(predictions: Rows, classes: int | Sequence[int] | None) -> tuple[int, ...]:
+def resolve_classes(predictions: ActionRows, classes: int | Sequence[int] | None) -> tuple[int, ...]:
     """The action ids that F1, recall and precision average over: the 50, AVA's 80, or those given."""
     if classes is None:
         ava = predictions.columns == NUM_AVA_CLASSES or set(np.unique(predictions.action)) == set(AVA_IDS)
@@ -42,7 +42,9 @@ def class_columns(predictions: Rows, classes: int | Sequence[int] | None) -> tup
     return ids
 
 
-def check_predictions(predictions: Rows, references: Rows, classes: Sequence[int], unknown: str) -> tuple[Rows, int]:
+def check_predictions(
+    predictions: ActionRows, references: ActionRows, classes: Sequence[int], unknown: str
+) -> tuple[ActionRows, int]:
     """Refuse what cannot be scored; the rows that remain, and how many rows of unknown clips were dropped."""
     if unknown not in {"error", "drop"}:
         raise PredictionError(f"unknown={unknown!r} is not known; use 'error' or 'drop'")
@@ -75,7 +77,7 @@ def check_predictions(predictions: Rows, references: Rows, classes: Sequence[int
     return predictions.take(np.flatnonzero(~strange)), int(strange.sum())
 
 
-def check_references(references: Rows) -> None:
+def check_references(references: ActionRows) -> None:
     """Refuse references without rows, with unknown actions, or with boxes that are none."""
     if not len(references):
         raise fail(references, "holds no labelled boxes", "give the key-frame file of the split", references=True)
@@ -91,7 +93,7 @@ def check_references(references: Rows) -> None:
         )
 
 
-def _check_numbers(predictions: Rows, score: np.ndarray) -> None:
+def _check_numbers(predictions: ActionRows, score: np.ndarray) -> None:
     bad = ~np.isfinite(score)
     if bad.any():
         row = int(bad.argmax())
@@ -102,7 +104,7 @@ def _check_numbers(predictions: Rows, score: np.ndarray) -> None:
         )
 
 
-def _check_boxes(rows: Rows, *, references: bool) -> None:
+def _check_boxes(rows: ActionRows, *, references: bool) -> None:
     box = rows.box
     whose = "the labelled box" if references else "the box"
     bad = ~np.isfinite(box).all(axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
-from .rows import FRAME_LIMIT, Rows, encoded, fail, to_numpy
+from .rows import FRAME_LIMIT, ActionRows, encoded, fail, to_numpy
 
 SIDES = ("x1", "y1", "x2", "y2")
 FLAT = ("video_id", "frame", *SIDES, "action_id")
@@ -54,7 +54,7 @@ def known_names(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 def rows_from_columns(
     columns: Mapping[str, Any], name: str, *, references: bool, action_ids: Sequence[int] | None = None, **more: Any
-) -> Rows:
+) -> ActionRows:
     """One row per box and action from flat columns, or from one entry per box with a list of scores or labels."""
     named = known_names(columns)
     wanted = ["video_id", "frame"] + ([] if "box" in named else list(SIDES))
@@ -90,7 +90,7 @@ def rows_from_columns(
     if which is not None:
         video, frame, boxes = video[which], frame[which], boxes[which]
         person = None if person is None else person[which]
-    return Rows(video, videos, frame, boxes, action, score, person, name=name, **more)
+    return ActionRows(video, videos, frame, boxes, action, score, person, name=name, **more)
 
 
 def _videos(values: Any, name: str, references: bool) -> tuple[np.ndarray, tuple[str, ...]]:

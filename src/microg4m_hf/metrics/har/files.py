@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from ...storage import write_atomic
 from .columns import FLAT, SIDES, as_array, known_names, rows_from_columns
-from .rows import Rows, fail, from_numpy
+from .rows import ActionRows, fail, from_numpy
 
 METADATA = b"microg4m"
 
@@ -78,8 +78,10 @@ def read_about(path: str | os.PathLike[str]) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def read_parquet(path: str | os.PathLike[str], *, references: bool, action_ids: Sequence[int] | None = None) -> Rows:
-    """Rows of a Parquet file: one row per person with a list of scores, or one row per box and action."""
+def read_parquet(
+    path: str | os.PathLike[str], *, references: bool, action_ids: Sequence[int] | None = None
+) -> ActionRows:
+    """ActionRows of a Parquet file: one row per person with a list of scores, or one row per box and action."""
     file = Path(path)
     try:
         table = pq.ParquetFile(file).read()  # read_table would import pandas
@@ -91,8 +93,10 @@ def read_parquet(path: str | os.PathLike[str], *, references: bool, action_ids: 
     return rows_from_table(table, file.name, references=references, action_ids=action_ids)
 
 
-def rows_from_table(table: pa.Table, name: str, *, references: bool, action_ids: Sequence[int] | None = None) -> Rows:
-    """Rows of an Arrow table, whose columns may hold no empty places."""
+def rows_from_table(
+    table: pa.Table, name: str, *, references: bool, action_ids: Sequence[int] | None = None
+) -> ActionRows:
+    """ActionRows of an Arrow table, whose columns may hold no empty places."""
     for column in known_names(dict.fromkeys(table.column_names)):
         if table.num_rows and column in {"video_id", "frame", *SIDES, "action_id", "score"}:
             values = known_names(dict(zip(table.column_names, table.columns, strict=True)))[column]
@@ -117,8 +121,8 @@ _KIND_OF |= {"action_id": pa.int64(), "person_id": pa.int64()}
 _WHOLE = ("frame", "action_id", "person_id")
 
 
-def read_csv(path: str | os.PathLike[str], *, references: bool) -> Rows:
-    """Rows of a CSV file with or without a header."""
+def read_csv(path: str | os.PathLike[str], *, references: bool) -> ActionRows:
+    """ActionRows of a CSV file with or without a header."""
     file = Path(path)
     names, header = _column_names(file, references)
     try:

@@ -12,12 +12,12 @@ from ...errors import PredictionError
 from .average_precision import Ranking, as_published, average_precisions, rank, tie_range, tied
 from .inputs import read_rows
 from .matching import IOU, true_positives
-from .rows import Rows, fail, same_videos, small_codes
+from .rows import ActionRows, fail, same_videos, small_codes
 from .ties import expected_precisions
 
 
 @dataclass(frozen=True)
-class FrameMap:
+class FrameAP:
     """Average precision per action, with what is needed to rank again under other weights."""
 
     action_ids: tuple[int, ...]
@@ -41,7 +41,7 @@ def frame_ap(
 ) -> dict[int, float]:
     """Average precision of each action at ``iou``; nan for an action without a labelled box.
 
-    Rows are ``(video_id, frame, x1, y1, x2, y2, action_id[, score])``; columns, files and tables are accepted too.
+    ActionRows are ``(video_id, frame, x1, y1, x2, y2, action_id[, score])``; columns, files and tables are accepted too.
     The rules are those of the released AVA evaluator:
 
     * a detection asks only for the labelled box of highest overlap (``>= iou``); the first in the order of the
@@ -61,14 +61,14 @@ def frame_ap(
 
 
 def evaluate(
-    predictions: Rows,
-    references: Rows,
+    predictions: ActionRows,
+    references: ActionRows,
     action_ids: Sequence[int],
     *,
     iou: float = IOU,
     ties: str = "published",
     best_score_first: bool = False,
-) -> FrameMap:
+) -> FrameAP:
     """``frame_ap`` on checked rows, with its tie range; ``best_score_first`` lets high scores claim boxes first."""
     if ties not in {"published", "expected"}:
         raise ValueError(f"ties must be 'published' or 'expected', not {ties!r}")
@@ -109,7 +109,7 @@ def evaluate(
         ap = expected_precisions(ranking, positives)
     share = float(tied(ranking).mean()) if len(row) else 0.0
     ranked = row[ranking.order]
-    return FrameMap(
+    return FrameAP(
         ids,
         ap,
         lowest,
@@ -151,7 +151,7 @@ def _collected(frame: np.ndarray) -> np.ndarray | slice:
     return np.argsort(appearance[frame], kind="stable")
 
 
-def _refuse_nan(predictions: Rows) -> None:
+def _refuse_nan(predictions: ActionRows) -> None:
     assert predictions.score is not None
     bad = np.isnan(predictions.score)
     if bad.any() or np.isnan(predictions.box).any():
@@ -164,7 +164,7 @@ def _refuse_nan(predictions: Rows) -> None:
         )
 
 
-def _refuse_inverted(references: Rows) -> None:
+def _refuse_inverted(references: ActionRows) -> None:
     box = references.box
     bad = ~((box[:, 2] >= box[:, 0]) & (box[:, 3] >= box[:, 1]))
     if bad.any():

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from .columns import FLAT, as_array, known_names, rows_from_columns
 from .files import read_csv, read_parquet, rows_from_table
-from .rows import Rows, fail
+from .rows import ActionRows, fail
 
 _HOW = (
     "give a CSV or Parquet file, columns, rows (video_id, frame, x1, y1, x2, y2, action_id, score), "
@@ -20,8 +20,8 @@ _HOW = (
 )
 
 
-def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] | None = None) -> Rows:
-    """Rows from any of the forms below.
+def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] | None = None) -> ActionRows:
+    """ActionRows from any of the forms below.
 
     * a path to ``.csv`` or ``.parquet``;
     * an Arrow table, a pandas frame, a ``datasets.Dataset`` (also the ``har`` config: one row per clip with persons);
@@ -34,7 +34,7 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
     >>> len(rows), rows.videos, rows.action.tolist()
     (1, ('a_001',), [12])
     """
-    if isinstance(data, Rows):
+    if isinstance(data, ActionRows):
         return data
     name = "references" if references else "predictions"
     if isinstance(data, (str, os.PathLike)):
@@ -68,7 +68,7 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
     return _from_tuples(data, name, references)
 
 
-def _read_file(path: Path, references: bool, action_ids: Sequence[int] | None) -> Rows:
+def _read_file(path: Path, references: bool, action_ids: Sequence[int] | None) -> ActionRows:
     suffix = path.suffix.lower()
     if suffix in {".csv", ".txt"}:
         return read_csv(path, references=references)
@@ -106,7 +106,7 @@ def _are_columns(data: Sequence[Any]) -> bool:
     return len(third) == 0 or not isinstance(third[0], str)
 
 
-def _from_columns(data: Mapping[str, Any], name: str, references: bool, action_ids: Sequence[int] | None) -> Rows:
+def _from_columns(data: Mapping[str, Any], name: str, references: bool, action_ids: Sequence[int] | None) -> ActionRows:
     return rows_from_columns(data, name, references=references, action_ids=action_ids)
 
 
@@ -140,8 +140,8 @@ def _from_clips(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _from_dictionaries(
     entries: list[dict[str, Any]], name: str, references: bool, action_ids: Sequence[int] | None
-) -> Rows:
-    """Rows from one dictionary per row or box, or per clip with ``boxes`` as a list of boxes."""
+) -> ActionRows:
+    """ActionRows from one dictionary per row or box, or per clip with ``boxes`` as a list of boxes."""
     columns: dict[str, list[Any]] = {}
     keys = list(known_names(entries[0])) if entries else []
     for place, entry in enumerate(entries):
@@ -179,7 +179,7 @@ def _per_box(named: dict[str, Any], name: str, place: int, references: bool) -> 
     return parts
 
 
-def _from_tuples(data: Any, name: str, references: bool) -> Rows:
+def _from_tuples(data: Any, name: str, references: bool) -> ActionRows:
     width = {len(row) if isinstance(row, (list, tuple, np.ndarray)) else 0 for row in data}
     allowed = (len(FLAT), len(FLAT) + 1) if references else (len(FLAT) + 1,)
     if len(width) != 1 or width.isdisjoint(allowed):
@@ -203,7 +203,7 @@ def _empty(name: str, references: bool) -> Exception:
     return fail(name, "nothing was given", _HOW, references=references)
 
 
-def _no_rows(name: str, references: bool) -> Rows:
+def _no_rows(name: str, references: bool) -> ActionRows:
     none = np.empty(0, dtype=np.int64)
     score = None if references else np.empty(0)
-    return Rows(none, (), none, np.empty((0, 4)), none, score, name=name)
+    return ActionRows(none, (), none, np.empty((0, 4)), none, score, name=name)

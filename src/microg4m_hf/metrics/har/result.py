@@ -14,13 +14,13 @@ from ...errors import PredictionError
 from ...taxonomy import ACTION_IDS, ACTIONS
 from ..bootstrap import LEVEL, RESAMPLES, cluster_weights, interval
 from ..signature import Signature
-from .alignment import Aligned, align
-from .checks import class_columns
+from .alignment import Alignment, align
+from .checks import resolve_classes
 from .frame_ap import mean_defined
 from .matching import IOU
-from .rows import Rows
+from .rows import ActionRows
 from .statistics import PROTOCOLS, ClassScores, Statistics, Thresholds, statistics
-from .subsets import CLIP_PARTS, check_parts, class_parts, clip_parts, of_clips
+from .subsets import CLIP_PARTS, check_parts, class_parts, clip_parts, select_clips
 from .thresholds import DEFAULT, TunedThresholds, are_logits
 
 TIE_RANGE = 0.005  # mAP range over tie orders from which a result warns
@@ -58,10 +58,10 @@ class HarResult:
     ``resample`` and ``subset`` keep what they computed, so a result can be used in many tables at no further cost.
     """
 
-    predictions: Rows
-    references: Rows
+    predictions: ActionRows
+    references: ActionRows
     settings: HarSettings
-    aligned: Aligned
+    aligned: Alignment
     statistics: Statistics
     logits: bool
     _resampled: dict[tuple[int, int], ClassScores] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -88,22 +88,22 @@ class HarResult:
         """Return the scores of each class in bootstrap resamples of sources; equal seeds draw the same sources."""
         if (resamples, seed) not in self._resampled:
             weights = cluster_weights(len(self.statistics.sources), resamples, seed)
-            self._resampled[resamples, seed] = self.statistics.resampled(weights, seed)
+            self._resampled[resamples, seed] = self.statistics.resample(weights, seed)
         return self._resampled[resamples, seed]
 
     def subset(self, clips: Set[str]) -> HarResult | None:
         """Score some clips alone; None when no prediction is for them."""
         key = frozenset(clips)
         if key not in self._subsets:
-            rows = of_clips(self.predictions, clips)
-            own = score_har(rows, of_clips(self.references, clips), self.settings) if len(rows) else None
+            rows = select_clips(self.predictions, clips)
+            own = score_har(rows, select_clips(self.references, clips), self.settings) if len(rows) else None
             self._subsets[key] = own
         return self._subsets[key]
 
     @cached_property
     def ties(self) -> dict[str, Any]:
         """How far the order of equal scores alone could move the mAP, and how many boxes have equal scores."""
-        table = self.statistics.frame_map
+        table = self.statistics.frame_ap
         low, high = mean_defined(table.lowest), mean_defined(table.highest)
         return {
             "map_range": [low, high],
@@ -179,7 +179,7 @@ class HarResult:
                 "scores": ("logits" if self.logits else "probabilities") if instance else "raw",
                 "labels": "person" if instance else "frame",
                 "ties": self.ties["rule"],
-                "boxes": "given" if self.aligned.given else "detected",
+                "boxes": "given" if self.aligned.on_labeled_boxes else "detected",
                 **({"missing_rule": settings.missing} if missing else {}),
             },
         )
@@ -187,7 +187,7 @@ class HarResult:
     def _class_table(self) -> dict[int, dict[str, Any]]:
         names = {action.action_id: action.name for action in ACTIONS}
         labels = np.zeros(len(self.classes), dtype=np.int64)
-        labels[self.statistics.scored] = self.statistics.frame_map.positives
+        labels[self.statistics.scored] = self.statistics.frame_ap.positives
         positive = self.statistics.counts[2].sum(axis=0)
         return {
             action: {
@@ -215,7 +215,7 @@ class HarResult:
             "missing": int(aligned.missing.size),
             "repeated_rows": aligned.repeated,
             "absent_scores": self.statistics.absent,
-            "degenerate_rows": self.statistics.frame_map.degenerate,
+            "degenerate_rows": self.statistics.frame_ap.degenerate,
             "dropped_rows": aligned.dropped,
         }
 
@@ -231,7 +231,7 @@ class HarResult:
             table[name] = {
                 "scores": dict(own.scores),
                 "boxes": own.statistics.boxes,
-                "classes_with_labels": int((own.statistics.frame_map.positives > 0).sum()),
+                "classes_with_labels": int((own.statistics.frame_ap.positives > 0).sum()),
             }
             if resamples and len(own.statistics.sources) > 1:  # sources are what is resampled
                 table[name]["intervals"] = intervals(own.resample(resamples, seed), level)
@@ -249,12 +249,12 @@ class HarResult:
         return table
 
 
-def score_har(predictions: Rows, references: Rows, settings: HarSettings) -> HarResult:
+def score_har(predictions: ActionRows, references: ActionRows, settings: HarSettings) -> HarResult:
     """Check, align and count once.
 
     Args:
-        predictions: Rows with scores, from ``read_rows``.
-        references: Rows of labeled boxes, from ``read_rows(..., references=True)``.
+        predictions: ActionRows with scores, from ``read_rows``.
+        references: ActionRows of labeled boxes, from ``read_rows(..., references=True)``.
         settings: How to score.
 
     Returns:
@@ -264,7 +264,7 @@ def score_har(predictions: Rows, references: Rows, settings: HarSettings) -> Har
         PredictionError: The predictions cannot be scored.
         DataError: The references cannot be used.
     """
-    columns = class_columns(predictions, settings.classes)
+    columns = resolve_classes(predictions, settings.classes)
     if isinstance(settings.threshold, TunedThresholds):
         settings.threshold.refuse(references)
     aligned = align(

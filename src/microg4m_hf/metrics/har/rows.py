@@ -50,7 +50,7 @@ FRAME_LIMIT = 1 << 31
 
 
 @dataclass(frozen=True)
-class Rows:
+class ActionRows:
     """Columns of equal length; ``name`` says in messages where they came from, ``first_line`` where row 0 stands."""
 
     video: np.ndarray  # index into `videos`
@@ -73,7 +73,7 @@ class Rows:
         """One number per video and frame."""
         return self.video.astype(np.int64) * FRAME_LIMIT + self.frame
 
-    def take(self, which: np.ndarray) -> Rows:
+    def take(self, which: np.ndarray) -> ActionRows:
         """Some of the rows, in the order asked for."""
         return replace(
             self,
@@ -92,7 +92,7 @@ class Rows:
         return f"{self.name}, {place}, clip {self.videos[self.video[row]]!r}, frame {int(self.frame[row])}"
 
 
-def fail(rows: Rows | str, problem: str, hint: str, *, references: bool = False) -> PredictionError | DataError:
+def fail(rows: ActionRows | str, problem: str, hint: str, *, references: bool = False) -> PredictionError | DataError:
     """The error to raise: what was given, why it cannot work, what to do."""
     name = rows if isinstance(rows, str) else rows.name
     message = f"{name}: {problem} ({hint})"
@@ -140,7 +140,7 @@ def small_codes(*keys: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def same_videos(predictions: Rows, references: Rows) -> Rows:
+def same_videos(predictions: ActionRows, references: ActionRows) -> ActionRows:
     """The predictions with video codes of the references; clips the references lack get codes after theirs."""
     if predictions.videos == references.videos:
         return predictions

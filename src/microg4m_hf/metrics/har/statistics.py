@@ -10,11 +10,11 @@ import numpy as np
 from ...clip_ids import source_of
 from ...taxonomy import NUM_AVA_CLASSES
 from ..bootstrap import cluster_codes
-from .alignment import Aligned
+from .alignment import Alignment
 from .average_precision import tied, weighted_precisions
 from .classification import Decisions, auroc, counts, decisions, f1_recall_precision, weighted_auroc
-from .frame_ap import FrameMap, evaluate, mean_defined
-from .rows import Rows, fail, small_codes
+from .frame_ap import FrameAP, evaluate, mean_defined
+from .rows import ActionRows, fail, small_codes
 
 PROTOCOLS = ("paper", "instance")
 Thresholds = float | Mapping[int, float]
@@ -52,7 +52,7 @@ class Statistics:
     sources: list[str]
     decisions: Decisions
     counts: np.ndarray  # (3, sources, classes): hits, predicted, positive
-    frame_map: FrameMap  # over the scored classes
+    frame_ap: FrameAP  # over the scored classes
     ranked_source: np.ndarray  # per ranked row of the map
     label_counts: np.ndarray  # (sources, scored classes): labelled boxes
     expected_ties: bool
@@ -63,13 +63,13 @@ class Statistics:
     def per_class(self) -> ClassScores:
         """The scores of the data as they are."""
         f1, recall, precision = f1_recall_precision(*self.counts.sum(axis=1))
-        return ClassScores(self._spread(self.frame_map.ap), f1, recall, precision, auroc(self.decisions))
+        return ClassScores(self._spread(self.frame_ap.ap), f1, recall, precision, auroc(self.decisions))
 
     def resampled(self, weights: np.ndarray, seed: int = 0) -> ClassScores:
         """The scores in each resample of sources; ``weights`` is ``(resamples, sources)``."""
         f1, recall, precision = f1_recall_precision(*(weights @ table for table in self.counts))
         ap = weighted_precisions(
-            self.frame_map.ranking,
+            self.frame_ap.ranking,
             self.ranked_source,
             self.label_counts,
             weights,
@@ -84,7 +84,7 @@ class Statistics:
 
 
 def statistics(
-    aligned: Aligned,
+    aligned: Alignment,
     classes: Sequence[int],
     map_classes: Sequence[int],
     *,
@@ -103,7 +103,7 @@ def statistics(
         once = np.flatnonzero(aligned.boxes.copy == 0)
         predictions, box_of_row = predictions.take(once), box_of_row[once]
         references = _distinct_labels(references, aligned)
-    frame_map = evaluate(
+    frame_ap = evaluate(
         predictions,
         references,
         ids,
@@ -113,7 +113,7 @@ def statistics(
     )
     place = np.full(NUM_AVA_CLASSES + 1, -1) if max(classes) <= NUM_AVA_CLASSES else np.full(max(classes) + 1, -1)
     place[list(classes)] = np.arange(len(classes))
-    rows = _Rows(aligned, place, len(classes))
+    rows = BoxTargets(aligned, place, len(classes))
     if protocol == "paper":
         video, label, score, positive, absent, boxes = rows.by_frame(strict)
         cut = _cuts(threshold, classes)[label]
@@ -121,7 +121,7 @@ def statistics(
     else:
         video, label, score, positive, absent, boxes = rows.by_person(strict)
         cut = _cuts(threshold, classes)[label]
-        predicted = (probabilities(score) if logits else score) >= cut
+        predicted = (sigmoid(score) if logits else score) >= cut
     predicted &= np.isfinite(score)
     sources, source_of_video = cluster_codes(source_of(name) for name in aligned.predictions.videos)
     ranked = decisions(label, score, positive, predicted, source_of_video[video], len(classes))
@@ -138,20 +138,20 @@ def statistics(
         sources,
         ranked,
         counts(ranked, len(sources)),
-        frame_map,
-        source_of_video[predictions.video[frame_map.row]],
+        frame_ap,
+        source_of_video[predictions.video[frame_ap.row]],
         label_counts,
         protocol == "instance",
         boxes,
-        _tied_boxes(frame_map, box_of_row),
+        _tied_boxes(frame_ap, box_of_row),
         absent,
     )
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
     """The sigmoid, without overflow.
 
-    >>> probabilities(np.array([0.0, -1e4])).tolist()
+    >>> sigmoid(np.array([0.0, -1e4])).tolist()
     [0.5, 0.0]
     """
     small = np.exp(-np.abs(logits))
@@ -165,11 +165,11 @@ def _mean_defined(values: np.ndarray) -> np.ndarray:
     return np.where(defined, values, 0.0).sum(axis=-1) / defined.sum(axis=-1)
 
 
-def _tied_boxes(frame_map: FrameMap, box_of_row: np.ndarray) -> float:
+def _tied_boxes(frame_ap: FrameAP, box_of_row: np.ndarray) -> float:
     """Share of boxes more than half of whose scores are tied: those a model could not tell apart."""
-    box = box_of_row[frame_map.row]
+    box = box_of_row[frame_ap.row]
     scores = np.bincount(box)
-    ties = np.bincount(box[tied(frame_map.ranking)], minlength=scores.size)
+    ties = np.bincount(box[tied(frame_ap.ranking)], minlength=scores.size)
     return float((2 * ties > scores)[scores > 0].mean()) if box.size else 0.0
 
 
@@ -179,16 +179,16 @@ def _cuts(threshold: Thresholds, classes: Sequence[int]) -> np.ndarray:
     return np.full(len(classes), float(threshold))
 
 
-def _distinct_labels(references: Rows, aligned: Aligned) -> Rows:
+def _distinct_labels(references: ActionRows, aligned: Alignment) -> ActionRows:
     """Each label of each person once."""
     item = aligned.persons.of_row * 4096 + references.action
     return references.take(np.sort(np.unique(item, return_index=True)[1]))
 
 
-class _Rows:
+class BoxTargets:
     """One row per box and class, with what it ought to say."""
 
-    def __init__(self, aligned: Aligned, place: np.ndarray, classes: int) -> None:
+    def __init__(self, aligned: Alignment, place: np.ndarray, classes: int) -> None:
         self.aligned, self.place, self.classes = aligned, place, classes
         action = np.minimum(aligned.references.action, place.size - 1)
         label = place[action]
@@ -237,7 +237,7 @@ class _Rows:
 
     def _lost(self) -> np.ndarray:
         """Persons to count as not predicted: those missing from predictions for the labelled boxes."""
-        if not self.aligned.given:
+        if not self.aligned.on_labeled_boxes:
             return np.empty(0, dtype=np.int64)
         return np.setdiff1d(np.arange(len(self.aligned.persons)), self.aligned.partner)
 

@@ -11,7 +11,7 @@ from ...clip_ids import source_of
 from ...errors import PredictionError
 from ...taxonomy import ACTIONS, GROUPS
 from .checks import listed
-from .rows import Rows
+from .rows import ActionRows
 
 CLIP_PARTS = ("domain", "source")
 CLASS_PARTS = ("group", "frequency")
@@ -28,7 +28,7 @@ def check_parts(by: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def clip_parts(name: str, references: Rows, domains: Mapping[str, str] | None) -> dict[str, set[str]]:
+def clip_parts(name: str, references: ActionRows, domains: Mapping[str, str] | None) -> dict[str, set[str]]:
     """Clips of each part."""
     part_of: dict[str, str] = {}
     if name == "source":
@@ -54,7 +54,7 @@ def clip_parts(name: str, references: Rows, domains: Mapping[str, str] | None) -
 
 
 def class_parts(
-    name: str, classes: Sequence[int], references: Rows, class_counts: Mapping[int, int] | None
+    name: str, classes: Sequence[int], references: ActionRows, class_counts: Mapping[int, int] | None
 ) -> dict[str, np.ndarray]:
     """Which classes (as a mask) belong to each part.
 
@@ -74,7 +74,7 @@ def class_parts(
     return {part: np.isin(np.asarray(classes), third) for part, third in zip(FREQUENCIES, thirds, strict=True)}
 
 
-def of_clips(rows: Rows, clips: Set[str]) -> Rows:
+def select_clips(rows: ActionRows, clips: Set[str]) -> ActionRows:
     """The rows of some clips."""
     wanted = np.array([video in clips for video in rows.videos], dtype=bool)
     chosen = np.flatnonzero(wanted[rows.video])

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...errors import PredictionError
 from .alignment import align
-from .checks import class_columns, listed
+from .checks import resolve_classes, listed
 from .inputs import read_rows
-from .rows import Rows
-from .statistics import _Rows, probabilities
+from .rows import ActionRows
+from .statistics import BoxTargets, sigmoid
 
 DEFAULT = 0.5
 
@@ -35,7 +35,7 @@ class TunedThresholds(Mapping[int, float]):
     def __len__(self) -> int:
         return len(self.values_of)
 
-    def refuse(self, references: Rows) -> None:
+    def refuse(self, references: ActionRows) -> None:
         """Raise when references share clips with the data the thresholds were chosen on."""
         shared = sorted(self.clips & set(references.videos))
         if shared:
@@ -84,13 +84,13 @@ def tune_thresholds(
     0.2
     """
     given = read_rows(predictions)
-    columns = class_columns(given, classes)
+    columns = resolve_classes(given, classes)
     aligned = align(given, read_rows(references, references=True), columns, iou=iou, missing=missing)
     place = np.full(max(columns) + 1, -1)
     place[list(columns)] = np.arange(len(columns))
-    _, label, score, positive, _, _ = _Rows(aligned, place, len(columns)).by_person(strict=missing == "error")
+    _, label, score, positive, _, _ = BoxTargets(aligned, place, len(columns)).by_person(strict=missing == "error")
     if are_logits(given, scores_are):
-        score = np.where(np.isfinite(score), probabilities(score), 0.0)
+        score = np.where(np.isfinite(score), sigmoid(score), 0.0)
     chosen = {}
     for index, action in enumerate(columns):
         own = label == index
@@ -119,7 +119,7 @@ def best_threshold(probability: np.ndarray, positive: np.ndarray, default: float
     return float(cut[best[np.argmin(np.abs(cut[best] - default))]])
 
 
-def are_logits(predictions: Rows, scores_are: str | None) -> bool:
+def are_logits(predictions: ActionRows, scores_are: str | None) -> bool:
     """Whether scores need a sigmoid: as said, else they do when any lies outside 0..1.
 
     >>> are_logits(read_rows([("a_001", 1, 0, 0, 1, 1, 12, -2.5)]), None)

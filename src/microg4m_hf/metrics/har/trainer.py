@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import PredictionError
 from .columns import as_array, class_ids
-from .rows import Rows
+from .rows import ActionRows
 from .scores import har_scores
 
 PADDING = -100
@@ -56,7 +56,7 @@ def make_compute_metrics(
         box = np.stack([left, np.zeros(left.size), left + 1 / logits.shape[1], np.ones(left.size)], axis=1)
         videos = tuple(f"clip{number}" for number in range(len(logits)))
         row, place = np.nonzero(truth)
-        predictions = Rows(
+        predictions = ActionRows(
             np.repeat(clip, len(ids)),
             videos,
             np.zeros(clip.size * len(ids), dtype=np.int64),
@@ -66,7 +66,7 @@ def make_compute_metrics(
             name="predictions of the Trainer",
             columns=len(ids),
         )
-        references = Rows(clip[row], videos, np.zeros(row.size, dtype=np.int64), box[row], ids[place])
+        references = ActionRows(clip[row], videos, np.zeros(row.size, dtype=np.int64), box[row], ids[place])
         result = har_scores(
             predictions,
             references,
