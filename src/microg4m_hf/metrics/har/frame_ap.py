@@ -41,7 +41,7 @@ def frame_ap(
 ) -> dict[int, float]:
     """Average precision of each action at ``iou``; nan for an action without a labelled box.
 
-    ActionRows are ``(video_id, frame, x1, y1, x2, y2, action_id[, score])``; columns, files and tables are accepted too.
+    Rows are ``(video_id, frame, x1, y1, x2, y2, action_id[, score])``; columns, files and tables are accepted too.
     The rules are those of the released AVA evaluator:
 
     * a detection asks only for the labelled box of highest overlap (``>= iou``); the first in the order of the

@@ -65,7 +65,7 @@ class Statistics:
         f1, recall, precision = f1_recall_precision(*self.counts.sum(axis=1))
         return ClassScores(self._spread(self.frame_ap.ap), f1, recall, precision, auroc(self.decisions))
 
-    def resampled(self, weights: np.ndarray, seed: int = 0) -> ClassScores:
+    def resample(self, weights: np.ndarray, seed: int = 0) -> ClassScores:
         """The scores in each resample of sources; ``weights`` is ``(resamples, sources)``."""
         f1, recall, precision = f1_recall_precision(*(weights @ table for table in self.counts))
         ap = weighted_precisions(

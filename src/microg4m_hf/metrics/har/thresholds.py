@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import PredictionError
 from .alignment import align
-from .checks import resolve_classes, listed
+from .checks import listed, resolve_classes
 from .inputs import read_rows
 from .rows import ActionRows
 from .statistics import BoxTargets, sigmoid
