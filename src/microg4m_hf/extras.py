@@ -10,7 +10,6 @@ from .errors import MissingExtraError
 
 _EXTRA_OF = {
     "accelerate": "train",
-    "bert_score": "text",
     "decord": "decord",
     "gradio": "explore",
     "nltk": "text",
@@ -27,7 +26,7 @@ _EXTRA_OF = {
 }
 
 
-def require(module: str, purpose: str) -> ModuleType:
+def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleType:
     """Import an optional module or say which extra to install.
 
     >>> require("json", "reading predictions").__name__
@@ -37,7 +36,7 @@ def require(module: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         top = module.partition(".")[0]
-        extra = _EXTRA_OF.get(top)
+        extra = extra or _EXTRA_OF.get(top)
         install = f"pip install 'microg4m-hf[{extra}]'" if extra else f"pip install {top}"
         if importlib.util.find_spec(top) is None:
             why = f"{purpose} needs the package {top}, which is not installed"

@@ -26,7 +26,6 @@ _PACKAGES = {
     "gradio": "explore",
     "sentence-transformers": "text",
     "nltk": "text",
-    "bert-score": "text",
     "pycocoevalcap": "meteor",
 }
 

@@ -12,7 +12,7 @@ from ...errors import PredictionError
 
 
 @dataclass
-class Part:
+class MetricResult:
     """The share of one or several metrics in a result."""
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Part:
     def add_mean(self, name: str, items: np.ndarray) -> None:
         """Add a metric whose corpus score is the mean of its items.
 
-        >>> part = Part()
+        >>> part = MetricResult()
         >>> part.add_mean("cider", np.array([1.0, 3.0]))
         >>> part.scores
         {'cider': 2.0}
@@ -41,7 +41,7 @@ class Part:
                 self.scores[name] = float(np.mean(items))
 
     @classmethod
-    def merged(cls, parts: Iterable[Part]) -> Part:
+    def merge(cls, parts: Iterable[MetricResult]) -> MetricResult:
         """All parts in one."""
         whole = cls()
         for part in parts:

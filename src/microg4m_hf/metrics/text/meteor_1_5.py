@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import MicroG4MError, MissingExtraError
 from ...extras import require
-from .base import Part
+from .base import MetricResult
 
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _MODULE_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])  # exact, stem, synonym, paraphrase
@@ -28,10 +28,10 @@ _COUNTS = 23
 _START_SECONDS, _SECONDS_PER_ITEM = 300, 0.5  # far above the 15 s and 2 ms that a busy machine needs
 
 
-def meteor_1_5_part(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Part:
+def compute_meteor_1_5(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> MetricResult:
     """Corpus score, items and counts of METEOR 1.5."""
     counts = meteor_counts(predictions, references)
-    return Part(
+    return MetricResult(
         scores={"meteor_1_5": float(meteor_from_statistics(counts.sum(0)))},
         items={"meteor_1_5": meteor_from_statistics(counts)},
         statistics={"meteor_1_5": counts},

@@ -19,19 +19,19 @@ import numpy as np
 from ...errors import MissingExtraError
 from ...extras import require
 from ...storage import atomic_folder, cache_home
-from .base import Part
+from .base import MetricResult
 
 _FILES = [f"{kind}.{part}" for kind in ("index", "data") for part in ("noun", "verb", "adj", "adv")]
 _EXTRA_FILES = ["noun.exc", "verb.exc", "adj.exc", "adv.exc", "cntlist.rev"]
 _LEXICOGRAPHER_FILES = 45
 
 
-def meteor_nltk_part(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Part:
+def compute_meteor_nltk(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> MetricResult:
     """Score and items of nltk's METEOR."""
     wordnet, origin = wordnet_reader()
     score = functools.cache(functools.partial(_score, wordnet))
     items = [score(said, tuple(several)) for said, several in zip(predictions, references, strict=True)]
-    part = Part(settings={"meteor_nltk": require("nltk", "meteor_nltk").__version__, "wordnet": origin})
+    part = MetricResult(settings={"meteor_nltk": require("nltk", "meteor_nltk").__version__, "wordnet": origin})
     part.add_mean("meteor_nltk", np.array(items))
     return part
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import RecipeError
 from ..bootstrap import LEVEL, RESAMPLES
 from ..signature import Signature
-from .base import Part, checked_texts, empty_places
+from .base import MetricResult, checked_texts, empty_places
 from .bleu import bleu_from_statistics, bleu_statistics
 from .cider import cider_items
 from .ngrams import count_ngrams, pair_words
@@ -84,7 +84,7 @@ def text_scores(
     for name, score in _model_metrics(raw, (said, meant), encoder, bert_model, device).items():
         if name in wanted:
             parts.append(score())
-    part = Part.merged(parts)
+    part = MetricResult.merge(parts)
     part.set_zero(zero)
     for name, values in (extra or {}).items():
         part.add_mean(name, np.asarray(values, np.float64))
@@ -114,8 +114,8 @@ def text_scores(
     return result
 
 
-def _ngram_part(said: list[str], meant: list[list[str]], wanted: list[str]) -> Part:
-    part = Part()
+def _ngram_part(said: list[str], meant: list[list[str]], wanted: list[str]) -> MetricResult:
+    part = MetricResult()
     if not set(NGRAM_METRICS) & set(wanted):
         return part
     pairs = pair_words(said, meant)
@@ -140,28 +140,28 @@ def _model_metrics(
     encoder: Any,
     bert_model: Any,
     device: str | None,
-) -> dict[str, Callable[[], Part]]:
+) -> dict[str, Callable[[], MetricResult]]:
     """The metrics that need another program or a model, each imported only when asked for."""
 
-    def meteor_1_5() -> Part:
-        from .meteor_1_5 import meteor_1_5_part
+    def meteor_1_5() -> MetricResult:
+        from .meteor_1_5 import compute_meteor_1_5
 
-        return meteor_1_5_part(*tokenised)
+        return compute_meteor_1_5(*tokenised)
 
-    def meteor_nltk() -> Part:
-        from .meteor_nltk import meteor_nltk_part
+    def meteor_nltk() -> MetricResult:
+        from .meteor_nltk import compute_meteor_nltk
 
-        return meteor_nltk_part(*tokenised)
+        return compute_meteor_nltk(*tokenised)
 
-    def similarity(name: str) -> Part:
-        from .sentence import similarity_part
+    def similarity(name: str) -> MetricResult:
+        from .sentence import compute_similarity
 
-        return similarity_part(name, *raw, encoder=encoder, device=device)
+        return compute_similarity(name, *raw, encoder=encoder, device=device)
 
-    def bertscore() -> Part:
-        from .bertscore import bertscore_part
+    def bertscore() -> MetricResult:
+        from .bertscore import compute_bertscore
 
-        return bertscore_part(*raw, model=bert_model, device=device)
+        return compute_bertscore(*raw, model=bert_model, device=device)
 
     return {
         "meteor_1_5": meteor_1_5,

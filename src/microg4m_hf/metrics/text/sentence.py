@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import CheckpointError
 from ...extras import require
-from .base import Part
+from .base import MetricResult
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -68,13 +68,10 @@ class SentenceEncoder:
         import torch
 
         tokens = self.model.tokenizer(texts, truncation=True, max_length=self.model.max_seq_length)
-        lengths = np.fromiter(map(len, tokens["input_ids"]), np.int64, len(texts))
-        order = np.argsort(-lengths, kind="stable")  # the longest first: if memory is short, it shows at once
         device = self.model.device
-        room = _TOKENS_PER_BATCH["cuda" if device.type == "cuda" else "cpu"]
         result = None
         with torch.inference_mode():
-            for batch in _batches(order, lengths, room):
+            for batch in group_by_length([len(ids) for ids in tokens["input_ids"]], device.type):
                 features = {
                     key: torch.tensor([rows[place] for place in batch], device=device) for key, rows in tokens.items()
                 }
@@ -86,17 +83,17 @@ class SentenceEncoder:
         return result
 
 
-def similarity_part(
+def compute_similarity(
     name: str,
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
     *,
     encoder: Any = None,
     device: str | None = None,
-) -> Part:
+) -> MetricResult:
     """Mean similarity under the name ``sbert`` (captions) or ``svqa`` (answers): the computation is the same."""
     loaded = encoder if isinstance(encoder, SentenceEncoder) else _shared_encoder(encoder, device)
-    part = Part(settings={"encoder": f"{loaded.name}@{loaded.revision}"})
+    part = MetricResult(settings={"encoder": f"{loaded.name}@{loaded.revision}"})
     part.add_mean(name, loaded.similarities(predictions, references))
     return part
 
@@ -107,16 +104,26 @@ def _shared_encoder(model: Any, device: str | None) -> SentenceEncoder:
     return SentenceEncoder(model, device=device)
 
 
-def _batches(order: NDArray[np.int64], lengths: NDArray[np.int64], room: int) -> list[NDArray[np.int64]]:
-    """Groups of equal length with at most ``room`` tokens each (at least one text).
+def group_by_length(lengths: Sequence[int], device: str) -> list[NDArray[np.int64]]:
+    """Group texts of equal length into batches, the longest first, so that a lack of memory shows at once.
 
-    >>> [batch.tolist() for batch in _batches(np.array([1, 0, 2]), np.array([2, 3, 2]), 4)]
-    [[1], [0, 2]]
+    Args:
+        lengths: The number of tokens of every text.
+        device: ``"cpu"`` or ``"cuda"``, which sets the number of tokens in a batch.
+
+    Returns:
+        The indices of the texts of each batch, which holds at least one text.
+
+    Example:
+        >>> [batch.tolist() for batch in group_by_length([2, 3, 2], "cpu")]
+        [[1], [0, 2]]
     """
+    tokens = np.asarray(lengths, np.int64)
+    order = np.argsort(-tokens, kind="stable")
+    limit = _TOKENS_PER_BATCH["cuda" if device == "cuda" else "cpu"]
     batches = []
-    edges = np.flatnonzero(np.diff(lengths[order])) + 1
-    for group in np.split(order, edges):
-        size = max(1, room // max(1, int(lengths[group[0]])))
+    for group in np.split(order, np.flatnonzero(np.diff(tokens[order])) + 1):
+        size = max(1, limit // max(1, int(tokens[group[0]])))
         batches += [group[start : start + size] for start in range(0, len(group), size)]
     return batches
 

@@ -1,16 +1,14 @@
-"""Sentence similarity and BERTScore: equal to their libraries, faster, on models made here and on the real encoder."""
+"""Sentence similarity: equal to sentence-transformers, on a tiny model and on the published encoder."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from microg4m_hf.errors import CheckpointError
-from microg4m_hf.metrics import BertScorer, SentenceEncoder, text_scores, vqa_scores
+from microg4m_hf.metrics import SentenceEncoder, text_scores, vqa_scores
 from microg4m_hf.metrics.text import sentence
 
 TEXTS = [
@@ -123,71 +121,3 @@ def test_where_a_model_comes_from(tmp_path: Path) -> None:
     assert sentence._where("org/name@abc") == ("org/name", "org/name", "abc")
     assert sentence._where("org/name") == ("org/name", "org/name", "main")
     assert sentence._where(tmp_path) == (str(tmp_path), tmp_path.name, "local")
-
-
-@pytest.fixture(scope="module")
-def roberta_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random RoBERTa with a byte-level tokenizer."""
-    pytest.importorskip("bert_score")
-    import torch
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import RobertaConfig, RobertaModel
-
-    folder = tmp_path_factory.mktemp("roberta")
-    tokenizer = ByteLevelBPETokenizer()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer.train_from_iterator(CORPUS * 3, vocab_size=400, min_frequency=1, special_tokens=special)
-    tokenizer.save_model(str(folder))
-    torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=400, max_position_embeddings=66, bos_token_id=0, pad_token_id=1, eos_token_id=2, **SIZES
-    )
-    RobertaModel(config).save_pretrained(folder)
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "RobertaTokenizer"}))
-    return folder
-
-
-def _slow_f1(folder: Path, layer: int, said: str, meant: str) -> float:
-    """BERTScore by its definition: greedy matches of a layer's vectors, special tokens matched but not counted."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModel.from_pretrained(folder).eval()
-
-    def vectors(text: str) -> Any:
-        ids = torch.tensor([tokenizer.encode(" " + text)])
-        with torch.no_grad():
-            states = model(ids, output_hidden_states=True).hidden_states[layer][0]
-        return torch.nn.functional.normalize(states, dim=-1)
-
-    similar = vectors(said) @ vectors(meant).T
-    precision = similar.max(1).values[1:-1].mean()
-    recall = similar.max(0).values[1:-1].mean()
-    return float(2 * precision * recall / (precision + recall))
-
-
-def test_bertscore_is_the_definition_with_a_leading_space(roberta_folder: Path) -> None:
-    scorer = BertScorer(roberta_folder, num_layers=2, device="cpu")
-    said, meant = ["a cat sits", "two dogs run"], ["the cat sits on a mat", "two dogs run"]
-    result = text_scores(said, meant, metrics=["bertscore"], bert_model=scorer)
-    expected = [_slow_f1(roberta_folder, 2, *pair) for pair in zip(said, meant, strict=True)]
-    assert result["items"]["bertscore"] == pytest.approx(expected, abs=1e-6)
-    assert "bert_layer:2" in result["signature"]
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_bertscore_takes_empty_and_endless_texts(roberta_folder: Path) -> None:
-    scorer = BertScorer(roberta_folder, num_layers=2, device="cpu")
-    values = scorer.f1(["", "mat " * 500, "a cat"], [["x"], ["the mat"], ["two dogs", "a cat"]])
-    assert values[0] == 0 and 0 < values[1] <= 1 and values[2] == pytest.approx(1)
-
-
-def test_bertscore_says_what_is_missing(roberta_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CheckpointError, match=r"no usual layer is known.*num_layers"):
-        BertScorer(roberta_folder)
-    with pytest.raises(CheckpointError, match=r"no \.safetensors"):
-        BertScorer(tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match="cannot get nobody/nothing from the Hub"):
-        BertScorer("nobody/nothing")
