@@ -26,6 +26,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
 )
 
 _lazy.install_moved_modules()
-# From here on, datasets.load_dataset("microg4m", ...) works, and transformers' AutoModelForVideoClassification,
-# AutoProcessor and pipeline("microg4m-har") know our models, whichever package is imported first.
+# Makes datasets.load_dataset("microg4m", ...), AutoModelForVideoClassification, AutoProcessor and
+# pipeline("microg4m-har") work, whichever package is imported first.
 _auto_register.install()

@@ -1,4 +1,4 @@
-"""``python -m microg4m_hf`` is the ``microg4m`` command."""
+"""Run the ``microg4m`` command as ``python -m microg4m_hf``."""
 
 import sys
 

@@ -1,3 +1,3 @@
-"""The one place that holds the version; setup.cfg reads it without importing the package."""
+"""The version of the package; setup.cfg reads it without importing anything."""
 
 __version__ = "0.1.0"

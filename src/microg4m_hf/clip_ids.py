@@ -1,4 +1,4 @@
-"""A clip's released name ``<source>_<NNN>``: which names are safe, and what source and piece they say."""
+"""Clip ids ``<source>_<NNN>``: which ones are valid, and the source and the piece number in them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import pyarrow.compute as pc
 
 from .errors import DataError
 
-# A name becomes a file name, so it must not be a path, hide a file or carry invisible characters.
+# A clip id becomes a file name: it must not be a path, a hidden file or contain invisible characters.
 CLIP_ID = r"^(?P<source>[^\s/\\:*?\"<>|.\x00-\x1f\x7f][^\s/\\:*?\"<>|\x00-\x1f\x7f]{0,199})_(?P<index>[0-9]{1,9})$"
-CLIP_ID_RULE = "the name must be <source>_<NNN>, e.g. Apollo13_032, without spaces, slashes or a leading dot"
+CLIP_ID_RULE = "a clip id is <source>_<NNN>, e.g. Apollo13_032, without spaces, slashes or a leading dot"
 _PATTERN = re.compile(CLIP_ID.replace("$", r"\Z"), re.ASCII)
 
 
 def split_clip_id(video_id: str) -> tuple[str, int]:
-    """Source and piece number of a clip.
+    """Return the source and the piece number of a clip, or raise a ``DataError``.
 
     >>> split_clip_id("W-2Rlnnf2sw_007")
     ('W-2Rlnnf2sw', 7)
     """
     match = _PATTERN.match(video_id)
     if match is None:
-        raise DataError("this is no clip name", value=video_id, hint=CLIP_ID_RULE)
+        raise DataError("this is not a clip id", value=video_id, hint=CLIP_ID_RULE)
     return match["source"], int(match["index"])
 
 
 def source_of(video_id: str) -> str:
-    """The film or YouTube video a clip was cut from; a clip of another name is a source of its own.
+    """Return the film or YouTube video a clip was cut from; an id of another form counts as a source of its own.
 
     >>> source_of("Apollo13_032"), source_of("zAxt_RSN_001"), source_of("my clip")
     ('Apollo13', 'zAxt_RSN', 'my clip')
@@ -40,18 +40,15 @@ def source_of(video_id: str) -> str:
         return video_id
 
 
-# Sources and piece numbers of a whole column of clip names.
-
-
 def split_clip_ids(video_ids: pa.Array) -> tuple[pa.Array, pa.Array, np.ndarray]:
-    """Sources, piece numbers and a mask of the names that are none, for a whole column.
+    """Return the sources, the piece numbers and a mask of the invalid ids of a whole column.
 
-    >>> sources, pieces, wrong = split_clip_ids(pa.array(["ISS_004", "../etc_1"]))
-    >>> sources.to_pylist(), pieces.to_pylist(), wrong.tolist()
+    >>> sources, pieces, invalid = split_clip_ids(pa.array(["ISS_004", "../etc_1"]))
+    >>> sources.to_pylist(), pieces.to_pylist(), invalid.tolist()
     (['ISS', None], [4, None], [False, True])
     """
-    wrong = np.asarray(pc.invert(pc.match_substring_regex(video_ids, CLIP_ID)))
+    invalid = np.asarray(pc.invert(pc.match_substring_regex(video_ids, CLIP_ID)))
     missing = pa.scalar(None, pa.string())
-    # The last underscore divides; five times as fast as the groups of the regular expression.
-    halves = pc.split_pattern(pc.if_else(pa.array(wrong), missing, video_ids), "_", max_splits=1, reverse=True)
-    return pc.list_element(halves, 0), pc.cast(pc.list_element(halves, 1), pa.int32()), wrong
+    # Splitting at the last underscore is five times as fast as the groups of the regular expression.
+    halves = pc.split_pattern(pc.if_else(pa.array(invalid), missing, video_ids), "_", max_splits=1, reverse=True)
+    return pc.list_element(halves, 0), pc.cast(pc.list_element(halves, 1), pa.int32()), invalid

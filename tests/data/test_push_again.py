@@ -93,7 +93,7 @@ def test_a_push_that_fails_late_leaves_main_as_it_was_and_is_continued(
     hub: HubServer, release: Path, undisturbed: dict[str, str], method: str, path: str
 ) -> None:
     hub.fail(method, path, status=403)
-    with pytest.raises(HubError, match="cannot push to me/MicroG-4M: this token may not write there"):
+    with pytest.raises(HubError, match="cannot push to me/MicroG-4M: this token has no write permission there"):
         push(release)
     repo = hub.repo("dataset", NAME)
     assert set(tree(repo)) == {".gitattributes"}
@@ -154,7 +154,7 @@ def test_what_came_between_is_not_overwritten(hub: HubServer, release: Path) -> 
     push(release)
     repo = hub.repo("dataset", NAME)
     hub.when_uploaded(1, lambda: hub.put("dataset", NAME, {"NOTES.md": b"written meanwhile"}))
-    with pytest.raises(HubError, match="somebody else changed the repository"):
+    with pytest.raises(HubError, match="another commit arrived"):
         push_dataset(NAME, data_dir=str(release), shard_bytes=2 * SMALL)
     push_dataset(NAME, data_dir=str(release), shard_bytes=2 * SMALL)
     assert repo.read("NOTES.md") == b"written meanwhile"
@@ -198,9 +198,9 @@ def test_other_data_under_the_name_is_refused(hub: HubServer, release: Path) -> 
 @pytest.mark.parametrize(
     ("repo", "token", "message"),
     [
-        (NAME, "hf_wrong", "the token is missing or not accepted; run `hf auth login`"),
-        ("somebody/MicroG-4M", "hf_test", "this token may not write there; choose a name under your own account"),
-        ("me/MicroG 4M", "hf_test", "this is no repository name"),
+        (NAME, "hf_wrong", "the token is missing or invalid; run `hf auth login`"),
+        ("somebody/MicroG-4M", "hf_test", "this token has no write permission there; choose a name under your own account"),
+        ("me/MicroG 4M", "hf_test", "this is not a repository name"),
     ],
 )
 def test_refusals_are_one_line_of_the_command(
