@@ -1,4 +1,4 @@
-"""Clip ids ``<source>_<NNN>``: which ones are valid, and the source and the piece number in them."""
+"""Clip names ``<source>_<NNN>``: which ones are valid, and the source and the piece number in them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from .errors import DataError
 
-# A clip id becomes a file name: it must not be a path, a hidden file or contain invisible characters.
+# A clip name becomes a file name: it must not be a path, a hidden file or contain invisible characters.
 CLIP_ID = r"^(?P<source>[^\s/\\:*?\"<>|.\x00-\x1f\x7f][^\s/\\:*?\"<>|\x00-\x1f\x7f]{0,199})_(?P<index>[0-9]{1,9})$"
-CLIP_ID_RULE = "a clip id is <source>_<NNN>, e.g. Apollo13_032, without spaces, slashes or a leading dot"
+CLIP_ID_RULE = "the name must be <source>_<NNN>, e.g. Apollo13_032, without spaces, slashes or a leading dot"
 _PATTERN = re.compile(CLIP_ID.replace("$", r"\Z"), re.ASCII)
 
 
@@ -24,12 +24,12 @@ def split_clip_id(video_id: str) -> tuple[str, int]:
     """
     match = _PATTERN.match(video_id)
     if match is None:
-        raise DataError("this is not a clip id", value=video_id, hint=CLIP_ID_RULE)
+        raise DataError("not a valid clip name", value=video_id, hint=CLIP_ID_RULE)
     return match["source"], int(match["index"])
 
 
 def source_of(video_id: str) -> str:
-    """Return the film or YouTube video a clip was cut from; an id of another form counts as a source of its own.
+    """Return the film or YouTube video a clip was cut from; a name of another form counts as a source of its own.
 
     >>> source_of("Apollo13_032"), source_of("zAxt_RSN_001"), source_of("my clip")
     ('Apollo13', 'zAxt_RSN', 'my clip')
@@ -41,7 +41,7 @@ def source_of(video_id: str) -> str:
 
 
 def split_clip_ids(video_ids: pa.Array) -> tuple[pa.Array, pa.Array, np.ndarray]:
-    """Return the sources, the piece numbers and a mask of the invalid ids of a whole column.
+    """Return the sources, the piece numbers and a mask of the invalid names in a whole column.
 
     >>> sources, pieces, invalid = split_clip_ids(pa.array(["ISS_004", "../etc_1"]))
     >>> sources.to_pylist(), pieces.to_pylist(), invalid.tolist()

@@ -1,17 +1,25 @@
-"""Every error a user can cause. The command line prints the message on one line and exits with 2."""
+"""The errors a user can cause. The command line prints the message on one line and exits with code 2."""
 
 from __future__ import annotations
 
 
 class MicroG4MError(Exception):
-    """Base of all errors that a user can cause; the message says what was given, why it fails, what to do."""
+    """Base class; every message says what was given, why it fails and what to do instead."""
 
 
 class DataError(MicroG4MError, ValueError):
-    """An annotation file holds something that cannot be right.
+    """An annotation file is invalid.
 
-    >>> str(DataError("unknown action id", file="actions.csv", line=7, value="81", hint="use an id of label_map.pbtxt"))
-    "actions.csv, line 7: unknown action id: '81' (use an id of label_map.pbtxt)"
+    Args:
+        problem: What is wrong.
+        file: The file it was found in.
+        line: The line, counted from 1.
+        value: The value found; a long one is shortened.
+        hint: What to do instead.
+
+    Example:
+        >>> str(DataError("unknown action id", file="actions.csv", line=7, value="81", hint="use an id from 1 to 80"))
+        "actions.csv, line 7: unknown action id: '81' (use an id from 1 to 80)"
     """
 
     def __init__(
@@ -36,11 +44,11 @@ class DataError(MicroG4MError, ValueError):
 
 
 class SourceError(MicroG4MError, FileNotFoundError):
-    """The data set cannot be found or reached."""
+    """The dataset cannot be found or reached."""
 
 
 class MissingFileError(SourceError):
-    """A repository of the Hub lacks ``file``, which was asked for."""
+    """A Hub repository does not contain ``file``."""
 
     def __init__(self, message: str, file: str = "") -> None:
         super().__init__(message)
@@ -48,35 +56,35 @@ class MissingFileError(SourceError):
 
 
 class HubError(MicroG4MError, ConnectionError):
-    """The Hub refuses, or cannot be reached."""
+    """The Hub refuses a request or cannot be reached."""
 
 
 class ClipError(MicroG4MError, ValueError):
-    """A video file cannot be read as the clip it claims to be."""
+    """A video file cannot be decoded or is not the expected clip."""
 
 
 class PredictionError(MicroG4MError, ValueError):
-    """A prediction file or a prediction object does not fit its reference."""
+    """Predictions are invalid or do not match the references."""
 
 
 class CheckpointError(MicroG4MError, ValueError):
-    """A checkpoint cannot be loaded into the model it was given for."""
+    """A checkpoint cannot be read or does not fit the model."""
 
 
 class ModelError(MicroG4MError, ValueError):
-    """A model cannot be built as asked, or was given an input it cannot take."""
+    """A model cannot be built with these settings or does not accept this input."""
 
 
 class ServerError(MicroG4MError, ConnectionError):
-    """A model behind a server, or in another environment, cannot go on; what is finished is kept."""
+    """A model server, or a model in another environment, stopped responding; finished answers are kept."""
 
 
 class RecipeError(MicroG4MError, ValueError):
-    """A training recipe or an option of a run makes no sense."""
+    """A recipe or an option has an invalid value."""
 
 
 class MissingExtraError(MicroG4MError, ImportError):
-    """An optional package is missing; the message names the extra that brings it."""
+    """An optional package is missing; the message names the extra to install."""
 
 
 def _short(value: object, limit: int = 120) -> str:

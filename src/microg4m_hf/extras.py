@@ -1,4 +1,4 @@
-"""Optional packages: one helper, so that each missing one is named with the extra that brings it."""
+"""Import optional packages, with an error that names the extra to install."""
 
 from __future__ import annotations
 
@@ -27,10 +27,19 @@ _EXTRA_OF = {
 
 
 def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleType:
-    """Import an optional module or say which extra to install.
+    """Import an optional module.
 
-    >>> require("json", "reading predictions").__name__
-    'json'
+    Args:
+        module: The dotted name of the module.
+        purpose: What needs it, to begin the error message with.
+        extra: The extra to name, when another one than usual installs it.
+
+    Raises:
+        MissingExtraError: If it cannot be imported; the message names the extra to install.
+
+    Example:
+        >>> require("json", "reading predictions").__name__
+        'json'
     """
     try:
         return importlib.import_module(module)
@@ -46,5 +55,5 @@ def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleTyp
 
 
 def is_installed(module: str) -> bool:
-    """Whether a top-level module could be imported, without importing it."""
+    """Return whether a top-level module can be found, without importing it."""
     return importlib.util.find_spec(module) is not None

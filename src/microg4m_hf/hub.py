@@ -60,7 +60,7 @@ def hub_errors(action: str, *, error: type[MicroG4MError] = HubError) -> Iterato
         >>> with hub_errors("push to me/MicroG-4M"):
         ...     raise ConnectionError("no route to host")
         Traceback (most recent call last):
-        microg4m_hf.errors.HubError: cannot push to me/MicroG-4M: the Hub cannot be reached (no route to host); check ...
+        microg4m_hf.errors.HubError: cannot push to me/MicroG-4M: the Hub cannot be reached (no route to host); ...
     """
     try:
         yield

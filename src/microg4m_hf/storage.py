@@ -1,4 +1,4 @@
-"""Where the library keeps its files, and how it writes them so that nothing half-written is ever found."""
+"""The cache folder, and writing files and folders atomically, so that an interrupted program leaves nothing partial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def cache_home() -> Path:
-    """The folder for everything generated or unpacked: ``$MICROG4M_HOME``, else ``~/.cache/microg4m``.
+    """Return the folder for generated and unpacked files: ``$MICROG4M_HOME``, else ``~/.cache/microg4m``.
 
     >>> cache_home().name != ""
     True
@@ -24,12 +24,16 @@ def cache_home() -> Path:
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
-    """Write a whole file or nothing: into a temporary neighbour, flushed to disk, then renamed over ``path``.
+    """Write a file completely or not at all: to a temporary file beside it, which is then renamed.
 
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "scores.json"
-    >>> write_atomic(target, "{}").read_text()
-    '{}'
+    Args:
+        path: The file to write; its folder is created if needed.
+        content: Text is written as UTF-8.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "scores.json"
+        >>> write_atomic(target, "{}").read_text()
+        '{}'
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,10 +55,12 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
 @contextlib.contextmanager
 def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
-    """Give a scratch folder that becomes ``target`` only when the block ends without an error.
+    """Yield a scratch folder that is renamed to ``target`` when the block ends without an error.
 
-    A second process that finishes first wins; the later copy is dropped, so ``target`` is always whole. With
-    ``replace`` an older ``target`` gives way instead.
+    Args:
+        target: The folder to create.
+        replace: Replace an existing ``target``. By default it is kept and the new folder is deleted, so that of two
+            processes the first one to finish wins.
     """
     final = Path(target)
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -199,7 +199,11 @@ def test_other_data_under_the_name_is_refused(hub: HubServer, release: Path) -> 
     ("repo", "token", "message"),
     [
         (NAME, "hf_wrong", "the token is missing or invalid; run `hf auth login`"),
-        ("somebody/MicroG-4M", "hf_test", "this token has no write permission there; choose a name under your own account"),
+        (
+            "somebody/MicroG-4M",
+            "hf_test",
+            "this token has no write permission there; choose a name under your own account",
+        ),
         ("me/MicroG 4M", "hf_test", "this is not a repository name"),
     ],
 )

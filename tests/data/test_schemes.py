@@ -45,7 +45,7 @@ def test_leak_equals_comparing_every_pair(found: dict[tuple[str, int], str], win
 
 
 def test_leak_wants_clip_names_and_a_window() -> None:
-    with pytest.raises(DataError, match="no clip name"):
+    with pytest.raises(DataError, match="not a valid clip name"):
         leak_report({"readme": "test"})
     with pytest.raises(DataError, match="at least one"):
         leak_report({"A_001": "test"}, window=0)

@@ -93,7 +93,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "no clip inside": (lambda: made(("videos/readme.txt", b"hello")), "no clip"),
     "clip at a strange place": (lambda: made(("videos/ISS_001.mp4", b"x")), "must be videos/"),
     "clip in another's folder": (lambda: made(("videos/real/Apollo/ISS_001.mp4", b"x")), "belongs to source 'ISS'"),
-    "no clip name": (lambda: made(("videos/real/ISS/holiday.mp4", b"x")), "no clip name"),
+    "not a valid clip name": (lambda: made(("videos/real/ISS/holiday.mp4", b"x")), "not a valid clip name"),
 }
 
 
