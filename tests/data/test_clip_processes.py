@@ -99,9 +99,7 @@ def test_one_clip_in_many_threads(path: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/statm").is_file(), reason="this system has no /proc/self/statm"
-)
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="this system has no /proc/self/statm")
 def test_memory_does_not_grow(path: Path) -> None:
     data = path.read_bytes()
 
