@@ -111,7 +111,7 @@ MALFORMED = [
     ("p.jsonl", ROW[:-9], "line 1: is not JSON"),
     ("p.json", ROW + "\n" + ROW, "belongs in a .jsonl file"),
     ("p.json", "[" + ROW, "was it cut off"),
-    ("p.json", '{"film_001": "a", "film_001": "b"}', r"1 keys stand twice .*film_001"),
+    ("p.json", '{"film_001": "a", "film_001": "b"}', r"1 keys are repeated .*film_001"),
     ("p.json", '"text"', "holds one str"),
     ("p.json", "[1, 2]", "entry 1 is a int, not an object"),
     ("p.json", '{"film_001": ' + "9" * 5000 + "}", "cannot be read: .*digits"),

@@ -11,7 +11,7 @@ import pytest
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import compare_texts, text_scores
 from microg4m_hf.metrics.bootstrap import cluster_codes, cluster_weights
-from microg4m_hf.metrics.text.resampling import _resampled
+from microg4m_hf.metrics.text.resampling import resample_scores
 
 WORDS = ("the", "a", "crew", "floats", "eats", "near", "window", "blue")
 
@@ -26,7 +26,7 @@ def _texts(seed: int, count: int = 60) -> tuple[list[str], list[str], list[str]]
 def test_a_resample_is_the_score_of_the_items_drawn() -> None:
     said, meant, sources = _texts(0)
     result = text_scores(said, meant, sources=sources)
-    samples = _resampled(result, 5, 3)
+    samples = resample_scores(result, 5, 3)
     names, codes = cluster_codes(sources)
     weights = cluster_weights(len(names), 5, 3)
     for row in range(5):

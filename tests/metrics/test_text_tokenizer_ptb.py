@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microg4m_hf.metrics import text_scores
-from microg4m_hf.metrics.text.tokenizer_ptb import coco_tokens
+from microg4m_hf.metrics.text.tokenizer_ptb import tokenize_ptb
 
 # Printed by Stanford's PTBTokenizer 3.4.1 (-preserveLines -lowerCase) and COCO's list of what to remove.
 REFERENCE = [
@@ -41,7 +41,7 @@ REFERENCE = [
 
 @pytest.mark.parametrize(("text", "tokens"), REFERENCE)
 def test_tokens_of_the_reference_program(text: str, tokens: str) -> None:
-    assert coco_tokens(text) == tokens
+    assert tokenize_ptb(text) == tokens
 
 
 def _reference_tokens(texts: list[str], folder: Path) -> list[str]:
@@ -69,7 +69,7 @@ def test_all_released_texts_against_the_reference_program(released: Path, tmp_pa
     texts = [row["caption"] for row in rows] + [pair["A"] for row in rows for pair in row["qa_pairs"]]
     theirs = _reference_tokens(texts, tmp_path)
     different = [
-        (text, one, coco_tokens(text)) for text, one in zip(texts, theirs, strict=True) if coco_tokens(text) != one
+        (text, one, tokenize_ptb(text)) for text, one in zip(texts, theirs, strict=True) if tokenize_ptb(text) != one
     ]
     assert len(texts) == 8766 and different == []
 
@@ -77,12 +77,12 @@ def test_all_released_texts_against_the_reference_program(released: Path, tmp_pa
 def test_own_sentences_against_the_reference_program(tmp_path: Path) -> None:
     texts = [text.replace("\n", " ") for text, _ in REFERENCE if text]
     theirs = _reference_tokens(texts, tmp_path)
-    assert [coco_tokens(text) for text in texts] == theirs
+    assert [tokenize_ptb(text) for text in texts] == theirs
 
 
 @given(st.text())
 def test_any_text_gives_clean_tokens(text: str) -> None:
-    tokens = coco_tokens(text)
+    tokens = tokenize_ptb(text)
     assert tokens == " ".join(tokens.split(" ")) and tokens.strip(" ") == tokens
     assert "\n" not in tokens
 

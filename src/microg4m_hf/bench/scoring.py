@@ -18,9 +18,8 @@ from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarResult, HarSettings, score_har
 from ..metrics.har.rows import ActionRows
 from ..metrics.har.subsets import class_parts, clip_parts, select_clips
-from ..metrics.text.files import Trouble
-from ..metrics.text.files import read_rows as read_json_rows
-from ..metrics.text.resampling import _resampled as resampled_texts
+from ..metrics.text.files import InputSource, read_text_rows
+from ..metrics.text.resampling import resample_scores
 from .references import Truth
 from .runs import System
 
@@ -127,7 +126,7 @@ def read_actions(path: Path) -> ActionRows:
     """Predictions of actions from CSV, Parquet, or JSON with one entry per box or clip."""
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return read_rows(path)
-    value = read_json_rows(path, Trouble("predictions", path.name))
+    value = read_text_rows(path, InputSource("predictions", path.name))
     return read_rows([row for _, row in value] if isinstance(value, list) else value)
 
 
@@ -145,7 +144,7 @@ def _score_texts(system: System, truth: Truth, options: Options) -> Scored:
         resamples=0,
     )
     if options.resamples:
-        result_samples = resampled_texts(result, options.resamples, options.seed)
+        result_samples = resample_scores(result, options.resamples, options.seed)
         result["intervals"] = _intervals(result_samples)
     else:
         result_samples = {}

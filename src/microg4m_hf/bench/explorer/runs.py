@@ -17,7 +17,7 @@ from ...metrics.har.files import read_about
 from ...metrics.har.inputs import read_rows
 from ...metrics.har.rows import ActionRows
 from ...metrics.text.entries import read_entries
-from ...metrics.text.ngrams import pair_words
+from ...metrics.text.ngrams import pair_texts
 from ...metrics.text.rouge_l import rouge_l_items
 from ..box_scores import aligned_scores
 from ..examples import ranking_quality
@@ -167,7 +167,7 @@ def read_texts_said(run: Run, catalogue: Catalogue) -> None:
     if not said:
         raise PredictionError("no prediction is for an item of this data set")
     keys = list(said)
-    values = rouge_l_items(pair_words([said[key] for key in keys], [meant[key] for key in keys]))
+    values = rouge_l_items(pair_texts([said[key] for key in keys], [meant[key] for key in keys]))
     of_clip: dict[str, list[float]] = {}
     for key, value in zip(keys, values.tolist(), strict=True):
         run.texts[key] = Said(said[key], value)

@@ -1,4 +1,4 @@
-"""What one text metric hands over: scores, the same per item, statistics to sum, and what the recipe must name."""
+"""What every text metric takes and returns: checked texts and a ``MetricResult``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from ...errors import PredictionError
 
 @dataclass
 class MetricResult:
-    """The share of one or several metrics in a result."""
+    """The scores of one or several metrics.
+
+    ``items`` holds one value per item, ``statistics`` the integers from which a corpus score is summed, and
+    ``settings`` what the signature must name.
+    """
 
     scores: dict[str, float] = field(default_factory=dict)
     items: dict[str, np.ndarray] = field(default_factory=dict)
@@ -23,95 +27,112 @@ class MetricResult:
     def add_mean(self, name: str, items: np.ndarray) -> None:
         """Add a metric whose corpus score is the mean of its items.
 
-        >>> part = MetricResult()
-        >>> part.add_mean("cider", np.array([1.0, 3.0]))
-        >>> part.scores
-        {'cider': 2.0}
+        Example:
+            >>> result = MetricResult()
+            >>> result.add_mean("cider", np.array([1.0, 3.0]))
+            >>> result.scores
+            {'cider': 2.0}
         """
         self.items[name] = items
         self.scores[name] = float(np.mean(items))
 
-    def set_zero(self, places: Sequence[int]) -> None:
-        """Items without a prediction score zero, also where the empty text would not (sentence similarity)."""
-        if not len(places):
+    def zero_items(self, indices: Sequence[int]) -> None:
+        """Score items without a prediction as zero, even where an empty text would score more (sentence similarity)."""
+        if not len(indices):
             return
         for name, items in self.items.items():
             if name not in self.statistics and not name.startswith("bleu_"):
-                items[list(places)] = 0.0
+                items[list(indices)] = 0.0
                 self.scores[name] = float(np.mean(items))
 
     @classmethod
-    def merge(cls, parts: Iterable[MetricResult]) -> MetricResult:
-        """All parts in one."""
-        whole = cls()
-        for part in parts:
-            whole.scores |= part.scores
-            whole.items |= part.items
-            whole.statistics |= part.statistics
-            whole.settings |= part.settings
-        return whole
+    def merge(cls, results: Iterable[MetricResult]) -> MetricResult:
+        """Join the results of several metrics."""
+        merged = cls()
+        for result in results:
+            merged.scores |= result.scores
+            merged.items |= result.items
+            merged.statistics |= result.statistics
+            merged.settings |= result.settings
+        return merged
 
 
-# Whether two lists can be scored against each other, before anything is computed.
-
-
-def checked_texts(
+def check_texts(
     predictions: Sequence[Any], references: Sequence[Any], *, on_empty: str, ids: Sequence[Any] | None = None
 ) -> tuple[list[str], list[list[str]]]:
-    """Predictions and, for each, a list of references; or an error that counts and names what is wrong.
+    """Check that two lists can be scored against each other.
 
-    >>> checked_texts(["a"], ["b"], on_empty="error")
-    (['a'], [['b']])
+    Args:
+        predictions: One text per item.
+        references: One text, or a list of texts, per item.
+        on_empty: ``"error"`` refuses predictions without a word.
+        ids: Names of the items for error messages; their indices by default.
+
+    Returns:
+        The predictions, and a list of references for each.
+
+    Raises:
+        PredictionError: With the number of faulty items and the first of them.
+
+    Example:
+        >>> check_texts(["a"], ["b"], on_empty="error")
+        (['a'], [['b']])
     """
-    for name, value in (("predictions", predictions), ("references", references)):
+    for role, value in (("predictions", predictions), ("references", references)):
         if isinstance(value, (str, bytes, dict)):
-            raise PredictionError(f"{name} must be a list of texts, one per item; given: one {type(value).__name__}")
-    said, meant = list(predictions), list(references)
-    if len(said) != len(meant):
+            raise PredictionError(f"{role} must be a list of texts, one per item; given: one {type(value).__name__}")
+    predictions, references = list(predictions), list(references)
+    if len(predictions) != len(references):
         raise PredictionError(
-            f"{len(said)} predictions for {len(meant)} references; give two lists of equal length in the same order, "
-            "or join them by id with caption_scores / vqa_scores"
+            f"{len(predictions)} predictions for {len(references)} references; give two lists of equal length in the "
+            "same order, or join them by id with caption_scores / vqa_scores"
         )
-    if not said:
+    if not predictions:
         raise PredictionError("nothing to score: both lists are empty")
-    if ids is not None and len(ids) != len(said):
-        raise PredictionError(f"{len(ids)} ids for {len(said)} predictions; give one id per item")
-    names = range(len(said)) if ids is None else ids
+    if ids is not None and len(ids) != len(predictions):
+        raise PredictionError(f"{len(ids)} ids for {len(predictions)} predictions; give one id per item")
+    names = range(len(predictions)) if ids is None else ids
 
-    refuse("predictions are not strings", _not_texts(said), said, names, "give '' for an answer that is empty")
-    wrong = [index for index, entry in enumerate(meant) if not isinstance(entry, str) and not _are_texts(entry)]
-    refuse("references are neither a string nor a list of strings", wrong, meant, names, "give text or [text, …]")
+    wrong = find_non_strings(predictions)
+    raise_if_any("predictions are not strings", wrong, predictions, names, "give '' for an answer that is empty")
+    wrong = [index for index, value in enumerate(references) if not isinstance(value, str) and not _are_texts(value)]
+    problem = "references are neither a string nor a list of strings"
+    raise_if_any(problem, wrong, references, names, "give text or [text, …]")
     if on_empty == "error":
-        refuse("predictions are empty", empty_places(said), said, names, "on_empty='score' scores them as they are")
-    return said, [[entry] if isinstance(entry, str) else list(entry) for entry in meant]
+        hint = "on_empty='score' scores them as they are"
+        raise_if_any("predictions are empty", find_empty(predictions), predictions, names, hint)
+    return predictions, [[value] if isinstance(value, str) else list(value) for value in references]
 
 
-def empty_places(texts: Sequence[str]) -> list[int]:
-    """Where a text holds no word.
+def find_empty(texts: Sequence[str]) -> list[int]:
+    """Return the indices of the texts without a word.
 
-    >>> empty_places(["a", "", " "])
-    [1, 2]
+    Example:
+        >>> find_empty(["a", "", " "])
+        [1, 2]
     """
     return [index for index, text in enumerate(texts) if not text or text.isspace()]
 
 
-def refuse(what: str, places: Sequence[int], values: Sequence[Any], names: Sequence[Any], remedy: str) -> None:
-    """Raise with the number of faulty items and the first of them; do nothing when there are none."""
-    if not places:
-        return
-    shown = ", ".join(f"{names[place]!r}: {_short(values[place])}" for place in places[:5])
-    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
-    raise PredictionError(f"{len(places)} of {len(values)} {what}: {shown}{more} ({remedy})")
-
-
-def _are_texts(entry: Any) -> bool:
-    return isinstance(entry, (list, tuple)) and len(entry) > 0 and not _not_texts(entry)
-
-
-def _not_texts(values: Sequence[Any]) -> list[int]:
+def find_non_strings(values: Sequence[Any]) -> list[int]:
+    """Return the indices of the values that are not strings."""
     return [index for index, value in enumerate(values) if not isinstance(value, str)]
 
 
-def _short(value: object) -> str:
+def raise_if_any(problem: str, indices: Sequence[int], values: Sequence[Any], names: Sequence[Any], hint: str) -> None:
+    """Raise an error that counts the faulty items and shows the first five; do nothing when there are none."""
+    if not indices:
+        return
+    shown = ", ".join(f"{names[index]!r}: {shorten(values[index], 60)}" for index in indices[:5])
+    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    raise PredictionError(f"{len(indices)} of {len(values)} {problem}: {shown}{more} ({hint})")
+
+
+def shorten(value: object, limit: int) -> str:
+    """Return the ``repr`` of a value, cut to ``limit`` characters."""
     text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) > 0 and not find_non_strings(value)

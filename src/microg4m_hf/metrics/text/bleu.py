@@ -13,16 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import MAX_ORDER, Counts
+from .base import MetricResult
+from .ngrams import MAX_ORDER, NgramCounts
 
 _TINY, _SMALL = 1e-15, 1e-9
 # Columns of the statistics: prediction length, closest reference length, n-grams 1..4, clipped matches 1..4.
-COLUMNS = 2 + 2 * MAX_ORDER
+_COLUMNS = 2 + 2 * MAX_ORDER
 
 
-def bleu_statistics(counts: Counts) -> NDArray[np.int64]:
-    """One row of ten integers per item; rows of any subset may be summed and given to :func:`bleu_from_statistics`."""
-    rows = np.zeros((counts.items, COLUMNS), np.int64)
+def compute_bleu(counts: NgramCounts) -> MetricResult:
+    """Return BLEU-1..4 of the corpus and of every item, with the statistics they are summed from."""
+    rows = bleu_statistics(counts)
+    names = [f"bleu_{n}" for n in range(1, MAX_ORDER + 1)]
+    scores = dict(zip(names, bleu_from_statistics(rows.sum(0)).tolist(), strict=True))
+    return MetricResult(scores, dict(zip(names, bleu_from_statistics(rows).T, strict=True)), {"bleu": rows})
+
+
+def bleu_statistics(counts: NgramCounts) -> NDArray[np.int64]:
+    """Count ten integers per item; sum the rows of any subset and give the sum to :func:`bleu_from_statistics`."""
+    rows = np.zeros((counts.items, _COLUMNS), np.int64)
     if not counts.items:
         return rows
     first_pair = np.searchsorted(counts.item, np.arange(counts.items))
@@ -31,34 +40,35 @@ def bleu_statistics(counts: Counts) -> NDArray[np.int64]:
     rows[:, 1] = _closest_length(counts)
     for n, order in enumerate(counts.orders, start=1):
         rows[:, 1 + n] = np.maximum(length - n + 1, 0)
-        both = np.flatnonzero((order.predicted > 0) & (order.referred > 0))
+        both = np.flatnonzero((order.predicted > 0) & (order.referenced > 0))
         if not len(both):
             continue
         item = counts.item[order.pair[both]]
-        matched = np.minimum(order.predicted[both], order.referred[both])
+        matched = np.minimum(order.predicted[both], order.referenced[both])
         if len(counts.item) > counts.items:  # several references: the one that has the n-gram most often counts
-            gram = order.gram[both]
-            new = np.flatnonzero(np.r_[True, (gram[1:] != gram[:-1]) | (item[1:] != item[:-1])])
+            ngram = order.ngram[both]
+            new = np.flatnonzero(np.r_[True, (ngram[1:] != ngram[:-1]) | (item[1:] != item[:-1])])
             item, matched = item[new], np.maximum.reduceat(matched, new)
         rows[:, 1 + MAX_ORDER + n] = np.bincount(item, weights=matched, minlength=counts.items)
     return rows
 
 
-def _closest_length(counts: Counts) -> NDArray[np.int64]:
-    """The reference length nearest to the prediction's, the shorter of two equally near ones."""
+def _closest_length(counts: NgramCounts) -> NDArray[np.int64]:
+    """Return the reference length nearest to the prediction's, the shorter of two equally near ones."""
     if len(counts.item) == counts.items:
-        return counts.referred_length
-    distance = np.abs(counts.referred_length - counts.predicted_length)
-    order = np.lexsort((counts.referred_length, distance, counts.item))
+        return counts.referenced_length
+    distance = np.abs(counts.referenced_length - counts.predicted_length)
+    order = np.lexsort((counts.referenced_length, distance, counts.item))
     first = np.searchsorted(counts.item, np.arange(counts.items))
-    return counts.referred_length[order[first]]
+    return counts.referenced_length[order[first]]
 
 
 def bleu_from_statistics(statistics: NDArray[Any]) -> NDArray[np.float64]:
-    """BLEU-1..4 along the last axis of (sums of) statistics: shape (…, 10) gives (…, 4).
+    """Compute BLEU-1..4 along the last axis of (sums of) statistics: shape (…, 10) gives (…, 4).
 
-    >>> bleu_from_statistics(np.array([4, 4, 4, 3, 2, 1, 4, 3, 2, 1])).round(6).tolist()
-    [1.0, 1.0, 1.0, 1.0]
+    Example:
+        >>> bleu_from_statistics(np.array([4, 4, 4, 3, 2, 1, 4, 3, 2, 1])).round(6).tolist()
+        [1.0, 1.0, 1.0, 1.0]
     """
     rows = np.asarray(statistics, np.float64)
     guesses, correct = rows[..., 2 : 2 + MAX_ORDER], rows[..., 2 + MAX_ORDER :]

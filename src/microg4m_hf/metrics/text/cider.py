@@ -1,9 +1,9 @@
 """CIDEr-D as the COCO caption code computes it (which calls it CIDEr), on its own scale of 0 to 10.
 
 Per order n = 1..4 a text is a vector of n-gram counts times idf = ln(items) - ln(max(1, df)), df being the number of
-items whose references hold the n-gram. The score is the cosine of prediction and reference with each entry of the
+items whose references contain the n-gram. The score is the cosine of prediction and reference with each entry of the
 prediction clipped to the reference's, times exp(-d²/72) for a difference d in bigram counts; averaged over orders and
-references, times ten. The idf belongs to the set of items: the same text scores differently in another set, and over
+references, times ten. The idf depends on the set of items: the same text scores differently in another set, and with
 one item every idf is zero.
 """
 
@@ -12,18 +12,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import Counts, Order
+from .ngrams import NgramCounts, OrderCounts
 
 _SIGMA = 6.0
 
 
-def cider_items(counts: Counts) -> NDArray[np.float64]:
-    """The CIDEr-D of every item; the corpus score is their mean.
+def cider_items(counts: NgramCounts) -> NDArray[np.float64]:
+    """Compute the CIDEr-D of every item; the corpus score is their mean.
 
-    >>> from microg4m_hf.metrics.text.ngrams import count_ngrams
-    >>> from microg4m_hf.metrics.text.ngrams import pair_words
-    >>> cider_items(count_ngrams(pair_words(["a b c d", "x"], [["a b c d"], ["y"]]))).round(6).tolist()
-    [10.0, 0.0]
+    Example:
+        >>> from microg4m_hf.metrics.text.ngrams import count_ngrams, pair_texts
+        >>> cider_items(count_ngrams(pair_texts(["a b c d", "x"], [["a b c d"], ["y"]]))).round(6).tolist()
+        [10.0, 0.0]
     """
     pairs = len(counts.item)
     if not pairs:
@@ -31,29 +31,29 @@ def cider_items(counts: Counts) -> NDArray[np.float64]:
     penalty = _length_penalty(counts)
     total = np.zeros(pairs)
     for order in counts.orders:
-        idf = _idf(order, counts)[order.gram]
-        predicted, referred = order.predicted * idf, order.referred * idf
+        idf = _inverse_frequency(order, counts)[order.ngram]
+        predicted, referenced = order.predicted * idf, order.referenced * idf
         norm = np.sqrt(np.bincount(order.pair, predicted * predicted, pairs))
-        norm *= np.sqrt(np.bincount(order.pair, referred * referred, pairs))
-        product = np.bincount(order.pair, np.minimum(predicted, referred) * referred, pairs)
+        norm *= np.sqrt(np.bincount(order.pair, referenced * referenced, pairs))
+        product = np.bincount(order.pair, np.minimum(predicted, referenced) * referenced, pairs)
         total += np.divide(product, norm, out=np.zeros(pairs), where=norm > 0) * penalty
     per_item = np.bincount(counts.item, total / len(counts.orders), counts.items)
     return per_item / np.bincount(counts.item, minlength=counts.items) * 10.0
 
 
-def _idf(order: Order, counts: Counts) -> NDArray[np.float64]:
-    seen = np.flatnonzero(order.referred > 0)
-    gram = order.gram[seen]
+def _inverse_frequency(order: OrderCounts, counts: NgramCounts) -> NDArray[np.float64]:
+    seen = np.flatnonzero(order.referenced > 0)
+    ngram = order.ngram[seen]
     if len(counts.item) > counts.items:  # an item counts once, however many of its references hold the n-gram
         item = counts.item[order.pair[seen]]
-        if len(gram):
-            gram = gram[np.r_[True, (gram[1:] != gram[:-1]) | (item[1:] != item[:-1])]]
-    frequency = np.bincount(gram, minlength=order.grams)
+        if len(ngram):
+            ngram = ngram[np.r_[True, (ngram[1:] != ngram[:-1]) | (item[1:] != item[:-1])]]
+    frequency = np.bincount(ngram, minlength=order.ngrams)
     return np.log(float(counts.items)) - np.log(np.maximum(1.0, frequency))
 
 
-def _length_penalty(counts: Counts) -> NDArray[np.float64]:
-    # The original takes a text's length as its number of bigrams, so "" and "word" are equally long.
+def _length_penalty(counts: NgramCounts) -> NDArray[np.float64]:
+    # As in the original, the length of a text is its number of bigrams, so "" and "word" are equally long.
     predicted = np.maximum(counts.predicted_length - 1, 0)
-    referred = np.maximum(counts.referred_length - 1, 0)
-    return np.exp(-((predicted - referred).astype(float) ** 2) / (2 * _SIGMA**2))
+    referenced = np.maximum(counts.referenced_length - 1, 0)
+    return np.exp(-((predicted - referenced).astype(float) ** 2) / (2 * _SIGMA**2))

@@ -1,4 +1,4 @@
-"""Predictions laid beside their references, key by key, with everything that does not fit counted and named."""
+"""Join predictions with their references by key; count and name everything that does not fit."""
 
 from __future__ import annotations
 
@@ -7,35 +7,46 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import PredictionError, RecipeError
-from .base import empty_places, refuse
-from .entries import Entry
+from .base import find_empty, find_non_strings, raise_if_any
+from .entries import TextEntry
 
 
 @dataclass
-class Joined:
-    """Items in the order of the references."""
+class JoinedTexts:
+    """Predictions and references in the order of the references."""
 
     keys: list[Any]
     predictions: list[str]
     references: list[str]
-    zero: list[int] = field(default_factory=list)  # places of items without a prediction that score zero
+    zero: list[int] = field(default_factory=list)  # indices of items without a prediction, which score zero
     missing: int = 0
     unknown: int = 0
     notes: list[str] = field(default_factory=list)
 
 
-def join(
-    predictions: Sequence[Entry],
-    references: Sequence[Entry],
+def join_texts(
+    predictions: Sequence[TextEntry],
+    references: Sequence[TextEntry],
     *,
     missing: str = "error",
     unknown: str = "error",
     on_empty: str = "error",
-) -> Joined:
-    """Join by key; by default anything missing, unknown, repeated with another text, empty or no text is an error.
+) -> JoinedTexts:
+    """Join predictions with their references by key.
 
-    ``missing="zero"`` scores an item without a prediction as zero, ``"drop"`` leaves it out; ``unknown="drop"``
-    leaves out predictions for items that the references lack. The counts are in the result.
+    Args:
+        predictions: The entries of the predictions.
+        references: The entries of the references.
+        missing: ``"zero"`` scores an item without a prediction as zero, ``"drop"`` leaves it out.
+        unknown: ``"drop"`` leaves out predictions for items that the references lack.
+        on_empty: ``"score"`` keeps predictions without a word.
+
+    Returns:
+        The joined texts, with the number of missing and unknown items.
+
+    Raises:
+        PredictionError: For whatever the options do not allow, for two predictions of one item, for values that are
+            not strings, and if nothing is left.
     """
     for name, value, choices in (
         ("missing", missing, ("error", "zero", "drop")),
@@ -43,77 +54,74 @@ def join(
         ("on_empty", on_empty, ("error", "score")),
     ):
         if value not in choices:
-            raise RecipeError(f"{name}={value!r} means nothing; choose one of {list(choices)}")
+            raise RecipeError(f"{name}={value!r} is not known; choose one of {list(choices)}")
     notes: list[str] = []
-    meant = _references(references, notes)
-    said = _predictions(predictions, on_empty)
+    reference_of = _index_references(references, notes)
+    prediction_of = _index_predictions(predictions, on_empty)
 
-    strangers = [key for key in said if key not in meant]
-    absent = [key for key in meant if key not in said]
-    if strangers and unknown == "error":
+    extra = [key for key in prediction_of if key not in reference_of]
+    absent = [key for key in reference_of if key not in prediction_of]
+    if extra and unknown == "error":
         raise PredictionError(
-            f"{len(strangers)} of {len(said)} predictions are for items that the references lack: {_named(strangers)}; "
-            f"the references hold for example {_named(list(meant)[:1])} (unknown='drop' leaves them out)"
+            f"{len(extra)} of {len(prediction_of)} predictions are for items that the references lack: {_show(extra)}; "
+            f"the references hold for example {_show(list(reference_of)[:1])} (unknown='drop' leaves them out)"
         )
     if absent and missing == "error":
         raise PredictionError(
-            f"{len(absent)} of {len(meant)} references have no prediction: {_named(absent)} "
+            f"{len(absent)} of {len(reference_of)} references have no prediction: {_show(absent)} "
             "(missing='zero' scores them as zero, missing='drop' leaves them out; the result says how many)"
         )
-    if strangers:
-        notes.append(f"{len(strangers)} predictions for unknown items were left out")
+    if extra:
+        notes.append(f"{len(extra)} predictions for unknown items were left out")
     if absent:
-        what = "scored as zero" if missing == "zero" else "left out"
-        notes.append(f"{len(absent)} of {len(meant)} items have no prediction and were {what}")
-    keys = [key for key in meant if key in said or missing == "zero"]
+        outcome = "scored as zero" if missing == "zero" else "left out"
+        notes.append(f"{len(absent)} of {len(reference_of)} items have no prediction and were {outcome}")
+    keys = [key for key in reference_of if key in prediction_of or missing == "zero"]
     if not keys:
         raise PredictionError("no reference has a prediction: nothing to score")
-    return Joined(
+    return JoinedTexts(
         keys=keys,
-        predictions=[said.get(key, "") for key in keys],
-        references=[meant[key] for key in keys],
-        zero=[place for place, key in enumerate(keys) if key not in said],
+        predictions=[prediction_of.get(key, "") for key in keys],
+        references=[reference_of[key] for key in keys],
+        zero=[index for index, key in enumerate(keys) if key not in prediction_of],
         missing=len(absent),
-        unknown=len(strangers),
+        unknown=len(extra),
         notes=notes,
     )
 
 
-def _references(entries: Sequence[Entry], notes: list[str]) -> dict[Any, str]:
-    wrong = [place for place, entry in enumerate(entries) if not isinstance(entry.text, str)]
-    refuse("references are not strings", wrong, [entry.text for entry in entries], _places(entries), "give text")
-    # The released code fills a dictionary: the later of two captions counts, at the earlier one's place.
-    meant = {entry.key: entry.text for entry in entries}
-    if len(meant) < len(entries):
-        notes.append(
-            f"{len(entries) - len(meant)} references share a key with another; as published, the last one counts"
-        )
-    return meant
+def _index_references(entries: Sequence[TextEntry], notes: list[str]) -> dict[Any, str]:
+    texts = [entry.text for entry in entries]
+    raise_if_any("references are not strings", find_non_strings(texts), texts, _locate(entries), "give text")
+    # The released code fills a dictionary: the later of two captions counts, at the earlier one's position.
+    reference_of = {entry.key: entry.text for entry in entries}
+    repeated = len(entries) - len(reference_of)
+    if repeated:
+        notes.append(f"{repeated} references share a key with another; as published, the last one counts")
+    return reference_of
 
 
-def _predictions(entries: Sequence[Entry], on_empty: str) -> dict[Any, str]:
-    texts, names = [entry.text for entry in entries], _places(entries)
-    wrong = [place for place, text in enumerate(texts) if not isinstance(text, str)]
-    refuse("predictions are not strings", wrong, texts, names, "give '' for an empty answer, leave out a missing one")
+def _index_predictions(entries: Sequence[TextEntry], on_empty: str) -> dict[Any, str]:
+    texts, names = [entry.text for entry in entries], _locate(entries)
+    hint = "give '' for an empty answer, leave out a missing one"
+    raise_if_any("predictions are not strings", find_non_strings(texts), texts, names, hint)
     if on_empty == "error":
         hint = "on_empty='score' scores them as they are; leave them out and say missing='zero' to score them as zero"
-        refuse("predictions are empty", empty_places(texts), texts, names, hint)
-    said: dict[Any, str] = {}
-    conflicts = []
-    for place, entry in enumerate(entries):
-        # The very same text twice is harmless: the released list itself names one clip twice.
-        if said.setdefault(entry.key, entry.text) != entry.text:
-            conflicts.append(place)
-    refuse(
-        "predictions are for an item that has another prediction already", conflicts, texts, names, "keep one of them"
-    )
-    return said
+        raise_if_any("predictions are empty", find_empty(texts), texts, names, hint)
+    prediction_of: dict[Any, str] = {}
+    # The same text twice is harmless: the released list itself names one clip twice.
+    conflicts = [
+        index for index, entry in enumerate(entries) if prediction_of.setdefault(entry.key, entry.text) != entry.text
+    ]
+    problem = "predictions are for an item that has another prediction already"
+    raise_if_any(problem, conflicts, texts, names, "keep one of them")
+    return prediction_of
 
 
-def _places(entries: Sequence[Entry]) -> list[str]:
-    return [f"{entry.key} ({entry.place})" for entry in entries]
+def _locate(entries: Sequence[TextEntry]) -> list[str]:
+    return [f"{entry.key} ({entry.location})" for entry in entries]
 
 
-def _named(keys: Sequence[Any]) -> str:
+def _show(keys: Sequence[Any]) -> str:
     shown = ", ".join(repr(key) for key in keys[:3])
     return shown + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

@@ -1,7 +1,8 @@
-"""Confidence intervals of text scores and paired comparison of two systems, both resampled by source.
+"""Confidence intervals of text scores, comparison of two systems, and scores of subsets.
 
-BLEU and METEOR 1.5 are recomputed from summed statistics in every resample; the other scores are means of items.
-CIDEr's idf weights stay those of the full set of references: a resample changes which items count, not the scale.
+All three are computed from the items and statistics of one result. BLEU and METEOR 1.5 are recomputed from summed
+statistics; the other scores are means of items. CIDEr keeps the idf weights of the full set of references: a resample
+or subset changes which items count, not their scale, so the means of the subsets add up to the whole.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from .bleu import bleu_from_statistics
 def text_intervals(
     result: Mapping[str, Any], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> dict[str, list[float]]:
-    """``{score: [low, high]}`` for a result of ``text_scores`` that knows its ``sources``."""
-    samples = _resampled(result, resamples, seed)
+    """Return ``{score: [low, high]}`` for a result of ``text_scores`` with ``sources``."""
+    samples = resample_scores(result, resamples, seed)
     return {name: list(interval(values, level)) for name, values in samples.items()}
 
 
@@ -35,22 +36,34 @@ def compare_texts(
     seed: int = 0,
     names: Sequence[str] = ("first", "second"),
 ) -> dict[str, Any]:
-    """Differences ``first - second`` of two results, with intervals and p-values of a paired bootstrap by source.
+    """Compare two results with a paired bootstrap that resamples sources.
 
-    Both must have scored the same items by one protocol; items are matched by ``ids``, whatever their order.
-    ``p_corrected`` allows for having looked at several scores (Holm); ``real`` says whether it lies under 0.05.
+    Args:
+        first: A result of ``text_scores``, ``caption_scores`` or ``vqa_scores`` with ``sources``.
+        second: Another result for the same items, in any order, by the same protocol.
+        resamples: Number of bootstrap resamples.
+        level: Level of the intervals.
+        seed: Seed of the bootstrap.
+        names: The keys under which the values of the two results are returned.
 
-    >>> from microg4m_hf.metrics import text_scores
-    >>> meant = ["a cat", "a dog", "a bird", "a fish"]
-    >>> options = {"metrics": ["rouge_l"], "sources": ["p", "q", "r", "s"]}
-    >>> good, bad = text_scores(meant, meant, **options), text_scores(["x"] * 4, meant, **options)
-    >>> compare_texts(good, bad)["scores"]["rouge_l"]["real"]
-    True
+    Returns:
+        ``scores`` with one entry per score: both values, their ``difference`` (first - second) with its ``interval``
+        and ``p``, ``p_corrected`` for several scores (Holm), and ``real``, which says whether that is under 0.05.
+
+    Raises:
+        PredictionError: If the items or protocols differ, or if the sources are unknown.
+
+    Example:
+        >>> from microg4m_hf.metrics import text_scores
+        >>> references = ["a cat", "a dog", "a bird", "a fish"]
+        >>> options = {"metrics": ["rouge_l"], "sources": ["p", "q", "r", "s"]}
+        >>> good, bad = text_scores(references, references, **options), text_scores(["x"] * 4, references, **options)
+        >>> compare_texts(good, bad)["scores"]["rouge_l"]["real"]
+        True
     """
-    order = {name: index for index, name in enumerate(map(_key, second["ids"]))}
-    mine = [_key(name) for name in first["ids"]]
-    unmatched = set(mine) ^ set(order)
-    if unmatched or len(mine) != len(second["ids"]):
+    first_ids, second_ids = [[_as_key(name) for name in result["ids"]] for result in (first, second)]
+    unmatched = set(first_ids) ^ set(second_ids)
+    if unmatched or len(first_ids) != len(second_ids):
         raise PredictionError(
             f"the two results do not cover the same items: {len(unmatched)} are in one only, for example "
             f"{sorted(map(str, unmatched))[:3]}; score both systems on the same items before comparing them"
@@ -58,8 +71,9 @@ def compare_texts(
     protocols = [result["recipe"]["protocol"] for result in (first, second)]
     if protocols[0] != protocols[1]:
         raise PredictionError(f"the two results follow different protocols, {protocols}; score both by one")
-    aligned = _reordered(second, [order[name] for name in mine]) | {"sources": first.get("sources")}
-    samples = [_resampled(result, resamples, seed) for result in (first, aligned)]
+    index_of = {name: index for index, name in enumerate(second_ids)}
+    aligned = _reorder(second, [index_of[name] for name in first_ids]) | {"sources": first.get("sources")}
+    samples = [resample_scores(result, resamples, seed) for result in (first, aligned)]
     sources = len(set(first["sources"]))
     return {
         "scores": compare_scores([first["scores"], second["scores"]], samples, names=names, level=level),
@@ -69,8 +83,20 @@ def compare_texts(
     }
 
 
-def _resampled(result: Mapping[str, Any], resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Every score in every resample."""
+def resample_scores(result: Mapping[str, Any], resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Compute every score in every bootstrap resample of the sources.
+
+    Args:
+        result: A result of ``text_scores`` with ``sources``.
+        resamples: Number of resamples.
+        seed: Seed of the bootstrap; the same seed draws the same sources for every system.
+
+    Returns:
+        An array of ``resamples`` values per score.
+
+    Raises:
+        PredictionError: If the result has no source for every item.
+    """
     sources = result.get("sources")
     if sources is None:
         raise PredictionError("the result does not know the source of its items; score again with sources=[…]")
@@ -79,65 +105,56 @@ def _resampled(result: Mapping[str, Any], resamples: int, seed: int) -> dict[str
     names, codes = cluster_codes(sources)
     weights = cluster_weights(len(names), resamples, seed)
     samples: dict[str, np.ndarray] = {}
-    means = {name: values for name, values in result["items"].items() if not _summed(name, result)}
+    means = {name: values for name, values in result["items"].items() if not _has_statistics(name, result)}
     if means:
         columns = resampled_means(np.stack([np.asarray(values) for values in means.values()], axis=1), codes, weights)
         samples |= dict(zip(means, columns.T, strict=True))
     for name, rows in result["statistics"].items():
         sums = np.zeros((len(names), len(rows[0])))
         np.add.at(sums, codes, np.asarray(rows, np.float64))
-        if name == "bleu":
-            scores = bleu_from_statistics(weights @ sums)
-            samples |= {f"bleu_{n + 1}": scores[:, n] for n in range(scores.shape[1])}
-        else:
-            from .meteor_1_5 import meteor_from_statistics
-
-            samples[name] = meteor_from_statistics(weights @ sums)
+        samples |= _scores_from_sums(name, weights @ sums)
     return {name: samples[name] for name in result["scores"]}
 
 
-def _summed(name: str, result: Mapping[str, Any]) -> bool:
-    return name.rpartition("_")[0] in result["statistics"] or name in result["statistics"]
-
-
-def _reordered(result: Mapping[str, Any], places: list[int]) -> dict[str, Any]:
+def scores_by_group(result: Mapping[str, Any], groups: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Return ``{group: {"items": count, "scores": {...}}}``; ``groups`` names the group of every item."""
+    indices: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        indices.setdefault(str(group), []).append(index)
     return {
-        "ids": [result["ids"][place] for place in places],
-        "scores": result["scores"],
-        "items": {name: [values[place] for place in places] for name, values in result["items"].items()},
-        "statistics": {name: [rows[place] for place in places] for name, rows in result["statistics"].items()},
+        group: {"items": len(rows), "scores": _subset_scores(result, rows)} for group, rows in sorted(indices.items())
     }
 
 
-def _key(name: Any) -> Any:
-    return tuple(name) if isinstance(name, list) else name  # JSON turns the pairs of VQA into lists
-
-
-# Scores of a part of the items, from the statistics of all of them.
-#
-# CIDEr's idf weights stay those of the full set of references, so that the parts' means add up to the whole.
-
-
-def part_scores(result: Mapping[str, Any], places: Sequence[int]) -> dict[str, float]:
-    """The scores of the items at ``places``; nan where there are none."""
-    rows = np.asarray(places, np.int64)
-    if not rows.size:
-        return dict.fromkeys(result["scores"], float("nan"))
+def _subset_scores(result: Mapping[str, Any], rows: list[int]) -> dict[str, float]:
     scores = {name: float(np.mean(np.asarray(values)[rows])) for name, values in result["items"].items()}
     for name, statistics in result["statistics"].items():
-        total = np.asarray(statistics)[rows].sum(0)
-        if name == "bleu":
-            scores |= {f"bleu_{n}": float(value) for n, value in enumerate(bleu_from_statistics(total), start=1)}
-        else:
-            from .meteor_1_5 import meteor_from_statistics
-
-            scores[name] = float(meteor_from_statistics(total))
+        sums = np.asarray(statistics)[rows].sum(0)
+        scores |= {score: float(value) for score, value in _scores_from_sums(name, sums).items()}
     return {name: scores[name] for name in result["scores"]}
 
 
-def parts_by(result: Mapping[str, Any], names: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    """``{name: {"items": count, "scores": {...}}}`` for items that carry the same name."""
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        places.setdefault(str(name), []).append(place)
-    return {name: {"items": len(rows), "scores": part_scores(result, rows)} for name, rows in sorted(places.items())}
+def _scores_from_sums(name: str, sums: np.ndarray) -> dict[str, np.ndarray]:
+    if name == "bleu":
+        scores = bleu_from_statistics(sums)
+        return {f"bleu_{n + 1}": scores[..., n] for n in range(scores.shape[-1])}
+    from .meteor_1_5 import meteor_from_statistics
+
+    return {name: meteor_from_statistics(sums)}
+
+
+def _has_statistics(name: str, result: Mapping[str, Any]) -> bool:
+    return name.rpartition("_")[0] in result["statistics"] or name in result["statistics"]
+
+
+def _reorder(result: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
+    return {
+        "ids": [result["ids"][index] for index in order],
+        "scores": result["scores"],
+        "items": {name: [values[index] for index in order] for name, values in result["items"].items()},
+        "statistics": {name: [rows[index] for index in order] for name, rows in result["statistics"].items()},
+    }
+
+
+def _as_key(name: Any) -> Any:
+    return tuple(name) if isinstance(name, list) else name  # JSON turns the pairs of VQA into lists

@@ -1,9 +1,13 @@
-"""Longest common subsequences of many pairs of texts at once, 63 words of the reference per machine word.
+"""ROUGE-L as the COCO caption code computes it: F with beta 1.2 on the longest common subsequence, mean over items.
 
-The row of the usual table is kept as bits: a zero marks a column where the length grows by one. Each word of the
-prediction moves the zeros with one addition: ``row = (row + hits) | (row - hits)``, ``hits`` being the set bits at
-places where the reference has that word. All pairs of a block take this step together. 63 bits and not 64, so that
-the carry into the next part is simply the top bit.
+Words are the result of ``split(" ")``: two spaces enclose an empty word, a tab or newline separates nothing, and two
+empty texts share their one empty word, so they score 1. With several references, the best precision and the best
+recall may come from different ones.
+
+The subsequences of many pairs are found at once, 63 words of the reference per machine word. The row of the usual table
+is kept as bits: a zero marks a column where the length grows by one. Each word of the prediction moves the zeros with
+one addition: ``row = (row + hits) | (row - hits)``, where ``hits`` has the set bits at which the reference has that
+word. All pairs of a block take this step together. With 63 bits instead of 64, the carry is simply the top bit.
 """
 
 from __future__ import annotations
@@ -13,20 +17,41 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import Ints, Pairs, Words, sort_with_places
+from .ngrams import Ints, TextPairs, WordIds, sort_with_positions
 
+_BETA_SQUARED = 1.2**2
 _BITS = 63
 _ALL = np.uint64((1 << _BITS) - 1)
 _BLOCK_WORDS = 1 << 17  # bounds the memory of a block, and keeps it in the cache
-_LONGEST = 8 * _BITS  # beyond, one pair at a time
+_LONGEST = 8 * _BITS  # longer references are handled one pair at a time
 
 
-def common_subsequences(words: Words) -> Ints:
-    """The length of the longest common subsequence of texts 2p and 2p + 1, for every p.
+def rouge_l_items(pairs: TextPairs) -> NDArray[np.float64]:
+    """Compute the ROUGE-L of every item; the corpus score is their mean.
 
-    >>> from microg4m_hf.metrics.text.ngrams import pair_words
-    >>> common_subsequences(pair_words(["the cat sat on the mat"], [["the mat sat"]]).spaces).tolist()
-    [2]
+    Example:
+        >>> from microg4m_hf.metrics.text.ngrams import pair_texts
+        >>> rouge_l_items(pair_texts(["a  b c"], [["a b  c"]])).tolist()
+        [0.75]
+    """
+    if not pairs.items:
+        return np.zeros(0)
+    common = common_subsequences(pairs.spaces)
+    first_pair = np.searchsorted(pairs.item, np.arange(pairs.items))
+    precision = np.maximum.reduceat(common / pairs.spaces.lengths[0::2], first_pair)
+    recall = np.maximum.reduceat(common / pairs.spaces.lengths[1::2], first_pair)
+    denominator = recall + _BETA_SQUARED * precision
+    numerator = (1 + _BETA_SQUARED) * precision * recall
+    return np.divide(numerator, denominator, out=np.zeros(pairs.items), where=denominator > 0)
+
+
+def common_subsequences(words: WordIds) -> Ints:
+    """Return the length of the longest common subsequence of texts 2p and 2p + 1, for every p.
+
+    Example:
+        >>> from microg4m_hf.metrics.text.ngrams import pair_texts
+        >>> common_subsequences(pair_texts(["the cat sat on the mat"], [["the mat sat"]]).spaces).tolist()
+        [2]
     """
     pairs = len(words.lengths) // 2
     ends = np.cumsum(words.lengths)
@@ -34,18 +59,18 @@ def common_subsequences(words: Words) -> Ints:
     long = words.lengths[1::2] > _LONGEST
     for pair in np.flatnonzero(long):
         start, middle, end = ends[2 * pair] - words.lengths[2 * pair], ends[2 * pair], ends[2 * pair + 1]
-        result[pair] = _one_pair(words.ids[start:middle].tolist(), words.ids[middle:end].tolist())
+        result[pair] = _pair_length(words.ids[start:middle].tolist(), words.ids[middle:end].tolist())
 
     block_of = ends[1::2] // _BLOCK_WORDS
     edges = [0, *(np.flatnonzero(np.diff(block_of)) + 1), pairs]
     for low, high in pairwise(edges):
-        chosen = np.arange(low, high)[~long[low:high]]
-        if len(chosen):
-            result[chosen] = _block(words, ends, chosen)
+        short = np.arange(low, high)[~long[low:high]]
+        if len(short):
+            result[short] = _block_lengths(words, ends, short)
     return result
 
 
-def _block(words: Words, ends: Ints, pairs: Ints) -> Ints:
+def _block_lengths(words: WordIds, ends: Ints, pairs: Ints) -> Ints:
     order = np.argsort(-words.lengths[2 * pairs], kind="stable")
     longest_first = pairs[order]
     texts = np.stack([2 * longest_first, 2 * longest_first + 1], axis=1).ravel()
@@ -55,10 +80,10 @@ def _block(words: Words, ends: Ints, pairs: Ints) -> Ints:
     within = np.arange(len(text_of)) - starts[text_of]
     ids = words.ids[(ends[texts] - lengths)[text_of] + within]
     parts = int(np.ceil(lengths[1::2].max(initial=1) / _BITS))
-    masks = _masks(ids, text_of, within, parts)
+    masks = _word_masks(ids, text_of, within, parts)
 
     rows = np.full((parts, len(pairs)), _ALL)
-    steps = np.searchsorted(-lengths[0::2], -np.arange(lengths[0]), side="left")  # pairs still in play at each word
+    steps = np.searchsorted(-lengths[0::2], -np.arange(lengths[0]), side="left")  # pairs that have a next word
     for step, active in enumerate(steps):
         hits_at = masks[:, starts[0 : 2 * active : 2] + step]
         carry = np.zeros(active, np.uint64)
@@ -74,58 +99,32 @@ def _block(words: Words, ends: Ints, pairs: Ints) -> Ints:
     return found
 
 
-def _masks(ids: Ints, text_of: Ints, within: Ints, parts: int) -> np.ndarray:
-    """For each place the bits of the places where the pair's reference has the same word: shape (parts, places)."""
+def _word_masks(ids: Ints, text_of: Ints, within: Ints, parts: int) -> np.ndarray:
+    """Return, for each position, the bits of the positions where the reference has that word: (parts, positions)."""
     masks = np.zeros((parts, len(ids)), np.uint64)
     if not len(ids):
         return masks
     # The pair goes into the key, so that equal keys are one word of one pair.
-    key, place = sort_with_places(ids * (text_of[-1] + 1) + (text_of >> 1), np.arange(len(ids)))
+    key, position = sort_with_positions(ids * (text_of[-1] + 1) + (text_of >> 1), np.arange(len(ids)))
     first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
     repeats = np.diff(first, append=len(key))
-    part_of = np.where(text_of[place] & 1, within[place] // _BITS, -1)
-    bit = np.uint64(1) << (within[place] % _BITS).astype(np.uint64)
+    part_of = np.where(text_of[position] & 1, within[position] // _BITS, -1)
+    bit = np.uint64(1) << (within[position] % _BITS).astype(np.uint64)
     for part in range(parts):
         union = np.bitwise_or.reduceat(np.where(part_of == part, bit, np.uint64(0)), first)
-        masks[part, place] = np.repeat(union, repeats)
+        masks[part, position] = np.repeat(union, repeats)
     return masks
 
 
-def _one_pair(first: list[int], second: list[int]) -> int:
-    """The same for one pair of any length, on Python's unbounded integers."""
-    places: dict[int, int] = {}
+def _pair_length(first: list[int], second: list[int]) -> int:
+    """Return the length for one pair of any size, computed with Python's unbounded integers."""
+    positions: dict[int, int] = {}
     for index, word in enumerate(second):
-        places[word] = places.get(word, 0) | 1 << index
+        positions[word] = positions.get(word, 0) | 1 << index
     everywhere = (1 << len(second)) - 1
     row = everywhere
     for word in first:
-        if word in places:
-            hits = row & places[word]
+        if word in positions:
+            hits = row & positions[word]
             row = ((row + hits) | (row - hits)) & everywhere
     return len(second) - row.bit_count()
-
-
-# ROUGE-L as the COCO caption code computes it: F with beta 1.2 on the longest common subsequence, mean over items.
-#
-# Words are what ``split(" ")`` gives: two spaces enclose an empty word, a tab or newline separates nothing, and two
-# empty texts share their one empty word, so they score 1. With several references, the best precision and the best
-# recall may come from different ones.
-
-_BETA_SQUARED = 1.2**2
-
-
-def rouge_l_items(pairs: Pairs) -> NDArray[np.float64]:
-    """The ROUGE-L of every item; the corpus score is their mean.
-
-    >>> from microg4m_hf.metrics.text.ngrams import pair_words
-    >>> rouge_l_items(pair_words(["a  b c"], [["a b  c"]])).tolist()
-    [0.75]
-    """
-    if not pairs.items:
-        return np.zeros(0)
-    common = common_subsequences(pairs.spaces)
-    first_pair = np.searchsorted(pairs.item, np.arange(pairs.items))
-    precision = np.maximum.reduceat(common / pairs.spaces.lengths[0::2], first_pair)
-    recall = np.maximum.reduceat(common / pairs.spaces.lengths[1::2], first_pair)
-    weighed = recall + _BETA_SQUARED * precision
-    return np.divide((1 + _BETA_SQUARED) * precision * recall, weighed, out=np.zeros(pairs.items), where=weighed > 0)

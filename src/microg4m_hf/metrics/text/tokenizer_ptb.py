@@ -208,10 +208,10 @@ def _stand_in(character: str) -> str:
 _REMOVED = frozenset(['"', "''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
 
-def coco_tokens(text: str) -> str:
+def tokenize_ptb(text: str) -> str:
     """The tokens of a text, joined by single spaces.
 
-    >>> coco_tokens("She doesn't wave, it's Dr. Lee's T-shirt (blue).")
+    >>> tokenize_ptb("She doesn't wave, it's Dr. Lee's T-shirt (blue).")
     "she does n't wave it 's dr. lee 's t-shirt -lrb- blue -rrb-"
     """
     # The reference writes a no-break space where such a token holds a space.
