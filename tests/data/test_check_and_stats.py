@@ -87,7 +87,7 @@ def test_sizes_are_compared_with_the_clips(tmp_path: Path) -> None:
     write_clips(truth, size=(80, 48))
     report = check(tmp_path)
     assert report["faults"] == 2
-    assert "the clip is 80x48, its boxes are of: '64x48'" in report["problems"][0]["text"]
+    assert "the clip is 80x48, its boxes are for: '64x48'" in report["problems"][0]["text"]
 
 
 def test_a_key_box_that_is_not_of_its_track(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_key_box_that_is_not_of_its_track(tmp_path: Path) -> None:
                 cells[2:6] = ["0.301", "0.302", "0.403", "0.404"]
         truth.files[name].write_text("".join(",".join(cells) + "\n" for cells in moved))
     report = check(tmp_path)
-    assert [problem["reason"] for problem in report["problems"]] == ["the key box is not the box of the track"]
+    assert [problem["reason"] for problem in report["problems"]] == ["the key box differs from the person's box in that frame"]
     assert clip.video_id in report["problems"][0]["value"]
 
 

@@ -41,7 +41,7 @@ def test_the_signature_is_the_promised_one() -> None:
 
 @pytest.mark.parametrize("num_proc", [0, -1, "2"])
 def test_the_number_of_processes_is_a_number(num_proc: object) -> None:
-    with pytest.raises(DataError, match="num_proc= is a number of processes"):
+    with pytest.raises(DataError, match="num_proc= must be a number of processes"):
         microg4m_hf.load_dataset("har", source="sample", num_proc=num_proc)  # type: ignore[arg-type]
 
 

@@ -139,12 +139,12 @@ def test_a_copy_of_the_release_in_one_repository(released_hub: HubServer, releas
     del released_hub.store.repos["dataset", SPLITS_REPO]
     layout = find_layout(resolve_root("har", source="org/copy", videos=False))
     assert layout.actions and layout.ava_val
-    with pytest.raises(SourceError, match=r"org/copy at .* holds no videos.zip"):
+    with pytest.raises(SourceError, match=r"org/copy at .* contains no videos.zip"):
         resolve_root("har", source="org/copy")
 
 
 def test_a_repository_that_is_not_there_says_so(released_hub: HubServer) -> None:
-    with pytest.raises(SourceError, match="cannot read the data set org/nothing at revision main: no such repository"):
+    with pytest.raises(SourceError, match="cannot read the dataset org/nothing at revision main: no such repository"):
         resolve_root("har", source="org/nothing")
     with pytest.raises(SourceError, match="revision v99"):
         resolve_root("har", revision="v99")
@@ -163,7 +163,7 @@ def test_a_local_folder_is_taken_as_it_is(release: Path) -> None:
         ({"data_dir": os.curdir, "revision": "v1"}, "exclude each other"),
         ({"source": "smaple"}, "unknown source: 'smaple'"),
         ({"source": "sample", "revision": "v1"}, "the sample has no revisions"),
-        ({"revision": "a,b,c"}, "unreadable revision"),
+        ({"revision": "a,b,c"}, "invalid revision"),
     ],
 )
 def test_what_makes_no_sense_is_refused(given: dict[str, str], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Annotations in, datasets out."""
+"""Read the released annotations and clips, load them with ``datasets``, check, sample and publish them."""
 
 from __future__ import annotations
 

@@ -48,18 +48,7 @@ class MicroG4MConfig(datasets.BuilderConfig):
 
 
 class MicroG4M(datasets.ArrowBasedBuilder):
-    """Builds the three configs; ``microg4m_hf.load_dataset`` is the convenient way to use it.
-
-    Args:
-        cache_dir: Where ``datasets`` keeps the rows; its own cache by default.
-        config_name: ``"har"``, ``"caption"`` or ``"vqa"``.
-        data_dir: A local folder with the released files; by default they come from the Hub.
-        **kwargs: The other fields of :class:`~microg4m_hf.data.request.Request`, and arguments of
-            ``datasets.DatasetBuilder``.
-
-    Raises:
-        DataError: If an argument or its value does not exist.
-    """
+    """Builds the three configs; ``microg4m_hf.load_dataset`` is the convenient way to use it."""
 
     VERSION = datasets.Version(__version__)
     BUILDER_CONFIG_CLASS = MicroG4MConfig

@@ -10,70 +10,66 @@ from ..taxonomy import ACTION_NAMES
 CONFIGS = ("har", "caption", "vqa")
 
 _CLIP = {"video_id": "string", "source": "string", "clip_index": "int32", "domain": "string"}
-_TEXT = {
+_TEXT: dict[str, dict[str, str]] = {
+    "har": {},
     "caption": {"caption": "string"},
     "vqa": {"question_id": "string", "question": "string", "answer": "string", "answerable": "bool"},
 }
 
 
 def features_of(config: str, *, videos: bool = True) -> Any:
-    """The ``datasets.Features`` of a config; ``videos=False`` leaves the column ``video`` out.
+    """Return the ``datasets.Features`` of a config.
 
-    >>> list(features_of("vqa", videos=False))
-    ['video_id', 'source', 'clip_index', 'domain', 'question_id', 'question', 'answer', 'answerable']
+    Args:
+        config: ``"har"``, ``"caption"`` or ``"vqa"``.
+        videos: Whether there is a column ``video``: a reference to the file that is not decoded, so that rows can be
+            pickled and no decoder needs to be installed.
+
+    Example:
+        >>> list(features_of("vqa", videos=False))
+        ['video_id', 'source', 'clip_index', 'domain', 'question_id', 'question', 'answer', 'answerable']
     """
-    from datasets import Features, Value
+    import datasets
+    from datasets import ClassLabel, Features, Value
 
-    columns: dict[str, Any] = {"video": _video()} if videos else {}
-    columns |= {name: Value(kind) for name, kind in _CLIP.items()}
+    columns: dict[str, Any] = {}
+    if videos and hasattr(datasets, "Video"):
+        columns["video"] = datasets.Video(decode=False)
+    elif videos:  # datasets 2.21 to 3.0 has no Video; this is how a Video is stored
+        columns["video"] = {"bytes": Value("binary"), "path": Value("string")}
+    columns |= {name: Value(kind) for name, kind in {**_CLIP, **_TEXT[config]}.items()}
     if config == "har":
-        columns["persons"] = [_person()]
-    else:
-        columns |= {name: Value(kind) for name, kind in _TEXT[config].items()}
+        # Python lists are a list of structs in every version; Sequence of a dict is a dict of lists.
+        person = {
+            "person_id": Value("int32"),
+            "actions": [ClassLabel(names=list(ACTION_NAMES))],
+            "key_frame": Value("int32"),
+            "key_box": [Value("float32")],
+            "frames": [Value("int16")],
+            "boxes": [[Value("float32")]],
+        }
+        columns["persons"] = [person]
     return Features(columns)
 
 
-def _person() -> dict[str, Any]:
-    from datasets import ClassLabel, Value
-
-    # Python lists, not Sequence or List: a list of structs in every version (Sequence of a dict is a dict of lists).
-    return {
-        "person_id": Value("int32"),
-        "actions": [ClassLabel(names=list(ACTION_NAMES))],
-        "key_frame": Value("int32"),
-        "key_box": [Value("float32")],
-        "frames": [Value("int16")],
-        "boxes": [[Value("float32")]],
-    }
-
-
-def _video() -> Any:
-    """A reference to the file, never decoded by itself: rows pickle, and no decoder need be installed."""
-    import datasets
-
-    if hasattr(datasets, "Video"):
-        return datasets.Video(decode=False)
-    # datasets 2.21 to 3.0 has no Video; this is what a Video is stored as.
-    return {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
-
-
-# The columns of the published configs: those of the library, with a ``Video`` that decodes itself.
-
-
 def published_features(config: str) -> Any:
-    """``datasets.Features`` for readers who do not have this library.
+    """Return the features of a published config, for readers without this library: the column ``video`` is decoded.
 
-    >>> published_features("caption")["video"].decode
-    True
+    Args:
+        config: ``"har"``, ``"caption"`` or ``"vqa"``.
+
+    Raises:
+        MissingExtraError: If ``datasets`` is too old to know videos.
+
+    Example:
+        >>> published_features("caption")["video"].decode
+        True
     """
     import datasets
-    from datasets import Features
 
     if not hasattr(datasets, "Video"):
         version = datasets.__version__
         raise MissingExtraError(
             f"publishing needs datasets 3.1 or newer, {version} has no type Video; pip install -U datasets"
         )
-    from datasets import Video
-
-    return Features({"video": Video(), **features_of(config, videos=False)})
+    return datasets.Features({"video": datasets.Video(), **features_of(config, videos=False)})

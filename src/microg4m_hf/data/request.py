@@ -18,19 +18,9 @@ from .splits import SCHEMES
 class Request:
     """One config of the dataset: where it comes from, how it is split, and which rows are kept.
 
-    Args:
-        config: ``"har"``, ``"caption"`` or ``"vqa"``.
-        data_dir: A local folder with the released files; made absolute, so that a later change of the working
-            directory changes nothing.
-        source: ``"sample"``, or a repository on the Hub.
-        revision: Commit, tag or branch of the Hub repository.
-        scheme: How to split the rows. By default ``har`` has the official splits and the texts are one split.
-        domain: Keep only clips of this domain.
-        videos: Whether rows refer to the files of their clips.
-        on_error: Whether to raise the first fault of a file, or to skip faulty rows.
-
-    Raises:
-        DataError: If a value is not one of those that exist.
+    The fields are the arguments of ``microg4m_hf.load_dataset``. ``scheme=None`` stands for the official splits of
+    ``har``, and for a single split of the others. ``data_dir`` is made absolute, so that a later change of the working
+    directory changes nothing.
 
     Example:
         >>> Request("vqa").splits, Request("vqa", scheme="official").splits
@@ -49,12 +39,12 @@ class Request:
     def __post_init__(self) -> None:
         if self.config is None:
             raise DataError("no config is named", hint=f"name one of {', '.join(map(repr, CONFIGS))}")
-        _check_choice("config", self.config, CONFIGS)
-        if self.scheme is not None:
-            _check_choice("scheme", self.scheme, SCHEMES)
-        if self.domain is not None:
-            _check_choice("domain", self.domain, DOMAIN_FOLDERS)
-        _check_choice("on_error", self.on_error, ON_ERROR)
+        allowed = {"config": CONFIGS, "scheme": SCHEMES, "domain": DOMAIN_FOLDERS, "on_error": ON_ERROR}
+        for name, choices in allowed.items():
+            value = getattr(self, name)
+            if value not in choices and not (value is None and name in ("scheme", "domain")):
+                hint = f"use {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
+                raise DataError(f"unknown {name}", value=value, hint=hint)
         if not isinstance(self.videos, bool):
             raise DataError("videos= must be True or False", value=self.videos)
         if self.data_dir is not None:
@@ -81,9 +71,3 @@ class Request:
         """Return the fields that differ from their defaults, so that one request has one place in the cache."""
         options = [field for field in fields(self) if field.name != "config"]
         return {field.name: value for field in options if (value := getattr(self, field.name)) != field.default}
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        hint = f"use {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
-        raise DataError(f"unknown {name}", value=value, hint=hint)

@@ -16,8 +16,8 @@ from .release.layout import FILE_NAMES, Layout, find_layout
 from .request import Request
 from .sources import resolve_root
 
-# The files whose code decides what is in a row: `tables.py`, what it imports, and the builder that writes the rows.
-# A change of any other file keeps the caches. A test compares this list with the imports of `tables.py`.
+# The code that decides what is in a row: `tables.py`, what it imports, and the builder. Cached rows are used again
+# after a change of any other file. A test compares this list with the imports of `tables.py`.
 ROW_CODE = (
     *("clip_ids.py", "taxonomy.py"),
     *("data/builder.py", "data/features.py", "data/request.py", "data/splits.py", "data/tables.py"),
@@ -45,16 +45,7 @@ class ResolvedRequest:
 def resolve_request(request: Request) -> ResolvedRequest:
     """Find the annotation files of a request, but not yet its clips, which may be a large download.
 
-    A Hub that cannot be reached raises only when rows are read: names and features need no data.
-
-    Args:
-        request: What to look for.
-
-    Returns:
-        The folder with the annotation files, and the fingerprint of everything that shapes the rows.
-
-    Raises:
-        SourceError: If the request names a local folder that does not exist.
+    If the Hub cannot be reached, the error is raised when rows are read: names and features need no data.
     """
     try:
         root = _resolve(request, videos=False)
@@ -87,12 +78,7 @@ def _resolve(request: Request, *, videos: bool) -> Path:
 
 @functools.cache
 def code_fingerprint() -> str:
-    """Return a hash of the version and of the source files that shape the rows.
-
-    Example:
-        >>> len(code_fingerprint())
-        64
-    """
+    """Return a hash of the version and of the source files that shape the rows."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256(__version__.encode())
     for path in sorted(path for pattern in ROW_CODE for path in package.glob(pattern)):
@@ -101,16 +87,7 @@ def code_fingerprint() -> str:
 
 
 def data_fingerprint(layout: Layout, config: str, *, videos: bool) -> str:
-    """Return a hash of the annotation files that a config reads.
-
-    Args:
-        layout: Where the files are.
-        config: The config, which decides what files count.
-        videos: Whether the names and sizes of the clips count too.
-
-    Returns:
-        The hash as a hexadecimal string.
-    """
+    """Return a hash of the annotation files of a config and, with ``videos``, of the names and sizes of the clips."""
     names = sorted(FILE_NAMES.keys() - _UNREAD_FILES[config])
     paths = [path for name in names if (path := getattr(layout, name)) is not None]
     digest = hashlib.sha256(config.encode())

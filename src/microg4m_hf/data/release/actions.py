@@ -127,6 +127,13 @@ def person_keys(table: pa.Table, ids: pa.Array) -> np.ndarray:
     return pc.fill_null(place, -1).to_numpy().astype(np.int64) << 20 | table["person_id"].to_numpy()
 
 
+def persons_of(table: pa.Table) -> set[tuple[str, int]]:
+    """Return the distinct pairs of video_id and person_id in a table."""
+    pairs = pa.table({"video_id": table["video_id"].cast(pa.string()), "person_id": table["person_id"]})
+    pairs = pairs.group_by(pairs.column_names, use_threads=False).aggregate([])
+    return set(zip(pairs["video_id"].to_pylist(), pairs["person_id"].to_pylist(), strict=True))
+
+
 _ITEM = re.compile(r"item\s*\{(.*?)\n\s*\}", re.DOTALL)
 _FIELD = re.compile(r'^\s*(\w+)\s*:\s*(?:"([^"\n]*)"|(\S+))\s*$', re.MULTILINE)
 _MAX_BYTES = 1 << 20

@@ -6,17 +6,19 @@ The checks of clips, persons, frames and boxes are those of the key-frame files 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...errors import ClipError
+from ..video.probe import read_frame_size
 from .actions import MAX_FRAME, MAX_PERSON, is_no_person, person_keys
+from .clip_files import clip_path
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
 from .frame_size import ASSUMED, ASSUMPTION, FrameSizes, infer_frame_sizes
+from .layout import Layout, inside
 
 BOX = ("x1", "y1", "x2", "y2")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -25,31 +27,24 @@ COLUMNS = {"video_id": TEXT, "frame_id": WHOLE, "person_id": WHOLE, **dict.fromk
 # A detector's box rounded outwards to whole pixels ends at most one pixel past the frame; it is clipped to the frame.
 OUTSIDE = 1.0
 _MAX_PIXELS = 100_000  # no frame has more pixels on a side
-HeaderReader = Callable[[int], tuple[int, int] | None]
 
 
 def read_boxes(
-    path: Path,
-    clips: pa.Table,
-    key_frames: pa.Table,
-    header: HeaderReader,
-    policy: ErrorPolicy,
-    *,
-    name: str | None = None,
+    layout: Layout, clips: pa.Table, key_frames: pa.Table, policy: ErrorPolicy
 ) -> tuple[pa.Table, FrameSizes, dict[str, int]]:
     """Return all boxes sorted by clip, person and frame and normalized to 0..1, the frame sizes of the clips, counts.
 
-    ``header`` returns the size in the header of a clip's file, for clips whose size cannot be inferred from key
-    frames. The ``video_id`` column is dictionary-encoded, and its codes are the rows of ``clips``.
+    The ``video_id`` column is dictionary-encoded, and its codes are the rows of ``clips``.
     """
-    rows = read_csv_rows(path, COLUMNS, policy, name=name)
+    path = layout.require("boxes")
+    rows = read_csv_rows(path, COLUMNS, policy, name=layout.name(path))
     raw = len(rows)
     rows = drop_bad_persons(drop_bad_frames(drop_unknown_clips(rows, clips, "box"), "frame_id"))
     rows = drop_bad_boxes(rows, CORNERS, (-OUTSIDE, _MAX_PIXELS), f"at least -{OUTSIDE:g} pixels")
     before, known = len(rows), policy.total
     rows, key = _sort_and_deduplicate(rows, clips)
     repeats = before - len(rows) - (policy.total - known)
-    sizes = _frame_sizes(rows, clips, key, key_frames, header)
+    sizes = _frame_sizes(rows, clips, key, key_frames, layout)
     scaled = _scale(rows, clips, sizes)
     if not all((part >= 0).all() and (part <= 1).all() for part in scaled):
         rows = _drop_outside_frame(rows, clips, sizes)
@@ -133,9 +128,7 @@ def _sort_and_deduplicate(rows: CsvRows, clips: pa.Table) -> tuple[CsvRows, np.n
     return rows.take(first), key
 
 
-def _frame_sizes(
-    rows: CsvRows, clips: pa.Table, key: np.ndarray, key_frames: pa.Table, header: HeaderReader
-) -> FrameSizes:
+def _frame_sizes(rows: CsvRows, clips: pa.Table, key: np.ndarray, key_frames: pa.Table, layout: Layout) -> FrameSizes:
     """Infer the frame sizes from the boxes that are in both files: in pixels here, normalized in the key frames."""
     ids = clips["video_id"].combine_chunks()
     wanted = person_keys(key_frames, ids) << 15 | key_frames["frame"].to_numpy()
@@ -146,7 +139,18 @@ def _frame_sizes(
     needed = np.zeros(len(clips), dtype=bool)
     needed[clip_places(rows, clips)] = True
     source = np.asarray(clips["source"].combine_chunks().dictionary_encode().indices)
-    return infer_frame_sizes(wanted[hit] >> 35, pixels, normalized, source, needed, header)
+
+    def size_in_header(place: int) -> tuple[int, int] | None:
+        if layout.videos is None:
+            return None
+        clip = clips.slice(place, 1).to_pylist()[0]
+        path = clip_path(layout.videos, clip["domain"], clip["source"], clip["video_id"])
+        try:
+            return read_frame_size(path) if inside(path, layout.allowed) else None
+        except ClipError:
+            return None
+
+    return infer_frame_sizes(wanted[hit] >> 35, pixels, normalized, source, needed, size_in_header)
 
 
 def _scale(rows: CsvRows, clips: pa.Table, sizes: FrameSizes) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ Also reads the released ``*_predicted_boxes.csv``: the key boxes without actions
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from .actions import ACTION_HINT, LABEL_OF_ID, is_no_action, person_keys
 from .bounding_boxes import BOX, clip_places, drop_bad_boxes, drop_bad_frames, drop_bad_persons, drop_unknown_clips
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
+from .layout import Layout
 
 SPLITS = ("train", "validation", "test")
 SPLIT_OF_FILE = {"ava_train": 0, "ava_val": 1, "ava_test": 2, "ava_all": -1}
@@ -32,38 +34,42 @@ KEY_FRAME_SCHEMA = pa.schema(
 
 
 def read_key_frames(
-    files: dict[str, tuple[Path, str]], clips: pa.Table, labels: pa.Table, policy: ErrorPolicy
-) -> tuple[pa.Table, np.ndarray, np.ndarray, dict[str, int]]:
-    """Return the key frames of all persons, the official split of each clip (-1: none), clips to leave out, counts.
+    layout: Layout, clips: pa.Table, labels: pa.Table, policy: ErrorPolicy
+) -> tuple[pa.Table, pa.Array | None, np.ndarray, dict[str, int]]:
+    """Return the key frames of all persons, the official split of each clip, a mask of clips to leave out, counts.
 
-    ``files`` maps ``ava_train``, ``ava_val``, ``ava_test``, ``ava_all`` (those that exist) to a path and a name.
-    The rows of one person must have the same frame and box; rows that only repeat others are counted.
+    The split is null for clips that no file names, and there are no splits if a file is missing. The rows of one
+    person must have the same frame and box; rows that only repeat others are counted.
     """
+    files = {field: path for field in SPLIT_OF_FILE if (path := getattr(layout, field)) is not None}
+    if not files:
+        return KEY_FRAME_SCHEMA.empty_table(), None, np.zeros(len(clips), dtype=bool), {}
     counts: dict[str, int] = {}
     parts = []
-    for field, (path, name) in files.items():
-        rows = read_csv_rows(path, COLUMNS, policy, name=name, header=False, may_be_empty=("action_id",))
+    for field, path in files.items():
+        rows = read_csv_rows(path, COLUMNS, policy, name=layout.name(path), header=False, may_be_empty=("action_id",))
         counts[f"{field}_rows"] = len(rows)
         parts.append((SPLIT_OF_FILE[field], _drop_invalid(rows, clips, labels)))
     stack = _StackedRows(parts, clips)
-    split_of_clip, left_out = _official_split(stack, len(clips))
+    official, left_out = _official_split(stack)
     if len(files) == len(SPLIT_OF_FILE):
         left_out |= _without_split(stack)
     stack = _drop_conflicts(stack)
     person = stack.clip << 20 | stack.person
     _, first = np.unique(person, return_index=True)  # sorted by clip, then person; files with a split come first
-    split = stack.split[first]
+    split_names = pa.array([*SPLITS, None], pa.string())
     table = pa.table(
         [
             clips["video_id"].take(pa.array(stack.clip[first])),
             pa.array(stack.frame[first], pa.int32()),
             pa.array(stack.person[first], pa.int32()),
             *(pa.array(stack.box[first, i]) for i in range(4)),
-            pa.array([*SPLITS, None], pa.string()).take(pa.array(split % 4)),
+            split_names.take(pa.array(stack.split[first] % 4)),
         ],
         schema=KEY_FRAME_SCHEMA,
     )
-    return table, split_of_clip, left_out, counts
+    is_divided = {"ava_train", "ava_val", "ava_test"} <= files.keys()
+    return table, split_names.take(pa.array(official % 4)) if is_divided else None, left_out, counts
 
 
 class _StackedRows:
@@ -83,6 +89,15 @@ class _StackedRows:
     def report(self, row: int, reason: str, *columns: str, hint: str | None = None) -> None:
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
         self.parts[part][1].report(row - int(self.starts[part]), reason, columns, hint)
+
+    def report_clips(self, rows: np.ndarray, reason: Callable[[int], str]) -> np.ndarray:
+        """Report the first of these rows of each clip, and return a mask of the clips."""
+        _, where = np.unique(self.clip[rows], return_index=True)
+        for row in rows[np.sort(where)].tolist():
+            self.report(row, reason(row), "video_id")
+        mask = np.zeros(len(self.clips), dtype=bool)
+        mask[self.clip[rows]] = True
+        return mask
 
     def filter(self, keep: np.ndarray) -> _StackedRows:
         cut = [keep[start:stop] for start, stop in zip(self.starts[:-1], self.starts[1:], strict=True)]
@@ -107,19 +122,16 @@ def _drop_invalid(rows: CsvRows, clips: pa.Table, labels: pa.Table) -> CsvRows:
     )
 
 
-def _official_split(stack: _StackedRows, clips: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the split of each clip, and a mask of the clips that are in two splits, which is a fault."""
-    split_of_clip = np.full(clips, -1, dtype=np.int64)
+def _official_split(stack: _StackedRows) -> tuple[np.ndarray, np.ndarray]:
+    """Return the split of each clip (-1: none), and a mask of the clips that are in two splits, which is a fault."""
+    split_of_clip = np.full(len(stack.clips), -1, dtype=np.int64)
     has_split = np.flatnonzero(stack.split >= 0)
     split_of_clip[stack.clip[has_split[::-1]]] = stack.split[has_split[::-1]]
     in_two = has_split[split_of_clip[stack.clip[has_split]] != stack.split[has_split]]
-    _, where = np.unique(stack.clip[in_two], return_index=True)
-    for row in in_two[np.sort(where)]:
-        other = SPLITS[split_of_clip[stack.clip[row]]]
-        stack.report(int(row), f"the clip is in two splits, the other is {other}", "video_id")
-    left_out = np.zeros(clips, dtype=bool)
-    left_out[stack.clip[in_two]] = True
-    return split_of_clip, left_out
+    other = np.array(SPLITS)[split_of_clip[stack.clip]]
+    return split_of_clip, stack.report_clips(
+        in_two, lambda row: f"the clip is in two splits, the other is {other[row]}"
+    )
 
 
 def _without_split(stack: _StackedRows) -> np.ndarray:
@@ -127,12 +139,7 @@ def _without_split(stack: _StackedRows) -> np.ndarray:
     key = stack.clip << 26 | stack.person << 6 | LABEL_OF_ID[np.maximum(stack.action, 0)] & 63
     everything = stack.split < 0
     lost = np.flatnonzero(everything & ~np.isin(key, key[~everything]))
-    _, where = np.unique(stack.clip[lost], return_index=True)
-    for row in lost[np.sort(where)]:
-        stack.report(int(row), "this row is in none of the train, validation and test files", "video_id")
-    left_out = np.zeros(len(stack.clips), dtype=bool)
-    left_out[stack.clip[lost]] = True
-    return left_out
+    return stack.report_clips(lost, lambda row: "this row is in none of the train, validation and test files")
 
 
 def _drop_conflicts(stack: _StackedRows) -> _StackedRows:

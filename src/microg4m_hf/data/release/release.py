@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import ClipError, DataError
-from ..video.probe import read_frame_size
+from ...errors import DataError
 from .actions import check_label_map, read_actions
 from .bounding_boxes import read_boxes
 from .clip_files import check_clip_files, clip_path
 from .faults import ErrorPolicy, Fault, OnError
-from .key_frames import KEY_FRAME_SCHEMA, SPLIT_OF_FILE, SPLITS, derive_key_frames, read_key_frames
-from .layout import Layout, find_layout, inside
+from .key_frames import derive_key_frames, read_key_frames
+from .layout import Layout, find_layout
 from .texts import read_texts
 
 NEEDS = frozenset({"har", "caption", "vqa", "videos"})
@@ -123,15 +122,13 @@ def read_release(
     if layout.label_map is not None and "har" in need:
         check_label_map(layout.label_map, name=layout.name(layout.label_map))
     clips, labels, counts = read_actions(actions, policy, name=layout.name(actions))
-    key_frames, official, left_out = _read_key_frames(layout, clips, labels, policy, counts)
+    key_frames, official, left_out, found = read_key_frames(layout, clips, labels, policy)
+    counts |= found
     if "videos" in need:
         left_out |= check_clip_files(layout, clips, policy)
     boxes = frame_sizes = None
     if "har" in need and layout.boxes is not None:
-        header = _header_reader(layout, clips)
-        boxes, sizes, found = read_boxes(
-            layout.boxes, clips, key_frames, header, policy, name=layout.name(layout.boxes)
-        )
+        boxes, sizes, found = read_boxes(layout, clips, key_frames, policy)
         frame_sizes = pa.table({"video_id": clips["video_id"], "width": sizes.size[:, 0], "height": sizes.size[:, 1]})
         counts |= found
         if not layout.has_key_frames:
@@ -157,34 +154,6 @@ def read_release(
         faults_of=dict(policy.by_reason),
         **tables,
     )
-
-
-def _read_key_frames(
-    layout: Layout, clips: pa.Table, labels: pa.Table, policy: ErrorPolicy, counts: dict[str, int]
-) -> tuple[pa.Table, pa.Array | None, np.ndarray]:
-    paths = {name: getattr(layout, name) for name in SPLIT_OF_FILE}
-    files = {name: (path, layout.name(path)) for name, path in paths.items() if path is not None}
-    if not files:
-        return KEY_FRAME_SCHEMA.empty_table(), None, np.zeros(len(clips), dtype=bool)
-    key_frames, split, left_out, found = read_key_frames(files, clips, labels, policy)
-    counts |= found
-    if not {"ava_train", "ava_val", "ava_test"} <= set(files):
-        return key_frames, None, left_out
-    return key_frames, pa.array([*SPLITS, None], pa.string()).take(pa.array(split % 4)), left_out
-
-
-def _header_reader(layout: Layout, clips: pa.Table) -> Callable[[int], tuple[int, int] | None]:
-    def size(place: int) -> tuple[int, int] | None:
-        if layout.videos is None:
-            return None
-        row = clips.slice(place, 1).to_pylist()[0]
-        path = clip_path(layout.videos, row["domain"], row["source"], row["video_id"])
-        try:
-            return read_frame_size(path) if inside(path, layout.allowed) else None
-        except ClipError:
-            return None
-
-    return size
 
 
 def _drop_clips(
