@@ -101,7 +101,8 @@ def test_a_key_box_that_is_not_of_its_track(tmp_path: Path) -> None:
                 cells[2:6] = ["0.301", "0.302", "0.403", "0.404"]
         truth.files[name].write_text("".join(",".join(cells) + "\n" for cells in moved))
     report = check(tmp_path)
-    assert [problem["reason"] for problem in report["problems"]] == ["the key box differs from the person's box in that frame"]
+    reasons = [problem["reason"] for problem in report["problems"]]
+    assert reasons == ["the key box differs from the person's box in that frame"]
     assert clip.video_id in report["problems"][0]["value"]
 
 
