@@ -1,4 +1,4 @@
-"""The data set card: only splits that exist, versions that follow the content, every place filled."""
+"""The dataset card lists only splits that exist, and the version of a config follows its content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from microg4m_hf.data.publish.card import EVAL_YAML, TEMPLATE, PublishedFile, render_card
+from microg4m_hf.data.publish.card import EVAL_YAML, TEMPLATE, render_card
+from microg4m_hf.data.publish.plan import PublishedFile
 
 SCRIPTS = Path(__file__).parents[2] / "loading_scripts"
 TRAIN = "clips/official-train.disjoint-train-00000-of-00001.parquet"
@@ -15,16 +16,16 @@ TEST = "clips/official-test.disjoint-train-00000-of-00001.parquet"
 FACTS: dict[str, object] = defaultdict(lambda: "7")
 
 
-def head_of(files: dict[str, PublishedFile]) -> dict[str, list[dict[str, object]]]:
+def metadata_of(files: dict[str, PublishedFile]) -> dict[str, list[dict[str, object]]]:
     return yaml.safe_load(render_card(FACTS, files).split("---\n")[1])
 
 
 def test_splits_and_configs_without_files_are_left_out() -> None:
-    head = head_of({TRAIN: PublishedFile("00", 3, 10, 9), TEST: PublishedFile("11", 2, 8, 7)})
-    assert [config["config_name"] for config in head["configs"]] == ["har", "har_source_disjoint"]
-    splits = [[one["split"] for one in config["data_files"]] for config in head["configs"]]  # type: ignore[attr-defined]
+    metadata = metadata_of({TRAIN: PublishedFile("00", 3, 10, 9), TEST: PublishedFile("11", 2, 8, 7)})
+    assert [config["config_name"] for config in metadata["configs"]] == ["har", "har_source_disjoint"]
+    splits = [[one["split"] for one in config["data_files"]] for config in metadata["configs"]]  # type: ignore[attr-defined]
     assert splits == [["train", "test"], ["train"]]
-    disjoint = head["dataset_info"][1]
+    disjoint = metadata["dataset_info"][1]
     assert disjoint["splits"] == [{"name": "train", "num_bytes": 16, "num_examples": 5}]
     assert disjoint["download_size"] == 18
 
@@ -33,12 +34,13 @@ def test_the_version_of_a_config_follows_its_own_content() -> None:
     texts = {"caption/test.parquet": PublishedFile("22", 1, 1, 1), "vqa/test.parquet": PublishedFile("33", 1, 1, 1)}
     changed = texts | {"vqa/test.parquet": PublishedFile("44", 1, 1, 1)}
     before, after = (
-        {config["config_name"]: config["version"] for config in head_of(files)["configs"]} for files in (texts, changed)
+        {config["config_name"]: config["version"] for config in metadata_of(files)["configs"]}
+        for files in (texts, changed)
     )
     assert before["caption"] == after["caption"] and before["vqa"] != after["vqa"]
 
 
-def test_the_template_lies_with_the_loading_scripts() -> None:
+def test_loading_scripts_link_to_the_template() -> None:
     assert (SCRIPTS / "README.md").read_bytes() == TEMPLATE.read_bytes()
     assert (SCRIPTS / "eval.yaml").read_bytes() == EVAL_YAML.read_bytes()
 

@@ -1,8 +1,8 @@
-"""Reads a published data set back as a stranger would find it, and compares it with what was meant."""
+"""Download a published dataset without this library and compare it with the upload plan."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +12,20 @@ from ...errors import HubError
 from ..features import published_features
 from ..video.clip import open_clip
 from .card import config_of_features
-from .plan import Publication
-
-if TYPE_CHECKING:
-    from .push import PushReport
+from .plan import Publication, PushReport
 
 
-def check_published(report: PushReport, publication: Publication, token: str | None) -> list[str]:
-    """Let ``datasets`` find every config at the pushed commit, count all rows, decode a clip of each config.
+def verify_push(report: PushReport, publication: Publication, token: str | None) -> list[str]:
+    """Load every config at the pushed commit with ``datasets``, count all rows and decode one clip of each config.
 
-    Gives the clips that were decoded. The files that ``datasets`` resolved are read with pyarrow here: a streaming
-    ``load_dataset`` that is left before its end can take the interpreter down as it exits (apache/arrow#45214).
+    The files that ``datasets`` finds are read with pyarrow: a streaming ``load_dataset`` that is not read to its end
+    can crash the interpreter at exit (apache/arrow#45214).
+
+    Returns:
+        The clips that were decoded.
+
+    Raises:
+        HubError: Columns, rows or pixels differ from what was pushed.
     """
     from datasets import load_dataset_builder
     from huggingface_hub import HfFileSystem
@@ -34,46 +37,37 @@ def check_published(report: PushReport, publication: Publication, token: str | N
         for row in table.select(["video_id", "video"]).to_pylist()
     }
     checked = []
-    for config, wanted in report.rows.items():
+    for config, expected in report.rows.items():
         builder = load_dataset_builder(report.repo_id, config, revision=report.commit, token=token)
         if builder.info.features != published_features(config_of_features(config)):
-            raise HubError(f"{report.repo_id} was pushed, but the columns of {config} come back changed")
-        found: dict[str, int] = {}
-        for split, files in builder.config.data_files.items():
-            found[str(split)] = sum(_rows_in(hub, url) for url in files)
-        if found != wanted:
-            raise HubError(f"{report.repo_id} was pushed, but {config} comes back with {found} rows, not {wanted}")
-        # One clip of each config is enough: all clips of a config come the same way.
-        first = next(iter(builder.config.data_files.values()))[0]
-        checked.append(_compare(_first_row(hub, first), paths, token))
+            raise HubError(f"{report.repo_id} was pushed, but the columns of {config} changed on the way")
+        data_files = builder.config.data_files
+        found = {str(split): sum(_count_rows(hub, url) for url in files) for split, files in data_files.items()}
+        if found != expected:
+            raise HubError(f"{report.repo_id} was pushed, but {config} has {found} rows there, not {expected}")
+        # One clip of each config is enough: all clips of a config are stored the same way.
+        row = _read_first_row(hub, next(iter(data_files.values()))[0])
+        video_id = row["video_id"]
+        with open_clip(_read_video(row["video"], token)) as published, open_clip(paths[video_id]) as local:
+            if not np.array_equal(published.frames([0]), local.frames([0])):
+                raise HubError(f"{report.repo_id} was pushed, but clip {video_id} has other pixels there")
+        checked.append(video_id)
     return checked
 
 
-def _rows_in(hub: Any, url: str) -> int:
+def _count_rows(hub: Any, url: str) -> int:
     with hub.open(url) as file:
         return pq.read_metadata(file).num_rows
 
 
-def _first_row(hub: Any, url: str) -> dict[str, Any]:
+def _read_first_row(hub: Any, url: str) -> dict[str, Any]:
     with hub.open(url) as file:
         rows: pa.Table = pq.ParquetFile(file).read_row_group(0, columns=["video_id", "video"])
         return rows.slice(0, 1).to_pylist()[0]
 
 
-def _compare(row: dict[str, Any], paths: dict[str, str], token: str | None) -> str:
-    video_id: str = row["video_id"]
-    with open_clip(content_of(row["video"], token)) as published, open_clip(paths[video_id]) as local:
-        if not np.array_equal(published.frames([0]), local.frames([0])):
-            raise HubError(f"clip {video_id} comes back with other pixels than it was pushed with")
-    return video_id
-
-
-def content_of(video: dict[str, Any], token: str | None = None) -> bytes:
-    """The mp4 of a published row, embedded or fetched through its reference.
-
-    >>> content_of({"bytes": b"mp4", "path": "ISS_004.mp4"})
-    b'mp4'
-    """
+def _read_video(video: dict[str, Any], token: str | None) -> bytes:
+    """Return the mp4 of a published row, embedded or downloaded through fsspec, as ``datasets`` does."""
     if video["bytes"] is not None:
         return video["bytes"]
     import fsspec

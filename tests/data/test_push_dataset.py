@@ -1,4 +1,4 @@
-"""A push that is killed, refused or cut off, and the one that follows it: nothing lost, nothing doubled."""
+"""A push that is killed, refused or cut off is resumed by the next one; nothing is lost or uploaded twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.data.publish import verify
-from microg4m_hf.data.publish.push import PushReport, push_dataset
+from microg4m_hf.data.publish.plan import PushReport
+from microg4m_hf.data.publish.push import push_dataset
 from microg4m_hf.errors import HubError, MicroG4MError
 from tests.support.hub_release import tiny_release
 from tests.support.hub_server import HubServer
@@ -30,24 +31,24 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(release: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The tree that a push leaves when nothing happens to it."""
+    """The tree that an undisturbed push leaves."""
     with pytest.MonkeyPatch.context() as patch, HubServer(tmp_path_factory.mktemp("hub")) as hub:
-        _point(hub, tmp_path_factory.mktemp("home"), patch)
+        _use_hub(hub, tmp_path_factory.mktemp("home"), patch)
         push(release)
         return tree(hub.repo("dataset", NAME))
 
 
 @pytest.fixture(autouse=True)
-def point(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _point(hub, tmp_path, monkeypatch)
+def use_hub(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use_hub(hub, tmp_path, monkeypatch)
 
 
-def _point(hub: HubServer, home: Path, patch: pytest.MonkeyPatch) -> None:
+def _use_hub(hub: HubServer, home: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("HF_ENDPOINT", hub.endpoint)
     patch.setenv("HF_TOKEN", "hf_test")
     patch.setenv("MICROG4M_HOME", str(home / "home"))
-    # `datasets` reads its endpoint when it is imported, so loading back is for tests with a process of their own.
-    patch.setattr(verify, "check_published", lambda *_: ["not here"])
+    # `datasets` reads its endpoint when it is imported, so only tests with a process of their own load back.
+    patch.setattr(verify, "verify_push", lambda *_: ["not verified"])
 
 
 def push(release: Path, **options: object) -> PushReport:
@@ -65,13 +66,13 @@ push_dataset("me/MicroG-4M", data_dir=sys.argv[1], shard_bytes=9000)
 """
 
 
-def test_a_killed_push_is_continued(hub: HubServer, release: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_push_is_resumed(hub: HubServer, release: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "-c", _PUSH, str(release)]
     child = subprocess.Popen(command, env={**os.environ, **hub.environment()}, stderr=subprocess.DEVNULL)
     hub.when_uploaded(3, child.kill)
     assert child.wait() == -9
     repo = hub.repo("dataset", NAME)
-    assert set(tree(repo)) == {".gitattributes"}  # nothing that anybody could load by halves
+    assert set(tree(repo)) == {".gitattributes"}  # nothing incomplete that could be loaded
     arrived = [request.path for request in hub.requested("/lfs/", "PUT")]
     push(release)
     assert tree(repo) == undisturbed
@@ -89,7 +90,7 @@ def test_a_killed_push_is_continued(hub: HubServer, release: Path, undisturbed: 
         ("POST", "/commit/main"),
     ],
 )
-def test_a_push_that_fails_late_leaves_main_as_it_was_and_is_continued(
+def test_a_push_that_fails_late_leaves_main_as_it_was_and_is_resumed(
     hub: HubServer, release: Path, undisturbed: dict[str, str], method: str, path: str
 ) -> None:
     hub.fail(method, path, status=403)
@@ -104,17 +105,27 @@ def test_a_push_that_fails_late_leaves_main_as_it_was_and_is_continued(
     assert len(hub.requested("/lfs/", "PUT")) - sent <= 2  # the shards are there; captions and questions may not be
 
 
-def test_lost_connections_and_faults_of_the_hub_are_overcome(
+def test_every_request_survives_a_server_error_and_a_lost_connection(
     hub: HubServer, release: Path, undisturbed: dict[str, str]
 ) -> None:
-    hub.fail("PUT", "/lfs/", cut=True)
-    hub.fail("PUT", "/lfs/", status=503)
-    hub.fail("GET", "/api/datasets/", status=502)
+    requests = [
+        ("POST", "/api/repos/create"),
+        ("GET", f"/api/datasets/{NAME}$"),
+        ("GET", "/tree/"),
+        ("POST", "/preupload/"),
+        ("POST", "/objects/batch"),
+        ("PUT", "/lfs/"),
+        ("GET", "/refs"),
+    ]
+    for method, path in requests:
+        hub.fail(method, path, status=503)
+        hub.fail(method, path, cut=True)
     push(release)
+    assert not [fault for fault in hub.faults if fault.times]
     assert tree(hub.repo("dataset", NAME)) == undisturbed
 
 
-def test_the_same_push_again_changes_nothing(hub: HubServer, release: Path) -> None:
+def test_repeating_a_push_changes_nothing(hub: HubServer, release: Path) -> None:
     first = push(release)
     sent = len(hub.requested("/lfs/", "PUT"))
     again = push(release)
@@ -123,7 +134,7 @@ def test_the_same_push_again_changes_nothing(hub: HubServer, release: Path) -> N
     assert len(list(hub.repo("dataset", NAME).history())) == 2
 
 
-def test_changed_texts_do_not_move_the_clips(hub: HubServer, release: Path, tmp_path: Path) -> None:
+def test_changed_texts_do_not_change_the_clips(hub: HubServer, release: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(release, tmp_path / "changed")
     first = push(release)
     texts = json.loads((changed / "vqa_and_captioning.json").read_text())
@@ -136,7 +147,7 @@ def test_changed_texts_do_not_move_the_clips(hub: HubServer, release: Path, tmp_
     assert differing == {"caption/test.parquet", "README.md"}  # the card: the version of the config
 
 
-def test_stale_shards_go_and_the_old_revision_stays(hub: HubServer, release: Path, tmp_path: Path) -> None:
+def test_stale_shards_are_removed_and_the_old_revision_stays(hub: HubServer, release: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(release, tmp_path / "changed")
     first = push(release)
     for table in changed.rglob("*.csv"):
@@ -150,19 +161,17 @@ def test_stale_shards_go_and_the_old_revision_stays(hub: HubServer, release: Pat
     assert set(second.removed) <= set(repo.tree(first.clips_tag)) & set(repo.tree(first.commit))
 
 
-def test_what_came_between_is_not_overwritten(hub: HubServer, release: Path) -> None:
+def test_a_commit_made_during_the_push_is_not_overwritten(hub: HubServer, release: Path) -> None:
     push(release)
     repo = hub.repo("dataset", NAME)
-    hub.when_uploaded(1, lambda: hub.put("dataset", NAME, {"NOTES.md": b"written meanwhile"}))
+    hub.when_uploaded(1, lambda: hub.put("dataset", NAME, {"NOTES.md": b"another commit"}))
     with pytest.raises(HubError, match="another commit arrived"):
         push_dataset(NAME, data_dir=str(release), shard_bytes=2 * SMALL)
     push_dataset(NAME, data_dir=str(release), shard_bytes=2 * SMALL)
-    assert repo.read("NOTES.md") == b"written meanwhile"
+    assert repo.read("NOTES.md") == b"another commit"
 
 
-def test_what_a_failed_push_left_on_its_branch_does_not_get_into_the_next(
-    hub: HubServer, release: Path, tmp_path: Path
-) -> None:
+def test_files_of_a_failed_push_do_not_get_into_the_next(hub: HubServer, release: Path, tmp_path: Path) -> None:
     hub.fail("POST", "/tag/", status=403)
     with pytest.raises(HubError):
         push_dataset(NAME, data_dir=str(release), shard_bytes=3 * SMALL)
@@ -172,9 +181,7 @@ def test_what_a_failed_push_left_on_its_branch_does_not_get_into_the_next(
     assert at_tag == {path for path in report.files if path.startswith("clips/")}
 
 
-def test_a_hub_without_branches_gets_the_data_all_the_same(
-    hub: HubServer, release: Path, undisturbed: dict[str, str]
-) -> None:
+def test_a_hub_without_branches_gets_the_data_too(hub: HubServer, release: Path, undisturbed: dict[str, str]) -> None:
     hub.fail("POST", "/branch/", status=404, times=2)
     for _ in range(2):
         with pytest.warns(UserWarning, match="keeps no branches and tags"):
@@ -184,7 +191,7 @@ def test_a_hub_without_branches_gets_the_data_all_the_same(
     for path, sha in undisturbed.items():
         if path.startswith("clips"):
             assert repo.tree()[path].sha256 == sha
-    push(release)  # the Hub has learnt it
+    push(release)  # now the Hub supports branches
     assert tree(repo) == undisturbed
 
 
@@ -207,7 +214,7 @@ def test_other_data_under_the_name_is_refused(hub: HubServer, release: Path) -> 
         ("me/MicroG 4M", "hf_test", "this is not a repository name"),
     ],
 )
-def test_refusals_are_one_line_of_the_command(
+def test_the_command_prints_a_refusal_in_one_line(
     hub: HubServer,
     release: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -218,12 +225,12 @@ def test_refusals_are_one_line_of_the_command(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     assert main(["data", "push", repo, "--data-dir", str(release)]) == 2
-    said = capsys.readouterr().err.strip()
-    assert said.startswith(f"microg4m: cannot push to {repo}: {message}") and "\n" not in said
+    printed = capsys.readouterr().err.strip()
+    assert printed.startswith(f"microg4m: cannot push to {repo}: {message}") and "\n" not in printed
     assert not hub.store.repos
 
 
-def test_a_hub_that_is_away_is_told(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError, match="the Hub cannot be reached"):
         push(release)
@@ -231,17 +238,17 @@ def test_a_hub_that_is_away_is_told(release: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_dry_run_sends_nothing(hub: HubServer, release: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "push", NAME, "--data-dir", str(release), "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "train 7, validation 2, test 3" in said and "nothing was sent" in said
+    printed = capsys.readouterr().out
+    assert "train 7, validation 2, test 3" in printed and "nothing was sent" in printed
     assert not hub.requests
 
 
-def test_wrong_rows_are_refused_or_left_out_and_named(hub: HubServer, release: Path, tmp_path: Path) -> None:
+def test_invalid_rows_are_refused_or_left_out_by_name(hub: HubServer, release: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(release, tmp_path / "changed")
     (changed / "videos/real/ISS/ISS_001.mp4").unlink()
     with pytest.raises(MicroG4MError, match="ISS_001"):
         push(changed)
-    assert not hub.requests  # everything is looked at before anything is sent
+    assert not hub.requests  # everything is checked before anything is uploaded
     report = push(changed, on_error="skip")
     assert "ISS_001" in report.left_out
     assert (sum(report.rows["har"].values()), report.rows["caption"]["test"]) == (11, 3)

@@ -1,4 +1,4 @@
-"""A published data set: what lies in the repository, and what a stranger without this library gets out of it."""
+"""A published dataset: the files in the repository, and what a user without this library loads from it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pushed(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HubServer, str]]:
-    """A Hub to which the command line has pushed, and what the command said."""
+    """A Hub to which the command line has pushed, and the output of the command."""
     folder = tmp_path_factory.mktemp("pushed")
     with HubServer(folder / "hub") as hub:
         command = [sys.executable, "-m", "microg4m_hf", "data", "push", NAME, "--data-dir", str(release)]
-        done = subprocess.run(command, env=_clean(hub, folder), capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=_environment(hub, folder), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         yield hub, done.stdout
 
@@ -45,8 +45,8 @@ def repo(pushed: tuple[HubServer, str]) -> Repo:
     return pushed[0].repo("dataset", NAME)
 
 
-def _clean(hub: HubServer, folder: Path, token: str | None = "hf_test") -> dict[str, str]:
-    """An environment that talks to this Hub alone, with caches that hold nothing."""
+def _environment(hub: HubServer, folder: Path, token: str | None = "hf_test") -> dict[str, str]:
+    """Variables for a process that uses only this Hub, with empty caches."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MICROG4M_"))}
     return kept | hub.environment(token) | {"HF_HOME": str(folder / "hf"), "MICROG4M_HOME": str(folder / "microg4m")}
 
@@ -68,7 +68,7 @@ def test_the_index_gives_every_mp4_as_a_range(repo: Repo, release: Path) -> None
 
 
 def test_main_changes_in_one_commit_and_the_tag_is_of_the_clips(repo: Repo) -> None:
-    assert len(list(repo.history())) == 2  # the Hub's own first commit, and ours
+    assert len(list(repo.history())) == 2  # the Hub's initial commit, and ours
     assert list(repo.branches) == ["main"]
     (tag,) = repo.tags
     at_tag = {path: entry.sha256 for path, entry in repo.tree(tag).items() if path.startswith("clips/")}
@@ -76,11 +76,11 @@ def test_main_changes_in_one_commit_and_the_tag_is_of_the_clips(repo: Repo) -> N
     assert at_tag == at_main
 
 
-def test_no_script_lies_where_datasets_would_refuse_it(repo: Repo) -> None:
+def test_the_repository_holds_no_loading_script(repo: Repo) -> None:
     assert not [path for path in repo.tree() if path.endswith(".py")]
 
 
-def test_the_card_says_what_is_there(repo: Repo) -> None:
+def test_the_card_states_the_counts(repo: Repo) -> None:
     _, head, body = repo.read("README.md").decode().split("---\n", 2)
     meta = yaml.safe_load(head)
     assert (meta["license"], meta["size_categories"]) == ("cc-by-4.0", ["n<1K"])
@@ -100,64 +100,64 @@ def test_the_card_says_what_is_there(repo: Repo) -> None:
     assert "CC-BY-4.0" in body and "@misc" in body
 
 
-def test_the_command_says_how_to_load_it(pushed: tuple[HubServer, str], repo: Repo) -> None:
+def test_the_command_prints_how_to_load_the_dataset(pushed: tuple[HubServer, str], repo: Repo) -> None:
     assert f'load_dataset("{NAME}", "har", revision="{repo.sha}")' in pushed[1]
     assert "loaded back, clips decoded: " in pushed[1]
 
 
-# What somebody does who has never heard of this library; the answers come back as JSON.
-_STRANGER = """
+# What a user without this library does; the results come back as JSON.
+_OUTSIDER = """
 import hashlib, json, re, sys
 from datasets import Video, get_dataset_config_names, get_dataset_split_names, load_dataset
 from huggingface_hub import hf_hub_download, snapshot_download
 name, folder, revision = sys.argv[1:]
 rows = load_dataset(name, "vqa", split="test")
 print(rows["question"][0], flush=True)
-input()  # here the test counts what the texts took, and there what the clips took
+input()  # the test counts the requests of the texts before this line, and of the clips before the next
 print(len([row["video"][0] for row in rows]), flush=True)
 input()
-said = {"configs": get_dataset_config_names(name), "splits": {}, "rows": {}, "sha": {}, "frames": {}}
+found = {"configs": get_dataset_config_names(name), "splits": {}, "rows": {}, "sha": {}, "frames": {}}
 def digest(video):
     if video["bytes"] is None:
         import fsspec
         with fsspec.open(video["path"], "rb") as file:
             return hashlib.sha256(file.read()).hexdigest()
     return hashlib.sha256(video["bytes"]).hexdigest()
-for config in said["configs"]:
-    said["splits"][config] = get_dataset_split_names(name, config)
+for config in found["configs"]:
+    found["splits"][config] = get_dataset_split_names(name, config)
     for streaming in (False, True):
         data = load_dataset(name, config, streaming=streaming, revision=revision)
         key = f"{config} {'streaming' if streaming else 'downloaded'}"
-        said["rows"][key], said["sha"][key] = {}, {}
+        found["rows"][key], found["sha"][key] = {}, {}
         for split, rows in data.items():
             listed = list(rows.cast_column("video", Video(decode=False)))
-            said["rows"][key][split] = [{k: v for k, v in row.items() if k != "video"} for row in listed]
-            said["sha"][key] |= {row["video_id"]: digest(row["video"]) for row in listed}
+            found["rows"][key][split] = [{k: v for k, v in row.items() if k != "video"} for row in listed]
+            found["sha"][key] |= {row["video_id"]: digest(row["video"]) for row in listed}
             decoder = next(iter(rows))["video"]
-            said["frames"][f"{key} {split}"] = [len(decoder), *decoder[0].shape]
-        said[f"features {config}"] = repr(data[split].features)
-said["slice"] = len(load_dataset(name, "har", split="train[:50%]"))
-said["default"] = len(load_dataset(name, split="test"))
+            found["frames"][f"{key} {split}"] = [len(decoder), *decoder[0].shape]
+        found[f"features {config}"] = repr(data[split].features)
+found["slice"] = len(load_dataset(name, "har", split="train[:50%]"))
+found["default"] = len(load_dataset(name, split="test"))
 card = open(hf_hub_download(name, "README.md", repo_type="dataset")).read()
 card = card.replace("<a commit of this repository>", revision)
 names = {}
 for block in re.findall("```python\\n(.*?)```", card, re.DOTALL):
     exec(block, names)
-said["card"] = [names["mp4"][4:8].decode(), len(names["pinned"]["test"]), len(list(names["some"]))]
+found["card"] = [names["mp4"][4:8].decode(), len(names["pinned"]["test"]), len(list(names["some"]))]
 local = snapshot_download(name, repo_type="dataset", local_dir=folder)
-said["local"] = len(load_dataset(local, "vqa", split="test"))
+found["local"] = len(load_dataset(local, "vqa", split="test"))
 assert not [module for module in sys.modules if module.startswith("microg4m")]
-print(json.dumps(said))
+print(json.dumps(found))
 """
 
 
 @pytest.fixture(scope="module")
-def stranger(pushed: tuple[HubServer, str], repo: Repo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("stranger")
+def outsider(pushed: tuple[HubServer, str], repo: Repo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("outsider")
     hub, _ = pushed
     child = subprocess.Popen(
-        [sys.executable, "-c", _STRANGER, NAME, str(folder / "copy"), repo.sha],
-        env=_clean(hub, folder, token=None),
+        [sys.executable, "-c", _OUTSIDER, NAME, str(folder / "copy"), repo.sha],
+        env=_environment(hub, folder, token=None),
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -170,42 +170,42 @@ def stranger(pushed: tuple[HubServer, str], repo: Repo, tmp_path_factory: pytest
     print("go on", file=child.stdin, flush=True)
     first.append(child.stdout.readline())
     marks.append(len(hub.requests))
-    said = child.communicate("go on\n")[0]
+    found = child.communicate("go on\n")[0]
     assert child.returncode == 0
     assert first[0] == "What is seen in clip 0, first?\n"
-    return json.loads(said) | {
+    return json.loads(found) | {
         "decoded": int(first[1]),
         "asked for texts": hub.requests[marks[0] : marks[1]],
         "asked for clips": hub.requests[marks[1] : marks[2]],
     }
 
 
-def test_a_stranger_finds_all_configs(stranger: dict[str, Any]) -> None:
-    assert stranger["configs"] == ["har", "har_source_disjoint", "caption", "vqa"]
-    assert stranger["splits"]["har"] == ["train", "validation", "test"]
-    assert stranger["splits"]["vqa"] == ["test"]
-    assert (stranger["slice"], stranger["default"], stranger["local"]) == (4, 3, 8)
+def test_all_configs_are_found_without_the_library(outsider: dict[str, Any]) -> None:
+    assert outsider["configs"] == ["har", "har_source_disjoint", "caption", "vqa"]
+    assert outsider["splits"]["har"] == ["train", "validation", "test"]
+    assert outsider["splits"]["vqa"] == ["test"]
+    assert (outsider["slice"], outsider["default"], outsider["local"]) == (4, 3, 8)
 
 
-def test_the_code_on_the_card_runs(stranger: dict[str, Any]) -> None:
-    assert stranger["card"] == ["ftyp", 4, 7]
+def test_the_code_on_the_card_runs(outsider: dict[str, Any]) -> None:
+    assert outsider["card"] == ["ftyp", 4, 7]
 
 
-def test_streaming_and_downloading_give_the_same_rows(stranger: dict[str, Any]) -> None:
-    for config in stranger["configs"]:
-        assert stranger["rows"][f"{config} streaming"] == stranger["rows"][f"{config} downloaded"]
+def test_streaming_and_downloading_give_the_same_rows(outsider: dict[str, Any]) -> None:
+    for config in outsider["configs"]:
+        assert outsider["rows"][f"{config} streaming"] == outsider["rows"][f"{config} downloaded"]
 
 
-def test_a_stranger_gets_the_rows_that_the_library_gives(stranger: dict[str, Any], release: Path) -> None:
+def test_rows_without_the_library_equal_those_with_it(outsider: dict[str, Any], release: Path) -> None:
     from microg4m_hf.data.request import Request
     from microg4m_hf.data.tables import build_tables
 
-    for published in stranger["configs"]:
+    for published in outsider["configs"]:
         config, disjoint = published.removesuffix("_source_disjoint"), published.endswith("disjoint")
         request = Request(config, data_dir=str(release), scheme="source_disjoint" if disjoint else None, videos=False)
         for split, table in build_tables(request, release).tables.items():
             wanted = json.loads(json.dumps(table.to_pylist()))
-            found = stranger["rows"][f"{published} downloaded"].get(split, [])
+            found = outsider["rows"][f"{published} downloaded"].get(split, [])
             assert sorted(found, key=_key) == sorted(wanted, key=_key)
 
 
@@ -213,35 +213,35 @@ def _key(row: dict[str, Any]) -> tuple[str, str]:
     return row["video_id"], row.get("question_id", "")
 
 
-def test_every_row_has_the_clip_it_speaks_of(stranger: dict[str, Any], release: Path) -> None:
+def test_every_row_has_its_clip(outsider: dict[str, Any], release: Path) -> None:
     wanted = {
         Path(clip).name: hashlib.sha256((release / "videos" / f"{clip}.mp4").read_bytes()).hexdigest() for clip in CLIPS
     }
-    for key, found in stranger["sha"].items():
+    for key, found in outsider["sha"].items():
         assert found == {video_id: wanted[video_id] for video_id in found}
         assert len(found) == (12 if key.startswith("har") else 4)
-    assert set(map(tuple, stranger["frames"].values())) == {(10, 3, 48, 64)}
+    assert set(map(tuple, outsider["frames"].values())) == {(10, 3, 48, 64)}
 
 
-def test_types_survive(stranger: dict[str, Any]) -> None:
-    har = stranger["features har"]
+def test_column_types_are_kept(outsider: dict[str, Any]) -> None:
+    har = outsider["features har"]
     assert "'actions': List(ClassLabel(names=" in har and all(name in har for name in ACTION_NAMES)
     assert "'boxes': List(List(Value('float32')))" in har
-    for config in stranger["configs"]:
-        assert "'video': Video(" in stranger[f"features {config}"]
-    assert "'answerable': Value('bool')" in stranger["features vqa"]
+    for config in outsider["configs"]:
+        assert "'video': Video(" in outsider[f"features {config}"]
+    assert "'answerable': Value('bool')" in outsider["features vqa"]
 
 
-def test_texts_alone_are_a_small_download_and_a_clip_is_one_request(stranger: dict[str, Any]) -> None:
-    texts, clips = stranger["asked for texts"], stranger["asked for clips"]
+def test_texts_alone_are_a_small_download_and_a_clip_is_one_request(outsider: dict[str, Any]) -> None:
+    texts, clips = outsider["asked for texts"], outsider["asked for clips"]
     assert not [request for request in texts if "/clips/" in request.path]
     assert sum(request.sent for request in texts) < 40_000
-    assert stranger["decoded"] == 8
+    assert outsider["decoded"] == 8
     files = [request.path for request in clips if "/resolve/" in request.path]
     assert len(files) == 8 and all("/clips/" in path for path in files)
 
 
-# Somebody who has the library too reads frames of a row that only refers to its clip.
+# With the library, frames of a row that only refers to its clip.
 _WITH_LIBRARY = """
 import hashlib, json, sys
 from datasets import Video, load_dataset
@@ -257,7 +257,7 @@ def test_open_clip_follows_the_reference_of_a_published_row(
     pushed: tuple[HubServer, str], release: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", _WITH_LIBRARY, NAME]
-    environment = _clean(pushed[0], tmp_path, token=None)
+    environment = _environment(pushed[0], tmp_path, token=None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     video_id, name, digest = json.loads(done.stdout)
@@ -267,12 +267,12 @@ def test_open_clip_follows_the_reference_of_a_published_row(
     assert name == f"{video_id}.mp4"
 
 
-# The same for those who have an older `datasets`: rows, and the mp4 of each row, without decoding.
+# With an older `datasets`: the rows, and the mp4 of each row, without decoding.
 _OLDER = """
 import json, sys
 import fsspec
 from datasets import Video, load_dataset
-said = {}
+found = {}
 for config in ("har", "har_source_disjoint", "caption", "vqa"):
     for streaming in (False, True):
         heads = []
@@ -283,13 +283,13 @@ for config in ("har", "har_source_disjoint", "caption", "vqa"):
                     with fsspec.open(video["path"], "rb") as file:
                         video["bytes"] = file.read()
                 heads.append(video["bytes"][4:8].decode())
-        said[f"{config} {streaming}"] = heads
-print(json.dumps(said))
+        found[f"{config} {streaming}"] = heads
+print(json.dumps(found))
 """
 
 
 @pytest.mark.parametrize("version", ["3.6", "4.8"])
-def test_older_versions_of_datasets_read_it_too(pushed: tuple[HubServer, str], version: str, tmp_path: Path) -> None:
+def test_older_versions_of_datasets(pushed: tuple[HubServer, str], version: str, tmp_path: Path) -> None:
     from tests.support.dataset_versions import CANNOT_BE_FETCHED, environments, python_of
 
     try:
@@ -299,7 +299,7 @@ def test_older_versions_of_datasets_read_it_too(pushed: tuple[HubServer, str], v
             pytest.skip(f"no network to make an environment with datasets {version}")
         raise
     command = [str(python), "-c", _OLDER, NAME]
-    environment = _clean(pushed[0], tmp_path, token=None)
+    environment = _environment(pushed[0], tmp_path, token=None)
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = {"har": 12, "har_source_disjoint": 12, "caption": 4, "vqa": 8}
