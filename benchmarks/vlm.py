@@ -100,7 +100,7 @@ def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, 
 
     list(runner(work[:1]))  # the check of the first clip, and everything that is loaded on first use
     plain(runner, settings, work[0], batched=False)
-    if not runner.shares:
+    if not runner.shares_prefix:
         raise SystemExit("the model is not answered from a shared beginning")
     ways, times, texts = {"shared": shared, "one by one": one_by_one, "batched": batched}, {}, {}
     for name, way in ways.items():

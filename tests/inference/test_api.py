@@ -50,7 +50,7 @@ def work(video: Path) -> list[ClipQueries]:
 
 
 def end(server: BadServer, **changes: Any) -> Endpoint:
-    given = {"concurrency": 4, "timeout": 10.0, "backoff": 0.02, "tries": 4, "patience": 20.0, **changes}
+    given = {"concurrency": 4, "timeout": 10.0, "backoff": 0.02, "max_retries": 3, "retry_timeout": 20.0, **changes}
     return Endpoint(server.url, KEY, **given)
 
 
@@ -119,7 +119,7 @@ def test_the_concurrency_limit_holds(work: list[ClipQueries], limit: int) -> Non
 
 def test_a_crowded_server_is_left_alone_by_all(work: list[ClipQueries]) -> None:
     with BadServer(each({"q3": ["busy:1"]})) as server:
-        found = records(server, work, tries=1)  # waiting for a crowded server uses up no try
+        found = records(server, work, max_retries=0)  # waiting for a crowded server uses up no try
     assert {record["status"] for record in found.values()} == {"ok"}
     gaps = np.diff(sorted(server.times))
     assert gaps.max() > 0.9  # nobody asked while the server had asked to wait
@@ -127,7 +127,7 @@ def test_a_crowded_server_is_left_alone_by_all(work: list[ClipQueries]) -> None:
 
 def test_a_server_that_asks_for_too_much_patience_ends_the_run(work: list[ClipQueries], tmp_path: Path) -> None:
     with BadServer(each({"q9": ["busy:3600"]})) as server:
-        with pytest.raises(ServerError, match=r"wait 3600 s, .*--patience 20; what is finished is kept"):
+        with pytest.raises(ServerError, match=r"wait 3600 s, .*--retry-timeout 20; finished items are kept"):
             run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server)))
         kept = (tmp_path / "items.rank0.jsonl").read_text().splitlines()
         assert 0 < len(kept) < 24 and "failed" not in "".join(kept)
@@ -138,7 +138,11 @@ def test_a_server_that_asks_for_too_much_patience_ends_the_run(work: list[ClipQu
 
 @pytest.mark.parametrize(
     ("plan", "said"),
-    [("status:401", "does not accept the key"), ("status:404", "knows no such"), ("quota", "no quota left")],
+    [
+        ("status:401", "does not accept the key"),
+        ("status:404", "does not know this model"),
+        ("quota", "has no quota left"),
+    ],
 )
 def test_what_is_hopeless_ends_the_run_at_once(work: list[ClipQueries], plan: str, said: str) -> None:
     with BadServer(lambda question, attempt: plan) as server:
@@ -154,10 +158,10 @@ def test_a_server_that_is_gone_ends_the_run_and_marks_nothing_as_failed(
     with BadServer() as server:
         pass
     with pytest.raises(ServerError, match="10 items in a row failed"):
-        run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server, tries=2)))
+        run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server, max_retries=1)))
     assert (tmp_path / "items.rank0.jsonl").read_text() == ""
     with BadServer(each({"q0": ["status:500"] * 9})) as server:  # one bad item among good ones is that item's fault
-        found = records(server, work, tries=2)
+        found = records(server, work, max_retries=1)
     assert [name for name, record in found.items() if record["status"] != "ok"] == ["q0"]
 
 
@@ -237,7 +241,7 @@ def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
             find_key(address, None)
         assert KEY not in str(caught.value)
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n{KEY}")
-    with pytest.raises(RecipeError, match="characters that no key has") as caught:
+    with pytest.raises(RecipeError, match="characters that no key contains") as caught:
         find_key(None, None)
     assert KEY not in str(caught.value) and KEY not in repr(Endpoint("http://x/v1", KEY))
 
@@ -262,7 +266,7 @@ def test_the_command_leaves_the_key_nowhere(
     out = tmp_path / "run"
     nasty = ("status:418", "echo", "busy:0.1", "cut", "ok", "status:500", "malformed")
     with BadServer(lambda question, attempt: nasty[server.asked.total() % 7]) as server:
-        code = main(predict(server, out, "--key-env", "MY_KEY", "--tries", "2", "--price-in", "0.01"))
+        code = main(predict(server, out, "--key-env", "MY_KEY", "--max-retries", "1", "--price-in", "0.01"))
         assert server.keys == {f"Bearer {KEY}"}
     results = json.loads((out / "results.json").read_text())
     assert results["finished"] + results["failed"] == 24 and results["missing"] == 0
@@ -279,9 +283,9 @@ def test_the_command_leaves_the_key_nowhere(
 
 def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) -> None:
     assert main(["predict", "vqa", "--model", "m", "--concurrency", "3"]) == 2
-    assert "--concurrency is of no use with --runner local; it goes with api" in capsys.readouterr().err
+    assert "--concurrency has no effect with --runner local; it needs api" in capsys.readouterr().err
     assert main(["predict", "vqa", "--model", "blind", "--runner", "api"]) == 2
-    assert "leave --runner api out" in capsys.readouterr().err
+    assert "remove --runner api" in capsys.readouterr().err
     assert main(["predict", "vqa", "--model", "m", "--runner", "isolated"]) == 2
     assert "needs --python" in capsys.readouterr().err
 

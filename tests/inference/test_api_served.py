@@ -17,7 +17,7 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample, load_dataset
-from microg4m_hf.inference.api.messages import image_parts
+from microg4m_hf.inference.api.messages import encode_images
 from microg4m_hf.inference.frames import read_frames
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def generated(folder: Path, video: Any, text: str) -> str:
 
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
-    sent = image_parts(read_frames(video, 2, "uniform").frames)
+    sent = encode_images(read_frames(video, 2, "uniform").frames)
     files = [base64.b64decode(part["image_url"]["url"].split(",")[1]) for part in sent]
     content = [{"type": "image", "image": Image.open(io.BytesIO(file))} for file in files]
     messages = [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]

@@ -16,7 +16,7 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError, ServerError
-from microg4m_hf.inference.isolated.runner import adapter_name, isolated_runner
+from microg4m_hf.inference.isolated.runner import IsolatedEnvironment, adapter_name, isolated_runner
 from microg4m_hf.inference.items import ClipQueries, Query, TextSettings
 from microg4m_hf.inference.run import run
 from tests.support.dataset_versions import CANNOT_BE_FETCHED
@@ -85,7 +85,7 @@ def settings(model: Path, **more: Any) -> TextSettings:
 
 
 def answers(given: TextSettings, work: list[ClipQueries], python: str = sys.executable, **more: Any) -> dict[str, Any]:
-    return {query.id: record for query, record in isolated_runner(given, python, **more)(work)}
+    return {query.id: record for query, record in isolated_runner(given, IsolatedEnvironment(python, **more))(work)}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_code_from_the_hub_under_transformers_4(
         given,
         work,
         tmp_path / "run",
-        lambda: isolated_runner(given, transformers_4, adapter=adapter, trust_remote_code=True),
+        lambda: isolated_runner(given, IsolatedEnvironment(transformers_4, adapter, trust_remote_code=True)),
     )
     assert (summary["finished"], summary["failed"]) == (6, 0), summary["failures"]
     (versions,) = summary["served"]
@@ -167,8 +167,9 @@ def test_bad_luck_of_every_kind(clips: dict[str, str], adapter: str, tmp_path: P
 
 def test_failures_are_kept_and_retried_on_request(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     work, given = asked(clips["red"], "fine 1", "raises 1"), settings(tmp_path / "model")
+    here = IsolatedEnvironment(sys.executable, adapter)
     summaries = [
-        run(given, work, tmp_path / "run", lambda: isolated_runner(given, sys.executable, adapter=adapter), **retry)
+        run(given, work, tmp_path / "run", lambda: isolated_runner(given, here), **retry)
         for retry in ({}, {}, {"retry_failed": True})
     ]
     assert [(one["finished"], one["failed"], one["done_now"]) for one in summaries] == [(1, 1, 2), (1, 1, 0), (2, 0, 1)]
@@ -176,16 +177,16 @@ def test_failures_are_kept_and_retried_on_request(clips: dict[str, str], adapter
 
 def test_a_model_that_always_dies_ends_the_run(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     work = asked(clips["red"], *(f"dies {n}" for n in range(9)))
-    with pytest.raises(ServerError, match="5 items in a row failed, the last one: the worker died"):
+    with pytest.raises(ServerError, match="5 items in a row failed, the last one with: the worker died"):
         answers(settings(tmp_path / "model"), work, adapter=adapter)
     assert len(list(tmp_path.glob("seen_dies_*"))) == 5
 
 
 def test_what_cannot_start_says_why(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     work = asked(clips["red"], "fine 1")
-    with pytest.raises(RecipeError, match=r"no program that can be started; did you mean .*bin/python\?"):
+    with pytest.raises(RecipeError, match=r"is not an executable; did you mean .*bin/python\?"):
         answers(settings(tmp_path / "model"), work, python=str(tmp_path))
-    with pytest.raises(RecipeError, match="neither internvl nor owl3 nor a Python file"):
+    with pytest.raises(RecipeError, match="neither internvl nor owl3 nor an existing Python file"):
         answers(settings(tmp_path / "model"), work, adapter="nowhere.py")
     with pytest.raises(ServerError, match=r"cannot be loaded under .*: OSError: no such weights \(adapter.py:\d+ load"):
         answers(settings(tmp_path / "model", revision="broken"), work, adapter=adapter)

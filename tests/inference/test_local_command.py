@@ -113,14 +113,14 @@ def test_what_cannot_work_is_said_in_one_line(tiny: Tiny, tmp_path: Path, capsys
     shutil.copytree(tiny("llava"), silent)
     (silent / "chat_template.jinja").unlink()
     for model, more, what in (
-        (text_only, [], "takes no pictures"),
+        (text_only, [], "takes no images"),
         (remote, [], "--runner isolated"),
         (silent, [], "has no chat template"),
         (tmp_path / "nowhere", [], "neither a folder nor the name of a Hub repository"),
-        (tiny("llava"), ["--quantise", "4bit"], "pip install bitsandbytes"),
+        (tiny("llava"), ["--quantization", "4bit"], "pip install bitsandbytes"),
         (tiny("llava"), ["--prompts", "loud"], "there is no prompt set 'loud'"),
         (tiny("llava"), ["--batch-size", "0"], "--batch-size must be at least 1"),
-        (tiny("llava"), ["--runner", "api", "--dtype", "float16"], "--dtype is of no use with --runner api"),
+        (tiny("llava"), ["--runner", "api", "--dtype", "float16"], "--dtype has no effect with --runner api"),
     ):
         assert predict("vqa", model, tmp_path / "out", *more) == 2, what
         said = capsys.readouterr().err.strip().splitlines()[-1]

@@ -35,7 +35,7 @@ def test_batched_shared_and_one_by_one_agree(tiny: Tiny, questions: list[ClipQue
     shared = local_runner(settings, SHARED)
     assert len(alone) == 24
     assert texts(shared, questions) == alone
-    assert shared.shares is True
+    assert shared.shares_prefix is True
     assert texts(local_runner(settings, BATCHED), questions) == alone
     assert len(set(alone.values())) > 8  # the answers depend on clip and question
 
@@ -48,7 +48,7 @@ def test_frames_as_images_agree(tiny: Tiny, questions: list[ClipQueries], family
     alone = texts(local_runner(settings, ONE_BY_ONE), questions[:2])
     shared = local_runner(settings, SHARED)
     assert texts(shared, questions[:2]) == alone
-    assert shared.shares is True
+    assert shared.shares_prefix is True
 
 
 def test_captions_of_clips_of_different_sizes(tiny: Tiny, questions: list[ClipQueries], tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ def test_a_family_that_looks_back_through_a_window(tiny: Tiny, questions: list[C
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         told = {query.id: record["text"] for query, record in runner(questions[:2])}
-    announced = any("encodes its clip anew, because its scores differ" in str(one.message) for one in caught)
+    announced = any("encodes its clip again, because its scores differ" in str(one.message) for one in caught)
     assert told == alone
-    assert announced is not runner.shares
+    assert announced is not runner.shares_prefix
 
 
 def test_a_family_whose_state_is_not_understood_is_found_out(
@@ -96,9 +96,9 @@ def test_a_family_whose_state_is_not_understood_is_found_out(
     alone = texts(local_runner(settings, ONE_BY_ONE), questions)
     monkeypatch.setattr(prefix_cache, "_clip_positions", lambda *_: None)
     runner = local_runner(settings, SHARED)
-    with pytest.warns(RuntimeWarning, match="encodes its clip anew, because its scores differ") as caught:
+    with pytest.warns(RuntimeWarning, match="encodes its clip again, because its scores differ") as caught:
         told = {query.id: record for query, record in runner(questions)}
-    assert len([one for one in caught if "anew" in str(one.message)]) == 1
+    assert len([one for one in caught if "encodes its clip again" in str(one.message)]) == 1
     assert {name: record["text"] for name, record in told.items()} == alone
     assert not any(record["shared_prefix"] for record in told.values())
 

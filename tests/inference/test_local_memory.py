@@ -35,7 +35,7 @@ def test_the_batch_is_halved_and_nothing_is_lost(tiny: Tiny, questions: list[Cli
     whole = {query.id: record["text"] for query, record in local_runner(settings)(questions)}
     runner = local_runner(settings, Placement(batch_size=12, shared_prefix=shared))
     seen = hungry(runner, rows=2)
-    with pytest.warns(UserWarning, match="out of memory with 12 at once; going on with 6"):
+    with pytest.warns(UserWarning, match="out of memory with batch size 12; continuing with batch size 6"):
         told = {query.id: record["text"] for query, record in runner(questions)}
     assert told == whole
     assert runner.halver.size <= 2

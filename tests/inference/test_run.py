@@ -83,11 +83,11 @@ def test_junk_in_a_journal_is_passed_over(tmp_path: Path) -> None:
 def test_any_number_of_processes_goes_on_with_the_work_of_any_other(tmp_path: Path) -> None:
     run(VQA, WORK, tmp_path / "one", Parrot)
     for rank in (2, 0):
-        run(VQA, WORK, tmp_path / "many", Parrot, rank=rank, world=3)
+        run(VQA, WORK, tmp_path / "many", Parrot, rank=rank, world_size=3)
     half = json.loads((tmp_path / "many" / "results.json").read_text())
     assert (half["finished"], half["missing"]) == (15, 6)
     late = Parrot()
-    assert run(VQA, WORK, tmp_path / "many", lambda: late, rank=1, world=2)["missing"] == 3
+    assert run(VQA, WORK, tmp_path / "many", lambda: late, rank=1, world_size=2)["missing"] == 3
     assert run(VQA, WORK, tmp_path / "many", Parrot)["missing"] == 0
     assert (tmp_path / "many" / "predictions.jsonl").read_bytes() == (
         tmp_path / "one" / "predictions.jsonl"
@@ -100,8 +100,8 @@ def test_any_number_of_processes_goes_on_with_the_work_of_any_other(tmp_path: Pa
 def test_processes_that_start_late_leave_no_gap(tmp_path: Path) -> None:
     """A process's share does not depend on what others have finished when it starts."""
     first, second = Parrot(), Parrot()
-    run(VQA, WORK, tmp_path, lambda: first, rank=0, world=2)
-    run(VQA, WORK, tmp_path, lambda: second, rank=1, world=2)
+    run(VQA, WORK, tmp_path, lambda: first, rank=0, world_size=2)
+    run(VQA, WORK, tmp_path, lambda: second, rank=1, world_size=2)
     assert sorted(first.asked + second.asked) == sorted(query.id for clip in WORK for query in clip.queries)
 
 
@@ -111,7 +111,7 @@ def test_a_changed_setting_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match=f"other settings \\({name}: "):
             run(TextSettings("vqa", "somebody/model", **{name: value}), WORK, tmp_path, Parrot)
     (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(RecipeError, match="not the settings of a run"):
+    with pytest.raises(RecipeError, match="is not valid JSON"):
         run(VQA, WORK, tmp_path, Parrot)
 
 
@@ -134,7 +134,7 @@ def test_two_processes_never_write_into_one_journal(tmp_path: Path) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "in\n"
-        with pytest.raises(RecipeError, match="another process is working on"), Journal(tmp_path, "x"):
+        with pytest.raises(RecipeError, match="another process is writing to"), Journal(tmp_path, "x"):
             pass
         with Journal(tmp_path, "x", rank=1):
             pass

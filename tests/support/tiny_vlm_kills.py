@@ -34,7 +34,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
 
     def start(place: Path, world: int) -> list[int]:
         def one(rank: int) -> None:
-            run(settings, work, place, lambda: runner, rank=rank, world=world)
+            run(settings, work, place, lambda: runner, rank=rank, world_size=world)
 
         return [_forked(partial(one, rank)) for rank in range(world)]
 

@@ -1,1 +1,29 @@
-"""Models at work: the pipeline of named actions, and captions and answers that can be stopped at any moment."""
+"""Predict with trained models: captions, answers, and the pipeline for human action recognition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
+
+if TYPE_CHECKING:
+    from .api.client import Endpoint as Endpoint
+    from .har_pipeline import HarPipeline as HarPipeline
+    from .isolated.runner import IsolatedEnvironment as IsolatedEnvironment
+    from .items import PROMPTS as PROMPTS
+    from .items import TextSettings as TextSettings
+    from .predict import predict_texts as predict_texts
+    from .predict import resolve_settings as resolve_settings
+    from .vlm.loading import Placement as Placement
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "api.client": ["Endpoint"],
+        "har_pipeline": ["HarPipeline"],
+        "isolated.runner": ["IsolatedEnvironment"],
+        "items": ["PROMPTS", "TextSettings"],
+        "predict": ["predict_texts", "resolve_settings"],
+        "vlm.loading": ["Placement"],
+    },
+)

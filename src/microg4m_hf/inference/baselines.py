@@ -1,37 +1,56 @@
-"""The floor under every table: answers without a look at the video.
+"""Baselines that answer questions without looking at the video.
 
-Both baselines answer a question from the questions and answers of *other* sources, so nothing about the film itself
-can leak, and all questions of the benchmark can be answered.
+Both use the questions and answers of *other* sources only, so nothing about the source film leaks in.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import RecipeError
-from .items import ClipQueries, Query, TextSettings
-from .run import Runner
+from .items import ClipQueries, TextSettings
+from .run import Results, Runner
 
-_WORD = re.compile(r"[a-z0-9']+")
-_BLOCK = 1024
+_BLOCK = 1024  # rows of the similarity matrix that are computed at once
+
+
+def baseline_runner(settings: TextSettings, rows: Any) -> Runner:
+    """Return a runner for the baseline that ``settings.model`` names.
+
+    Args:
+        settings: The settings of the run; the task must be ``"vqa"``.
+        rows: The dataset with questions, answers and sources.
+    """
+    if settings.task != "vqa":
+        raise RecipeError(f"the baseline {settings.model!r} answers questions only; for captions, choose a model")
+    answer = blind_answers if settings.model == "blind" else majority_answers
+    answers = answer(rows["question"], rows["answer"], rows["source"])
+    by_id = dict(zip(rows["question_id"], answers, strict=True))
+
+    def runner(clips: Sequence[ClipQueries]) -> Results:
+        for clip in clips:
+            for query in clip.queries:
+                yield query, {"status": "ok", "text": by_id[query.id]}
+
+    return runner
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words.
+    """Split a text into lowercase words.
 
     >>> words("How many people?")
     ['how', 'many', 'people']
     """
-    return _WORD.findall(text.lower())
+    return re.findall(r"[a-z0-9']+", text.lower())
 
 
 def question_type(question: str) -> str:
-    """The first word, with its second where the first alone says little.
+    """Return the first word of a question, or its first two if the first is ambiguous.
 
     >>> question_type("How many people are there?"), question_type("Who waves?")
     ('how many', 'who')
@@ -41,7 +60,9 @@ def question_type(question: str) -> str:
 
 
 def majority_answers(questions: Sequence[str], answers: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """For every question the most frequent answer of its type in other sources; ties go to the first in the alphabet.
+    """Answer each question with the most frequent answer to its type in other sources.
+
+    Ties go to the first answer in alphabetical order.
 
     >>> majority_answers(["Who?", "Who?", "Who?"], ["A", "B", "B"], ["x", "y", "z"])
     ['B', 'A', 'A']
@@ -59,14 +80,14 @@ def majority_answers(questions: Sequence[str], answers: Sequence[str], sources: 
     found = []
     for kind, source in zip(kinds, sources, strict=True):
         if (kind, source) not in known:
-            left = {answer: count - own[source][kind, answer] for answer, count in by_kind[kind].items()}
-            known[kind, source] = _top(left) or _top(dict(overall)) or ""
+            remaining = {answer: count - own[source][kind, answer] for answer, count in by_kind[kind].items()}
+            known[kind, source] = _most_frequent(remaining) or _most_frequent(dict(overall)) or ""
         found.append(known[kind, source])
     return found
 
 
 def blind_answers(questions: Sequence[str], answers: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """For every question the answer to the nearest question of another source, by TF-IDF of words.
+    """Answer each question like the most similar question of another source, by the TF-IDF of words.
 
     >>> blind_answers(["Who waves?", "Who waves now?", "Where is it?"], ["Ann", "Bob", "ISS"], ["x", "y", "z"])
     ['Bob', 'Ann', 'Ann']
@@ -75,21 +96,21 @@ def blind_answers(questions: Sequence[str], answers: Sequence[str], sources: Seq
     _, codes = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
     found = []
     for start in range(0, len(questions), _BLOCK):
-        likeness = vectors[start : start + _BLOCK] @ vectors.T
-        likeness[codes[start : start + _BLOCK, None] == codes[None, :]] = -1.0
-        nearest = likeness.argmax(1)
-        nothing = likeness[np.arange(len(nearest)), nearest] < 0
-        found += ["" if lost else answers[place] for place, lost in zip(nearest, nothing, strict=True)]
+        similarity = vectors[start : start + _BLOCK] @ vectors.T
+        similarity[codes[start : start + _BLOCK, None] == codes[None, :]] = -1.0
+        nearest = similarity.argmax(1)
+        no_match = similarity[np.arange(len(nearest)), nearest] < 0
+        found += ["" if unmatched else answers[place] for place, unmatched in zip(nearest, no_match, strict=True)]
     return found
 
 
-def _top(counts: dict[str, int]) -> str | None:
+def _most_frequent(counts: dict[str, int]) -> str | None:
     positive = [(-count, answer) for answer, count in counts.items() if count > 0]
     return min(positive)[1] if positive else None
 
 
 def _tf_idf(texts: list[list[str]]) -> np.ndarray:
-    """Rows of unit length."""
+    """Return one row of unit length per text."""
     place = {word: index for index, word in enumerate(sorted({word for text in texts for word in text}))}
     counts = np.zeros((len(texts), max(1, len(place))), np.float32)
     for row, text in enumerate(texts):
@@ -99,22 +120,3 @@ def _tf_idf(texts: list[list[str]]) -> np.ndarray:
     weighted = counts * idf.astype(np.float32)
     length = np.linalg.norm(weighted, axis=1, keepdims=True)
     return weighted / np.where(length == 0, 1, length)
-
-
-# The baselines as a runner.
-
-
-def baseline_runner(settings: TextSettings, rows: Any) -> Runner:
-    """Answers every question of ``rows`` (a ``vqa`` data set) once, then hands them out."""
-    if settings.task != "vqa":
-        raise RecipeError(f"the baseline {settings.model!r} answers questions; for captions give a model")
-    answer = blind_answers if settings.model == "blind" else majority_answers
-    answers = answer(rows["question"], rows["answer"], rows["source"])
-    by_id = dict(zip(rows["question_id"], answers, strict=True))
-
-    def runner(work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
-        for clip in work:
-            for query in clip.queries:
-                yield query, {"status": "ok", "text": by_id[query.id]}
-
-    return runner

@@ -1,4 +1,4 @@
-"""The frames a model is shown, with the times they are shown at."""
+"""Read the frames of a clip that a model sees, with the metadata that video processors need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import RecipeError
 
 
 def middles(n_frames: int, count: int) -> NDArray[np.int64]:
-    """The middle frames of ``count`` equal parts.
+    """Return the middle frames of ``count`` equal parts.
 
     >>> middles(90, 3).tolist()
     [15, 45, 75]
@@ -23,28 +23,48 @@ def middles(n_frames: int, count: int) -> NDArray[np.int64]:
 
 
 FRAME_SAMPLINGS: dict[str, Callable[[int, int], NDArray[np.int64]]] = {
-    "uniform": uniform,  # evenly from the first to the last
+    "uniform": uniform,  # evenly from the first to the last frame
     "middles": middles,
     "every": lambda n_frames, _: every(n_frames),
 }
 
 
+def get_frame_sampling(name: str) -> Callable[[int, int], NDArray[np.int64]]:
+    """Return the function that maps the length of a clip and a number of frames to frame indices.
+
+    Raises:
+        RecipeError: There is no sampling called ``name``.
+
+    Example:
+        >>> get_frame_sampling("uniform")(90, 3).tolist()
+        [0, 44, 89]
+    """
+    if name not in FRAME_SAMPLINGS:
+        raise RecipeError(f"there is no frame sampling {name!r}; choose one of {', '.join(FRAME_SAMPLINGS)}")
+    return FRAME_SAMPLINGS[name]
+
+
 @dataclass(frozen=True)
 class SampledFrames:
-    """Frames (n, height, width, 3) and what a video processor has to know about them."""
+    """Frames of shape (n, height, width, 3), and the video metadata of ``transformers``."""
 
     frames: NDArray[np.uint8]
     metadata: dict[str, Any]
 
 
-def read_frames(video: Any, count: int, pick: str) -> SampledFrames:
-    """Read the frames of a clip that a plan picks.
+def read_frames(video: Any, count: int, frame_sampling: str = "uniform") -> SampledFrames:
+    """Decode the sampled frames of a clip.
 
-    Processors compute the time of a frame as its number over the frame rate. In clips of varying rate that is wrong,
-    so the numbers given are those the frames would have at a steady rate: the same ones where the rate is steady.
+    Processors compute the timestamp of a frame as its index over the frame rate, which is wrong at a variable frame
+    rate. ``frames_indices`` therefore holds the indices that the frames would have at a constant rate.
+
+    Args:
+        video: Whatever ``microg4m_hf.data.open_clip`` accepts.
+        count: Number of frames; ignored by the sampling ``every``.
+        frame_sampling: ``"uniform"``, ``"middles"`` or ``"every"``.
     """
     with open_clip(video) as clip:
-        indices = get_frame_sampling(pick)(len(clip), count)
+        indices = get_frame_sampling(frame_sampling)(len(clip), count)
         times = clip.times(indices) - clip.times([0])[0]
         fps = clip.fps or 1.0
         metadata = {
@@ -56,14 +76,3 @@ def read_frames(video: Any, count: int, pick: str) -> SampledFrames:
             "width": clip.width,
         }
         return SampledFrames(clip.frames(indices.tolist()), metadata)
-
-
-def get_frame_sampling(pick: str) -> Callable[[int, int], NDArray[np.int64]]:
-    """A plan by name.
-
-    >>> get_frame_sampling("uniform")(90, 3).tolist()
-    [0, 44, 89]
-    """
-    if pick not in FRAME_SAMPLINGS:
-        raise RecipeError(f"frames cannot be picked as {pick!r}; choose one of {', '.join(FRAME_SAMPLINGS)}")
-    return FRAME_SAMPLINGS[pick]

@@ -1,4 +1,4 @@
-"""The work of a run: clips with what is asked about each, so that a clip is opened and encoded once."""
+"""What a text prediction run consists of: its settings, its prompts, and the queries about each clip."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 
 from ..errors import RecipeError
 
+BASELINES = ("blind", "majority")  # values of ``TextSettings.model`` that need no model
+RUNNERS = ("local", "api", "isolated", *BASELINES)
+
 
 @dataclass(frozen=True)
 class Query:
-    """One thing to say about a clip; ``question`` is None for a caption."""
+    """One text to generate about a clip: a caption, or the answer to ``question``."""
 
     id: str
     question: str | None = None
@@ -21,19 +24,24 @@ class Query:
 
 @dataclass(frozen=True)
 class ClipQueries:
-    """A clip and everything asked about it."""
+    """A clip and all queries about it, kept together so that the clip is decoded and encoded once."""
 
-    video: Any  # what ``open_clip`` takes
+    video: Any  # whatever ``microg4m_hf.data.open_clip`` accepts
     video_id: str
     queries: tuple[Query, ...]
 
 
 def group_queries(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipQueries]:
-    """Group ``caption`` or ``vqa`` rows by clip, sorted by name; a clip with two captions is captioned once.
+    """Group rows of a dataset by clip, sorted by name. A clip with two captions gets one query.
 
-    >>> rows = [{"video_id": "a_001", "video": None, "question_id": "a_001_q0", "question": "Who?"}]
-    >>> group_queries("vqa", rows)[0].queries
-    (Query(id='a_001_q0', question='Who?'),)
+    Args:
+        task: ``"caption"`` or ``"vqa"``.
+        rows: Rows of that config.
+
+    Example:
+        >>> rows = [{"video_id": "a_001", "video": None, "question_id": "a_001_q0", "question": "Who?"}]
+        >>> group_queries("vqa", rows)[0].queries
+        (Query(id='a_001_q0', question='Who?'),)
     """
     videos: dict[str, Any] = {}
     queries: dict[str, dict[str, Query]] = {}
@@ -45,51 +53,59 @@ def group_queries(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipQuer
     return [ClipQueries(videos[name], name, tuple(queries[name].values())) for name in sorted(videos)]
 
 
-def fingerprint_queries(work: Iterable[ClipQueries]) -> str:
-    """Short name of what is asked about which clips, wherever the clips lie.
+def hash_queries(clips: Iterable[ClipQueries]) -> str:
+    """Return a short hash of the queries. It does not depend on where the clips are stored.
 
-    >>> fingerprint_queries([ClipQueries(None, "a_001", (Query("a_001"),))])
+    >>> hash_queries([ClipQueries(None, "a_001", (Query("a_001"),))])
     '04212d63a06b0334'
     """
     digest = hashlib.sha256()
-    for clip in work:
+    for clip in clips:
         digest.update(json.dumps([clip.video_id, [[query.id, query.question] for query in clip.queries]]).encode())
     return digest.hexdigest()[:16]
 
 
-def still_to_do(work: Iterable[ClipQueries], done: Mapping[str, Mapping[str, Any]], retry: bool) -> list[ClipQueries]:
-    """The clips with what is missing about them; failed items count as done unless they are to be retried."""
-    left = []
-    for clip in work:
-        queries = tuple(query for query in clip.queries if not _finished(done.get(query.id), retry))
+def select_pending(
+    clips: Iterable[ClipQueries], records: Mapping[str, Mapping[str, Any]], retry_failed: bool
+) -> list[ClipQueries]:
+    """Return the queries without a record. A failed query counts as done unless ``retry_failed`` is set."""
+
+    def is_done(query: Query) -> bool:
+        record = records.get(query.id)
+        return record is not None and (record["status"] == "ok" or not retry_failed)
+
+    pending = []
+    for clip in clips:
+        queries = tuple(query for query in clip.queries if not is_done(query))
         if queries:
-            left.append(ClipQueries(clip.video, clip.video_id, queries))
-    return left
+            pending.append(ClipQueries(clip.video, clip.video_id, queries))
+    return pending
 
 
-def share_of(work: list[ClipQueries], rank: int, world: int) -> list[ClipQueries]:
-    """Every ``world``-th clip: neighbours are alike in length and questions, so shares are balanced.
+def shard(clips: list[ClipQueries], rank: int, world_size: int) -> list[ClipQueries]:
+    """Return every ``world_size``-th clip. Adjacent clips have similar lengths, so the shards are balanced.
 
-    >>> [clip.video_id for clip in share_of([ClipQueries(None, name, ()) for name in "abc"], 0, 2)]
+    >>> [clip.video_id for clip in shard([ClipQueries(None, name, ()) for name in "abc"], 0, 2)]
     ['a', 'c']
     """
-    return work[rank::world]
-
-
-def _finished(record: Mapping[str, Any] | None, retry: bool) -> bool:
-    return record is not None and (record["status"] == "ok" or not retry)
-
-
-# Named prompt sets: what the model is told, part of every run's settings and of its predictions' header.
+    return clips[rank::world_size]
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """System text, the instruction of a caption, and the frame around a question (``{question}``)."""
+    """A system prompt, the instruction for captions, and a template with ``{question}`` for answers."""
 
     system: str | None
     caption: str
     question: str
+
+    def user_text(self, query: Query) -> str:
+        """Return the text of the user turn.
+
+        >>> PROMPTS["plain"].user_text(Query("a_001_q0", "Who waves?"))
+        'Who waves?'
+        """
+        return self.caption if query.question is None else self.question.format(question=query.question)
 
 
 PROMPTS: dict[str, PromptSet] = {
@@ -109,6 +125,22 @@ PROMPTS: dict[str, PromptSet] = {
     "plain": PromptSet(system=None, caption="Describe this video.", question="{question}"),
 }
 
+
+def prompt_set(name: str) -> PromptSet:
+    """Return the prompt set called ``name``.
+
+    Raises:
+        RecipeError: There is no such prompt set.
+
+    Example:
+        >>> prompt_set("plain").caption
+        'Describe this video.'
+    """
+    if name not in PROMPTS:
+        raise RecipeError(f"there is no prompt set {name!r}; choose one of {', '.join(PROMPTS)}")
+    return PROMPTS[name]
+
+
 # Frames per clip in the published tables, by a part of the model's name.
 PAPER_FRAMES = {
     "video-chatgpt": 3,
@@ -122,60 +154,53 @@ PAPER_FRAMES = {
 }
 
 
-def prompt_set(name: str) -> PromptSet:
-    """A prompt set by name.
-
-    >>> prompt_set("plain").caption
-    'Describe this video.'
-    """
-    if name not in PROMPTS:
-        raise RecipeError(f"there is no prompt set {name!r}; there are {', '.join(PROMPTS)}")
-    return PROMPTS[name]
-
-
 def paper_frames(model: str) -> int | None:
-    """How many frames the published row of a model used, or None for a model without one.
+    """Return the number of frames in the published row of a model, or None if it has no row.
 
     >>> paper_frames("Qwen/Qwen2.5-VL-7B-Instruct")
     9
     """
-    lowered = model.lower()
-    return next((frames for part, frames in PAPER_FRAMES.items() if part in lowered), None)
+    return next((frames for part, frames in PAPER_FRAMES.items() if part in model.lower()), None)
 
 
-# What a run of a vision-language model is: every setting that can change an answer, and its fingerprint.
-
-
-_KEYS = {"frame_sampling": "pick", "quantization": "quantisation"}  # the names that run folders have always used
+_KEYS = {"frame_sampling": "pick", "quantization": "quantisation"}  # keys of settings.json that differ from the field
 
 
 @dataclass(frozen=True)
 class TextSettings:
-    """Two runs with equal settings give equal predictions; speed and place of the work are not among them."""
+    """Everything that can change a generated text. Two runs with equal settings give equal predictions."""
 
     task: str  # "caption" or "vqa"
-    model: str  # a Hub id, a folder, the name of a served model, or a baseline
-    runner: str = "local"  # "local", "api", "isolated", "blind" or "majority"
+    model: str  # a Hub id, a folder, the name of a served model, "blind" or "majority"
+    runner: str = "local"  # "local", "api" or "isolated"; a baseline has the runner of its name
     revision: str | None = None
-    weights: str = ""  # commit of the Hub repository or digest of the folder: a branch may move, a folder change
+    weights: str = ""  # commit of the Hub repository or digest of the folder; see ``resolve_settings``
     prompts: str = "default"
-    frames: int = 8
+    frames: int = 0  # 0: as in the published row of the model, or 8
     frame_sampling: str = "uniform"
     max_new_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
     dtype: str = "auto"
     attention: str | None = None
-    quantization: str | None = None
-    data: str = ""  # fingerprint of the data the items come from
-    as_images: bool = False  # frames as single images also for models that take video
-    image_side: int | None = None  # the longer side of a frame as it is sent to a server; None: as it was decoded
-    image_detail: str | None = None  # what a server is told about the images: "low", "high" or "auto"
-    adapter: str | None = None  # how the isolated runner talks to the model
+    quantization: str | None = None  # "4bit" or "8bit"
+    data: str = ""  # hash of the queries
+    as_images: bool = False  # pass frames as images even to a model that takes video
+    image_side: int | None = None  # resize the longer side of frames for a server; None: the decoded size
+    image_detail: str | None = None  # "low", "high" or "auto", for a server
+    adapter: str | None = None  # how the isolated runner calls the model
 
     def __post_init__(self) -> None:
         if self.task not in ("caption", "vqa"):
             raise RecipeError(f"task is {self.task!r}, it can be 'caption' or 'vqa'")
+        if self.runner not in RUNNERS:
+            raise RecipeError(f"runner is {self.runner!r}, it can be {', '.join(map(repr, RUNNERS))}")
+        if self.model in BASELINES:
+            if self.runner not in ("local", self.model):
+                raise RecipeError(f"--model {self.model} is a built-in baseline; remove --runner {self.runner}")
+            object.__setattr__(self, "runner", self.model)
+        if not self.frames:
+            object.__setattr__(self, "frames", paper_frames(self.model) or 8)
         if self.frames < 1 or self.max_new_tokens < 1:
             raise RecipeError(
                 f"frames and max_new_tokens must be at least 1, given {self.frames}, {self.max_new_tokens}"
@@ -187,12 +212,11 @@ class TextSettings:
 
     @property
     def fingerprint(self) -> str:
-        """Short name of these settings; every finished item carries it.
+        """A short hash of the settings, part of every record and prediction.
 
         >>> TextSettings("vqa", "m").fingerprint == TextSettings("vqa", "m").fingerprint
         True
         >>> TextSettings("vqa", "m").fingerprint == TextSettings("vqa", "m", frames=9).fingerprint
         False
         """
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""Finished items on disk, one JSON line each, one file per process: kill -9 loses at most the item in work.
+"""Store finished items on disk: one JSON line per item, one file per process, so ``kill -9`` loses one item at most.
 
-Any number of processes may go on with the work of any other number: all files of the folder are read, each process
-appends to its own. A line cut off by a kill is dropped before anything is appended after it.
+A process reads the files of all processes and appends to its own, so a run can be resumed with any number of
+processes. An incomplete last line is removed before anything is appended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..storage import write_atomic
 
 
 class Journal:
-    """The journal of a run. Inside ``with`` it belongs to this process; anybody may read at any time.
+    """The journal of a run. Enter it as a context manager to write; reading works at any time.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -37,23 +37,23 @@ class Journal:
         self._lock = FileLock(self.folder / f".items.rank{rank}.lock")
 
     def records(self) -> dict[str, dict[str, Any]]:
-        """The last word on each item under these settings, by item id, from all processes' files."""
-        found: dict[str, dict[str, Any]] = {}
-        for record in self.everything():
-            # A success of one process is not undone by an earlier failure that another one wrote down.
-            if found.get(record["id"], {}).get("status") != "ok":
-                found[record["id"]] = record
-        return found
+        """Return the latest record of each item with these settings, by item id."""
+        latest: dict[str, dict[str, Any]] = {}
+        for record in self.all_records():
+            # A success is kept even if the file of another process holds an earlier failure.
+            if latest.get(record["id"], {}).get("status") != "ok":
+                latest[record["id"]] = record
+        return latest
 
-    def everything(self) -> Iterator[dict[str, Any]]:
-        """All records under these settings, also those of tries that failed and were repeated."""
+    def all_records(self) -> Iterator[dict[str, Any]]:
+        """Yield every record with these settings, including failures that were retried."""
         for path in sorted(self.folder.glob("items.rank*.jsonl")):
-            for record in _lines(path):
-                if record.get("run") == self.fingerprint and _sound(record):
+            for record in _read_lines(path):
+                if record.get("run") == self.fingerprint and _is_valid(record):
                     yield record
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append one finished item; it is in the file when this returns."""
+        """Append one finished item and flush it to the file."""
         line = json.dumps({"run": self.fingerprint, **record}, ensure_ascii=False)
         self._file.write(line + "\n")
         self._file.flush()
@@ -61,12 +61,12 @@ class Journal:
     def __enter__(self) -> Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(timeout=0)  # the system lets go of it when the process dies, however it dies
+            self._lock.acquire(timeout=0)  # the operating system releases it when the process ends
         except Timeout:
             raise RecipeError(
-                f"another process is working on {self._path}; wait for it, stop it, or give --out another folder"
+                f"another process is writing to {self._path}; wait for it, stop it, or choose another folder with --out"
             ) from None
-        _cut_torn_tail(self._path)
+        _truncate_incomplete_line(self._path)
         self._file = self._path.open("a", encoding="utf-8")
         return self
 
@@ -77,28 +77,27 @@ class Journal:
         self._lock.release()
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for line in file:
             try:
                 record = json.loads(line)
             except ValueError:
-                continue  # cut off in mid-write
+                continue  # incomplete
             if isinstance(record, dict) and line.endswith(b"\n"):
                 yield record
 
 
-def _sound(record: dict[str, Any]) -> bool:
-    """Whether the rest of the library can rely on a record; the file may have been edited."""
+def _is_valid(record: dict[str, Any]) -> bool:
+    """Whether a record has the required fields. Users may edit the file."""
     if not isinstance(record.get("id"), str):
         return False
     return isinstance(record.get("text"), str) if record.get("status") == "ok" else record.get("status") == "failed"
 
 
-def _cut_torn_tail(path: Path) -> None:
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        write_atomic(path, whole)
+def _truncate_incomplete_line(path: Path) -> None:
+    if path.exists():
+        content = path.read_bytes()
+        complete = content[: content.rfind(b"\n") + 1]
+        if complete != content:
+            write_atomic(path, complete)

@@ -1,4 +1,7 @@
-"""One run of captions or answers: what is missing is done, written down at once, and merged at the end."""
+"""Run the pending queries of a run folder, record each result at once, and merge the journals into predictions.
+
+A runner does the actual work. This module resumes, shards the clips over processes, and writes the files.
+"""
 
 from __future__ import annotations
 
@@ -15,148 +18,129 @@ from filelock import FileLock
 from ..errors import RecipeError, ServerError
 from ..runtime import describe_environment, progress
 from ..storage import write_atomic
-from .items import ClipQueries, Query, TextSettings, share_of, still_to_do
+from .items import ClipQueries, Query, TextSettings, select_pending, shard
 from .journal import Journal
 
-# What a run cost and where it failed, counted over everything that its processes wrote down.
+# A record is ``{"status": "ok", "text": ...}`` or ``{"status": "failed", "kind": ..., "why": ...}``, and may hold more,
+# such as "tokens" or "seconds", which the summary adds up.
+Results = Iterator[tuple[Query, dict[str, Any]]]
 
-
-def usage(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Sums of tokens, money, requests and flags; tries that failed and were repeated cost, too. Only what occurs.
-
-    >>> usage([{"tokens": {"in": 90, "out": 4}, "cost": 0.5}, {"tokens": {"in": 10}, "flags": ["cut"]}])
-    {'tokens': {'in': 100, 'out': 4}, 'cost': 0.5, 'flags': {'cut': 1}}
-    >>> usage([{"status": "ok", "text": "Two people."}])
-    {}
-    """
-    tokens: Counter[str] = Counter()
-    flags: Counter[str] = Counter()
-    models: set[str] = set()
-    cost, requests, priced = 0.0, 0, False
-    for record in records:
-        used = record.get("tokens")
-        if isinstance(used, dict):  # journals may have been edited
-            tokens.update({name: count for name, count in used.items() if isinstance(count, int)})
-        if isinstance(record.get("flags"), list):
-            flags.update(str(flag) for flag in record["flags"])
-        if isinstance(record.get("requests"), int):
-            requests += record["requests"]
-        if isinstance(record.get("served"), str):
-            models.add(record["served"])
-        if isinstance(record.get("cost"), int | float):
-            cost, priced = cost + record["cost"], True
-    found: dict[str, Any] = {
-        "requests": requests,
-        "tokens": dict(tokens),
-        "cost": round(cost, 6) if priced else None,
-        "flags": dict(flags),
-        "served": sorted(models),
-    }
-    return {name: value for name, value in found.items() if value or (name == "cost" and value is not None)}
-
-
-# A runner takes clips and yields ``(query, record)`` for each thing asked: ``{"status": "ok", "text": …}`` or
-# ``{"status": "failed", "why": …}``, in any order. What else a record holds (tokens, seconds) is summed up.
-Runner = Callable[[Sequence[ClipQueries]], Iterator[tuple[Query, dict[str, Any]]]]
+# A runner yields one result per query, in any order.
+Runner = Callable[[Sequence[ClipQueries]], Results]
 
 
 def run(
     settings: TextSettings,
-    work: Sequence[ClipQueries],
+    clips: Sequence[ClipQueries],
     folder: str | os.PathLike[str],
     make_runner: Callable[[], Runner],
     *,
     retry_failed: bool = False,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
 ) -> dict[str, Any]:
-    """Do this process's share of what is missing, then merge; returns a summary of all processes' work so far.
+    """Run this process's shard of the pending queries, then merge the results of all processes.
 
-    ``make_runner`` is called only when something is missing: a finished run loads no model. A process's share
-    depends on nothing but its rank, so processes that start at different moments still divide the work without a gap.
+    The shard depends on the rank only, so processes that start at different times still cover all clips.
+
+    Args:
+        settings: The settings of the run.
+        clips: All clips of the run with their queries.
+        folder: The run folder.
+        make_runner: Creates the runner. Not called if nothing is pending, so a finished run loads no model.
+        retry_failed: Run failed queries again.
+        rank: The number of this process.
+        world_size: The number of processes.
+
+    Returns:
+        The summary of all processes so far, as in ``results.json``.
+
+    Raises:
+        RecipeError: The folder holds a run with other settings, or another process writes to the same journal.
     """
-    place = Path(folder)
-    begin(place, settings)
-    began, count = time.perf_counter(), 0
-    with Journal(place, settings.fingerprint, rank) as journal:
-        missing = still_to_do(share_of(list(work), rank, world), journal.records(), retry_failed)
-        if missing:
+    folder = Path(folder)
+    _write_settings(folder, settings)
+    start, count = time.perf_counter(), 0
+    with Journal(folder, settings.fingerprint, rank) as journal:
+        pending = select_pending(shard(list(clips), rank, world_size), journal.records(), retry_failed)
+        if pending:
             runner = make_runner()
-            write_atomic(place / "environment.json", json.dumps(describe_environment(world), indent=1))
-            asked = sum(len(clip.queries) for clip in missing)
-            what = "captioning" if settings.task == "caption" else "answering"
-            for query, record in progress(runner(missing), what, total=asked):
+            write_atomic(folder / "environment.json", json.dumps(describe_environment(world_size), indent=1))
+            total = sum(len(clip.queries) for clip in pending)
+            label = "captioning" if settings.task == "caption" else "answering"
+            for query, record in progress(runner(pending), label, total=total):
                 journal.add({"id": query.id, **record})
                 count += 1
-    seconds = time.perf_counter() - began
-    summary = merge(place, settings, work)
-    return summary | {"done_now": count, "seconds_now": round(seconds, 2)}
+    seconds = round(time.perf_counter() - start, 2)
+    return merge(folder, settings, clips) | {"done_now": count, "seconds_now": seconds}
 
 
-def begin(folder: Path, settings: TextSettings) -> None:
-    """Write the settings, or refuse a folder that holds a run with others."""
-    path = folder / "settings.json"
-    if path.exists():
-        try:
-            old = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RecipeError(f"{path} is not the settings of a run; give --out another folder") from None
-        new = settings.to_dict()
-        changed = [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) != new[key]]
-        if changed:
-            raise RecipeError(
-                f"{folder} holds a run with other settings ({'; '.join(changed)}); give --out another folder"
-            )
-    else:
-        write_atomic(path, json.dumps(settings.to_dict(), indent=1))
+def _write_settings(folder: Path, settings: TextSettings) -> None:
+    path, new = folder / "settings.json", settings.to_dict()
+    if not path.exists():
+        write_atomic(path, json.dumps(new, indent=1))
+        return
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RecipeError(f"{path} is not valid JSON; choose another folder with --out") from None
+    changed = [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) != new[key]]
+    if changed:
+        raise RecipeError(
+            f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another folder with --out"
+        )
 
 
-def merge(folder: Path, settings: TextSettings, work: Sequence[ClipQueries]) -> dict[str, Any]:
-    """Write ``predictions.jsonl``, sorted like the work, and count what is there, failed and missing.
+def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) -> dict[str, Any]:
+    """Write ``predictions.jsonl`` in the order of ``clips`` and ``results.json``, and return the summary.
 
-    Any process may merge at any time: the file is replaced whole and holds what is finished so far. One merges after
-    the other, so the last one to finish, who sees everything, also writes last.
+    Any process may merge at any time. A lock orders the merges, so the last process to finish writes the complete file.
     """
     with FileLock(folder / ".merge.lock"):
-        return _merge(folder, settings, work)
+        journal = Journal(folder, settings.fingerprint)
+        records = journal.records()
+        lines, finished, failed, missing = [], [], [], 0
+        for clip in clips:
+            for query in clip.queries:
+                record = records.get(query.id)
+                if record is None:
+                    missing += 1
+                elif record["status"] != "ok":
+                    kind, why = str(record.get("kind", "error")), record.get("why", "")
+                    failed.append({"id": query.id, "kind": kind, "why": why})
+                else:
+                    finished.append(record)
+                    row = _prediction(settings, clip, query, record["text"])
+                    lines.append(json.dumps(row, ensure_ascii=False))
+        write_atomic(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
+        summary = {
+            "task": settings.task,
+            "run": settings.fingerprint,
+            "finished": len(lines),
+            "failed": len(failed),
+            "missing": missing,
+            **_throughput(finished),
+            "failed_kinds": dict(Counter(item["kind"] for item in failed).most_common()),
+            "failures": failed,
+            **sum_usage(journal.all_records()),
+            "settings": settings.to_dict(),
+            "predictions": str(folder / "predictions.jsonl"),
+        }
+        write_atomic(folder / "results.json", json.dumps(summary, indent=1, ensure_ascii=False))
+        return summary
 
 
-def _merge(folder: Path, settings: TextSettings, work: Sequence[ClipQueries]) -> dict[str, Any]:
-    journal = Journal(folder, settings.fingerprint)
-    records = journal.records()
-    lines, finished, failed, missing = [], [], [], 0
-    for clip in work:
-        for query in clip.queries:
-            record = records.get(query.id)
-            if record is None:
-                missing += 1
-            elif record["status"] != "ok":
-                failed.append({"id": query.id, "kind": str(record.get("kind", "error")), "why": record.get("why", "")})
-            else:
-                finished.append(record)
-                row = _prediction(settings, clip, query, record["text"])
-                lines.append(json.dumps(row, ensure_ascii=False))
-    write_atomic(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
-    summary = {
-        "task": settings.task,
-        "run": settings.fingerprint,
-        "finished": len(lines),
-        "failed": len(failed),
-        "missing": missing,
-        **_rates(finished),
-        "failed_kinds": dict(Counter(item["kind"] for item in failed).most_common()),
-        "failures": failed,
-        **usage(journal.everything()),
-        "settings": settings.to_dict(),
-        "predictions": str(folder / "predictions.jsonl"),
-    }
-    write_atomic(folder / "results.json", json.dumps(summary, indent=1, ensure_ascii=False))
-    return summary
+def _prediction(settings: TextSettings, clip: ClipQueries, query: Query, text: str) -> dict[str, Any]:
+    if settings.task == "caption":
+        row = {"video_id": clip.video_id, "caption": text}
+    else:
+        row = {"video_id": clip.video_id, "question_id": query.id, "question": str(query.question), "answer": text}
+    return row | {"run": settings.fingerprint}
 
 
-def _rates(finished: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Speed and hits of a local model; seconds are those of all processes together, without loading."""
-    timed = [record for record in finished if "seconds" in record]
+def _throughput(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Speed and prefix cache hits of a local model. Seconds are summed over processes and exclude loading."""
+    timed = [record for record in records if "seconds" in record]
     seconds = sum(record["seconds"] for record in timed)
     if not seconds:
         return {}
@@ -168,35 +152,65 @@ def _rates(finished: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _prediction(settings: TextSettings, clip: ClipQueries, query: Query, text: str) -> dict[str, Any]:
-    row = {"video_id": clip.video_id}
-    if settings.task == "caption":
-        row |= {"caption": text}
-    else:
-        row |= {"question_id": query.id, "question": str(query.question), "answer": text}
-    return row | {"run": settings.fingerprint}
+def sum_usage(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sum tokens, cost, requests and flags over all records, including retried failures. Omit what never occurs.
 
-
-# When every item fails, the fault is not the items': the run stops, and none of them is marked.
-
-Results = Iterator[tuple[Query, dict[str, Any]]]
-
-
-def stop_when_hopeless(results: Results, where: str, own_fault: Container[str], limit: int) -> Results:
-    """Hand on results; failures of other kinds than ``own_fault`` are held back until something else comes.
-
-    ``limit`` of them in a row end the run with ``ServerError``. They stay missing and come again with the same
-    command. One such failure among successes is the item's, and its record.
+    >>> sum_usage([{"tokens": {"in": 90, "out": 4}, "cost": 0.5}, {"tokens": {"in": 10}, "flags": ["cut"]}])
+    {'tokens': {'in': 100, 'out': 4}, 'cost': 0.5, 'flags': {'cut': 1}}
+    >>> sum_usage([{"status": "ok", "text": "Two people."}])
+    {}
     """
-    held: list[tuple[Query, dict[str, Any]]] = []
+    tokens: Counter[str] = Counter()
+    flags: Counter[str] = Counter()
+    models: set[str] = set()
+    costs: list[float] = []
+    requests = 0
+    for record in records:
+        used = record.get("tokens")
+        if isinstance(used, dict):  # users may edit the journals
+            tokens.update({name: count for name, count in used.items() if isinstance(count, int)})
+        if isinstance(record.get("flags"), list):
+            flags.update(str(flag) for flag in record["flags"])
+        if isinstance(record.get("requests"), int):
+            requests += record["requests"]
+        if isinstance(record.get("served"), str):
+            models.add(record["served"])
+        if isinstance(record.get("cost"), int | float):
+            costs.append(record["cost"])
+    found: dict[str, Any] = {
+        "requests": requests,
+        "tokens": dict(tokens),
+        "cost": round(sum(costs, 0.0), 6) if costs else None,
+        "flags": dict(flags),
+        "served": sorted(models),
+    }
+    return {name: value for name, value in found.items() if value or (name == "cost" and value is not None)}
+
+
+def stop_after_failures(results: Results, source: str, item_kinds: Container[str], limit: int) -> Results:
+    """Pass results on, and stop after ``limit`` consecutive failures: the setup is broken, not the items.
+
+    Failures are withheld until a success follows, so the items of a broken setup stay missing and are retried by the
+    same command.
+
+    Args:
+        results: The results of a runner.
+        source: The server or model, for the error message.
+        item_kinds: Kinds of failures that an item causes itself. They are passed on like successes.
+        limit: The number of consecutive failures.
+
+    Raises:
+        ServerError: ``limit`` consecutive failures of other kinds occurred.
+    """
+    withheld: list[tuple[Query, dict[str, Any]]] = []
     for query, record in results:
-        held.append((query, record))
-        if record["status"] == "ok" or record["kind"] in own_fault:
-            yield from held
-            held.clear()
-        elif len(held) >= limit:
+        withheld.append((query, record))
+        if record["status"] == "ok" or record["kind"] in item_kinds:
+            yield from withheld
+            withheld.clear()
+        elif len(withheld) >= limit:
             raise ServerError(
-                f"{where}: {limit} items in a row failed, the last one: {record['why']}; "
-                "what is finished is kept, the same command goes on"
+                f"{source}: {limit} items in a row failed, the last one with: {record['why']}; "
+                "finished items are kept, run the same command again to resume"
             )
-    yield from held
+    yield from withheld

@@ -1,1 +1,1 @@
-"""A model behind a server that speaks the OpenAI chat-completions protocol."""
+"""Models behind an OpenAI-compatible server."""

@@ -1,4 +1,7 @@
-"""One item and one server: tries until there is an answer, or a failure that can be recorded."""
+"""Send one query to an OpenAI-compatible server: find the key, retry transient errors, and record what cannot be fixed.
+
+The key is read from the environment and used in requests only. It is removed from everything that is written or shown.
+"""
 
 from __future__ import annotations
 
@@ -8,90 +11,98 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import RecipeError, ServerError
-from .messages import BrokenReply, read_reply
-
-# Where a served model is, and the key to it. The key comes from the environment and goes into nothing but requests.
+from .messages import MalformedReply, parse_reply
 
 OPENAI = "https://api.openai.com/v1"
-_HERE = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that speaks the OpenAI protocol, and how to deal with it; none of it changes an answer."""
+    """An OpenAI-compatible server and how to send requests to it. Nothing here changes an answer."""
 
-    base_url: str
-    key: str = field(repr=False)  # "" for a server that wants none
-    concurrency: int = 8  # requests under way at the same time
-    timeout: float = 120.0  # seconds for one request
-    tries: int = 6  # of one item, for errors that pass; a server that queries to wait uses none up
-    patience: float = 900.0  # seconds that one wait, or all waits of one item, may take
-    backoff: float = 0.5  # seconds before the second try, doubled for each further one
+    base_url: str = ""  # default: the variable OPENAI_BASE_URL, else OpenAI
+    key: str | None = field(default=None, repr=False)  # None: from the environment; "" for a server without keys
+    key_env: str | None = None  # the environment variable that holds the key; default: OPENAI_API_KEY
+    concurrency: int = 8  # requests at the same time
+    timeout: float = 120.0  # seconds per request
+    max_retries: int = 5  # per item, after transient errors; waits that the server asks for do not count
+    retry_timeout: float = 900.0  # longest single wait, and longest total wait of one item, in seconds
+    backoff: float = 0.5  # seconds before the first retry, doubled before each further one
     price_in: float | None = None  # per 1,000 tokens
     price_out: float | None = None
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1 or self.tries < 1 or self.timeout <= 0:
-            raise RecipeError("--concurrency and --tries are at least 1, --timeout is more than 0 seconds")
+        if self.concurrency < 1 or self.max_retries < 0 or self.timeout <= 0:
+            raise RecipeError(
+                "--concurrency must be at least 1, --max-retries at least 0 and --timeout more than 0; "
+                f"given {self.concurrency}, {self.max_retries} and {self.timeout:g}"
+            )
 
-    def without_key(self, text: str) -> str:
-        """A message in which the key is hidden, for everything that is written or shown.
+    def resolve(self) -> Endpoint:
+        """Return the endpoint with its address and its key, see :func:`find_key`."""
+        if self.key is not None:
+            return self
+        url, key = find_key(self.base_url or None, self.key_env)
+        return replace(self, base_url=url, key=key)
 
-        >>> Endpoint("http://localhost/v1", "sk-123456").without_key("Incorrect key sk-123456")
+    def redact(self, text: str) -> str:
+        """Hide the key in a message.
+
+        >>> Endpoint("http://localhost/v1", "sk-123456").redact("Incorrect key sk-123456")
         'Incorrect key ***'
         """
         return text.replace(self.key, "***") if self.key else text
 
-    def answer_without_key(self, text: str) -> str:
-        """The same for what a model says, where a stand-in such as "x" or "EMPTY" is a word and no secret."""
-        return self.without_key(text) if len(self.key) >= 12 else text
+    def redact_answer(self, text: str) -> str:
+        """Hide the key in generated text, unless it is a short placeholder such as "EMPTY", which may be a word."""
+        return self.redact(text) if len(self.key or "") >= 12 else text
 
 
 def find_key(base_url: str | None, key_env: str | None) -> tuple[str, str]:
-    """The address to use and the key for it, from ``OPENAI_API_KEY`` or the variable that ``key_env`` names.
+    """Return the address of the server and its key, from ``OPENAI_API_KEY`` or the variable ``key_env``.
 
-    A key is required at OpenAI and where ``key_env`` was given. A server of one's own mostly wants none, and
-    ``OPENAI_API_KEY`` is not sent in clear text to another machine.
+    OpenAI requires a key, and so does a server for which ``key_env`` is given. ``OPENAI_API_KEY`` is not sent
+    unencrypted to another machine.
+
+    Raises:
+        RecipeError: The address is invalid or holds a secret, or the variable is missing or invalid.
     """
     url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RecipeError("--base-url is no web address; it looks like http://localhost:8000/v1")
+        raise RecipeError("--base-url is not a web address; it looks like http://localhost:8000/v1")
     if parts.username or parts.password or parts.query:
         raise RecipeError(
-            "--base-url holds a user, a password or a query, which would be written into logs; "
+            "--base-url holds a user, a password or a query, which would be written to logs; "
             "put the key into an environment variable and name it with --key-env"
         )
-    in_clear = parts.scheme == "http" and parts.hostname not in _HERE
+    unencrypted = parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
     name = key_env or "OPENAI_API_KEY"
-    key = "" if in_clear and not key_env else os.environ.get(name, "").strip()
+    key = "" if unencrypted and not key_env else os.environ.get(name, "").strip()
     if not key and (key_env or url == OPENAI):
         raise RecipeError(f"the environment variable {name} is not set; export {name}=… with the key of the server")
     if not (key.isascii() and key.isprintable() and " " not in key):
-        raise RecipeError(f"the environment variable {name} holds characters that no key has; export it again")
+        raise RecipeError(f"the environment variable {name} holds characters that no key contains; export it again")
     return url, key
 
 
-# When to try again: what a server queries for, a growing wait otherwise, and one pause for all when it is crowded.
-
-
-class Pause:
-    """A gate in front of all requests; a server that is crowded for one is crowded for all."""
+class RequestGate:
+    """Pauses all requests together: a server that limits the rate of one limits all of them."""
 
     def __init__(self) -> None:
         self._until = 0.0
         self._stopped = threading.Event()
 
-    def extend(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         self._until = max(self._until, time.monotonic() + seconds)
 
     def stop(self) -> None:
-        """Wake up everyone who waits, for good."""
+        """End all waits, now and later."""
         self._stopped.set()
 
     @property
@@ -101,26 +112,26 @@ class Pause:
     def sleep(self, seconds: float) -> None:
         self._stopped.wait(seconds)
 
-    def pass_through(self) -> None:
+    def wait(self) -> None:
         while (left := self._until - time.monotonic()) > 0 and not self.stopped:
-            self.sleep(left * random.uniform(1.0, 1.1))  # not all at the same moment
+            self.sleep(left * random.uniform(1.0, 1.1))  # jitter
 
 
-def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server queries to wait in ``retry-after-ms`` or ``Retry-After`` (seconds or a date), if it does.
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds in ``retry-after-ms`` or ``Retry-After`` (seconds or a date), or None.
 
-    >>> asked_wait({"retry-after": "3"}), asked_wait({"retry-after": "soon"}), asked_wait({})
+    >>> retry_after({"retry-after": "3"}), retry_after({"retry-after": "soon"}), retry_after({})
     (3.0, None, None)
     """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        said = headers.get(name)
-        if said is None:
+        value = headers.get(name)
+        if value is None:
             continue
         try:
-            seconds = float(said) / unit
+            seconds = float(value) / unit
         except ValueError:
             try:
-                seconds = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
+                seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
             except (ValueError, OverflowError):
                 continue
         if 0 <= seconds < float("inf"):
@@ -128,24 +139,36 @@ def asked_wait(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def growing_wait(first: float, tries: int) -> float:
-    """``first`` seconds after the first try, then twice as long each time, a minute at most, not all at once.
+def backoff_delay(first: float, attempts: int) -> float:
+    """Return an exponential backoff with jitter, at most a minute.
 
-    >>> 0.75 <= growing_wait(0.5, 2) <= 1.0, growing_wait(0.5, 20) <= 60
+    >>> 0.75 <= backoff_delay(0.5, 2) <= 1.0, backoff_delay(0.5, 20) <= 60
     (True, True)
     """
-    return min(60.0, first * 2 ** min(tries - 1, 20)) * random.uniform(0.75, 1.0)
+    return min(60.0, first * 2 ** min(attempts - 1, 20)) * random.uniform(0.75, 1.0)
 
 
-_PASSES = (408, 409, 429)  # and 500 and above
-# Nothing gets better by asking again, for no item.
-_HOPELESS = {401: "does not accept the key", 402: "wants to be paid", 403: "does not allow this", 404: "knows no such"}
+_TRANSIENT = (408, 409, 429)  # and 500 and above
+# Errors that stop the run, because they concern every item.
+_FATAL = {
+    401: "does not accept the key",
+    402: "requires payment",
+    403: "does not allow this",
+    404: "does not know this model or address",
+}
+_MAX_REPLY_BYTES = 16 * 2**20
 
-_MOST_BYTES = 16 * 2**20
+
+class RunStopped(ServerError):
+    """Another request stopped the run. Its error is the one to show."""
+
+
+class _ConnectionCut(Exception):
+    """The connection broke during the reply."""
 
 
 def make_client(endpoint: Endpoint) -> Any:
-    """The ``openai`` client; it makes one try, and the waiting is ours (its own gives up above 120 seconds)."""
+    """Create the ``openai`` client without its own retries, which ignore waits above 120 seconds."""
     import openai
 
     return openai.OpenAI(
@@ -153,109 +176,103 @@ def make_client(endpoint: Endpoint) -> Any:
     )
 
 
-def answer(client: Any, endpoint: Endpoint, pause: Pause, body: dict[str, Any]) -> dict[str, Any]:
-    """The record of one item. ``ServerError`` when there is no use in going on with any item."""
+def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[str, Any]) -> dict[str, Any]:
+    """Send one request with retries, and return the record of its item.
+
+    Raises:
+        ServerError: The server rejects every request, so the run must stop.
+    """
     import openai
 
-    tries = requests = 0
-    began, why, kind = time.monotonic(), "", "unreachable"
-    while tries < endpoint.tries:
-        pause.pass_through()
-        if pause.stopped:
-            raise Stopped("another request ended the run")
+    attempts = requests = 0
+    start, why, kind = time.monotonic(), "", "unreachable"
+    while attempts <= endpoint.max_retries:
+        gate.wait()
+        if gate.stopped:
+            raise RunStopped("another request stopped the run")
         requests += 1
-        wait = None
+        delay = None
         try:
-            return read_reply(_body(client, endpoint, body)) | {"requests": requests}
-        except BrokenReply as error:
+            return parse_reply(_read_body(client, endpoint, body)) | {"requests": requests}
+        except MalformedReply as error:
             why, kind = str(error), "malformed"
-        except _Cut as error:
+        except _ConnectionCut as error:
             why, kind = str(error), "unreachable"
         except (openai.APITimeoutError, TimeoutError):
             why, kind = f"no answer within {endpoint.timeout:g} s", "timeout"
         except openai.APIConnectionError as error:
-            why, kind = f"the connection failed ({_root(endpoint, error)})", "unreachable"
+            why, kind = f"the connection failed ({_root_cause(endpoint, error)})", "unreachable"
         except openai.APIStatusError as error:
-            why, kind = f"the server said {error.status_code}: {_said(endpoint, error)}", "server"
+            why, kind = f"the server replied {error.status_code}: {_server_message(endpoint, error)}", "server"
             code = error.status_code
             if code == 400 and "max_completion_tokens" in why and "max_completion_tokens" in body:
-                # Servers from before 2024 know only the older name.
+                # Servers from before 2024 know the older name only.
                 body = {("max_tokens" if name == "max_completion_tokens" else name): body[name] for name in body}
                 continue
-            if code in _HOPELESS or "insufficient_quota" in why:
-                reason = _HOPELESS.get(code, "has no quota left")
-                raise _stop(endpoint, f"the server {reason}: {why}") from None
-            passes = code in _PASSES or code >= 500 or error.response.headers.get("x-should-retry") == "true"
-            if not passes or error.response.headers.get("x-should-retry") == "false":
+            if code in _FATAL or "insufficient_quota" in why:
+                reason = _FATAL.get(code, "has no quota left")
+                raise _stop_run(endpoint, f"the server {reason}: {why}") from None
+            transient = code in _TRANSIENT or code >= 500 or error.response.headers.get("x-should-retry") == "true"
+            if not transient or error.response.headers.get("x-should-retry") == "false":
                 filtered = code < 500 and any(word in why for word in ("content_filter", "content_policy"))
                 kind = "content_filter" if filtered else "rejected"
                 break
-            wait = asked_wait(error.response.headers)
-            if wait is not None and wait > endpoint.patience:
-                raise _stop(
+            delay = retry_after(error.response.headers)
+            if delay is not None and delay > endpoint.retry_timeout:
+                raise _stop_run(
                     endpoint,
-                    f"the server queries to wait {wait:.0f} s, which is more than --patience {endpoint.patience:g}",
+                    f"the server asks to wait {delay:.0f} s, more than --retry-timeout {endpoint.retry_timeout:g}",
                 ) from None
             if code == 429:
                 kind = "crowded"
-                wait = growing_wait(endpoint.backoff, requests) if wait is None else max(wait, endpoint.backoff)
-                pause.extend(wait)
-                if time.monotonic() - began + wait > endpoint.patience:
+                delay = backoff_delay(endpoint.backoff, requests) if delay is None else max(delay, endpoint.backoff)
+                gate.pause(delay)
+                if time.monotonic() - start + delay > endpoint.retry_timeout:
                     break
                 continue
-        tries += 1
-        if tries < endpoint.tries:
-            pause.sleep(growing_wait(endpoint.backoff, tries) if wait is None else wait)
-    why = endpoint.without_key(f"{why} (after {requests} requests)")
+        attempts += 1
+        if attempts <= endpoint.max_retries:
+            gate.sleep(backoff_delay(endpoint.backoff, attempts) if delay is None else delay)
+    why = endpoint.redact(f"{why} (after {requests} requests)")
     return {"status": "failed", "kind": kind, "why": why, "requests": requests}
 
 
-class Stopped(ServerError):
-    """The run was ended elsewhere; that error is the one to show."""
-
-
-class _Cut(Exception):
-    """The connection broke while the reply came in."""
-
-
-def _body(client: Any, endpoint: Endpoint, body: dict[str, Any]) -> str:
-    """The text of one reply. A server that sends now and then a byte does not outlive the timeout."""
-    end = time.monotonic() + endpoint.timeout
+def _read_body(client: Any, endpoint: Endpoint, body: dict[str, Any]) -> str:
+    """Read one reply. The timeout also holds for a server that sends one byte now and then."""
+    deadline = time.monotonic() + endpoint.timeout
     content = bytearray()
     with client.chat.completions.with_streaming_response.create(**body) as reply:
         chunks = reply.iter_bytes()
         while True:
             try:
                 chunk = next(chunks, None)
-            except Exception as error:  # of the transport, whose package differs between versions of openai
+            except Exception as error:  # from the transport, whose package differs between versions of openai
                 if "Timeout" in type(error).__name__:
                     raise TimeoutError from None
-                raise _Cut(f"the connection was cut ({type(error).__name__}: {error})"[:300]) from None
+                raise _ConnectionCut(f"the connection was cut ({type(error).__name__}: {error})"[:300]) from None
             if chunk is None:
-                return endpoint.answer_without_key(bytes(content).decode("utf-8", "replace"))
+                return endpoint.redact_answer(bytes(content).decode("utf-8", "replace"))
             content += chunk
-            if len(content) > _MOST_BYTES:
-                raise BrokenReply(f"the reply is longer than {_MOST_BYTES} bytes")
-            if time.monotonic() > end:
+            if len(content) > _MAX_REPLY_BYTES:
+                raise MalformedReply(f"the reply is longer than {_MAX_REPLY_BYTES} bytes")
+            if time.monotonic() > deadline:
                 raise TimeoutError
 
 
-def _stop(endpoint: Endpoint, why: str) -> ServerError:
-    return ServerError(
-        endpoint.without_key(f"{endpoint.base_url}: {why}; what is finished is kept, the same command goes on")
-    )
+def _stop_run(endpoint: Endpoint, why: str) -> ServerError:
+    message = f"{endpoint.base_url}: {why}; finished items are kept, run the same command again to resume"
+    return ServerError(endpoint.redact(message))
 
 
-def _said(endpoint: Endpoint, error: Any) -> str:
-    """The message of the server, as short as it can be found, with its code."""
+def _server_message(endpoint: Endpoint, error: Any) -> str:
+    """Return the error message and code in the reply, or the reply itself."""
     body = error.body if isinstance(error.body, dict) else {}
     code, message = body.get("code"), body.get("message")
     text = f"{message} ({code})" if message and code else str(message or error.response.text)
-    return endpoint.without_key(" ".join(text.encode("utf-8", "replace").decode().split()))[:500]
+    return endpoint.redact(" ".join(text.encode("utf-8", "replace").decode().split()))[:500]
 
 
-def _root(endpoint: Endpoint, error: BaseException) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    return endpoint.without_key(f"{type(cause).__name__}: {cause}")[:300]
+def _root_cause(endpoint: Endpoint, error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return endpoint.redact(f"{type(error).__name__}: {error}")[:300]

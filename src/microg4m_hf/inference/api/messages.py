@@ -1,4 +1,4 @@
-"""What is sent to a server: the frames of a clip as JPEG images, then what is asked."""
+"""Build the chat-completions request for a query, with the frames as JPEG images, and parse the reply."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from typing import Any
 
 from ..items import Query, TextSettings, prompt_set
 
-QUALITY = 90
+_JPEG_QUALITY = 90
 
 
-def image_parts(frames: Any, side: int | None = None, detail: str | None = None) -> list[dict[str, Any]]:
-    """Frames (n, height, width, 3) as parts of a message; ``side`` is the most that the longer side may have.
+def encode_images(frames: Any, side: int | None = None, detail: str | None = None) -> list[dict[str, Any]]:
+    """Encode frames as the image parts of a message.
 
-    >>> import numpy as np
-    >>> parts = image_parts(np.zeros((2, 8, 16, 3), np.uint8), side=8, detail="low")
-    >>> [part["image_url"]["url"][:23] for part in parts], parts[0]["image_url"]["detail"]
-    (['data:image/jpeg;base64,', 'data:image/jpeg;base64,'], 'low')
+    Args:
+        frames: Frames of shape (n, height, width, 3).
+        side: The longest side that an image may have; larger frames are resized.
+        detail: The ``detail`` of the images, which decides how many tokens they use at OpenAI.
+
+    Example:
+        >>> import numpy as np
+        >>> parts = encode_images(np.zeros((2, 8, 16, 3), np.uint8), side=8, detail="low")
+        >>> [part["image_url"]["url"][:23] for part in parts], parts[0]["image_url"]["detail"]
+        (['data:image/jpeg;base64,', 'data:image/jpeg;base64,'], 'low')
     """
     from PIL import Image
 
@@ -28,7 +34,7 @@ def image_parts(frames: Any, side: int | None = None, detail: str | None = None)
         if side:
             picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=None)
         file = io.BytesIO()
-        picture.save(file, "JPEG", quality=QUALITY)
+        picture.save(file, "JPEG", quality=_JPEG_QUALITY)
         image = {"url": "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()}
         if detail:
             image["detail"] = detail
@@ -36,16 +42,16 @@ def image_parts(frames: Any, side: int | None = None, detail: str | None = None)
     return parts
 
 
-def request(settings: TextSettings, images: list[dict[str, Any]], query: Query) -> dict[str, Any]:
-    """The body of one request. The images come first, so that servers that keep prefixes encode a clip once.
+def build_request(settings: TextSettings, images: list[dict[str, Any]], query: Query) -> dict[str, Any]:
+    """Build the body of a request. The images come first, so a server with a prefix cache encodes a clip once.
 
-    >>> body = request(TextSettings("vqa", "m", prompts="plain"), [], Query("a_q0", "Who waves?"))
+    >>> body = build_request(TextSettings("vqa", "m", prompts="plain"), [], Query("a_q0", "Who waves?"))
     >>> body["messages"], body["temperature"]
     ([{'role': 'user', 'content': [{'type': 'text', 'text': 'Who waves?'}]}], 0.0)
     """
     prompts = prompt_set(settings.prompts)
-    text = prompts.caption if query.question is None else prompts.question.format(question=query.question)
-    messages: list[dict[str, Any]] = [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
+    content = [*images, {"type": "text", "text": prompts.user_text(query)}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
     if prompts.system:
         messages.insert(0, {"role": "system", "content": prompts.system})
     body = {
@@ -54,77 +60,74 @@ def request(settings: TextSettings, images: list[dict[str, Any]], query: Query) 
         "max_completion_tokens": settings.max_new_tokens,
         "temperature": settings.temperature,
     }
-    if settings.temperature > 0:
-        body["seed"] = settings.seed
-    return body
+    return body | ({"seed": settings.seed} if settings.temperature > 0 else {})
 
 
-# What a server said, as the record of an item. Nothing in it is believed before it is checked.
+class MalformedReply(Exception):
+    """The reply is not a chat completion. A retry may help."""
 
 
-class BrokenReply(Exception):
-    """The reply is no chat completion; another try may bring one."""
+def parse_reply(body: str) -> dict[str, Any]:
+    """Return the record of a reply: its text or the kind of its failure, and the tokens that were used.
 
+    Every field is checked, because servers differ.
 
-def read_reply(body: str) -> dict[str, Any]:
-    """The record of a reply: ``ok`` with a text, or ``failed`` with its kind, and the tokens that were used.
+    Raises:
+        MalformedReply: The reply is not a chat completion.
 
-    >>> read_reply('{"choices": [{"message": {"content": " Two. "}, "finish_reason": "stop"}]}')
-    {'status': 'ok', 'text': 'Two.'}
-    >>> read_reply('{"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]}')["kind"]
-    'content_filter'
+    Example:
+        >>> parse_reply('{"choices": [{"message": {"content": " Two. "}, "finish_reason": "stop"}]}')
+        {'status': 'ok', 'text': 'Two.'}
+        >>> parse_reply('{"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]}')["kind"]
+        'content_filter'
     """
     try:
         reply = json.loads(body)
         choice = reply["choices"][0]
-        message = choice.get("message") or {}
-        found = _judged(message, choice.get("finish_reason"))
+        record = _parse_message(choice.get("message") or {}, choice.get("finish_reason"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BrokenReply(f"the reply is no chat completion ({type(error).__name__}): {body[:120]!r}") from None
-    tokens = _tokens(reply.get("usage"))
+        raise MalformedReply(f"the reply is not a chat completion ({type(error).__name__}): {body[:120]!r}") from None
+    tokens = _parse_usage(reply.get("usage"))
     if tokens:
-        found["tokens"] = tokens
+        record["tokens"] = tokens
     if isinstance(reply.get("model"), str):
-        found["served"] = _writable(reply["model"])[:200]
-    return found
+        record["served"] = _replace_surrogates(reply["model"])[:200]
+    return record
 
 
-def _judged(message: dict[str, Any], finish: Any) -> dict[str, Any]:
+def _parse_message(message: dict[str, Any], finish_reason: Any) -> dict[str, Any]:
     content = message.get("content")
-    if isinstance(content, list):  # some servers answer in parts
+    if isinstance(content, list):  # some servers return parts
         content = "".join(part.get("text") or "" for part in content)
     if content is not None and not isinstance(content, str):
         raise TypeError("content")
-    text = _writable(content or "").strip()
+    text = _replace_surrogates(content or "").strip()
     refusal = message.get("refusal")
     if refusal:
-        return _failed("refusal", f"the model refuses: {_writable(str(refusal))[:500]}")
-    if finish == "content_filter":
-        return _failed("content_filter", "the content filter of the server stopped the answer")
-    if not text and finish == "length":
-        return _failed("length", "max-new-tokens were used up before any text came")
-    if not text:
-        return _failed("empty", f"the answer is empty (finish_reason {finish!r})"[:200])
-    flags = {"flags": ["length"]} if finish == "length" else {}
-    return {"status": "ok", "text": text, **flags}
-
-
-def _failed(kind: str, why: str) -> dict[str, Any]:
+        kind, why = "refusal", f"the model refuses: {_replace_surrogates(str(refusal))[:500]}"
+    elif finish_reason == "content_filter":
+        kind, why = "content_filter", "the content filter of the server stopped the answer"
+    elif not text and finish_reason == "length":
+        kind, why = "length", "--max-new-tokens were used up before any text was generated; raise it"
+    elif not text:
+        kind, why = "empty", f"the answer is empty (finish_reason {finish_reason!r})"[:200]
+    else:
+        return {"status": "ok", "text": text} | ({"flags": ["length"]} if finish_reason == "length" else {})
     return {"status": "failed", "kind": kind, "why": why}
 
 
-def _tokens(said: Any) -> dict[str, int]:
-    if not isinstance(said, dict):
+def _parse_usage(usage: Any) -> dict[str, int]:
+    if not isinstance(usage, dict):
         return {}
-    details = said.get("prompt_tokens_details")
-    found = {
-        "in": said.get("prompt_tokens"),
-        "out": said.get("completion_tokens"),
+    details = usage.get("prompt_tokens_details")
+    counts = {
+        "in": usage.get("prompt_tokens"),
+        "out": usage.get("completion_tokens"),
         "cached": details.get("cached_tokens") if isinstance(details, dict) else None,
     }
-    return {name: count for name, count in found.items() if type(count) is int and 0 <= count < 10**9}
+    return {name: count for name, count in counts.items() if type(count) is int and 0 <= count < 10**9}
 
 
-def _writable(text: str) -> str:
-    """Half of a surrogate pair is valid in JSON and cannot be written to a file."""
+def _replace_surrogates(text: str) -> str:
+    """Replace lone surrogates, which are valid in JSON and cannot be encoded as UTF-8."""
     return text.encode("utf-8", "replace").decode()

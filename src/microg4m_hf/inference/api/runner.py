@@ -1,4 +1,4 @@
-"""Captions and answers from a model behind a server that speaks the OpenAI chat-completions protocol."""
+"""Generate texts with a model behind an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -13,27 +13,131 @@ from ...errors import ClipError, ServerError
 from ...extras import require
 from ..frames import read_frames
 from ..items import ClipQueries, Query, TextSettings
-from ..run import Runner, stop_when_hopeless
-from .client import Endpoint, Pause, Stopped, answer, make_client
-from .messages import image_parts, request
+from ..run import Results, Runner, stop_after_failures
+from .client import Endpoint, RequestGate, RunStopped, make_client, send_request
+from .messages import build_request, encode_images
 
-# Requests on threads that nobody has to wait for: a stopped run ends at once, not when the last reply is in.
+T = TypeVar("T")
 
-Result = TypeVar("Result")
+# Failures that an item causes itself. All others may be a state of the server.
+_ITEM_FAILURES = ("refusal", "content_filter", "empty", "length", "decode")
 
 
-def as_they_come(
-    tasks: Iterator[Callable[[], Result]], threads: int, ahead: int
-) -> Iterator[tuple[Result | None, BaseException | None]]:
-    """Do the tasks on ``threads`` threads, with at most ``ahead`` taken from ``tasks`` and not done yet.
+def api_runner(settings: TextSettings, endpoint: Endpoint | None = None) -> Runner:
+    """Return a runner that sends at most ``endpoint.concurrency`` requests at a time.
 
-    The threads of a ``ThreadPoolExecutor`` would be waited for when Python ends; these would not.
+    A failure of one item is recorded. If many items fail in a row, the server is unavailable: ``ServerError`` stops the
+    run, and the items stay missing and are sent again by the same command.
 
-    >>> sorted(result for result, error in as_they_come((lambda n=n: n * n for n in range(4)), 2, 3))
-    [0, 1, 4, 9]
+    Args:
+        settings: The settings of the run.
+        endpoint: The server; the default is OpenAI, with the key in ``OPENAI_API_KEY``.
     """
-    todo: queue.SimpleQueue[Callable[[], Result] | None] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+    require("openai", "a model behind a server")
+    server = (endpoint or Endpoint()).resolve()
+
+    def runner(clips: Sequence[ClipQueries]) -> Results:
+        client, gate = make_client(server), RequestGate()
+        limit = max(10, 2 * server.concurrency)
+        try:
+            results = _run_tasks(_make_tasks(settings, server, client, gate, clips), gate, server.concurrency)
+            yield from stop_after_failures(results, server.base_url, _ITEM_FAILURES, limit)
+        finally:
+            gate.stop()
+            client.close()  # cancels the requests that are still open
+
+    return runner
+
+
+class _LazyImages:
+    """The encoded frames of a clip, computed once when its first query needs them."""
+
+    def __init__(self, settings: TextSettings, clip: ClipQueries) -> None:
+        self._settings, self._clip = settings, clip
+        self._lock = threading.Lock()
+        self._parts: list[dict[str, Any]] | Exception | None = None
+
+    def get(self) -> list[dict[str, Any]]:
+        with self._lock:
+            if self._parts is None:
+                try:
+                    frames = read_frames(self._clip.video, self._settings.frames, self._settings.frame_sampling).frames
+                    self._parts = encode_images(frames, self._settings.image_side, self._settings.image_detail)
+                except (ClipError, OSError) as error:
+                    self._parts = error
+        if isinstance(self._parts, Exception):
+            raise self._parts
+        return self._parts
+
+
+def _make_tasks(
+    settings: TextSettings, endpoint: Endpoint, client: Any, gate: RequestGate, clips: Sequence[ClipQueries]
+) -> Iterator[Any]:
+    def run_query(images: _LazyImages, query: Query) -> tuple[Query, dict[str, Any]]:
+        try:
+            parts = images.get()
+        except (ClipError, OSError) as error:
+            return query, {"status": "failed", "kind": "decode", "why": str(error)}
+        try:
+            record = send_request(client, endpoint, gate, build_request(settings, parts, query))
+        except ServerError:
+            gate.stop()  # before this thread takes its next task
+            raise
+        record["served"] = f"{record.get('served', settings.model)} at {urlsplit(endpoint.base_url).netloc}"
+        for name in ("text", "why", "served"):
+            if name in record:
+                record[name] = endpoint.redact_answer(record[name])
+        if endpoint.price_in is not None or endpoint.price_out is not None:
+            used = record.get("tokens") or {}
+            cost = used.get("in", 0) * (endpoint.price_in or 0) + used.get("out", 0) * (endpoint.price_out or 0)
+            record["cost"] = cost / 1000
+        return query, record
+
+    for clip in clips:
+        images = _LazyImages(settings, clip)
+        for query in clip.queries:
+            yield functools.partial(run_query, images, query)
+
+
+def _run_tasks(tasks: Iterator[Any], gate: RequestGate, concurrency: int) -> Results:
+    """Yield results as they complete. After a fatal error, send no more requests but keep the answers on their way."""
+    fatal: BaseException | None = None
+
+    def until_fatal() -> Iterator[Any]:
+        for task in tasks:
+            if fatal is not None:
+                return
+            yield task
+
+    for result, error in run_threads(until_fatal(), concurrency, 2 * concurrency):
+        if error is not None:
+            fatal = error if fatal is None or isinstance(fatal, RunStopped) else fatal
+            gate.stop()
+        elif result is not None:
+            yield result
+    if fatal is not None:
+        raise fatal
+
+
+def run_threads(
+    tasks: Iterator[Callable[[], T]], threads: int, max_open: int
+) -> Iterator[tuple[T | None, BaseException | None]]:
+    """Run tasks on daemon threads and yield ``(result, error)`` as they complete.
+
+    Python waits for the threads of a ``ThreadPoolExecutor`` when it exits, but not for these, so a stopped run ends at
+    once.
+
+    Args:
+        tasks: The functions to call. At most ``max_open`` of them are taken before their results are in.
+        threads: The number of threads.
+        max_open: The number of tasks that are queued or running.
+
+    Example:
+        >>> sorted(result for result, error in run_threads((lambda n=n: n * n for n in range(4)), 2, 3))
+        [0, 1, 4, 9]
+    """
+    todo: queue.SimpleQueue[Callable[[], T] | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
     def work() -> None:
         while (task := todo.get()) is not None:
@@ -44,120 +148,18 @@ def as_they_come(
 
     for _ in range(threads):
         threading.Thread(target=work, name="request", daemon=True).start()
-    under_way, more = 0, True
+    n_open, more = 0, True
     try:
-        while more or under_way:
-            while more and under_way < ahead:
+        while more or n_open:
+            while more and n_open < max_open:
                 task = next(tasks, None)
                 more = task is not None
                 if task is not None:
                     todo.put(task)
-                    under_way += 1
-            if under_way:
+                    n_open += 1
+            if n_open:
                 yield done.get()
-                under_way -= 1
+                n_open -= 1
     finally:
         for _ in range(threads):
             todo.put(None)
-
-
-# What a model said about one item; everything else may be the server's state and says nothing about the item.
-_ABOUT_THE_ITEM = ("refusal", "content_filter", "empty", "length", "decode")
-
-
-def api_runner(settings: TextSettings, endpoint: Endpoint) -> Runner:
-    """A runner over a served model: never more than ``endpoint.concurrency`` requests at a time.
-
-    Failures of one item are its record. When the server itself seems to be gone (so many items in a row fail
-    that no thread was lucky), ``ServerError`` ends the run; those items stay missing and come again.
-    """
-    require("openai", "a model behind a server")
-
-    def runner(work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
-        client, pause = make_client(endpoint), Pause()
-        limit = max(10, 2 * endpoint.concurrency)
-        tasks = _tasks(settings, endpoint, client, pause, work)
-        try:
-            results = _done(tasks, pause, endpoint.concurrency)
-            yield from stop_when_hopeless(results, endpoint.base_url, _ABOUT_THE_ITEM, limit)
-        finally:
-            pause.stop()
-            client.close()  # ends the requests that are still under way
-
-    return runner
-
-
-class _Images:
-    """The frames of a clip, read and packed when the first of its questions needs them, and only once."""
-
-    def __init__(self, settings: TextSettings, clip: ClipQueries) -> None:
-        self._settings, self._clip = settings, clip
-        self._lock = threading.Lock()
-        self._parts: list[dict[str, Any]] | Exception | None = None
-
-    def parts(self) -> list[dict[str, Any]]:
-        with self._lock:
-            if self._parts is None:
-                try:
-                    frames = read_frames(self._clip.video, self._settings.frames, self._settings.frame_sampling).frames
-                    self._parts = image_parts(frames, self._settings.image_side, self._settings.image_detail)
-                except (ClipError, OSError) as error:
-                    self._parts = error
-        if isinstance(self._parts, Exception):
-            raise self._parts
-        return self._parts
-
-
-def _tasks(
-    settings: TextSettings, endpoint: Endpoint, client: Any, pause: Pause, work: Sequence[ClipQueries]
-) -> Iterator[Any]:
-    def one(images: _Images, query: Query) -> tuple[Query, dict[str, Any]]:
-        try:
-            parts = images.parts()
-        except (ClipError, OSError) as error:
-            return query, {"status": "failed", "kind": "decode", "why": str(error)}
-        try:
-            record = answer(client, endpoint, pause, request(settings, parts, query))
-        except ServerError:
-            pause.stop()  # before this thread takes the next task
-            raise
-        record["served"] = f"{record.get('served', settings.model)} at {urlsplit(endpoint.base_url).netloc}"
-        for name in ("text", "why", "served"):
-            if name in record:
-                record[name] = endpoint.answer_without_key(record[name])
-        return query, record | _cost(endpoint, record.get("tokens") or {})
-
-    for clip in work:
-        images = _Images(settings, clip)
-        for query in clip.queries:
-            yield functools.partial(one, images, query)
-
-
-def _done(tasks: Iterator[Any], pause: Pause, concurrency: int) -> Iterator[tuple[Query, dict[str, Any]]]:
-    """Results as they come, with few clips in memory.
-
-    When one of them ends the run, no request begins any more; answers that are on their way are waited for.
-    """
-    fault: BaseException | None = None
-
-    def until_fault() -> Iterator[Any]:
-        for task in tasks:
-            if fault is not None:
-                return
-            yield task
-
-    for result, error in as_they_come(until_fault(), concurrency, 2 * concurrency):
-        if error is not None:
-            fault = error if fault is None or isinstance(fault, Stopped) else fault
-            pause.stop()  # for any other error
-        elif result is not None:
-            yield result
-    if fault is not None:
-        raise fault
-
-
-def _cost(endpoint: Endpoint, tokens: dict[str, int]) -> dict[str, float]:
-    if endpoint.price_in is None and endpoint.price_out is None:
-        return {}
-    spent = tokens.get("in", 0) * (endpoint.price_in or 0) + tokens.get("out", 0) * (endpoint.price_out or 0)
-    return {"cost": spent / 1000}

@@ -1,1 +1,1 @@
-"""A model in a Python environment of its own, in a process that can be killed."""
+"""Models that run in another Python environment."""

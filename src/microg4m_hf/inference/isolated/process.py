@@ -1,4 +1,4 @@
-"""Our end of a worker: starts it, talks to it, and notices when it dies or hangs."""
+"""Start a worker process in another Python environment, exchange messages with it, and detect crashes and hangs."""
 
 from __future__ import annotations
 
@@ -16,120 +16,129 @@ from typing import Any
 from ...errors import ServerError
 from .worker import PROTOCOL
 
-_NOT_FOR_IT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_LONGEST_LINE = 2**24
+_UNSET = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_MAX_LINE_BYTES = 2**24
 
 
-class WorkerDied(Exception):
-    """The worker is gone, or had to be killed because it was silent for too long (``hung``)."""
+class WorkerError(Exception):
+    """The worker crashed, or it was killed because it did not reply in time (``timed_out``)."""
 
-    def __init__(self, why: str, hung: bool = False) -> None:
+    def __init__(self, why: str, timed_out: bool = False) -> None:
         super().__init__(why)
-        self.hung = hung
+        self.timed_out = timed_out
 
 
 class WorkerProcess:
-    """A running worker. Its messages of errors are kept (the end of them) and shown when it dies."""
+    """A running worker. The end of its standard error is kept for error messages."""
 
     def __init__(self, python: str, scratch: Path) -> None:
-        environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_IT}
-        worker = Path(__file__).with_name("worker.py")
         self._process = subprocess.Popen(
-            [python, "-u", str(worker), str(scratch)],
+            [python, "-u", str(Path(__file__).with_name("worker.py")), str(scratch)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,  # so that what it starts can be ended with it
+            env={name: value for name, value in os.environ.items() if name not in _UNSET},
+            start_new_session=True,  # so that its child processes can be killed with it
         )
         self._lines: queue.Queue[bytes] = queue.Queue()
-        self._last = bytearray()
-        self._drain = threading.Thread(target=self._keep_last_words, daemon=True)
-        self._drain.start()
-        threading.Thread(target=self._read_lines, daemon=True).start()
-        hello = self.reply(120)
+        self._stderr = bytearray()
+        self._stderr_thread = threading.Thread(target=self._read_stderr, daemon=True)
+        self._stderr_thread.start()
+        threading.Thread(target=self._read_stdout, daemon=True).start()
+        hello = self.receive(120)
         if hello.get("hello") != PROTOCOL:
             self.kill()
-            raise ServerError(f"the worker under {python} speaks another protocol: {str(hello)[:200]}")
+            raise ServerError(f"the worker under {python} uses another protocol: {str(hello)[:200]}")
 
-    def ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Send one message and wait for the reply to it."""
+    @classmethod
+    def start(
+        cls, python: str, scratch: Path, load: dict[str, Any], timeout: float
+    ) -> tuple[WorkerProcess, dict[str, Any]]:
+        """Start a worker and load its model. Returns the worker and its reply.
+
+        Raises:
+            ServerError: The interpreter does not run, or the model does not load.
+        """
+        start = time.monotonic()
+        try:
+            worker = cls(python, scratch)
+            reply = worker.request({"load": load}, timeout)
+        except WorkerError as error:
+            seconds = time.monotonic() - start
+            raise ServerError(f"{load['model']} cannot be loaded under {python} ({seconds:.0f} s): {error}") from None
+        if "error" in reply:
+            worker.kill()
+            hint = ""
+            if "trust_remote_code" in reply["error"] and not load["trust_remote_code"]:
+                hint = "; read the model's code, then allow it with --trust-remote-code"
+            raise ServerError(f"{load['model']} cannot be loaded under {python}: {reply['error'][:1000]}{hint}")
+        return worker, reply
+
+    def request(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Send a message and return the reply.
+
+        Raises:
+            WorkerError: The worker crashed or did not reply within ``timeout`` seconds.
+        """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((json.dumps(message) + "\n").encode())
             self._process.stdin.flush()
         except OSError:
-            raise WorkerDied(self._post_mortem()) from None
-        return self.reply(timeout)
+            raise WorkerError(self._describe_exit()) from None
+        return self.receive(timeout)
 
-    def reply(self, timeout: float) -> dict[str, Any]:
+    def receive(self, timeout: float) -> dict[str, Any]:
+        """Return the next message of the worker."""
         try:
             line = self._lines.get(timeout=timeout)
         except queue.Empty:
             self.kill()
-            raise WorkerDied(f"no answer within {timeout:g} s{self._last_words()}", hung=True) from None
+            raise WorkerError(f"no answer within {timeout:g} s{self._stderr_tail()}", timed_out=True) from None
         if not line:
-            raise WorkerDied(self._post_mortem())
+            raise WorkerError(self._describe_exit())
         try:
             message = json.loads(line)
         except ValueError:
             message = None
         if not isinstance(message, dict):
             self.kill()
-            raise WorkerDied(f"it said something that is no message: {line[:100]!r}")
+            raise WorkerError(f"the worker wrote a line that is not a message: {line[:100]!r}")
         return message
 
     def kill(self) -> None:
-        """End it and all that it started; waits until it is gone."""
+        """Kill the worker and its child processes, and wait until it is gone."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._drain.join(1)
+        self._stderr_thread.join(1)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(OSError):
-                if pipe is not None and not (pipe is self._process.stderr and self._drain.is_alive()):
+                if pipe is not None and not (pipe is self._process.stderr and self._stderr_thread.is_alive()):
                     pipe.close()
 
-    def _post_mortem(self) -> str:
+    def _describe_exit(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         self.kill()
         code = self._process.returncode
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"the worker died ({how}){self._last_words()}"
+        reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"the worker died ({reason}){self._stderr_tail()}"
 
-    def _last_words(self) -> str:
-        said = bytes(self._last).decode("utf-8", "replace").replace("\r", "\n").strip().splitlines()
-        lines = [line for line in said if line.strip()][-8:]
-        return "; its last words: " + " | ".join(lines) if lines else ""
+    def _stderr_tail(self) -> str:
+        lines = bytes(self._stderr).decode("utf-8", "replace").replace("\r", "\n").strip().splitlines()
+        lines = [line for line in lines if line.strip()][-8:]
+        return "; the end of its standard error: " + " | ".join(lines) if lines else ""
 
-    def _read_lines(self) -> None:
+    def _read_stdout(self) -> None:
         assert self._process.stdout is not None
         with contextlib.suppress(OSError, ValueError):
-            while line := self._process.stdout.readline(_LONGEST_LINE):
+            while line := self._process.stdout.readline(_MAX_LINE_BYTES):
                 self._lines.put(line)
         self._lines.put(b"")
 
-    def _keep_last_words(self) -> None:
+    def _read_stderr(self) -> None:
         assert self._process.stderr is not None
         while chunk := os.read(self._process.stderr.fileno(), 2**16):
-            self._last += chunk
-            del self._last[:-8192]
-
-
-def started(python: str, scratch: Path, load: dict[str, Any], timeout: float) -> tuple[WorkerProcess, dict[str, Any]]:
-    """A worker that has loaded its model, and what it said about itself; ``ServerError`` when it cannot."""
-    began = time.monotonic()
-    try:
-        worker = WorkerProcess(python, scratch)
-        said = worker.ask({"load": load}, timeout)
-    except WorkerDied as error:
-        seconds = time.monotonic() - began
-        raise ServerError(f"{load['model']} cannot be loaded under {python} ({seconds:.0f} s): {error}") from None
-    if "error" in said:
-        worker.kill()
-        hint = ""
-        if "trust_remote_code" in said["error"] and not load["trust_remote_code"]:
-            hint = "; read the model's code, then allow it with --trust-remote-code"
-        raise ServerError(f"{load['model']} cannot be loaded under {python}: {said['error'][:1000]}{hint}")
-    return worker, said
+            self._stderr += chunk
+            del self._stderr[:-8192]

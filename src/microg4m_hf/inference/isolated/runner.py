@@ -1,4 +1,4 @@
-"""Captions and answers from a model that needs another Python environment: our worker runs it there."""
+"""Generate texts with a model that needs another Python environment, in a worker process there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,146 +18,155 @@ import numpy as np
 from ...errors import ClipError, RecipeError
 from ..frames import read_frames
 from ..items import ClipQueries, Query, TextSettings, prompt_set
-from ..run import Runner, stop_when_hopeless
-from .process import WorkerDied, WorkerProcess, started
+from ..run import Results, Runner, stop_after_failures
+from .process import WorkerError, WorkerProcess
 from .worker import ADAPTERS
 
-_LOADING = 3600.0  # seconds; the weights may have to be downloaded
-_AHEAD = 2  # clips that are read while the model works
+_LOAD_TIMEOUT = 3600.0  # seconds; the weights may have to be downloaded
+_PREFETCH = 2  # clips that are decoded while the model works
 
 
-def isolated_runner(
-    settings: TextSettings,
-    python: str | os.PathLike[str],
-    *,
-    adapter: str | None = None,
-    trust_remote_code: bool = False,
-    timeout: float = 600.0,
-) -> Runner:
-    """A runner over ``python worker.py``, where ``python`` is the interpreter of the other environment.
+@dataclass(frozen=True)
+class IsolatedEnvironment:
+    """The Python environment of a model, and how to call the model there."""
 
-    ``adapter`` is ``"internvl"``, ``"owl3"``, a file of yours with ``load(model, revision)`` and
-    ``answer(state, frames, prompt, settings)``, or None to see what the model can do. A worker that dies is started
-    again, and the item gets a second try; one that is silent for ``timeout`` seconds is killed.
+    python: str | os.PathLike[str]  # the interpreter
+    adapter: str | None = None  # "internvl", "owl3", or a Python file; None: detect it from the model
+    trust_remote_code: bool = False
+    timeout: float = 600.0  # seconds for one answer
+
+
+def isolated_runner(settings: TextSettings, environment: IsolatedEnvironment) -> Runner:
+    """Return a runner that generates with ``worker.py`` under the interpreter of another environment.
+
+    A crashed worker is restarted and its item retried once. A worker that exceeds the timeout is killed.
+
+    Args:
+        settings: The settings of the run.
+        environment: The interpreter, and an adapter: a file with ``load(model, revision)`` and
+            ``answer(state, frames, prompt, settings)``, or the name of a built-in one.
+
+    Raises:
+        RecipeError: There is no such interpreter or adapter.
     """
-    interpreter = shutil.which(python)
-    if interpreter is None:
-        hint = f"; did you mean {Path(python) / 'bin' / 'python'}?" if Path(python).is_dir() else ""
-        raise RecipeError(f"--python {os.fspath(python)} is no program that can be started{hint}")
+    python = shutil.which(environment.python)
+    if python is None:
+        folder = Path(environment.python)
+        hint = f"; did you mean {folder / 'bin' / 'python'}?" if folder.is_dir() else ""
+        raise RecipeError(f"--python {os.fspath(environment.python)} is not an executable{hint}")
     load = {
         "model": settings.model,
         "revision": settings.revision,
-        "adapter": _adapter_for_worker(adapter),
-        "trust_remote_code": trust_remote_code,
+        "adapter": _resolve_adapter(environment.adapter),
+        "trust_remote_code": environment.trust_remote_code,
         "dtype": settings.dtype,
         "attention": settings.attention,
     }
 
-    def runner(work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
+    def runner(clips: Sequence[ClipQueries]) -> Results:
         with tempfile.TemporaryDirectory(prefix="microg4m-frames-") as scratch:
-            place = Path(scratch)
-            workers = _Workers(interpreter, place, load, timeout)
+            worker = _RestartingWorker(python, Path(scratch), load, environment.timeout)
             try:
-                results = _answers(settings, workers, place, work)
-                yield from stop_when_hopeless(results, f"{settings.model} under {interpreter}", ("decode", "empty"), 5)
+                results = _generate(settings, worker, Path(scratch), clips)
+                yield from stop_after_failures(results, f"{settings.model} under {python}", ("decode", "empty"), 5)
             finally:
-                workers.end()
+                worker.stop()
 
     return runner
 
 
 def adapter_name(adapter: str | None) -> str:
-    """How an adapter is called in the settings of a run; a file by its content, which decides the answers.
+    """Return the name of an adapter in ``settings.json``. A file is identified by a hash of its content.
 
     >>> adapter_name("owl3"), adapter_name(None)
     ('owl3', 'found by itself')
     """
-    found = _adapter_for_worker(adapter)
-    if found is None or found in ADAPTERS:
-        return found or "found by itself"
-    return f"{Path(found).name} {hashlib.sha256(Path(found).read_bytes()).hexdigest()[:16]}"
+    path = _resolve_adapter(adapter)
+    if path is None or path in ADAPTERS:
+        return path or "found by itself"
+    return f"{Path(path).name} {hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
 
 
-def _adapter_for_worker(adapter: str | None) -> str | None:
+def _resolve_adapter(adapter: str | None) -> str | None:
     if adapter is None or adapter in ADAPTERS:
         return adapter
     path = Path(adapter).expanduser().resolve()
     if path.suffix != ".py" or not path.is_file():
-        raise RecipeError(f"--adapter {adapter} is neither {' nor '.join(ADAPTERS)} nor a Python file that is there")
+        raise RecipeError(f"--adapter {adapter} is neither {' nor '.join(ADAPTERS)} nor an existing Python file")
     return str(path)
 
 
-class _Workers:
-    """One worker at a time; a new one when the last one died."""
+class _RestartingWorker:
+    """A worker process that is started on demand, and again after a crash."""
 
     def __init__(self, python: str, scratch: Path, load: dict[str, Any], timeout: float) -> None:
-        self._given = (python, scratch, load)
+        self._arguments = (python, scratch, load, _LOAD_TIMEOUT)
         self._timeout = timeout
-        self._worker: WorkerProcess | None = None
+        self._process: WorkerProcess | None = None
         self.versions = ""
 
-    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        if self._worker is None:
-            self._worker, said = started(*self._given, _LOADING)
-            self.versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
+    def request(self, message: dict[str, Any]) -> dict[str, Any]:
+        if self._process is None:
+            self._process, reply = WorkerProcess.start(*self._arguments)
+            self.versions = ", ".join(f"{name} {version}" for name, version in reply["versions"].items())
         try:
-            said = self._worker.ask(message, self._timeout)
-        except WorkerDied:
-            self.end()
+            reply = self._process.request(message, self._timeout)
+        except WorkerError:
+            self.stop()
             raise
-        if "CUDA error" in said.get("error", ""):  # the device is of no use to this process any more
-            self.end()
-            raise WorkerDied(said["error"][:500])
-        return said
+        if "CUDA error" in reply.get("error", ""):  # the process cannot use the device any more
+            self.stop()
+            raise WorkerError(reply["error"][:500])
+        return reply
 
-    def end(self) -> None:
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker = None
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
 
 
-def _answers(
-    settings: TextSettings, workers: _Workers, scratch: Path, work: Sequence[ClipQueries]
-) -> Iterator[tuple[Query, dict[str, Any]]]:
-    for clip, saved in _saved_frames(settings, scratch, work):
+def _generate(
+    settings: TextSettings, worker: _RestartingWorker, scratch: Path, clips: Sequence[ClipQueries]
+) -> Results:
+    for clip, frames in _save_frames(settings, scratch, clips):
         for query in clip.queries:
-            if isinstance(saved, str):
-                yield query, {"status": "failed", "kind": "decode", "why": saved}
+            if isinstance(frames, str):
+                yield query, {"status": "failed", "kind": "decode", "why": frames}
             else:
-                yield query, _one(settings, workers, saved, query)
-        if isinstance(saved, Path):
-            saved.unlink(missing_ok=True)
+                yield query, _generate_one(settings, worker, frames, query)
+        if isinstance(frames, Path):
+            frames.unlink(missing_ok=True)
 
 
-def _one(settings: TextSettings, workers: _Workers, frames: Path, query: Query) -> dict[str, Any]:
+def _generate_one(settings: TextSettings, worker: _RestartingWorker, frames: Path, query: Query) -> dict[str, Any]:
     prompts = prompt_set(settings.prompts)
-    text = prompts.caption if query.question is None else prompts.question.format(question=query.question)
+    text = prompts.user_text(query)
     message = {
         "ask": query.id,
         "frames": str(frames),
         "prompt": f"{prompts.system}\n\n{text}" if prompts.system else text,
         "settings": settings.to_dict(),
     }
-    for last_try in (False, True):
+    for is_last_attempt in (False, True):
         try:
-            said = workers.ask(message)
-        except WorkerDied as error:
-            if error.hung or last_try:
-                return {"status": "failed", "kind": "timeout" if error.hung else "crash", "why": str(error)}
+            reply = worker.request(message)
+        except WorkerError as error:
+            if error.timed_out or is_last_attempt:
+                return {"status": "failed", "kind": "timeout" if error.timed_out else "crash", "why": str(error)}
             continue
-        if "error" in said:
-            return {"status": "failed", "kind": "error", "why": said["error"][:1000]}
-        answer = said["text"].encode("utf-8", "replace").decode().strip()
+        if "error" in reply:
+            return {"status": "failed", "kind": "error", "why": reply["error"][:1000]}
+        answer = reply["text"].encode("utf-8", "replace").decode().strip()
         if not answer:
             return {"status": "failed", "kind": "empty", "why": "the answer is empty"}
-        return {"status": "ok", "text": answer, "served": workers.versions}
-    raise AssertionError("the last try returns")
+        return {"status": "ok", "text": answer, "served": worker.versions}
+    raise AssertionError("the last attempt returns")
 
 
-def _saved_frames(
-    settings: TextSettings, scratch: Path, work: Sequence[ClipQueries]
+def _save_frames(
+    settings: TextSettings, scratch: Path, clips: Sequence[ClipQueries]
 ) -> Iterator[tuple[ClipQueries, Path | str]]:
-    """Every clip with a file of its frames, or why there is none; the next ones are read meanwhile."""
+    """Yield every clip with a file of its frames, or with the reason why it cannot be decoded. Decodes ahead."""
 
     def save(number: int, clip: ClipQueries) -> Path | str:
         try:
@@ -168,11 +178,11 @@ def _saved_frames(
         return path
 
     with ThreadPoolExecutor(1, thread_name_prefix="frames") as pool:
-        ahead: deque[tuple[ClipQueries, Future[Path | str]]] = deque()
-        for number, clip in enumerate(work):
-            ahead.append((clip, pool.submit(save, number, clip)))
-            if len(ahead) > _AHEAD:
-                ready, future = ahead.popleft()
-                yield ready, future.result()
-        for ready, future in ahead:
-            yield ready, future.result()
+        waiting: deque[tuple[ClipQueries, Future[Path | str]]] = deque()
+        for number, clip in enumerate(clips):
+            waiting.append((clip, pool.submit(save, number, clip)))
+            if len(waiting) > _PREFETCH:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        for done, future in waiting:
+            yield done, future.result()

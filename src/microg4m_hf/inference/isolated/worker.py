@@ -1,7 +1,8 @@
-"""Runs a model in another Python environment. Started as a single file by ``isolated.py``; imports nothing of ours.
+"""Run a model in another Python environment. ``process.py`` starts this file with another interpreter.
 
-It speaks JSON lines: requests on the standard input, replies on the standard output, which it keeps for itself, so
-that nothing a model prints gets in between. Frames come as files that numpy reads. Works from Python 3.8 on.
+The file is standalone: it imports nothing from this package and supports Python 3.8. It exchanges JSON lines: requests
+on standard input, replies on standard output. The output of the model is redirected to standard error, and frames are
+passed as NumPy files.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ PROTOCOL = 1
 
 
 def main() -> None:
-    requests, replies = _own_pipes()
+    requests, replies = _take_over_pipes()
     scratch, parent = sys.argv[1], os.getppid()
-    threading.Thread(target=_end_with, args=(parent, scratch), daemon=True).start()
-    # The folder of this file holds modules of ours, whose names a model's code might mean otherwise.
-    sys.path[:] = [place for place in sys.path if os.path.abspath(place) != os.path.dirname(os.path.abspath(__file__))]
+    threading.Thread(target=_exit_with_parent, args=(parent, scratch), daemon=True).start()
+    # The code of a model may import modules with the names of the files beside this one.
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != os.path.dirname(os.path.abspath(__file__))]
 
     def reply(message: dict[str, Any]) -> None:
         replies.write(json.dumps(message) + "\n")
@@ -35,77 +36,78 @@ def main() -> None:
     reply({"hello": PROTOCOL, "python": platform.python_version(), "pid": os.getpid()})
     state: Any = None
     answer: Callable[..., str] | None = None
-    shown: dict[str, Any] = {}
+    cache: dict[str, Any] = {}
     for line in requests:
         message = json.loads(line)
         try:
             if "load" in message:
-                load, answer, name = _adapter(message["load"])
+                load, answer, name = _find_adapter(message["load"])
                 state = load(message["load"])
                 reply({"loaded": name, "versions": _versions()})
             else:
                 assert answer is not None
-                text = answer(state, _frames(shown, message["frames"]), message["prompt"], message["settings"])
+                text = answer(state, _read_frames(cache, message["frames"]), message["prompt"], message["settings"])
                 if not isinstance(text, str):
-                    raise TypeError(f"the adapter gave {type(text).__name__} {text!r:.100} and no text")
+                    raise TypeError(f"the adapter returned {type(text).__name__} {text!r:.100} instead of a text")
                 reply({"answer": message["ask"], "text": text})
         except Exception as error:
-            reply({"error": f"{type(error).__name__}: {error} ({_where(error)})"})
+            reply({"error": f"{type(error).__name__}: {error} ({_format_traceback(error)})"})
 
 
-def _where(error: BaseException) -> str:
-    """The last steps on the way to an error, the innermost first."""
+def _format_traceback(error: BaseException) -> str:
+    """Return the innermost three calls of an error, the innermost first."""
     steps = traceback.extract_tb(error.__traceback__)[-3:]
     return " < ".join(f"{os.path.basename(step.filename)}:{step.lineno} {step.name}" for step in reversed(steps))
 
 
-def _own_pipes() -> tuple[Any, Any]:
+def _take_over_pipes() -> tuple[Any, Any]:
+    """Return streams for the protocol, and redirect the standard streams away from them."""
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
     os.dup2(2, 1)
     return requests, replies
 
 
-def _end_with(parent: int, scratch: str) -> None:
-    """A worker whose parent was killed would compute for nobody."""
+def _exit_with_parent(parent: int, scratch: str) -> None:
+    """Exit when the parent process is gone, so that a killed run leaves no worker behind."""
     while os.getppid() == parent:
         time.sleep(1)
     shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 
-def _frames(shown: dict[str, Any], path: str) -> Any:
-    """The same array object for all questions about a clip: adapters may keep what they made of it."""
-    if shown.get("path") != path:
+def _read_frames(cache: dict[str, Any], path: str) -> Any:
+    """Return the same array object for all questions about a clip, so that adapters can cache what they compute."""
+    if cache.get("path") != path:
         import numpy
 
-        shown.update(path=path, frames=numpy.load(path, allow_pickle=False))
-    return shown["frames"]
+        cache.update(path=path, frames=numpy.load(path, allow_pickle=False))
+    return cache["frames"]
 
 
 def _versions() -> dict[str, str]:
-    known = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("transformers", "torch")}
-    return {"python": platform.python_version(), **{name: str(value) for name, value in known.items() if value}}
+    modules = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("transformers", "torch")}
+    return {"python": platform.python_version(), **{name: str(value) for name, value in modules.items() if value}}
 
 
-def _adapter(options: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., str], str]:
+def _find_adapter(options: dict[str, Any]) -> tuple[Callable[..., Any], Callable[..., str], str]:
     name = options["adapter"]
     if name in ADAPTERS:
-        return _load_with_hub_code, ADAPTERS[name], name
+        return _load_with_auto_classes, ADAPTERS[name], name
     if name is None:
-        return _load_with_hub_code, _answer_as_it_can, "found by itself"
+        return _load_with_auto_classes, _answer_by_detection, "found by itself"
     sys.path.insert(0, os.path.dirname(name))
     spec = importlib.util.spec_from_file_location("adapter", name)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["adapter"] = module
     spec.loader.exec_module(module)
-    return lambda given: module.load(given["model"], given["revision"]), module.answer, name
+    return lambda options: module.load(options["model"], options["revision"]), module.answer, name
 
 
-def _load_with_hub_code(options: dict[str, Any]) -> dict[str, Any]:
+def _load_with_auto_classes(options: dict[str, Any]) -> dict[str, Any]:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
@@ -118,32 +120,32 @@ def _load_with_hub_code(options: dict[str, Any]) -> dict[str, Any]:
     return {"model": model, "tokenizer": AutoTokenizer.from_pretrained(options["model"], **where)}
 
 
-def _answer_as_it_can(state: dict[str, Any], frames: Any, prompt: str, settings: dict[str, Any]) -> str:
-    for name, sign in (("owl3", "init_processor"), ("internvl", "chat")):
-        if hasattr(state["model"], sign):
+def _answer_by_detection(state: dict[str, Any], frames: Any, prompt: str, settings: dict[str, Any]) -> str:
+    for name, method in (("owl3", "init_processor"), ("internvl", "chat")):
+        if hasattr(state["model"], method):
             return ADAPTERS[name](state, frames, prompt, settings)
     raise TypeError(
         f"{type(state['model']).__name__} has neither chat nor init_processor; "
-        "write a file with load(model, revision) and answer(state, frames, prompt, settings) and give it as --adapter"
+        "write a file with load(model, revision) and answer(state, frames, prompt, settings), and pass it as --adapter"
     )
 
 
 def _internvl(state: dict[str, Any], frames: Any, prompt: str, settings: dict[str, Any]) -> str:
-    """``model.chat(tokenizer, pixel_values, question, …)`` of InternVL 1.5 to 3 and InternVideo 2.5, a tile a frame."""
+    """Call ``model.chat`` of InternVL 1.5 to 3 and InternVideo 2.5, with one tile per frame."""
     model = state["model"]
     if state.get("frames") is not frames:
         state["frames"], state["pixels"] = frames, _tiles(model, frames)
-    asked = "".join(f"Frame{number}: <image>\n" for number in range(1, len(frames) + 1)) + prompt
-    said = model.chat(
+    question = "".join(f"Frame{number}: <image>\n" for number in range(1, len(frames) + 1)) + prompt
+    answer = model.chat(
         state["tokenizer"],
         state["pixels"],
-        asked,
-        _generation(settings),
+        question,
+        _generation_options(settings),
         num_patches_list=[1] * len(frames),
         history=None,
         return_history=False,
     )
-    return said[0] if isinstance(said, tuple) else said
+    return answer[0] if isinstance(answer, tuple) else answer
 
 
 def _tiles(model: Any, frames: Any) -> Any:
@@ -157,13 +159,13 @@ def _tiles(model: Any, frames: Any) -> Any:
     small = [numpy.asarray(Image.fromarray(frame).resize((side, side), 3)) for frame in frames]
     pixels = torch.from_numpy(numpy.stack(small)).permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-    spread = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-    weight = next(model.parameters())
-    return ((pixels - mean) / spread).to(weight.device, weight.dtype)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    parameter = next(model.parameters())
+    return ((pixels - mean) / std).to(parameter.device, parameter.dtype)
 
 
 def _owl3(state: dict[str, Any], frames: Any, prompt: str, settings: dict[str, Any]) -> str:
-    """``model.init_processor(tokenizer)`` and a ``generate`` that decodes, as in mPLUG-Owl3."""
+    """Call the ``generate`` of mPLUG-Owl3, which returns decoded text."""
     from PIL import Image
 
     model, tokenizer = state["model"], state["tokenizer"]
@@ -172,21 +174,21 @@ def _owl3(state: dict[str, Any], frames: Any, prompt: str, settings: dict[str, A
     messages = [{"role": "user", "content": f"<|video|>\n{prompt}"}, {"role": "assistant", "content": ""}]
     inputs = state["processor"](messages, images=None, videos=[[Image.fromarray(frame) for frame in frames]])
     inputs.to(next(model.parameters()).device)
-    inputs.update({"tokenizer": tokenizer, "decode_text": True, **_generation(settings)})
+    inputs.update({"tokenizer": tokenizer, "decode_text": True, **_generation_options(settings)})
     return model.generate(**inputs)[0]
 
 
-def _generation(settings: dict[str, Any]) -> dict[str, Any]:
-    given = {"max_new_tokens": settings["max_new_tokens"], "do_sample": settings["temperature"] > 0}
+def _generation_options(settings: dict[str, Any]) -> dict[str, Any]:
+    options = {"max_new_tokens": settings["max_new_tokens"], "do_sample": settings["temperature"] > 0}
     if settings["temperature"] > 0:
         import torch
 
         torch.manual_seed(settings["seed"])
-        given["temperature"] = settings["temperature"]
-    return given
+        options["temperature"] = settings["temperature"]
+    return options
 
 
-# name -> answer(state, frames, prompt, settings), for models that transformers' Auto classes load with their own code
+# For models that the Auto classes of transformers load with code from the Hub.
 ADAPTERS: dict[str, Callable[..., str]] = {"internvl": _internvl, "owl3": _owl3}
 
 if __name__ == "__main__":

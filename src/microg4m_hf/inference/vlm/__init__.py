@@ -1,1 +1,1 @@
-"""A vision-language model in this process: loading, batching, prefix sharing, memory."""
+"""Vision-language models in this process."""

@@ -1,4 +1,4 @@
-"""What a model says to a batch of prompts."""
+"""Collate prompts into a batch and generate from it."""
 
 from __future__ import annotations
 
@@ -10,118 +10,129 @@ from typing import Any
 from ..items import TextSettings
 from .inputs import ClipInputs
 
+Row = tuple[ClipInputs, int]  # a clip, and the number of one of its queries
+
 
 @dataclass(frozen=True)
 class Generation:
-    """One answer: its text, the tokens read and written, and whether the model came to an end by itself."""
+    """A generated text, the number of prompt and generated tokens, and whether the model ended it by itself."""
 
     text: str
-    read: int
-    tokens: int
-    ended: bool
+    prompt_tokens: int
+    new_tokens: int
+    is_complete: bool
 
     @property
     def flags(self) -> list[str]:
-        """What a reader of the results should know: cut off at the limit, or nothing said at all."""
-        return ["length"] * (not self.ended) + ["empty"] * (not self.text)
+        """Remarks for the results: ``"length"`` if the text was cut off, ``"empty"`` if there is none."""
+        return ["length"] * (not self.is_complete) + ["empty"] * (not self.text)
 
 
 class Generator:
-    """Generates as the settings say: greedy, or sampled with a seed of each item's own."""
+    """Generate greedily, or sample with a seed per item.
+
+    Args:
+        model: A model with ``generate``.
+        processor: Its processor.
+        settings: The settings of the run.
+    """
 
     def __init__(self, model: Any, processor: Any, settings: TextSettings) -> None:
         self.model, self.tokenizer, self.settings = model, processor.tokenizer, settings
-        own = model.generation_config
-        ends = own.eos_token_id if own.eos_token_id is not None else self.tokenizer.eos_token_id
-        self.ends = [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [int(ends)]
-        pads = (own.pad_token_id, self.tokenizer.pad_token_id, *self.ends, 0)
+        config = model.generation_config
+        eos = config.eos_token_id if config.eos_token_id is not None else self.tokenizer.eos_token_id
+        self.eos_ids = [] if eos is None else list(eos) if isinstance(eos, (list, tuple)) else [int(eos)]
+        pads = (config.pad_token_id, self.tokenizer.pad_token_id, *self.eos_ids, 0)
         self.options: dict[str, Any] = {
             "max_new_tokens": settings.max_new_tokens,
-            "eos_token_id": self.ends or None,
+            "eos_token_id": self.eos_ids or None,
             "pad_token_id": next(pad for pad in pads if pad is not None),
             "num_beams": 1,
             "use_cache": True,
             "do_sample": settings.temperature > 0,
             "temperature": settings.temperature or None,
-            # Without this, what a checkpoint says for sampling is warned about at every greedy call.
+            # Without this, greedy generation warns about the sampling options of the checkpoint.
             **({} if settings.temperature > 0 else {"top_p": None, "top_k": None}),
         }
 
     @property
-    def one_at_a_time(self) -> bool:
-        """Sampled answers do not depend on the company only where there is none."""
+    def needs_batch_size_one(self) -> bool:
+        """Sampling uses batch size 1, so an answer never depends on its batch."""
         return self.settings.temperature > 0
 
-    def say(self, inputs: dict[str, Any], name: str = "", **more: Any) -> list[Generation]:
-        """The answers to a batch; ``name`` is what a sampled item's seed is made of."""
+    def generate(self, inputs: dict[str, Any], name: str = "", **options: Any) -> list[Generation]:
+        """Generate for a batch. With sampling, ``name`` and the seed of the settings determine the random numbers."""
         import torch
 
-        if self.one_at_a_time:
+        if self.needs_batch_size_one:
             digest = hashlib.sha256(f"{self.settings.seed} {name}".encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:7], "big"))
         with torch.inference_mode():
-            out = self.model.generate(**inputs, **self.options, **more)
-        read = inputs["attention_mask"].sum(1).tolist()
-        rows = out[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._said(row, count) for row, count in zip(rows, read, strict=True)]
+            output = self.model.generate(**inputs, **self.options, **options)
+        prompt_tokens = inputs["attention_mask"].sum(1).tolist()
+        rows = output[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self._decode(row, count) for row, count in zip(rows, prompt_tokens, strict=True)]
 
-    def logits(self, inputs: dict[str, Any], steps: int, **more: Any) -> Any:
-        """The scores of all tokens at each of the first greedy steps: (rows, steps, tokens)."""
+    def logits(self, inputs: dict[str, Any], steps: int, **options: Any) -> Any:
+        """Return the logits of the first greedy steps, of shape (rows, steps, vocabulary)."""
         import torch
 
-        options = self.options | {
+        options |= self.options | {
             "max_new_tokens": steps,
             "do_sample": False,
             "temperature": None,
             "eos_token_id": None,
         }
         with torch.inference_mode():
-            out = self.model.generate(**inputs, **options, **more, return_dict_in_generate=True, output_logits=True)
-        return torch.stack(out.logits, dim=1).float()
+            output = self.model.generate(**inputs, **options, return_dict_in_generate=True, output_logits=True)
+        return torch.stack(output.logits, dim=1).float()
 
-    def _said(self, ids: list[int], read: int) -> Generation:
-        end = next((place for place, token in enumerate(ids) if token in self.ends), None)
-        words = ids if end is None else ids[:end]
-        text = self.tokenizer.decode(words, skip_special_tokens=True).strip()
-        return Generation(text, read, len(words) if end is None else len(words) + 1, end is not None)
-
-
-# Prompts of several clips or questions as one batch of tensors, padded on the left.
+    def _decode(self, ids: list[int], prompt_tokens: int) -> Generation:
+        end = next((place for place, token in enumerate(ids) if token in self.eos_ids), None)
+        kept = ids if end is None else ids[:end]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
+        return Generation(text, prompt_tokens, len(kept) + (end is not None), end is not None)
 
 
-def collate_prompts(items: Sequence[tuple[ClipInputs, int]], *, after: int = 0) -> dict[str, Any]:
-    """Token ids, attention mask and marks of ``(clip, number of the query)`` rows, all equally long.
+def collate_prompts(rows: Sequence[Row], *, pad_after: int = 0) -> dict[str, Any]:
+    """Pad prompts to equal length.
 
-    The filling stands before the prompt, or behind its first ``after`` tokens, and repeats the row's last token:
-    it is masked, and no rule about repeated tokens (``repetition_penalty``) sees a token that the prompt lacks, so
-    the company a prompt is in cannot change its answer.
+    The padding repeats the last token of a prompt instead of using a pad token. It is masked, and as it adds no new
+    token, ``repetition_penalty`` and the like work as without it, so an answer does not depend on its batch.
+
+    Args:
+        rows: The prompts.
+        pad_after: Insert the padding behind this many tokens. The default is left padding.
+
+    Returns:
+        Token ids, attention mask, and the other per-token inputs of the processor.
     """
     import torch
 
-    rows = [item.input_ids[number] for item, number in items]
-    length = max(map(len, rows))
-    ids = torch.empty((len(rows), length), dtype=torch.long)
+    prompts = [item.input_ids[number] for item, number in rows]
+    length = max(map(len, prompts))
+    ids = torch.empty((len(prompts), length), dtype=torch.long)
     mask = torch.ones_like(ids)
-    marks = {name: torch.zeros_like(ids) for name in items[0][0].token_fields}
-    for place, (row, (item, _)) in enumerate(zip(rows, items, strict=True)):
-        gap = length - len(row)
-        ids[place] = torch.tensor([*row[:after], *[row[-1]] * gap, *row[after:]])
-        mask[place, after : after + gap] = 0
-        for name, table in marks.items():
-            values = item.token_field(name, len(row))
-            table[place] = torch.tensor([*values[:after], *[0] * gap, *values[after:]])
-    return {"input_ids": ids, "attention_mask": mask, **marks}
+    fields = {name: torch.zeros_like(ids) for name in rows[0][0].token_fields}
+    for place, (prompt, (item, _)) in enumerate(zip(prompts, rows, strict=True)):
+        gap = length - len(prompt)
+        ids[place] = torch.tensor([*prompt[:pad_after], *[prompt[-1]] * gap, *prompt[pad_after:]])
+        mask[place, pad_after : pad_after + gap] = 0
+        for name, field in fields.items():
+            values = item.token_field(name, len(prompt))
+            field[place] = torch.tensor([*values[:pad_after], *[0] * gap, *values[pad_after:]])
+    return {"input_ids": ids, "attention_mask": mask, **fields}
 
 
 def collate_visuals(items: Sequence[ClipInputs]) -> dict[str, Any]:
-    """Pixels, grids and sizes of clips of equal shape, one behind the other."""
+    """Concatenate the visual inputs of clips with equal shapes."""
     import torch
 
     return {name: torch.cat([item.visual[name] for item in items]) for name in items[0].visual}
 
 
-def move_to(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
-    """On the model's device; pixels in the model's number type (grids and times keep theirs)."""
+def move_to_model(inputs: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Move inputs to the device of the model, and pixels to its dtype (grids and times keep theirs)."""
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() and value.ndim > 1 else value.dtype)
         for name, value in inputs.items()

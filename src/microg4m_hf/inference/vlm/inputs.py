@@ -1,4 +1,4 @@
-"""A clip made ready for a model: pixels once, token ids for everything asked about it."""
+"""Prepare the inputs of a model for a clip: its pixels once, and the token ids of every query about it."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ from ...errors import ModelError
 from ..frames import SampledFrames
 from ..items import ClipQueries, PromptSet, Query
 
-# What a model is told about a clip, in the form that chat templates take.
-
-# Image processors cut one picture into many tiles unless told otherwise; the frames of a clip stay whole.
-_TILING = ("crop_to_patches", "do_image_splitting")
+# Options of image processors that cut an image into tiles. The frames of a clip stay whole.
+_TILING_OPTIONS = ("crop_to_patches", "do_image_splitting")
 
 
 class PromptBuilder:
-    """Turns what is asked about a clip into messages and prompts for one processor."""
+    """Build the chat messages and the prompts of queries for one processor.
+
+    Args:
+        processor: The processor of the model. It needs a chat template.
+        prompts: The prompt set.
+        as_images: Pass frames as images even if the processor takes video.
+
+    Raises:
+        ModelError: The processor has no chat template.
+    """
 
     def __init__(self, processor: Any, prompts: PromptSet, *, as_images: bool) -> None:
         self.processor, self.prompts = processor, prompts
         self.as_images = as_images or getattr(processor, "video_processor", None) is None
         self.options: dict[str, Any] = {}
         if self.as_images:
-            pictures = getattr(processor, "image_processor", None)
-            self.options = {name: False for name in _TILING if getattr(pictures, name, None)}
-        self._system_turn = bool(prompts.system) and self._keeps_system_turn()
-        self.prompt(Query("any"), 1)  # a processor that cannot be asked is better known before the work begins
+            image_processor = getattr(processor, "image_processor", None)
+            self.options = {name: False for name in _TILING_OPTIONS if getattr(image_processor, name, None)}
+        self._has_system_turn = bool(prompts.system) and self._keeps_system_turn()
+        self.prompt(Query("any"), 1)  # fail early if there is no chat template
 
-    def text_of(self, query: Query) -> str:
-        """The words of the user's turn."""
-        if query.question is None:
-            return self.prompts.caption
-        return self.prompts.question.format(question=query.question)
-
-    def messages(self, query: Query, pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The conversation; ``pictures`` are the parts that stand for the clip."""
-        words, system = self.text_of(query), self.prompts.system
+    def messages(self, query: Query, visual_parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the conversation. ``visual_parts`` stand for the clip."""
+        text, system = self.prompts.user_text(query), self.prompts.system
         turns = []
-        if system and self._system_turn:
+        if system and self._has_system_turn:
             turns.append({"role": "system", "content": [{"type": "text", "text": system}]})
         elif system:
-            words = f"{system}\n{words}"
-        turns.append({"role": "user", "content": [*pictures, {"type": "text", "text": words}]})
+            text = f"{system}\n{text}"
+        turns.append({"role": "user", "content": [*visual_parts, {"type": "text", "text": text}]})
         return turns
 
     def prompt(self, query: Query, n_frames: int) -> str:
-        """The prompt as text, with the processor's own place-holders."""
-        kind = [{"type": "image"}] * n_frames if self.as_images else [{"type": "video"}]
-        return self._render(self.messages(query, kind))
+        """Return the prompt as text, with the placeholders of the processor for the clip."""
+        parts = [{"type": "image"}] * n_frames if self.as_images else [{"type": "video"}]
+        return self._render(self.messages(query, parts))
 
     def _render(self, messages: list[dict[str, Any]]) -> str:
         try:
@@ -60,117 +61,109 @@ class PromptBuilder:
             if "chat template" not in str(error).replace("_", " "):
                 raise
             raise ModelError(
-                f"the processor of this model has no chat template, so it is unknown how to ask it ({error}); "
-                "use a chat checkpoint (those that end in -Instruct, -chat or -hf)"
+                f"the processor of this model has no chat template, so there is no way to prompt it ({error}); "
+                "use a chat checkpoint (its name ends in -Instruct, -chat or -hf)"
             ) from error
         return text if isinstance(text, str) else text[0]
 
     def _keeps_system_turn(self) -> bool:
-        """Some templates drop a system turn without a word, or refuse it: then its text goes into the user's turn."""
+        """Whether the template renders a system turn. Some drop or reject it; its text then goes to the user turn."""
         from jinja2 import TemplateError
 
-        system = str(self.prompts.system)
+        turns = [("system", str(self.prompts.system)), ("user", "?")]
+        messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
         try:
-            return system in self._render(
-                [
-                    {"role": "system", "content": [{"type": "text", "text": system}]},
-                    {"role": "user", "content": [{"type": "text", "text": "?"}]},
-                ]
-            )
+            return str(self.prompts.system) in self._render(messages)
         except (TemplateError, TypeError):
             return False
 
 
 @dataclass
 class ClipInputs:
-    """One clip, or one question of it where a processor does not let questions share their pixels."""
+    """The inputs for a clip, or for one query about it if the processor cannot share its pixels between queries."""
 
     clip: ClipQueries
     queries: tuple[Query, ...]
-    input_ids: list[list[int]]  # one prompt for each query
+    input_ids: list[list[int]]  # one prompt per query
     visual: dict[str, Any]  # pixels, grids, sizes: the same for every query
-    token_fields: dict[str, tuple[list[int], int]] = field(
-        default_factory=dict
-    )  # per token: the head, and what follows it
+    # Other per-token inputs, such as token_type_ids: the values of the common prefix, and the value behind it.
+    token_fields: dict[str, tuple[list[int], int]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """Clips of equal shape go into one batch."""
+        """The shapes of the visual inputs. Clips with equal shapes can share a batch."""
         return tuple((name, tuple(value.shape), value.dtype) for name, value in sorted(self.visual.items()))
 
     def token_field(self, name: str, length: int) -> list[int]:
-        """The values of ``token_type_ids`` and the like for a prompt of ``length`` tokens."""
-        head, rest = self.token_fields[name]
-        return (head + [rest] * (length - len(head)))[:length]
+        """Return a per-token input for a prompt of ``length`` tokens."""
+        prefix, rest = self.token_fields[name]
+        return (prefix + [rest] * (length - len(prefix)))[:length]
 
 
 class InputPreparer:
-    """Calls the processor. Not for several threads at once: tokenizers change their own settings on the way."""
+    """Call the processor. Not thread-safe, because tokenizers change their own settings during a call."""
 
     def __init__(self, prompt_builder: PromptBuilder) -> None:
         self.prompt_builder, self.processor = prompt_builder, prompt_builder.processor
-        self.shares = True  # questions share the pixels of their clip
-        self.why_not = ""
-        self._checked = False
+        self.not_shared_because = ""  # why queries cannot share the pixels of their clip
+        self._is_checked = False
 
-    def prepare(self, work: ClipQueries, shown: SampledFrames) -> list[ClipInputs]:
-        """One item for the clip, or one for each query if the processor's prompts cannot be taken apart."""
-        if self.shares:
-            together = self._together(work, shown)
-            if together is not None:
-                return [together]
-        return [self._alone(work, query, shown) for query in work.queries]
+    def prepare(self, clip: ClipQueries, frames: SampledFrames) -> list[ClipInputs]:
+        """Return one item for the clip, or one per query if queries cannot share its pixels."""
+        if not self.not_shared_because:
+            item = self._prepare_shared(clip, frames)
+            if item is not None:
+                return [item]
+        return [self._prepare_one(clip, query, *self._process(query, frames)) for query in clip.queries]
 
-    def _together(self, work: ClipQueries, shown: SampledFrames) -> ClipInputs | None:
-        """Only the first prompt goes through the processor; of the others only what differs is tokenised.
+    def _prepare_one(self, clip: ClipQueries, query: Query, ids: list[int], visual: Any, fields: Any) -> ClipInputs:
+        return ClipInputs(clip, (query,), [ids], visual, {name: (values, 0) for name, values in fields.items()})
 
-        The processor replaces the clip's place-holder by many tokens and leaves what follows as it is. So the ends
-        of the plain and of the full ids of one prompt agree, and another prompt has the same full beginning.
+    def _prepare_shared(self, clip: ClipQueries, frames: SampledFrames) -> ClipInputs | None:
+        """Process the first prompt, and tokenize only the different ends of the others.
+
+        The processor expands the placeholder of the clip to many tokens and leaves the rest. The plain and the full ids
+        of a prompt therefore have a common suffix, and every other prompt has the same full prefix.
         """
-        first = work.queries[0]
-        full, visual, along = self._features(first, shown)
-        if len(work.queries) == 1:
-            return ClipInputs(work, work.queries, [full], visual, {name: (row, 0) for name, row in along.items()})
-        plain = [self._plain_ids(query, len(shown.frames)) for query in work.queries]
-        end = common_end(plain[0], full)
-        start = len(plain[0]) - end
-        if any(len(other) <= start or other[:start] != plain[0][:start] for other in plain):
-            return self._not_shared("the prompts of two questions differ before the clip")
-        head = len(full) - end
-        ids = [full[:head] + other[start:] for other in plain]
-        # What stands at the question's tokens (0, mostly) also stands at those of the other questions.
-        shared = common_start(ids)
-        if any(len(set(row[shared:])) > 1 for row in along.values()):
-            return self._not_shared("the processor marks the tokens of a question in different ways")
-        marks = {name: (row[:shared], row[-1]) for name, row in along.items()}
-        item = ClipInputs(work, work.queries, ids, visual, marks)
-        if not self._checked:
-            self._checked = True
-            last, _, rows = self._features(work.queries[-1], shown)
-            if last != ids[-1] or any(item.token_field(name, len(last)) != row for name, row in rows.items()):
-                return self._not_shared("what stands before a question depends on the question")
+        first = clip.queries[0]
+        full, visual, fields = self._process(first, frames)
+        if len(clip.queries) == 1:
+            return self._prepare_one(clip, first, full, visual, fields)
+        plain = [self._tokenize(query, len(frames.frames)) for query in clip.queries]
+        suffix = common_suffix_length(plain[0], full)
+        start = len(plain[0]) - suffix
+        if any(len(ids) <= start or ids[:start] != plain[0][:start] for ids in plain):
+            return self._stop_sharing("the prompts of two questions differ before the clip")
+        prefix = full[: len(full) - suffix]
+        input_ids = [prefix + ids[start:] for ids in plain]
+        # The value at the tokens of one question, which is usually 0, is also used for the other questions.
+        shared = common_prefix_length(input_ids)
+        if any(len(set(values[shared:])) > 1 for values in fields.values()):
+            return self._stop_sharing("the processor marks the tokens of a question in different ways")
+        token_fields = {name: (values[:shared], values[-1]) for name, values in fields.items()}
+        item = ClipInputs(clip, clip.queries, input_ids, visual, token_fields)
+        if not self._is_checked:
+            self._is_checked = True
+            ids, _, fields = self._process(clip.queries[-1], frames)
+            if ids != input_ids[-1] or any(item.token_field(name, len(ids)) != fields[name] for name in fields):
+                return self._stop_sharing("the tokens before a question depend on the question")
         return item
 
-    def _not_shared(self, why: str) -> ClipInputs | None:
-        self.shares, self.why_not = False, why
-        return None
+    def _stop_sharing(self, why: str) -> None:
+        self.not_shared_because = why
 
-    def _alone(self, work: ClipQueries, query: Query, shown: SampledFrames) -> ClipInputs:
-        full, visual, along = self._features(query, shown)
-        return ClipInputs(work, (query,), [full], visual, {name: (row, 0) for name, row in along.items()})
-
-    def _features(self, query: Query, shown: SampledFrames) -> tuple[list[int], dict[str, Any], dict[str, list[int]]]:
-        """Token ids, what belongs to the clip, and what else has a value for each token."""
+    def _process(self, query: Query, frames: SampledFrames) -> tuple[list[int], dict[str, Any], dict[str, list[int]]]:
+        """Return the token ids, the visual inputs, and the other per-token inputs of one prompt."""
         import torch
 
         options = dict(self.prompt_builder.options)
         if self.prompt_builder.as_images:
             from PIL import Image
 
-            parts = [{"type": "image", "image": Image.fromarray(frame)} for frame in shown.frames]
+            parts = [{"type": "image", "image": Image.fromarray(frame)} for frame in frames.frames]
         else:
-            parts = [{"type": "video", "video": shown.frames}]
-            options |= {"do_sample_frames": False, "video_metadata": [dict(shown.metadata)]}
+            parts = [{"type": "video", "video": frames.frames}]
+            options |= {"do_sample_frames": False, "video_metadata": [dict(frames.metadata)]}
         features = self.processor.apply_chat_template(
             self.prompt_builder.messages(query, parts),
             add_generation_prompt=True,
@@ -180,7 +173,7 @@ class InputPreparer:
             processor_kwargs=options,
         )
         ids = features["input_ids"]
-        along, visual = {}, {}
+        fields, visual = {}, {}
         for name, value in features.items():
             if not isinstance(value, torch.Tensor):
                 if not isinstance(value, (list, tuple, np.ndarray)) or name == "video_metadata":
@@ -189,23 +182,23 @@ class InputPreparer:
             if name in ("input_ids", "attention_mask"):
                 continue
             if value.shape == ids.shape and not value.is_floating_point():
-                along[name] = value[0].tolist()
+                fields[name] = value[0].tolist()
             else:
                 visual[name] = value
-        return ids[0].tolist(), visual, along
+        return ids[0].tolist(), visual, fields
 
-    def _plain_ids(self, query: Query, n_frames: int) -> list[int]:
-        """The prompt's ids with the place-holder as it stands in the template."""
+    def _tokenize(self, query: Query, n_frames: int) -> list[int]:
+        """Return the ids of the prompt with its placeholder, as it is in the template."""
         text = self.prompt_builder.prompt(query, n_frames)
         tokenizer = self.processor.tokenizer
-        begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-        return tokenizer(text, **({"add_special_tokens": False} if begun else {}))["input_ids"]
+        has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+        return tokenizer(text, **({"add_special_tokens": False} if has_bos else {}))["input_ids"]
 
 
-def common_end(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids agree, counted from the end.
+def common_suffix_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the number of equal ids, counted from the end.
 
-    >>> common_end([1, 2, 3], [9, 9, 2, 3])
+    >>> common_suffix_length([1, 2, 3], [9, 9, 2, 3])
     2
     """
     count = 0
@@ -214,16 +207,13 @@ def common_end(one: Sequence[int], other: Sequence[int]) -> int:
     return count
 
 
-def common_start(rows: Sequence[Sequence[int]]) -> int:
-    """How many ids all rows begin with; at least one is left over in every row, for the model to go on from.
+def common_prefix_length(rows: Sequence[Sequence[int]]) -> int:
+    """Return the number of ids that all rows start with, leaving at least one id in each row to continue from.
 
-    >>> common_start([[1, 2, 3, 4], [1, 2, 5]])
+    >>> common_prefix_length([[1, 2, 3, 4], [1, 2, 5]])
     2
-    >>> common_start([[1, 2], [1, 2]])
+    >>> common_prefix_length([[1, 2], [1, 2]])
     1
     """
     limit = min(map(len, rows)) - 1
-    for place in range(limit):
-        if len({row[place] for row in rows}) > 1:
-            return place
-    return limit
+    return next((place for place in range(limit) if len({row[place] for row in rows}) > 1), limit)

@@ -1,10 +1,12 @@
-"""A vision-language model and its processor, from the Hub or a folder, without running code of theirs."""
+"""Load a vision-language model and its processor from the Hub or a folder, without running remote code."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,30 +17,45 @@ from ...runtime import is_main_process, local_device, rank_and_world_size
 from ..items import TextSettings
 
 QUANTIZATIONS = ("4bit", "8bit")
-_PIECE = 1 << 16
+_HASHED_BYTES = 1 << 16  # of each end of a file
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how fast a model runs; nothing here changes an answer in exact arithmetic."""
+    """Where and how fast a local model runs. In exact arithmetic, nothing here changes an answer."""
 
     device: str | None = None  # default: the accelerator of this process
-    device_map: str | None = None  # "auto" spreads a model that is too big for one device
-    batch_size: int | None = None  # rows at once at most; default 16, on a CPU 4; halved when memory runs out
-    workers: int = 2  # threads that read clips ahead
+    device_map: str | None = None  # "auto" spreads a model over several devices
+    batch_size: int | None = None  # default 16, on a CPU 4; halved after an out-of-memory error
+    workers: int = 2  # threads that decode clips
     shared_prefix: bool = True  # encode a clip once for all its questions
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecipeError(f"--{name.replace('_', '-')} must be at least 1, given {value}")
 
 
 def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
-    """The model, ready to generate, and its processor."""
+    """Load a model in evaluation mode, and its processor.
+
+    Args:
+        settings: Name the model, its revision, dtype, attention kernel and quantization.
+        placement: The device.
+
+    Raises:
+        ModelError: The model does not exist, takes no images, or needs remote code or a missing package.
+        RecipeError: A device map is combined with several processes, or the quantization is unknown.
+    """
     require("torchvision", "reading frames for a vision-language model")
     transformers = require("transformers", "running a vision-language model")
     if not (is_main_process() and sys.stderr.isatty()):
         transformers.utils.logging.disable_progress_bar()
     if placement.device_map and rank_and_world_size()[1] > 1:
         raise RecipeError(
-            "a device map gives one process all devices, so it cannot be had in every one of several processes; "
-            "start one process, or leave out --device-map and let each process have one device"
+            "--device-map gives all devices to one process, so it does not work with several processes; "
+            "start one process, or remove --device-map to give each process one device"
         )
     options: dict[str, Any] = {"dtype": settings.dtype}
     if settings.attention:
@@ -49,13 +66,16 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
     if placement.device_map or settings.quantization:
         options["device_map"] = placement.device_map or {"": device}
     where = {"revision": settings.revision} if not Path(settings.model).exists() else {}
-    with _explained(settings.model):
+    with _translated_errors(settings.model):
         processor = transformers.AutoProcessor.from_pretrained(
-            _with_processor(settings.model), trust_remote_code=False, **where
+            _processor_source(settings.model), trust_remote_code=False, **where
         )
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "apply_chat_template"):
-        raise ModelError(f"{settings.model} takes no pictures: its processor is a {type(processor).__name__}")
-    with _explained(settings.model):
+        raise ModelError(
+            f"{settings.model} takes no images: its processor is a {type(processor).__name__}; "
+            "choose a vision-language model"
+        )
+    with _translated_errors(settings.model):
         model = transformers.AutoModelForMultimodalLM.from_pretrained(
             settings.model, trust_remote_code=False, **options, **where
         )
@@ -64,10 +84,13 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
     return model.eval(), processor
 
 
-def identity(model: str, revision: str | None) -> str:
-    """What exactly ``model`` is: the commit of a Hub repository, or a digest of a folder's files.
+def identify_weights(model: str, revision: str | None) -> str:
+    """Return the commit of a Hub repository, or a digest of the files of a folder.
 
-    A folder whose weights were replaced is another model, and so is a branch that moved on.
+    The weights of a branch or a folder can change, and a run must not mix two versions.
+
+    Raises:
+        ModelError: There is no such model, or the Hub cannot be reached.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -76,36 +99,33 @@ def identity(model: str, revision: str | None) -> str:
             size = path.stat().st_size
             digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
             with path.open("rb") as file:
-                digest.update(file.read(_PIECE))
-                file.seek(max(0, size - _PIECE))
-                digest.update(file.read(_PIECE))
+                digest.update(file.read(_HASHED_BYTES))
+                file.seek(max(0, size - _HASHED_BYTES))
+                digest.update(file.read(_HASHED_BYTES))
         return f"files-{digest.hexdigest()[:16]}"
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
-    def found(name: str) -> Path:
-        return Path(hf_hub_download(model, name, revision=revision))
-
     try:
         try:
-            path = found("config.json")
+            path = Path(hf_hub_download(model, "config.json", revision=revision))
         except EntryNotFoundError as error:
             if isinstance(error, LocalEntryNotFoundError):
                 raise
-            path = found("adapter_config.json")
+            path = Path(hf_hub_download(model, "adapter_config.json", revision=revision))
     except HFValidationError:
         raise ModelError(f"{model!r} is neither a folder nor the name of a Hub repository (owner/name)") from None
     except LocalEntryNotFoundError as error:
         raise ModelError(f"{model}: the Hub cannot be reached and the model is not in the cache ({error})") from error
     except (EntryNotFoundError, OSError) as error:
-        raise ModelError(f"{model}: no model found there ({' '.join(str(error).split())[:300]})") from error
+        raise ModelError(f"{model}: no model found ({' '.join(str(error).split())[:300]})") from error
     return path.parent.name if path.parent.parent.name == "snapshots" else (revision or "unknown")
 
 
-def _with_processor(model: str) -> str:
-    """An adapter's folder often holds no processor: then that of the model it was trained for."""
+def _processor_source(model: str) -> str:
+    """Return where to load the processor from. An adapter without one uses that of its base model."""
     adapter = Path(model) / "adapter_config.json"
-    if not adapter.is_file() or any((Path(model) / name).is_file() for name in ("processor_config.json",)):
+    if not adapter.is_file() or (Path(model) / "processor_config.json").is_file():
         return model
     require("peft", "loading an adapter")
     return json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
@@ -113,7 +133,7 @@ def _with_processor(model: str) -> str:
 
 def _quantization_config(name: str) -> Any:
     if name not in QUANTIZATIONS:
-        raise RecipeError(f"weights cannot be stored as {name!r}; choose one of {', '.join(QUANTIZATIONS)}")
+        raise RecipeError(f"there is no quantization {name!r}; choose one of {', '.join(QUANTIZATIONS)}")
     require("bitsandbytes", f"loading weights in {name}")
     import torch
     from transformers import BitsAndBytesConfig
@@ -123,24 +143,18 @@ def _quantization_config(name: str) -> Any:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
 
 
-class _explained:
-    """Turns what transformers raises about a model into one line that says what to do."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or not isinstance(error, (ValueError, OSError, KeyError, ImportError, RuntimeError)):
-            return
+@contextmanager
+def _translated_errors(model: str) -> Iterator[None]:
+    """Turn the errors of transformers into one line that says what to do."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError, ImportError, RuntimeError) as error:
         text = " ".join(str(error).split())
         if "trust_remote_code" in text:
             raise ModelError(
-                f"{self.model} needs Python code from its repository, which this runner never executes; run it in an "
+                f"{model} needs Python code from its repository, which the local runner never executes; run it in an "
                 "environment of its own (--runner isolated), or serve it and use --runner api"
             ) from error
         if isinstance(error, ImportError):
-            raise ModelError(f"{self.model} needs a package that is not installed: {text[:300]}") from error
-        raise ModelError(f"{self.model} cannot be loaded as a vision-language model: {text[:400]}") from error
+            raise ModelError(f"{model} needs a package that is not installed: {text[:300]}") from error
+        raise ModelError(f"{model} cannot be loaded as a vision-language model: {text[:400]}") from error

@@ -1,153 +1,206 @@
-"""A vision-language model in this process: clips are read ahead, encoded once, asked in batches that fit."""
+"""Generate texts with a vision-language model in this process, in batches that fit into memory."""
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from ...errors import MicroG4MError, ModelError
+from ...runtime import is_out_of_memory
 from ..items import ClipQueries, Query, TextSettings, prompt_set
-from ..run import Runner
-from . import prefix_cache
-from .generate import Generation, Generator
+from ..run import Results, Runner
+from .generate import Generation, Generator, Row
 from .inputs import ClipInputs, PromptBuilder
 from .loading import Placement, load_model
-from .memory import BatchSizeHalver
-from .prefetch import Prefetcher, Unready, short
+from .prefetch import Prefetcher, PrepareFailure, format_error
+from .prefix_cache import find_mismatch, generate_from_prefix, plain_inputs
 
-_PATIENCE = 3  # failures in a row, before anything worked, that mean the model and not the clip is at fault
-_NO_MEMORY = "out of memory with this item alone; use fewer frames, a quantised model, or --device-map auto"
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
-Outcome = tuple[Query, dict[str, Any]]
+_MAX_FAILURES = 3  # without any success: the model is broken, not the clips
+_OUT_OF_MEMORY = "out of memory with this item alone; use fewer frames, --quantization, or --device-map auto"
 
 
 def local_runner(settings: TextSettings, placement: Placement | None = None) -> Runner:
-    """Load the model of ``settings`` and answer with it."""
+    """Load the model of ``settings`` and return a runner for it.
+
+    Args:
+        settings: The settings of the run.
+        placement: Device, batch size, and number of reading threads.
+    """
     placement = placement or Placement()
     return LocalRunner(*load_model(settings, placement), settings, placement)
 
 
 class LocalRunner:
-    """Takes clips and yields ``(query, record)``; see :data:`microg4m_hf.inference.run.Runner`."""
+    """Generate with a loaded model; see :data:`microg4m_hf.inference.run.Runner`."""
 
     def __init__(self, model: Any, processor: Any, settings: TextSettings, placement: Placement) -> None:
         self.settings, self.placement = settings, placement
         self.generator = Generator(model, processor, settings)
         self.prompt_builder = PromptBuilder(processor, prompt_set(settings.prompts), as_images=settings.as_images)
-        usual = 4 if model.device.type == "cpu" else 16
-        self.halver = BatchSizeHalver(1 if self.generator.one_at_a_time else placement.batch_size or usual)
-        self.shares: bool | None = None if placement.shared_prefix else False
+        default = 4 if model.device.type == "cpu" else 16
+        self.halver = BatchSizeHalver(1 if self.generator.needs_batch_size_one else placement.batch_size or default)
+        self.shares_prefix: bool | None = None if placement.shared_prefix else False  # None: not yet checked
         self._successes = self._failures = 0
-        self._announced = False
 
-    def __call__(self, work: Sequence[ClipQueries]) -> Iterator[Outcome]:
-        depth = 2 * self.halver.size + self.placement.workers
-        ahead = Prefetcher(self.prompt_builder, self.settings, workers=self.placement.workers, depth=depth)
-        waiting: dict[Any, list[ClipInputs]] = {}
-        for clip, ready in ahead.over(work):
-            if isinstance(ready, Unready):
-                yield from self._failed(clip.queries, "decode" if ready.the_clips_fault else "error", ready.why)
+    def __call__(self, clips: Sequence[ClipQueries]) -> Results:
+        workers = self.placement.workers
+        depth = 2 * self.halver.size + workers
+        prefetcher = Prefetcher(self.prompt_builder, self.settings, workers=workers, depth=depth)
+        buckets: dict[Any, list[ClipInputs]] = {}  # items that can share a batch
+        for clip, prepared in prefetcher(clips):
+            if isinstance(prepared, PrepareFailure):
+                yield from self._fail(clip.queries, "decode" if prepared.is_decode_error else "error", prepared.why)
                 continue
-            self._announce(ahead.why_not_shared)
-            for item in ready:
-                bucket = waiting.setdefault((item.shape, len(item.queries) > 1), [])
+            self._stop_sharing(prefetcher.not_shared_because)
+            for item in prepared:
+                key = item.shape, len(item.queries) > 1
+                bucket = buckets.setdefault(key, [])
                 bucket.append(item)
                 if sum(len(one.queries) for one in bucket) >= self.halver.size:
-                    yield from self._done(waiting.pop((item.shape, len(item.queries) > 1)))
-        for bucket in waiting.values():
-            yield from self._done(bucket)
+                    yield from self._answer_bucket(buckets.pop(key))
+        for bucket in buckets.values():
+            yield from self._answer_bucket(bucket)
 
-    def _done(self, items: Sequence[ClipInputs]) -> Iterator[Outcome]:
-        """Answer clips of equal shape; what fails in company is tried alone before it is given up."""
-        asked: set[str] = set()
+    def _answer_bucket(self, items: Sequence[ClipInputs]) -> Results:
+        """Answer all queries of a bucket. After an error, retry the remaining ones one by one."""
+        done: set[str] = set()
         try:
-            for outcome in self._answered(items):
-                asked.add(outcome[0].id)
-                yield outcome
+            for query, record in self._answer(items):
+                done.add(query.id)
+                yield query, record
         except MicroG4MError:
             raise
         except Exception as error:
-            left = [
-                (item, number) for item in items for number, query in enumerate(item.queries) if query.id not in asked
-            ]
-            if len(left) == 1:
-                yield from self._failed([left[0][0].queries[left[0][1]]], "error", short(error))
+            rows = [(item, n) for item in items for n, query in enumerate(item.queries) if query.id not in done]
+            if len(rows) == 1:
+                yield from self._fail_row(rows[0], error)
                 return
-            for item, number in left:
-                yield from self._alone(item, number)
+            for row in rows:
+                try:
+                    yield from self._answer_rows([row])
+                except Exception as row_error:
+                    yield from self._fail_row(row, row_error)
 
-    def _alone(self, item: ClipInputs, number: int) -> Iterator[Outcome]:
-        try:
-            yield from self._plain([(item, number)])
-        except Exception as error:
-            yield from self._failed([item.queries[number]], "error", short(error))
-
-    def _answered(self, items: Sequence[ClipInputs]) -> Iterator[Outcome]:
+    def _answer(self, items: Sequence[ClipInputs]) -> Results:
         several = [item for item in items if len(item.queries) > 1]
-        if several and self.shares is None:
-            why = prefix_cache.why_not(self.generator, several[0])
-            self.shares = why is None
-            self._announce(why or "")
-        if not several or not self.shares:
-            yield from self._plain([(item, number) for item in items for number in range(len(item.queries))])
+        if several and self.shares_prefix is None:
+            mismatch = find_mismatch(self.generator, several[0])
+            self._stop_sharing(mismatch)
+            self.shares_prefix = mismatch is None
+        if not several or not self.shares_prefix:
+            yield from self._answer_rows([(item, number) for item in items for number in range(len(item.queries))])
             return
-        weight = max(len(item.queries) for item in items)
-        began = time.perf_counter()
-        for batch, said in self.halver.over(items, weight, self._shared):
-            queries = [query for item in batch for query in item.queries]
-            yield from self._records(queries, said, time.perf_counter() - began, shared=True)
-            began = time.perf_counter()
 
-    def _shared(self, batch: Sequence[ClipInputs], rows: int) -> list[Generation]:
-        return [said for texts in prefix_cache.answers(self.generator, batch, rows) for said in texts]
+        def generate(batch: Sequence[ClipInputs], rows: int) -> list[Generation]:
+            return [answer for answers in generate_from_prefix(self.generator, batch, rows) for answer in answers]
 
-    def _plain(self, table: Sequence[tuple[ClipInputs, int]]) -> Iterator[Outcome]:
-        began = time.perf_counter()
-        for batch, said in self.halver.over(table, 1, self._said):
-            queries = [item.queries[number] for item, number in batch]
-            yield from self._records(queries, said, time.perf_counter() - began, shared=False)
-            began = time.perf_counter()
+        longest = max(len(item.queries) for item in items)
+        yield from self._answer_batches(items, longest, generate, lambda item: item.queries, shared_prefix=True)
 
-    def _said(self, batch: Sequence[tuple[ClipInputs, int]], _: int) -> list[Generation]:
-        item, number = batch[0]
-        return self.generator.say(
-            name=item.queries[number].id, **prefix_cache.plain_inputs(self.generator.model, batch)
-        )
+    def _answer_rows(self, rows: Sequence[Row]) -> Results:
+        def generate(batch: Sequence[Row], _: int) -> list[Generation]:
+            name = batch[0][0].queries[batch[0][1]].id
+            return self.generator.generate(name=name, **plain_inputs(self.generator.model, batch))
 
-    def _records(
-        self, queries: Sequence[Query], said: Sequence[Generation] | None, seconds: float, *, shared: bool
-    ) -> Iterator[Outcome]:
-        if said is None:
-            yield from self._failed(queries, "memory", _NO_MEMORY)
-            return
-        self._successes += len(queries)
-        for query, one in zip(queries, said, strict=True):
-            yield (
-                query,
-                {
-                    "status": "ok",
-                    "text": one.text,
-                    "tokens": {"in": one.read, "out": one.tokens},
-                    "seconds": round(seconds / len(queries), 4),
-                    "shared_prefix": shared,
-                    **({"flags": one.flags} if one.flags else {}),
-                },
-            )
+        yield from self._answer_batches(rows, 1, generate, lambda row: [row[0].queries[row[1]]], shared_prefix=False)
 
-    def _failed(self, queries: Sequence[Query], kind: str, why: str) -> Iterator[Outcome]:
+    def _answer_batches(
+        self,
+        items: Sequence[Any],
+        rows_per_item: int,
+        generate: Callable[[Sequence[Any], int], list[Generation]],
+        queries_of: Callable[[Any], Sequence[Query]],
+        *,
+        shared_prefix: bool,
+    ) -> Results:
+        start = time.perf_counter()
+        for batch, answers in self.halver(items, rows_per_item, generate):
+            queries = [query for item in batch for query in queries_of(item)]
+            if answers is None:
+                yield from self._fail(queries, "memory", _OUT_OF_MEMORY)
+            else:
+                self._successes += len(queries)
+                seconds = round((time.perf_counter() - start) / len(queries), 4)
+                for query, answer in zip(queries, answers, strict=True):
+                    record = {
+                        "status": "ok",
+                        "text": answer.text,
+                        "tokens": {"in": answer.prompt_tokens, "out": answer.new_tokens},
+                        "seconds": seconds,
+                        "shared_prefix": shared_prefix,
+                    }
+                    yield query, record | ({"flags": answer.flags} if answer.flags else {})
+            start = time.perf_counter()
+
+    def _fail(self, queries: Sequence[Query], kind: str, why: str) -> Results:
         self._failures += kind != "decode"
-        if not self._successes and self._failures >= _PATIENCE:
-            raise ModelError(f"{self.settings.model} has answered nothing yet; the last of {_PATIENCE} failures: {why}")
+        if not self._successes and self._failures >= _MAX_FAILURES:
+            raise ModelError(
+                f"{self.settings.model} has answered nothing yet; the last of {_MAX_FAILURES} failures: {why}"
+            )
         for query in queries:
             yield query, {"status": "failed", "kind": kind, "why": why}
 
-    def _announce(self, why: str) -> None:
-        """A fallback is said once, with its cause."""
-        if not why or self._announced:
-            return
-        self._announced, self.shares = True, False
-        warnings.warn(
-            f"{self.settings.model}: every question encodes its clip anew, because {why}", RuntimeWarning, stacklevel=3
-        )
+    def _fail_row(self, row: Row, error: Exception) -> Results:
+        yield from self._fail([row[0].queries[row[1]]], "error", format_error(error))
+
+    def _stop_sharing(self, why: str | None) -> None:
+        """Stop using the prefix cache and warn once about the reason."""
+        if why and self.shares_prefix is not False:
+            warnings.warn(
+                f"{self.settings.model}: every question encodes its clip again, because {why}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            self.shares_prefix = False
+
+
+class BatchSizeHalver:
+    """Process items in batches, and halve the batch size after an out-of-memory error.
+
+    >>> [answer for _, answer in BatchSizeHalver(4)([1, 2, 3, 4, 5, 6], 2, lambda batch, rows: sum(batch))]
+    [3, 7, 11]
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = max(1, size)  # in rows
+
+    def __call__(
+        self, items: Sequence[Item], rows_per_item: int, process: Callable[[Sequence[Item], int], Answer]
+    ) -> Iterator[tuple[Sequence[Item], Answer | None]]:
+        """Yield batches with the result of ``process(batch, rows)``, or with None if a single row does not fit.
+
+        One item may have more rows than fit. ``process`` is then called with this item, and with the number of rows
+        that it may process at the same time.
+        """
+        import torch
+
+        start = 0
+        while start < len(items):
+            batch = items[start : start + max(1, self.size // rows_per_item)]
+            rows = min(self.size, len(batch) * rows_per_item)
+            answer, fits = None, True
+            try:
+                answer = process(batch, rows)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                fits = False
+            if not fits:  # outside of `except`, where the traceback still references the tensors
+                gc.collect()
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                if rows > 1:
+                    self.size = rows // 2
+                    warnings.warn(
+                        f"out of memory with batch size {rows}; continuing with batch size {self.size}", stacklevel=2
+                    )
+                    continue
+            yield batch, answer
+            start += len(batch)

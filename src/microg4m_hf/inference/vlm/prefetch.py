@@ -1,4 +1,4 @@
-"""Clips read and made ready by threads while the model works on earlier ones."""
+"""Decode clips and prepare their inputs in threads while the model works on earlier ones."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ from .inputs import ClipInputs, InputPreparer, PromptBuilder
 
 
 @dataclass(frozen=True)
-class Unready:
-    """Why nothing can be asked about a clip."""
+class PrepareFailure:
+    """Why the inputs of a clip could not be prepared."""
 
     why: str
-    the_clips_fault: bool
-
-
-Ready = list[ClipInputs] | Unready
+    is_decode_error: bool
 
 
 class Prefetcher:
-    """``for clip, ready in Prefetcher(...).over(work)``: ``ready`` is a list of inputs, or :class:`Unready`.
+    """Iterate over clips with their inputs, or with the reason why there are none.
 
-    Decoders and resizers work outside Python's lock, so threads are enough; at most ``depth`` clips wait in memory.
+    Decoders and image processors release the GIL, so threads are sufficient.
+
+    Args:
+        prompt_builder: Builds the prompts.
+        settings: The settings of the run.
+        workers: The number of threads.
+        depth: The largest number of clips in memory.
     """
 
     def __init__(self, prompt_builder: PromptBuilder, settings: TextSettings, *, workers: int, depth: int) -> None:
-        self.prompt_builder, self._settings = prompt_builder, settings
+        self._prompt_builder, self._settings = prompt_builder, settings
         self._workers, self._depth = workers, depth
-        self._own = threading.local()
-        self._copying = threading.Lock()
-        self.why_not_shared = ""
+        self._thread = threading.local()
+        self._copy_lock = threading.Lock()
+        self.not_shared_because = ""
 
-    def over(self, work: Sequence[ClipQueries]) -> Iterator[tuple[ClipQueries, Ready]]:
+    def __call__(self, clips: Sequence[ClipQueries]) -> Iterator[tuple[ClipQueries, list[ClipInputs] | PrepareFailure]]:
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="clips")
-        waiting: deque[tuple[ClipQueries, Future[Ready]]] = deque()
+        waiting: deque[tuple[ClipQueries, Future[list[ClipInputs] | PrepareFailure]]] = deque()
         try:
-            for clip in work:
-                waiting.append((clip, pool.submit(self._one, clip)))
+            for clip in clips:
+                waiting.append((clip, pool.submit(self._prepare, clip)))
                 if len(waiting) >= self._depth:
                     done, future = waiting.popleft()
                     yield done, future.result()
@@ -54,36 +57,36 @@ class Prefetcher:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _one(self, clip: ClipQueries) -> Ready:
+    def _prepare(self, clip: ClipQueries) -> list[ClipInputs] | PrepareFailure:
         try:
-            shown = read_frames(clip.video, self._settings.frames, self._settings.frame_sampling)
+            frames = read_frames(clip.video, self._settings.frames, self._settings.frame_sampling)
         except (ClipError, OSError) as error:
-            return Unready(f"the clip cannot be read: {' '.join(str(error).split())}", the_clips_fault=True)
-        preparer = self._preparer()
+            message = f"the clip cannot be read: {' '.join(str(error).split())}"
+            return PrepareFailure(message, is_decode_error=True)
+        preparer = self._preparer_of_thread()
         try:
-            ready = preparer.prepare(clip, shown)
+            items = preparer.prepare(clip, frames)
         except MicroG4MError:
             raise
-        except Exception as error:  # whatever a processor raises, it is this clip that has no answer
-            return Unready(short(error), the_clips_fault=False)
-        if not preparer.shares:
-            self.why_not_shared = preparer.why_not
-        return ready
+        except Exception as error:  # processors raise all kinds of errors; only this clip fails
+            return PrepareFailure(format_error(error), is_decode_error=False)
+        if preparer.not_shared_because:
+            self.not_shared_because = preparer.not_shared_because
+        return items
 
-    def _preparer(self) -> InputPreparer:
-        """Every thread has a processor of its own."""
-        if not hasattr(self._own, "preparer"):
-            with self._copying:
-                prompt_builder = copy.copy(self.prompt_builder)
-                prompt_builder.processor = copy.deepcopy(self.prompt_builder.processor)
-            self._own.preparer = InputPreparer(prompt_builder)
-        return self._own.preparer
+    def _preparer_of_thread(self) -> InputPreparer:
+        if not hasattr(self._thread, "preparer"):
+            with self._copy_lock:
+                prompt_builder = copy.copy(self._prompt_builder)
+                prompt_builder.processor = copy.deepcopy(self._prompt_builder.processor)
+            self._thread.preparer = InputPreparer(prompt_builder)
+        return self._thread.preparer
 
 
-def short(error: BaseException) -> str:
-    """An exception in one line.
+def format_error(error: BaseException) -> str:
+    """Return an exception as one line.
 
-    >>> short(ValueError("too  long"))
+    >>> format_error(ValueError("too  long"))
     'ValueError: too long'
     """
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]

@@ -1,8 +1,8 @@
-"""A clip encoded once, all its questions answered from there: the shared beginning of their prompts is kept as a cache.
+"""Answer all questions about a clip from one key-value cache of their common prefix.
 
-The beginning holds the system text and all the clip's tokens, so only the question is left to compute. Families
-differ in ways no rule covers (state beside the cache, positions of their own), so the first clip of a run is
-answered both ways, and a model for which the scores differ is asked the plain way.
+The prefix holds the system prompt and all visual tokens, so only the questions are left to compute. This does not work
+for every model family: some keep state outside the cache or compute positions in their own way. The first clip of a run
+is therefore computed with and without the cache, and the cache is used only if the logits agree.
 """
 
 from __future__ import annotations
@@ -13,38 +13,67 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...runtime import is_out_of_memory
-from .generate import Generation, Generator, collate_prompts, collate_visuals, move_to
-from .inputs import ClipInputs, common_start
+from .generate import Generation, Generator, Row, collate_prompts, collate_visuals, move_to_model
+from .inputs import ClipInputs, common_prefix_length
 
-_STEPS = 3
+_CHECKED_STEPS = 3
 
 
-def answers(generator: Generator, items: Sequence[ClipInputs], rows: int) -> list[list[Generation]]:
-    """Everything asked about clips of equal shape, at most ``rows`` questions in one batch."""
+def generate_from_prefix(generator: Generator, items: Sequence[ClipInputs], rows: int) -> list[list[Generation]]:
+    """Generate all answers about clips with equal shapes, at most ``rows`` in one batch."""
     questions = max(len(item.queries) for item in items)
-    length = shared_length(items)
-    cache = encode(generator.model, items, length)
+    length = _prefix_length(items)
+    cache = _encode_prefix(generator.model, items, length)
     step = max(1, rows // len(items))
-    said: list[list[Generation]] = [[] for _ in items]
+    answers: list[list[Generation]] = [[] for _ in items]
     for start in range(0, questions, step):
         numbers = range(start, min(questions, start + step))
-        table = [(item, min(number, len(item.queries) - 1)) for item in items for number in numbers]
+        # A clip with fewer questions than others of the batch repeats its last one.
+        batch = [(item, min(number, len(item.queries) - 1)) for item in items for number in numbers]
         branch = cache if numbers.stop == questions else copy.deepcopy(cache)
-        name = items[0].queries[table[0][1]].id
-        found = generator.say(name=name, **_continued(generator.model, table, branch, length))
-        for place, texts in enumerate(said):
+        name = items[0].queries[batch[0][1]].id
+        found = generator.generate(name=name, **_continuation_inputs(generator.model, batch, branch, length))
+        for place, texts in enumerate(answers):
             texts += found[place * len(numbers) : (place + 1) * len(numbers)]
-    # Clips with fewer questions than others of the batch had their last one repeated.
-    return [texts[: len(item.queries)] for texts, item in zip(said, items, strict=True)]
+    return [texts[: len(item.queries)] for texts, item in zip(answers, items, strict=True)]
 
 
-def shared_length(items: Sequence[ClipInputs]) -> int:
-    """How many tokens all prompts of each clip begin with."""
-    return min(common_start(item.input_ids) for item in items)
+def find_mismatch(generator: Generator, item: ClipInputs) -> str | None:
+    """Return why this model cannot answer from a prefix cache, or None if its logits are the same with and without."""
+    import torch
+
+    tolerance = 0.01 if generator.model.dtype == torch.float32 else 0.35
+    pair = [(item, 0), (item, len(item.queries) - 1)]
+    try:
+        length = _prefix_length([item])
+        cache = _encode_prefix(generator.model, [item], length)
+        cached = generator.logits(**_continuation_inputs(generator.model, pair, cache, length), steps=_CHECKED_STEPS)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    for row, one in enumerate(pair):
+        plain = generator.logits(**plain_inputs(generator.model, [one]), steps=_CHECKED_STEPS)[0]
+        for step in range(min(len(plain), cached.shape[1])):
+            deviation = float((plain[step] - cached[row, step]).abs().max() / plain[step].std().clamp_min(1e-6))
+            if not deviation <= tolerance:
+                return f"its scores differ from plain generation by {deviation:.2g} standard deviations"
+            if int(plain[step].argmax()) != int(cached[row, step].argmax()):
+                break  # a near-tie: from here on the two answers continue different texts
+    return None
 
 
-def encode(model: Any, items: Sequence[ClipInputs], length: int) -> Any:
-    """The cache of the first ``length`` tokens of every clip."""
+def plain_inputs(model: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the arguments of :meth:`Generator.generate` without a prefix cache."""
+    return {"inputs": move_to_model({**collate_prompts(rows), **collate_visuals([item for item, _ in rows])}, model)}
+
+
+def _prefix_length(items: Sequence[ClipInputs]) -> int:
+    return min(common_prefix_length(item.input_ids) for item in items)
+
+
+def _encode_prefix(model: Any, items: Sequence[ClipInputs], length: int) -> Any:
+    """Return the cache of the first ``length`` tokens of every clip."""
     import torch
 
     text = {"input_ids": torch.tensor([item.input_ids[0][:length] for item in items])}
@@ -55,63 +84,33 @@ def encode(model: Any, items: Sequence[ClipInputs], length: int) -> Any:
     if positions is not None:
         inputs["position_ids"] = positions
     with torch.inference_mode():
-        return model(**move_to(inputs, model), use_cache=True, logits_to_keep=1).past_key_values
+        return model(**move_to_model(inputs, model), use_cache=True, logits_to_keep=1).past_key_values
 
 
-def why_not(generator: Generator, item: ClipInputs) -> str | None:
-    """Why answers of this model cannot come from a shared beginning, or None if the scores are the same both ways."""
-    import torch
-
-    tolerance = 0.01 if generator.model.dtype == torch.float32 else 0.35
-    pair = [(item, 0), (item, len(item.queries) - 1)]
-    try:
-        length = shared_length([item])
-        shared = generator.logits(
-            **_continued(generator.model, pair, encode(generator.model, [item], length), length), steps=_STEPS
-        )
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    for row, one in enumerate(pair):
-        plain = generator.logits(**plain_inputs(generator.model, [one]), steps=_STEPS)[0]
-        for step in range(min(len(plain), shared.shape[1])):
-            apart = float((plain[step] - shared[row, step]).abs().max() / plain[step].std().clamp_min(1e-6))
-            if not apart <= tolerance:
-                return f"its scores differ from plain generation by {apart:.2g} standard deviations"
-            if int(plain[step].argmax()) != int(shared[row, step].argmax()):
-                break  # a tie, or nearly: from here on the two answers are not about the same words
-    return None
-
-
-def plain_inputs(model: Any, table: Sequence[tuple[ClipInputs, int]]) -> dict[str, Any]:
-    """What ``generate`` takes for rows whose clips are encoded for each row anew."""
-    return {"inputs": move_to({**collate_prompts(table), **collate_visuals([item for item, _ in table])}, model)}
-
-
-def _continued(model: Any, table: Sequence[tuple[ClipInputs, int]], cache: Any, length: int) -> dict[str, Any]:
-    """Arguments for generating from a cache that holds each clip's first ``length`` tokens once."""
-    text = collate_prompts(table, after=length)
-    cache.batch_repeat_interleave(len(table) // len({id(item) for item, _ in table}))
+def _continuation_inputs(model: Any, rows: Sequence[Row], cache: Any, length: int) -> dict[str, Any]:
+    """Return the arguments to generate from a cache that holds the prefix of each clip once."""
+    text = collate_prompts(rows, pad_after=length)
+    cache.batch_repeat_interleave(len(rows) // len({id(item) for item, _ in rows}))
     inputs = {"input_ids": text["input_ids"], "attention_mask": text["attention_mask"]}
-    clip = _clip_positions(model, table, text)
-    if clip is not None:
+    positions = _clip_positions(model, rows, text)
+    if positions is not None:
         import torch
 
-        # The model remembers an offset of the clip it saw last; positions that are given do not depend on it.
-        plain = (text["attention_mask"].cumsum(-1) - 1).clamp_min(0)
-        inputs["position_ids"] = torch.cat([plain[None], clip])
-    return {"inputs": move_to(inputs, model), "past_key_values": cache}
+        # The model stores the position offset of the last clip it saw. Explicit positions do not depend on that.
+        text_positions = (text["attention_mask"].cumsum(-1) - 1).clamp_min(0)
+        inputs["position_ids"] = torch.cat([text_positions[None], positions])
+    return {"inputs": move_to_model(inputs, model), "past_key_values": cache}
 
 
-def _clip_positions(model: Any, table: Sequence[tuple[ClipInputs, int]], text: dict[str, Any]) -> Any:
-    """Positions in time, height and width for models that count so, or None."""
+def _clip_positions(model: Any, rows: Sequence[Row], text: dict[str, Any]) -> Any:
+    """Return positions in time, height and width for models that use them, or None."""
     import torch
 
-    rope = getattr(model.base_model, "get_rope_index", None)
-    if rope is None:
+    get_rope_index = getattr(model.base_model, "get_rope_index", None)
+    if get_rope_index is None:
         return None
-    accepted = inspect.signature(rope).parameters
-    names = [name for name in table[0][0].visual if name in accepted]
-    beside = {name: torch.cat([item.visual[name] for item, _ in table]) for name in names}
-    return rope(**{name: value for name, value in text.items() if name in accepted}, **beside)[0]
+    accepted = inspect.signature(get_rope_index).parameters
+    visual = {
+        name: torch.cat([item.visual[name] for item, _ in rows]) for name in rows[0][0].visual if name in accepted
+    }
+    return get_rope_index(**{name: value for name, value in text.items() if name in accepted}, **visual)[0]

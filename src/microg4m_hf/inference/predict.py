@@ -1,0 +1,124 @@
+"""Predict captions or answers in one call: fill in the settings, choose the runner, and run what is pending."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RecipeError
+from ..runtime import rank_and_world_size
+from .items import BASELINES, TextSettings, group_queries, hash_queries
+from .run import Runner, run
+
+if TYPE_CHECKING:
+    from .api.client import Endpoint
+    from .isolated.runner import IsolatedEnvironment
+    from .vlm.loading import Placement
+
+
+def predict_texts(
+    settings: TextSettings,
+    rows: Any,
+    out: str | os.PathLike[str],
+    *,
+    limit: int | None = None,
+    retry_failed: bool = False,
+    placement: Placement | None = None,
+    endpoint: Endpoint | None = None,
+    environment: IsolatedEnvironment | None = None,
+) -> dict[str, Any]:
+    """Generate a caption for every clip or an answer to every question, as ``microg4m predict caption|vqa`` does.
+
+    Call it again with the same arguments to resume a run. Under ``torchrun`` or ``accelerate launch``, each process
+    takes its share of the clips.
+
+    Args:
+        settings: The model, the runner, and everything else that can change a text.
+        rows: A split of the ``caption`` or ``vqa`` config, see :func:`microg4m_hf.load_dataset`.
+        out: The run folder. ``predictions.jsonl`` in it is what ``microg4m score`` reads.
+        limit: Use only the first clips, in the order of their names.
+        retry_failed: Run items again that failed before.
+        placement: For the local runner: device, batch size, and number of reading threads.
+        endpoint: For the API runner: the server, and how to retry.
+        environment: For the isolated runner: the Python environment of the model. Required there.
+
+    Returns:
+        The summary that ``results.json`` holds, with ``done_now`` and ``seconds_now`` of this call.
+
+    Raises:
+        RecipeError: The settings contradict each other or the run in ``out``.
+        ModelError: The model cannot be loaded, or it answers nothing.
+        ServerError: The server or the worker of the model fails on every item.
+
+    Example:
+        >>> import tempfile, microg4m_hf
+        >>> rows = microg4m_hf.load_dataset("vqa", split="test", source="sample", videos=False)
+        >>> summary = predict_texts(TextSettings("vqa", model="blind"), rows, tempfile.mkdtemp(), limit=2)
+        >>> summary["finished"], summary["failed"], summary["missing"]
+        (12, 0, 0)
+    """
+    given = {"local": placement, "api": endpoint, "isolated": environment}
+    for runner, value in given.items():
+        if value is not None and runner != settings.runner:
+            raise RecipeError(
+                f"{type(value).__name__} is an option of the runner {runner!r}, but this run uses "
+                f"{settings.runner!r}; remove it or change TextSettings.runner"
+            )
+    settings = resolve_settings(settings, environment)
+    clips = group_queries(settings.task, rows)
+    settings = replace(settings, data=hash_queries(clips))
+    rank, world_size = rank_and_world_size()
+
+    def make_runner() -> Runner:
+        if settings.runner in BASELINES:
+            from .baselines import baseline_runner
+
+            return baseline_runner(settings, rows)
+        if settings.runner == "isolated":
+            from .isolated.runner import isolated_runner
+
+            return isolated_runner(settings, _require_environment(environment))
+        if settings.runner == "api":
+            if world_size > 1:
+                raise RecipeError("--runner api needs a single process; raise --concurrency instead")
+            from .api.runner import api_runner
+
+            return api_runner(settings, endpoint)
+        from .vlm.local import local_runner
+
+        return local_runner(settings, placement)
+
+    return run(settings, clips[:limit], out, make_runner, retry_failed=retry_failed, rank=rank, world_size=world_size)
+
+
+def resolve_settings(settings: TextSettings, environment: IsolatedEnvironment | None = None) -> TextSettings:
+    """Fill in the fields that identify the model: ``weights``, ``adapter``, and the default ``image_detail``.
+
+    :func:`predict_texts` does this by itself. Call it first to notice a wrong model before a dataset is downloaded.
+
+    Raises:
+        ModelError: There is no such model.
+        RecipeError: The isolated runner lacks its environment.
+    """
+    if settings.runner == "api":
+        return replace(settings, image_detail=settings.image_detail or "low")
+    if settings.runner in BASELINES:
+        return settings
+    from .vlm.loading import identify_weights
+
+    if settings.runner == "isolated":
+        from .isolated.runner import adapter_name
+
+        adapter = _require_environment(environment).adapter
+        settings = replace(settings, adapter=adapter_name(adapter))
+        if adapter is not None and adapter.endswith(".py") and not Path(settings.model).is_dir():
+            return settings  # the adapter decides what it loads
+    return replace(settings, weights=identify_weights(settings.model, settings.revision))
+
+
+def _require_environment(environment: IsolatedEnvironment | None) -> IsolatedEnvironment:
+    if environment is None:
+        raise RecipeError("--runner isolated needs --python, the interpreter of the model's environment")
+    return environment
