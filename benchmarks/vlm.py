@@ -1,12 +1,12 @@
-"""Six questions about a clip: answered from one shared beginning, beside one generation per question.
+"""Compare six questions about a clip answered from a prefix cache with one generation per question.
 
     python benchmarks/vlm.py                       # 30M parameters, one CPU thread
     python benchmarks/vlm.py --device cuda --large # about 3B parameters in bfloat16
 
-Both sides use the same random Qwen2.5-VL, the same clips of 480 × 848 pixels and greedy generation; a clip costs about
-1,200 visual tokens, as in reality. The other side is what a careful user writes with transformers: frames are decoded
-once a clip, then processor and ``generate`` for each question; and, as a third way, one batch of the six questions.
-The answers of all three are compared. Writes ``benchmarks/results/vlm.json``.
+All use the same random Qwen2.5-VL, the same clips of 480 × 848 pixels and greedy generation; a clip has about 1,200
+visual tokens, as in practice. The baselines use transformers only: the frames are decoded once per clip, then the
+processor and ``generate`` run for each question, or for one batch of the six questions. The answers of all three are
+compared. Writes ``benchmarks/results/vlm.json``.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, 
     def batched() -> dict[str, str]:
         return {name: text for clip in work[1:] for name, text in plain(runner, settings, clip, batched=True)}
 
-    list(runner(work[:1]))  # the check of the first clip, and everything that is loaded on first use
+    list(runner(work[:1]))  # the check of the first clip, and warm-up
     plain(runner, settings, work[0], batched=False)
     if not runner.shares_prefix:
-        raise SystemExit("the model is not answered from a shared beginning")
+        raise SystemExit("the model does not support the prefix cache")
     ways, times, texts = {"shared": shared, "one by one": one_by_one, "batched": batched}, {}, {}
     for name, way in ways.items():
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -128,7 +128,7 @@ def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, 
 
 
 def plain(runner: Any, settings: Any, clip: Any, *, batched: bool) -> list[tuple[str, str]]:
-    """transformers alone: its processor and its ``generate``."""
+    """Answer with transformers only."""
     import torch
 
     from microg4m_hf.inference.frames import read_frames

@@ -1,11 +1,11 @@
-"""Train a tiny vision-language model from nothing, and save it as a folder that ``microg4m predict`` loads.
+"""Train a tiny vision-language model from scratch, and save it as a folder that ``microg4m predict`` loads.
 
     python examples/tiny_vlm.py --out demo_output/tiny_vlm
     microg4m predict vqa --model demo_output/tiny_vlm --frames 4 --prompts plain --source sample --scheme official
 
-It learns the training clips of the built-in sample and scenes drawn by the same rules, and never sees a test clip.
-In two minutes it learns to tell walls of cabins from pixels; counts, colours and rotations stay guesses. A toy for
-trying the whole way from frames to scores: its figures say nothing about real models or real video.
+It trains on the training clips of the built-in sample and on scenes drawn by the same rules, never on a test clip.
+Within two minutes it learns to recognize the walls of cabins; counts, colors and rotations remain guesses. It is a toy
+to try everything from frames to scores: its scores say nothing about real models or real video.
 """
 
 from __future__ import annotations
@@ -29,21 +29,23 @@ from microg4m_hf.inference.vlm.inputs import InputPreparer, PromptBuilder
 from microg4m_hf.runtime import progress
 from microg4m_hf.storage import atomic_folder
 
-_RATE, _WARM_UP, _CLIPS = 5e-3, 30, 4  # clips are those of one step
+_LEARNING_RATE, _WARMUP_STEPS, _CLIPS_PER_STEP = 5e-3, 30, 4
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--steps", type=int, default=400, help=f"of {_CLIPS} clips each (default: %(default)s)")
-    parser.add_argument("--practice", type=int, default=600, help="scenes beside the sample's (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the model")
+    parser.add_argument(
+        "--steps", type=int, default=400, help=f"steps with {_CLIPS_PER_STEP} clips each (default: %(default)s)"
+    )
+    parser.add_argument("--practice", type=int, default=600, help="additional scenes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     if args.steps < 1 or args.practice < 0:
-        parser.error("--steps is at least 1 and --practice at least 0")
-    made_by = {"steps": args.steps, "practice": args.practice, "seed": args.seed}
+        parser.error("--steps must be at least 1 and --practice at least 0")
+    arguments = {"steps": args.steps, "practice": args.practice, "seed": args.seed}
     if args.out.exists():
-        return _already(args.out, made_by)
+        return _check_existing(args.out, arguments)
     logging.disable_progress_bar()
     datasets.disable_progress_bars()
     clips = sample_clips("train")
@@ -54,40 +56,40 @@ def main(argv: list[str] | None = None) -> int:
         f"{own} training clips of the sample and {args.practice} practice scenes of other sources, {captions} "
         f"captions and {sum(len(clip.answers) for clip in clips) - captions} questions, no validation or test clip"
     )
-    print(f"learning from {what}", flush=True)
-    began = time.perf_counter()
+    print(f"training on {what}", flush=True)
+    start = time.perf_counter()
     model, processor, losses = train(clips, args.steps, args.seed)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     with atomic_folder(args.out) as folder:
         model.eval().save_pretrained(folder)
         processor.save_pretrained(folder)
-        (folder / "training.json").write_text(json.dumps(made_by | {"losses": losses}), encoding="utf-8")
-        (folder / "README.md").write_text(_CARD.format(what=what, **made_by), encoding="utf-8")
+        (folder / "training.json").write_text(json.dumps(arguments | {"losses": losses}), encoding="utf-8")
+        (folder / "README.md").write_text(_CARD.format(what=what, **arguments), encoding="utf-8")
     weights = sum(weight.numel() for weight in model.parameters())
-    fallen = f"loss {losses[0]:.2f} to {losses[-1]:.2f}"
-    print(f"{weights:,} weights, {args.steps} steps in {seconds:.0f} s, {fallen}: {args.out}")
-    print("a toy: its figures say nothing about real models or real video")
+    change = f"loss {losses[0]:.2f} to {losses[-1]:.2f}"
+    print(f"{weights:,} weights, {args.steps} steps in {seconds:.0f} s, {change}: {args.out}")
+    print("this is a toy: its scores say nothing about real models or real video")
     return 0
 
 
 def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[float]]:
-    """The model, its processor, and the mean loss of every tenth of the training."""
+    """Return the model, its processor, and the mean loss of each tenth of the training."""
     torch.manual_seed(seed)
     prompts = prompt_set(PROMPTS)
     asked = [query.question or prompts.caption for clip in clips for query in clip.work.queries]
     model, processor = make_model([*asked, *(answer for clip in clips for answer in clip.answers)])
     preparer = InputPreparer(PromptBuilder(processor, prompts, as_images=False))
     lessons = [lesson(clip, model, preparer) for clip in clips]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, weight_decay=0.05, betas=(0.9, 0.98))
-    dice, waiting, losses = random.Random(seed), [], []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=0.05, betas=(0.9, 0.98))
+    rng, waiting, losses = random.Random(seed), [], []
     model.train()
     for step in progress(range(steps), "training the tiny model", total=steps):
-        falling = max(0.02, min(1.0, (1 - (step + 1) / steps) / 0.6))  # the last three fifths lead to the small rates
+        decay = max(0.02, min(1.0, (1 - (step + 1) / steps) / 0.6))  # over the last three fifths
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARM_UP) * falling
-        while len(waiting) < _CLIPS:
-            waiting += dice.sample(lessons, len(lessons))
-        loss = loss_of(model, [waiting.pop() for _ in range(_CLIPS)])
+            group["lr"] = _LEARNING_RATE * min(1.0, (step + 1) / _WARMUP_STEPS) * decay
+        while len(waiting) < _CLIPS_PER_STEP:
+            waiting += rng.sample(lessons, len(lessons))
+        loss = loss_of(model, [waiting.pop() for _ in range(_CLIPS_PER_STEP)])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -98,17 +100,21 @@ def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[floa
     return model, processor, means
 
 
-def _already(folder: Path, made_by: dict[str, int]) -> int:
-    """A finished model is kept; anything else is not written over."""
+def _check_existing(folder: Path, arguments: dict[str, int]) -> int:
+    """Keep an existing model of the same arguments, and never overwrite anything else."""
     try:
         old = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         old = {}
-    changed = [f"{name} is {value}, there {old.get(name)}" for name, value in made_by.items() if old.get(name) != value]
+    changed = [
+        f"{name} is {value}, but {old.get(name)} in the folder"
+        for name, value in arguments.items()
+        if old.get(name) != value
+    ]
     if changed:
-        print(f"{folder} is there already: {'; '.join(changed)}; give --out another folder", file=sys.stderr)
+        print(f"{folder} already exists: {'; '.join(changed)}; choose another folder with --out", file=sys.stderr)
         return 2
-    print(f"{folder} holds this model already: nothing to do")
+    print(f"{folder} already holds this model: nothing to do")
     return 0
 
 
@@ -118,8 +124,8 @@ pipeline_tag: video-text-to-text
 
 # A tiny vision-language model for MicroG-4M's built-in sample
 
-Trained from nothing in {{steps}} steps (seed {{seed}}) on {{what}}. A toy: its figures say nothing about real models
-or real video.
+Trained from scratch in {{steps}} steps (seed {{seed}}) on {{what}}. It is a toy: its scores say nothing about real
+models or real video.
 
 ```
 microg4m predict vqa --model THIS_FOLDER --frames {FRAMES} --prompts {PROMPTS} --source sample --scheme official

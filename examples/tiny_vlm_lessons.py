@@ -1,7 +1,7 @@
-"""What ``tiny_vlm.py`` learns from: each clip once, with its questions and its caption beside each other.
+"""Training examples for ``tiny_vlm.py``: one row per clip, with its questions and its caption.
 
-The prompts are the runner's own. A clip's texts share its frames, as they do when the runner answers them, and do
-not see each other: one row holds the clip, then every text, each at the position right behind the clip.
+The prompts are those of the local runner. All texts of a clip share its frames and do not attend to each other: a row
+holds the clip and then every text, each at the position directly behind the clip.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from microg4m_hf.inference.items import ClipQueries, Query
 from microg4m_hf.inference.vlm.inputs import InputPreparer
 
 FRAMES, PICK, PROMPTS = 4, "uniform", "plain"
-_SILENT = -100
+_IGNORED = -100
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip's frames, what is asked about it, and what is right."""
+    """The frames of a clip, the queries about it, and the correct answers."""
 
     work: ClipQueries
     answers: tuple[str, ...]
@@ -35,7 +35,7 @@ class Clip:
 
 
 def sample_clips(split: str) -> list[Clip]:
-    """The captioned clips of a split of the sample (scheme ``official``)."""
+    """Return the captioned clips of a split of the sample (scheme ``official``)."""
     queries: dict[str, list[tuple[Query, str]]] = {}
     videos: dict[str, Any] = {}
     for config, answer in (("vqa", "answer"), ("caption", "caption")):
@@ -48,7 +48,7 @@ def sample_clips(split: str) -> list[Clip]:
     return [
         Clip(
             ClipQueries(videos[name], name, tuple(query for query, _ in found)),
-            tuple(right for _, right in found),
+            tuple(answer for _, answer in found),
             shown,
         )
         for name, found in queries.items()
@@ -57,7 +57,7 @@ def sample_clips(split: str) -> list[Clip]:
 
 
 def practice_clips(count: int) -> Iterator[Clip]:
-    """Scenes that no split of the sample holds, as they are drawn, without a way through a file."""
+    """Draw scenes that are in no split of the sample, without writing files."""
     numbers = get_frame_sampling(PICK)(NUM_FRAMES, FRAMES).tolist()
     for scene in practice_scenes(count):
         pictures = np.stack(list(frames(scene, 144, numbers)))
@@ -74,7 +74,7 @@ def practice_clips(count: int) -> Iterator[Clip]:
 
 
 def lesson(clip: Clip, model: Any, preparer: InputPreparer) -> dict[str, torch.Tensor]:
-    """A clip as one row of tokens: ``text`` says which text a token belongs to, 0 being the clip."""
+    """Return a clip as one row of tokens. ``text`` is the number of the text of each token, or 0 for the clip."""
     tokenizer = preparer.processor.tokenizer
     (item,) = preparer.prepare(clip.work, clip.shown)
     first = torch.tensor([item.input_ids[0]])
@@ -82,16 +82,16 @@ def lesson(clip: Clip, model: Any, preparer: InputPreparer) -> dict[str, torch.T
     grid = {name: item.visual[name] for name in ("video_grid_thw", "second_per_grid_ts")}
     places = model.model.get_rope_index(first, mm_token_type_ids=marks, **grid)[0][:, 0]
     head = item.input_ids[0].index(model.config.vision_end_token_id) + 1
-    ids, text, labels, weights = [first[0, :head]], [torch.zeros(head)], [torch.full((head,), _SILENT)], [0.0] * head
+    ids, text, labels, weights = [first[0, :head]], [torch.zeros(head)], [torch.full((head,), _IGNORED)], [0.0] * head
     positions = [places[:, :head]]
     for number, (prompt, answer) in enumerate(zip(item.input_ids, clip.answers, strict=True), start=1):
-        said = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-        asked = prompt[head:]
-        length = len(asked) + len(said)
-        ids.append(torch.tensor(asked + said))
+        target = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        question = prompt[head:]
+        length = len(question) + len(target)
+        ids.append(torch.tensor(question + target))
         text.append(torch.full((length,), float(number)))
-        labels.append(torch.tensor([_SILENT] * len(asked) + said))
-        weights += [len(said) ** -0.5] * length  # a long caption counts for more than an answer, but not by its length
+        labels.append(torch.tensor([_IGNORED] * len(question) + target))
+        weights += [len(target) ** -0.5] * length  # a long caption counts more than an answer, but less than its length
         positions.append(places[:, head, None] + torch.arange(length))
     return {
         "ids": torch.cat(ids),
@@ -105,18 +105,18 @@ def lesson(clip: Clip, model: Any, preparer: InputPreparer) -> dict[str, torch.T
 
 
 def loss_of(model: Any, lessons: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
-    """Weighted mean loss of all answers of some clips."""
+    """Return the weighted mean loss of the answers of some clips."""
     longest = max(len(one["ids"]) for one in lessons)
 
-    def rows(name: str, filling: float) -> torch.Tensor:
+    def rows(name: str, padding: float) -> torch.Tensor:
         return torch.stack(
-            [torch.nn.functional.pad(one[name], (0, longest - one[name].shape[-1]), value=filling) for one in lessons]
+            [torch.nn.functional.pad(one[name], (0, longest - one[name].shape[-1]), value=padding) for one in lessons]
         )
 
-    ids, text, labels, weights = rows("ids", 0), rows("text", -1), rows("labels", _SILENT), rows("weights", 0)
-    sees = (text[:, :, None] == text[:, None, :]) | (text[:, None, :] == 0)
-    sees &= torch.ones(longest, longest, dtype=torch.bool).tril()
-    mask = torch.zeros(sees.shape).masked_fill(~sees, torch.finfo(torch.float32).min)[:, None]
+    ids, text, labels, weights = rows("ids", 0), rows("text", -1), rows("labels", _IGNORED), rows("weights", 0)
+    visible = (text[:, :, None] == text[:, None, :]) | (text[:, None, :] == 0)
+    visible &= torch.ones(longest, longest, dtype=torch.bool).tril()
+    mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)[:, None]
     seen = model.model.get_video_features(
         torch.cat([one["pixels"] for one in lessons]), torch.cat([one["grid"] for one in lessons])
     ).pooler_output
@@ -128,6 +128,8 @@ def loss_of(model: Any, lessons: Sequence[Mapping[str, torch.Tensor]]) -> torch.
         position_ids=rows("positions", 0).transpose(0, 1),
         use_cache=False,
     ).last_hidden_state[:, :-1]
-    learned = labels[:, 1:] != _SILENT
-    loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]), labels[:, 1:][learned], reduction="none")
-    return (loss * weights[:, 1:][learned]).sum() / weights[:, 1:][learned].sum()
+    is_target = labels[:, 1:] != _IGNORED
+    loss = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden[is_target]), labels[:, 1:][is_target], reduction="none"
+    )
+    return (loss * weights[:, 1:][is_target]).sum() / weights[:, 1:][is_target].sum()

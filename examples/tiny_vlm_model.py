@@ -1,4 +1,4 @@
-"""A Qwen2.5-VL of half a million weights with a tokenizer of its own, for ``tiny_vlm.py``."""
+"""A Qwen2.5-VL with half a million weights and a tokenizer of its own, for ``tiny_vlm.py``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _TEMPLATE = (
     "{% endif %}{% endfor %}"
 )
 _PATCH = 8
-_LARGEST = 64 * 40  # pixels of a frame as the model sees it: clips of 256×144 become 64×32, so that it learns quickly
+_MAX_PIXELS = 64 * 40  # pixels per frame: clips of 256×144 become 64×32, so that training is fast
 _WIDTH, _HEADS, _LAYERS = 96, 4, 2
 _VISION_WIDTH, _VISION_LAYERS = 64, 2
-_SPREAD = 0.08  # of the first weights: narrow models learn nothing for long from the 0.02 of wide ones
+_INITIALIZER_RANGE = 0.08  # of the initial weights; narrow models train slowly with the 0.02 of wide ones
 
 
 def make_model(texts: Iterable[str]) -> tuple[Any, Any]:
-    """The model with random weights, and its processor, whose tokens are the words of ``texts``."""
+    """Return a model with random weights, and its processor, whose tokens are the words of ``texts``."""
     tokenizer = _tokenizer(texts)
-    size = {"size": {"shortest_edge": 4 * _PATCH * _PATCH, "longest_edge": _LARGEST}, "patch_size": _PATCH}
+    size = {"size": {"shortest_edge": 4 * _PATCH * _PATCH, "longest_edge": _MAX_PIXELS}, "patch_size": _PATCH}
     processor = transformers.Qwen2_5_VLProcessor(
         transformers.Qwen2VLImageProcessor(**size),
         tokenizer,
@@ -36,7 +36,7 @@ def make_model(texts: Iterable[str]) -> tuple[Any, Any]:
 
 
 def _tokenizer(texts: Iterable[str]) -> Any:
-    """Byte pairs, merged until the words of the texts are whole; anything else can still be spelled."""
+    """Train byte-pair encoding until the words of the texts are single tokens."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -64,7 +64,7 @@ def _tokenizer(texts: Iterable[str]) -> Any:
 def _config(tokenizer: Any) -> Any:
     ids = tokenizer.convert_tokens_to_ids
     half = _WIDTH // _HEADS // 2
-    place = half * 3 // 8  # dimensions that count height, and as many for width; the rest count time
+    spatial = half * 3 // 8  # dimensions for height, and as many for width; the rest is for time
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": _WIDTH,
@@ -75,13 +75,13 @@ def _config(tokenizer: Any) -> Any:
         "tie_word_embeddings": True,
         "rope_parameters": {
             "rope_type": "default",
-            "rope_theta": 10.0,  # a frame is four tokens wide: a base for long texts would not tell them apart
-            "mrope_section": [half - 2 * place, place, place],
+            "rope_theta": 10.0,  # a frame is four tokens wide, too few for the base of long texts
+            "mrope_section": [half - 2 * spatial, spatial, spatial],
         },
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": None,
-        "initializer_range": _SPREAD,
+        "initializer_range": _INITIALIZER_RANGE,
     }
     vision = {
         "depth": _VISION_LAYERS,
@@ -91,13 +91,13 @@ def _config(tokenizer: Any) -> Any:
         "out_hidden_size": _WIDTH,
         "patch_size": _PATCH,
         "fullatt_block_indexes": list(range(_VISION_LAYERS)),
-        "initializer_range": _SPREAD,
+        "initializer_range": _INITIALIZER_RANGE,
     }
     return transformers.Qwen2_5_VLConfig(
         text_config=text,
         vision_config=vision,
         tie_word_embeddings=True,
-        initializer_range=_SPREAD,
+        initializer_range=_INITIALIZER_RANGE,
         image_token_id=ids("<image>"),
         video_token_id=ids("<frame>"),
         vision_start_token_id=ids("<vision>"),

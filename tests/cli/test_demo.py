@@ -66,7 +66,7 @@ def test_the_work_of_the_demo(tmp_path: Path) -> None:
     commands = re.findall(r"^  \$ (?:microg4m )?(\w+)", ran.stdout, flags=re.MULTILINE)
     asked = ["predict", "score"]
     assert commands == ["data", "train", "score", "python", *asked, *asked, *asked, "compare", "report"]
-    assert "learning from 21 training clips of the sample" in ran.stdout
+    assert "training on 21 training clips of the sample" in ran.stdout
     assert "blind floor 50.0 %" in ran.stdout
     page = (folder / "demo_output" / "report" / "report.html").read_text()
     assert "vqa-blind" in page and "vqa-tiny-vlm" in page and "caption-tiny-vlm" in page

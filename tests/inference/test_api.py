@@ -1,4 +1,4 @@
-"""The runner over a served model, against a server on this machine that misbehaves in every way it can."""
+"""The API runner against a local server that fails in many ways."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def work(video: Path) -> list[ClipQueries]:
     ]
 
 
-def end(server: BadServer, **changes: Any) -> Endpoint:
+def endpoint(server: BadServer, **changes: Any) -> Endpoint:
     given = {"concurrency": 4, "timeout": 10.0, "backoff": 0.02, "max_retries": 3, "retry_timeout": 20.0, **changes}
     return Endpoint(server.url, KEY, **given)
 
 
 def records(server: BadServer, work: list[ClipQueries], **changes: Any) -> dict[str, dict[str, Any]]:
     settings = changes.pop("settings", SETTINGS)
-    return {query.id: record for query, record in api_runner(settings, end(server, **changes))(work)}
+    return {query.id: record for query, record in api_runner(settings, endpoint(server, **changes))(work)}
 
 
 def each(plans: dict[str, list[str]]) -> Callable[[str, int], str]:
@@ -64,7 +64,7 @@ def each(plans: dict[str, list[str]]) -> Callable[[str, int], str]:
     return lambda question, attempt: (plans.get(question, [])[attempt:] or ["ok"])[0]
 
 
-def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[ClipQueries]) -> None:
+def test_transient_errors_are_retried_and_others_recorded(work: list[ClipQueries]) -> None:
     plans = {
         "q0": ["busy:0.2"],
         "q1": ["busy_date:1", "status:500"],
@@ -111,64 +111,62 @@ def test_what_passes_is_tried_again_and_what_does_not_is_recorded(work: list[Cli
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-def test_the_concurrency_limit_holds(work: list[ClipQueries], limit: int) -> None:
+def test_the_concurrency_is_limited(work: list[ClipQueries], limit: int) -> None:
     with BadServer(lambda question, attempt: "ok" if attempt else "status:500", seconds=0.05) as server:
         assert len(records(server, work[:2], concurrency=limit)) == 8
         assert server.most_at_once == limit
 
 
-def test_a_crowded_server_is_left_alone_by_all(work: list[ClipQueries]) -> None:
+def test_a_busy_server_pauses_all_requests(work: list[ClipQueries]) -> None:
     with BadServer(each({"q3": ["busy:1"]})) as server:
-        found = records(server, work, max_retries=0)  # waiting for a crowded server uses up no try
+        found = records(server, work, max_retries=0)  # waiting for a busy server is not a retry
     assert {record["status"] for record in found.values()} == {"ok"}
     gaps = np.diff(sorted(server.times))
-    assert gaps.max() > 0.9  # nobody asked while the server had asked to wait
+    assert gaps.max() > 0.9  # no request during the wait
 
 
-def test_a_server_that_asks_for_too_much_patience_ends_the_run(work: list[ClipQueries], tmp_path: Path) -> None:
+def test_too_long_a_wait_stops_the_run(work: list[ClipQueries], tmp_path: Path) -> None:
     with BadServer(each({"q9": ["busy:3600"]})) as server:
         with pytest.raises(ServerError, match=r"wait 3600 s, .*--retry-timeout 20; finished items are kept"):
-            run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server)))
+            run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint(server)))
         kept = (tmp_path / "items.rank0.jsonl").read_text().splitlines()
         assert 0 < len(kept) < 24 and "failed" not in "".join(kept)
-        summary = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server)))
+        summary = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint(server)))
     assert summary["finished"] == 24 and summary["done_now"] == 24 - len(kept)
     assert set(server.asked.values()) <= {1, 2} and server.asked.total() == 25
 
 
 @pytest.mark.parametrize(
-    ("plan", "said"),
+    ("plan", "reason"),
     [
         ("status:401", "does not accept the key"),
         ("status:404", "does not know this model"),
         ("quota", "has no quota left"),
     ],
 )
-def test_what_is_hopeless_ends_the_run_at_once(work: list[ClipQueries], plan: str, said: str) -> None:
+def test_fatal_errors_stop_the_run_at_once(work: list[ClipQueries], plan: str, reason: str) -> None:
     with BadServer(lambda question, attempt: plan) as server:
-        with pytest.raises(ServerError, match=said) as caught:
+        with pytest.raises(ServerError, match=reason) as caught:
             records(server, work)
         assert server.asked.total() <= 4
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_server_that_is_gone_ends_the_run_and_marks_nothing_as_failed(
-    work: list[ClipQueries], tmp_path: Path
-) -> None:
+def test_an_unavailable_server_stops_the_run_and_records_no_failure(work: list[ClipQueries], tmp_path: Path) -> None:
     with BadServer() as server:
         pass
     with pytest.raises(ServerError, match="10 items in a row failed"):
-        run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, end(server, max_retries=1)))
+        run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint(server, max_retries=1)))
     assert (tmp_path / "items.rank0.jsonl").read_text() == ""
-    with BadServer(each({"q0": ["status:500"] * 9})) as server:  # one bad item among good ones is that item's fault
+    with BadServer(each({"q0": ["status:500"] * 9})) as server:  # one failure among successes is recorded
         found = records(server, work, max_retries=1)
     assert [name for name, record in found.items() if record["status"] != "ok"] == ["q0"]
 
 
-def test_failures_are_counted_and_retried_on_request(work: list[ClipQueries], tmp_path: Path) -> None:
+def test_failures_and_usage_are_counted_and_retried_on_request(work: list[ClipQueries], tmp_path: Path) -> None:
     plans = {"q3": ["empty"], "q5": ["refusal"], "q6": ["length:So"]}
     with BadServer(each(plans)) as server:
-        prices = end(server, price_in=0.5, price_out=2.0)
+        prices = endpoint(server, price_in=0.5, price_out=2.0)
         first = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices))
         assert (first["finished"], first["failed"], first["missing"]) == (22, 2, 0)
         assert [(item["id"], item["kind"]) for item in first["failures"]] == [("q3", "empty"), ("q5", "refusal")]
@@ -177,7 +175,7 @@ def test_failures_are_counted_and_retried_on_request(work: list[ClipQueries], tm
         assert again["done_now"] == 0 and server.asked.total() == 24
         last = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices), retry_failed=True)
     assert (last["finished"], last["failed"], last["done_now"]) == (24, 0, 2)
-    assert last["tokens"] == {"in": 2600, "out": 104, "cached": 1560}  # the two failures cost, too
+    assert last["tokens"] == {"in": 2600, "out": 104, "cached": 1560}  # including the two failures
     assert last["cost"] == pytest.approx(2600 / 1000 * 0.5 + 104 / 1000 * 2.0)
     assert (
         last["requests"] == 26
@@ -187,7 +185,7 @@ def test_failures_are_counted_and_retried_on_request(work: list[ClipQueries], tm
     assert json.loads((tmp_path / "results.json").read_text())["tokens"] == last["tokens"]
 
 
-def test_what_is_sent(work: list[ClipQueries], video: Path) -> None:
+def test_the_request_body(work: list[ClipQueries], video: Path) -> None:
     settings = TextSettings("caption", "m", "api", prompts="expert", frames=3, image_side=32, image_detail="high")
     with BadServer() as server:
         records(server, [ClipQueries(str(video), "a_001", (Query("a_001"),))], settings=settings)
@@ -209,13 +207,13 @@ def test_what_is_sent(work: list[ClipQueries], video: Path) -> None:
         assert away.argmin() == place and away[place] < 12 < np.delete(away, place).min()
 
 
-def test_older_servers_are_asked_in_their_own_words(work: list[ClipQueries]) -> None:
+def test_older_servers_get_the_older_parameter_name(work: list[ClipQueries]) -> None:
     with BadServer(lambda question, attempt: "old") as server:
         found = records(server, work[:1])
         assert "max_tokens" in server.bodies[-1] and {record["status"] for record in found.values()} == {"ok"}
 
 
-def test_a_clip_that_cannot_be_read_is_the_failure_of_its_items(work: list[ClipQueries], tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_decoded_fails_its_items(work: list[ClipQueries], tmp_path: Path) -> None:
     broken = tmp_path / "a_001.mp4"
     broken.write_bytes(b"no video")
     with BadServer() as server:
@@ -223,7 +221,7 @@ def test_a_clip_that_cannot_be_read_is_the_failure_of_its_items(work: list[ClipQ
     assert [found[f"q{n}"].get("kind") for n in range(8)] == ["decode"] * 4 + [None] * 4
 
 
-def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(RecipeError, match="OPENAI_API_KEY is not set"):
@@ -234,8 +232,8 @@ def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
     assert find_key(None, None) == ("https://api.openai.com/v1", KEY)
     assert find_key("http://localhost:8000/v1", None)[1] == KEY
-    assert find_key("http://node7:8000/v1", None)[1] == ""  # not in clear text through a network
-    assert find_key("http://node7:8000/v1", "OPENAI_API_KEY")[1] == KEY  # unless it was said
+    assert find_key("http://node7:8000/v1", None)[1] == ""  # not unencrypted over a network
+    assert find_key("http://node7:8000/v1", "OPENAI_API_KEY")[1] == KEY  # unless named
     for address in (f"https://user:{KEY}@host/v1", f"https://host/v1?key={KEY}", f"host/{KEY}"):
         with pytest.raises(RecipeError) as caught:
             find_key(address, None)
@@ -246,7 +244,7 @@ def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in str(caught.value) and KEY not in repr(Endpoint("http://x/v1", KEY))
 
 
-def test_the_key_does_not_follow_to_another_server(work: list[ClipQueries]) -> None:
+def test_the_key_is_not_sent_to_another_server_after_a_redirect(work: list[ClipQueries]) -> None:
     with BadServer() as other, BadServer(lambda question, attempt: f"away:{other.url}") as server:
         found = records(server, work[:1])
     assert server.keys == {f"Bearer {KEY}"} and other.keys == {""}
@@ -258,14 +256,14 @@ def predict(server: BadServer, out: Path, *more: str) -> list[str]:
     return [*words, "--source", "sample", "--frames", "2", "--limit", "4", "--concurrency", "3", *more]
 
 
-def test_the_command_leaves_the_key_nowhere(
+def test_the_command_writes_the_key_nowhere(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
     caplog.set_level(logging.DEBUG)
     out = tmp_path / "run"
-    nasty = ("status:418", "echo", "busy:0.1", "cut", "ok", "status:500", "malformed")
-    with BadServer(lambda question, attempt: nasty[server.asked.total() % 7]) as server:
+    plans = ("status:418", "echo", "busy:0.1", "cut", "ok", "status:500", "malformed")
+    with BadServer(lambda question, attempt: plans[server.asked.total() % 7]) as server:
         code = main(predict(server, out, "--key-env", "MY_KEY", "--max-retries", "1", "--price-in", "0.01"))
         assert server.keys == {f"Bearer {KEY}"}
     results = json.loads((out / "results.json").read_text())
@@ -290,19 +288,19 @@ def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) ->
     assert "needs --python" in capsys.readouterr().err
 
 
-def test_interrupted(tmp_path: Path) -> None:
+def test_an_interrupt_stops_the_command_at_once(tmp_path: Path) -> None:
     with BadServer(lambda question, attempt: "slow" if server.asked.total() > 6 else "ok") as server:
         words = [sys.executable, "-m", "microg4m_hf", *predict(server, tmp_path / "run")]
-        # A shell that runs the tests in the background has told its children to ignore Ctrl-C.
-        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+        # A shell that runs the tests in the background makes its children ignore Ctrl-C.
+        restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=restore_sigint)
         written = tmp_path / "run" / "items.rank0.jsonl"
         while process.poll() is None and (server.asked.total() < 9 or written.read_bytes().count(b"\n") < 6):
             time.sleep(0.005)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "run the same command again" in said
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "run the same command again" in stderr
     assert time.monotonic() - began < 20  # requests under way would take two minutes
     assert len(written.read_text().splitlines()) == 6
 

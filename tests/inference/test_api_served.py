@@ -1,4 +1,4 @@
-"""The API runner against ``transformers serve`` with a tiny model: a real server, answers that can be checked."""
+"""The API runner against ``transformers serve`` with a tiny model, whose answers can be computed directly."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def served(model: Path) -> Iterator[str]:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).read()
             break
         except (urllib.error.URLError, OSError):
-            assert time.monotonic() < end, "the server does not come up"
+            assert time.monotonic() < end, "the server did not start"
             time.sleep(0.1)
     yield f"http://127.0.0.1:{port}/v1"
     server.kill_server()
@@ -65,13 +65,13 @@ def test_captions_and_answers_are_those_of_the_model(served: str, model: Path, t
         assert main([*words, "--prompts", "plain", "--concurrency", "3"]) == 0
     results = json.loads((out["vqa"] / "results.json").read_text())
     assert (results["finished"], results["requests"]) == (12, 12)
-    # The greedy answer is eight tokens long, or shorter where it ends by itself.
+    # A greedy answer has eight tokens, or fewer if it ends by itself.
     assert 12 <= results["tokens"]["out"] <= 96 and results["tokens"]["in"] > 12 * 20
-    said = [json.loads(line) for folder in out.values() for line in lines_of(folder)]
-    assert len(said) == 14
+    predictions = [json.loads(line) for folder in out.values() for line in lines_of(folder)]
+    assert len(predictions) == 14
     clips = {row["video_id"]: row["video"] for row in load_dataset("caption", split="test", source="sample")}
     texts = set()
-    for prediction in (said[0], said[1], said[2], said[-1]):
+    for prediction in (predictions[0], predictions[1], predictions[2], predictions[-1]):
         text = prediction.get("question", "Describe this video.")
         answer = prediction["caption" if "caption" in prediction else "answer"]
         assert answer == generated(model, clips[prediction["video_id"]], text).strip()
@@ -84,7 +84,7 @@ def lines_of(folder: Path) -> list[str]:
 
 
 def generated(folder: Path, video: Any, text: str) -> str:
-    """Plain generation with the model itself, from the very images that were sent."""
+    """Generate with the model itself, from the images that were sent."""
     import torch
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor

@@ -1,4 +1,4 @@
-"""The runner for models that need another Python environment: their own code under transformers 4, and bad luck."""
+"""The isolated runner: models with code for transformers 4, and every way in which a worker can fail."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.support.hub_code_model import CODE, model_with_code
 from tests.support.transformers_4 import python_with_transformers_4
 from tests.support.videos import write_video
 
-COLOURS = {"red": (220, 10, 10), "green": (10, 200, 10), "blue": (10, 10, 220)}
-TAKEN_FOR = {"red": "green", "green": "blue", "blue": "red"}
+COLORS = {"red": (220, 10, 10), "green": (10, 200, 10), "blue": (10, 10, 220)}
+PREDICTED = {"red": "green", "green": "blue", "blue": "red"}
 ADAPTER = """
 import os, signal, sys, time
 from pathlib import Path
@@ -44,7 +44,7 @@ def answer(folder, frames, prompt, settings):
     seen.touch()
     (folder / "pid").write_text(str(os.getpid()))
     if what == "dies" or (what == "dies_once" and not again):
-        print("out of luck\\rvery much so", file=sys.stderr, flush=True)
+        print("last line\\rof the worker", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
     if what == "leaves":
         sys.exit(7)
@@ -65,8 +65,8 @@ def answer(folder, frames, prompt, settings):
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("clips")
     return {
-        name: str(write_video(folder / f"{name}.mp4", np.full((8, 48, 64, 3), colour, np.uint8)))
-        for name, colour in COLOURS.items()
+        name: str(write_video(folder / f"{name}.mp4", np.full((8, 48, 64, 3), color, np.uint8)))
+        for name, color in COLORS.items()
     }
 
 
@@ -76,7 +76,7 @@ def adapter(tmp_path: Path) -> str:
     return str(tmp_path / "adapter.py")
 
 
-def asked(video: str, *questions: str) -> list[ClipQueries]:
+def group(video: str, *questions: str) -> list[ClipQueries]:
     return [ClipQueries(video, "a_001", tuple(Query(question, question) for question in questions))]
 
 
@@ -98,7 +98,7 @@ def transformers_4() -> str:
         raise
 
 
-def test_the_code_of_the_test_models_is_for_transformers_4_only() -> None:
+def test_the_code_of_the_test_models_needs_transformers_4() -> None:
     from transformers import __file__ as newer
 
     needed = "apply_chunking_to_forward"
@@ -125,26 +125,28 @@ def test_code_from_the_hub_under_transformers_4(
     assert (summary["finished"], summary["failed"]) == (6, 0), summary["failures"]
     (versions,) = summary["served"]
     assert "transformers 4." in versions and "torch" in versions
-    said = [json.loads(line)["answer"] for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
-    assert said == [f"3 {' '.join([TAKEN_FOR[name]] * 3)} {word}" for name in clips for word in WORDS]
+    answers_in_file = [
+        json.loads(line)["answer"] for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
+    ]
+    assert answers_in_file == [f"3 {' '.join([PREDICTED[name]] * 3)} {word}" for name in clips for word in WORDS]
 
 
 WORDS = ("colour?", "many?")
 
 
 @pytest.mark.slow
-def test_code_from_the_hub_is_run_only_where_that_was_said(
+def test_code_from_the_hub_runs_only_with_trust_remote_code(
     transformers_4: str, clips: dict[str, str], tmp_path: Path
 ) -> None:
     model = model_with_code(tmp_path / "model", "TinyChat")
     with pytest.raises(ServerError, match="read the model's code, then allow it with --trust-remote-code"):
-        answers(settings(model), asked(clips["red"], "colour?"), transformers_4)
+        answers(settings(model), group(clips["red"], "colour?"), transformers_4)
 
 
-def test_bad_luck_of_every_kind(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+def test_every_way_a_worker_can_fail(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     questions = ["fine 1", "dies_once 1", "dies 1", "fine 2", "hangs 1", "fine 3", "leaves 1", "raises 1", "fine 4"]
     questions += ["floods 1", "quiet 1", "odd 1", "half 1", "fine 5"]
-    found = answers(settings(tmp_path / "model"), asked(clips["red"], *questions), adapter=adapter, timeout=2.0)
+    found = answers(settings(tmp_path / "model"), group(clips["red"], *questions), adapter=adapter, timeout=2.0)
     assert list(found) == questions
     fine = "(3, 48, 64, 3) uint8 256"
     for name in ("fine 1", "fine 2", "fine 3", "fine 4", "fine 5", "dies_once 1", "floods 1"):
@@ -159,14 +161,14 @@ def test_bad_luck_of_every_kind(clips: dict[str, str], adapter: str, tmp_path: P
         "quiet 1": "empty",
         "odd 1": "error",
     }
-    assert "signal SIGSEGV" in found["dies 1"]["why"] and "| very much so" in found["dies 1"]["why"]
+    assert "signal SIGSEGV" in found["dies 1"]["why"] and "| of the worker" in found["dies 1"]["why"]
     assert "exit code 7" in found["leaves 1"]["why"] and "within 2 s" in found["hangs 1"]["why"]
     assert found["raises 1"]["why"].startswith("ValueError: cannot do raises 1 (adapter.py:")
     assert "NoneType" in found["odd 1"]["why"]
 
 
-def test_failures_are_kept_and_retried_on_request(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
-    work, given = asked(clips["red"], "fine 1", "raises 1"), settings(tmp_path / "model")
+def test_failures_are_recorded_and_retried_on_request(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    work, given = group(clips["red"], "fine 1", "raises 1"), settings(tmp_path / "model")
     here = IsolatedEnvironment(sys.executable, adapter)
     summaries = [
         run(given, work, tmp_path / "run", lambda: isolated_runner(given, here), **retry)
@@ -176,14 +178,14 @@ def test_failures_are_kept_and_retried_on_request(clips: dict[str, str], adapter
 
 
 def test_a_model_that_always_dies_ends_the_run(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
-    work = asked(clips["red"], *(f"dies {n}" for n in range(9)))
+    work = group(clips["red"], *(f"dies {n}" for n in range(9)))
     with pytest.raises(ServerError, match="5 items in a row failed, the last one with: the worker died"):
         answers(settings(tmp_path / "model"), work, adapter=adapter)
     assert len(list(tmp_path.glob("seen_dies_*"))) == 5
 
 
-def test_what_cannot_start_says_why(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
-    work = asked(clips["red"], "fine 1")
+def test_errors_at_the_start_say_why(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    work = group(clips["red"], "fine 1")
     with pytest.raises(RecipeError, match=r"is not an executable; did you mean .*bin/python\?"):
         answers(settings(tmp_path / "model"), work, python=str(tmp_path))
     with pytest.raises(RecipeError, match="neither internvl nor owl3 nor an existing Python file"):
@@ -197,8 +199,8 @@ def test_what_cannot_start_says_why(clips: dict[str, str], adapter: str, tmp_pat
         answers(settings(tmp_path / "model"), work, adapter=str(tmp_path / "bad.py"))
 
 
-def test_a_clip_that_cannot_be_read(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
-    work = [ClipQueries(str(tmp_path / "none.mp4"), "b_001", (Query("b"),)), *asked(clips["red"], "fine 1")]
+def test_a_clip_that_cannot_be_decoded(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
+    work = [ClipQueries(str(tmp_path / "none.mp4"), "b_001", (Query("b"),)), *group(clips["red"], "fine 1")]
     found = answers(settings(tmp_path / "model"), work, adapter=adapter)
     assert found["b"]["kind"] == "decode" and found["fine 1"]["status"] == "ok"
 
@@ -210,14 +212,16 @@ def test_an_adapter_with_another_content_is_another_setting(adapter: str) -> Non
 
 
 def running(pid: int) -> bool:
-    """Whether a process is there and has not ended (containers keep ended orphans as zombies)."""
+    """Whether a process is running. Containers keep exited orphans as zombies."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_the_command_and_what_a_kill_leaves(adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_killed_command_leaves_no_worker_and_no_files(
+    adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     model = tmp_path / "model"
     model.mkdir()
     words = ["predict", "vqa", "--model", str(model), "--runner", "isolated", "--python", sys.executable]

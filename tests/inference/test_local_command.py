@@ -1,4 +1,4 @@
-"""From the command line on the sample: caption, vqa, score; and what a user sees when something is wrong."""
+"""``microg4m predict caption|vqa`` with local models on the sample, and its error messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_caption_vqa_and_score(tiny: Tiny, tmp_path: Path, family: str, capsys: 
         assert "BLEU" in capsys.readouterr().out.upper()
 
 
-def test_one_more_clip_later_and_nothing_twice(tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_clips_later_run_only_what_is_missing(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = tiny("llava")
     assert predict("vqa", model, tmp_path, "--limit", "1") == 0
     assert predict("vqa", model, tmp_path) == 0
@@ -69,7 +71,7 @@ def test_new_weights_in_the_same_folder_are_another_run(
     assert "weights: 'files-" in capsys.readouterr().err
 
 
-def test_a_clip_that_cannot_be_read_is_recorded_and_retried(
+def test_a_clip_that_cannot_be_decoded_is_recorded_and_retried_on_request(
     tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from microg4m_hf.data import ensure_sample
@@ -77,10 +79,10 @@ def test_a_clip_that_cannot_be_read_is_recorded_and_retried(
 
     data = tmp_path / "data"
     shutil.copytree(ensure_sample(), data)
-    sound = data / "videos/real/cabinCam-04/cabinCam-04_002.mp4"
-    kept = sound.read_bytes()
-    start, length = media(kept)  # the index is whole, so it shows only when frames are decoded
-    sound.write_bytes(kept[:start] + bytes(length) + kept[start + length :])
+    clip = data / "videos/real/cabinCam-04/cabinCam-04_002.mp4"
+    intact = clip.read_bytes()
+    start, length = media(intact)  # the index stays intact, so only decoding fails
+    clip.write_bytes(intact[:start] + bytes(length) + intact[start + length :])
     words = ["predict", "vqa", "--model", str(tiny("llava")), "--data-dir", str(data), "--limit", "2"]
     words += ["--frames", "2", "--max-new-tokens", "4", "--out", str(tmp_path / "run")]
     assert main(words) == 1
@@ -89,14 +91,16 @@ def test_a_clip_that_cannot_be_read_is_recorded_and_retried(
     assert (results["failed"], results["missing"]) == (6, 0)
     assert {failure["kind"] for failure in results["failures"]} == {"decode"}
     assert "cabinCam-04_002.mp4" in results["failures"][0]["why"]
-    sound.write_bytes(kept)
-    assert main(words) == 1  # not tried again by itself
+    clip.write_bytes(intact)
+    assert main(words) == 1  # not retried without the option
     assert main([*words, "--retry-failed"]) == 0
     assert len(rows(tmp_path / "run")) == 12
 
 
-def test_what_cannot_work_is_said_in_one_line(tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tests.support.tiny_vlm import tokenizer
+def test_errors_are_one_line_that_says_what_to_do(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.support.tiny_vlm_tokenizer import tokenizer
 
     text_only = tmp_path / "text"
     tokenizer(["<s>"], "<s>", "<s>").save_pretrained(text_only)
@@ -123,13 +127,13 @@ def test_what_cannot_work_is_said_in_one_line(tiny: Tiny, tmp_path: Path, capsys
         (tiny("llava"), ["--runner", "api", "--dtype", "float16"], "--dtype has no effect with --runner api"),
     ):
         assert predict("vqa", model, tmp_path / "out", *more) == 2, what
-        said = capsys.readouterr().err.strip().splitlines()[-1]
-        assert said.startswith("microg4m: ") and what in said
+        message = capsys.readouterr().err.strip().splitlines()[-1]
+        assert message.startswith("microg4m: ") and what in message
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
 
 
 @pytest.mark.slow
-def test_two_processes_of_a_launcher_give_the_file_of_one(tiny: Tiny, tmp_path: Path) -> None:
+def test_two_processes_write_the_file_of_one(tiny: Tiny, tmp_path: Path) -> None:
     words = ["-m", "microg4m_hf", "predict", "vqa", "--model", str(tiny("video_llava")), "--source", "sample"]
     words += ["--limit", "3", "--frames", "3", "--max-new-tokens", "8", "--out", str(tmp_path / "two")]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]

@@ -1,4 +1,4 @@
-"""One by one, batched, or from a shared beginning: every family says the same words."""
+"""Every model family gives the same answers one by one, in batches, and from a prefix cache."""
 
 from __future__ import annotations
 
@@ -71,41 +71,39 @@ def test_clips_with_different_numbers_of_questions(tiny: Tiny, questions: list[C
     settings = TextSettings("vqa", str(tiny("qwen3_vl")), frames=4, max_new_tokens=8, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), work)
     assert len(alone) == 1 + 3 + 5 + 6
-    for rows in (2, 7, 64):  # fewer rows than a clip has questions: its beginning is copied and used again
+    for rows in (2, 7, 64):  # fewer rows than a clip has questions: its cache is copied
         assert texts(local_runner(settings, Placement(batch_size=rows)), work) == alone
 
 
-def test_a_family_that_looks_back_through_a_window(tiny: Tiny, questions: list[ClipQueries]) -> None:
-    """In Gemma 3 what fills up a question pushes the clip out of the window; transformers 5.23 shows that."""
+def test_a_family_with_sliding_window_attention(tiny: Tiny, questions: list[ClipQueries]) -> None:
+    """In Gemma 3, the padding of a question moves the clip out of the window; seen with transformers 5.23."""
     settings = TextSettings("vqa", str(tiny("gemma3")), frames=4, max_new_tokens=8, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), questions[:2])
     runner = local_runner(settings, SHARED)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        told = {query.id: record["text"] for query, record in runner(questions[:2])}
+        answers = {query.id: record["text"] for query, record in runner(questions[:2])}
     announced = any("encodes its clip again, because its scores differ" in str(one.message) for one in caught)
-    assert told == alone
+    assert answers == alone
     assert announced is not runner.shares_prefix
 
 
-def test_a_family_whose_state_is_not_understood_is_found_out(
+def test_a_family_with_hidden_state_is_detected(
     tiny: Tiny, questions: list[ClipQueries], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Qwen2.5-VL without positions of its own: it goes on from an offset that it remembers of another clip."""
+    """Without explicit positions, Qwen2.5-VL continues from the position offset of another clip."""
     settings = TextSettings("vqa", str(tiny("qwen2_5_vl")), frames=4, max_new_tokens=8, dtype="float32")
     alone = texts(local_runner(settings, ONE_BY_ONE), questions)
     monkeypatch.setattr(prefix_cache, "_clip_positions", lambda *_: None)
     runner = local_runner(settings, SHARED)
     with pytest.warns(RuntimeWarning, match="encodes its clip again, because its scores differ") as caught:
-        told = {query.id: record for query, record in runner(questions)}
+        answers = {query.id: record for query, record in runner(questions)}
     assert len([one for one in caught if "encodes its clip again" in str(one.message)]) == 1
-    assert {name: record["text"] for name, record in told.items()} == alone
-    assert not any(record["shared_prefix"] for record in told.values())
+    assert {name: record["text"] for name, record in answers.items()} == alone
+    assert not any(record["shared_prefix"] for record in answers.values())
 
 
-def test_a_template_that_puts_the_question_first_is_asked_the_plain_way(
-    tiny: Tiny, questions: list[ClipQueries]
-) -> None:
+def test_a_template_that_puts_the_question_first_gets_no_prefix_cache(tiny: Tiny, questions: list[ClipQueries]) -> None:
     settings = TextSettings("vqa", str(tiny("llava_onevision")), frames=4, max_new_tokens=8, dtype="float32")
     runner = local_runner(settings, SHARED)
     processor = runner.prompt_builder.processor
@@ -115,14 +113,14 @@ def test_a_template_that_puts_the_question_first_is_asked_the_plain_way(
     )
     assert processor.chat_template != template
     with pytest.warns(RuntimeWarning, match="the prompts of two questions differ before the clip"):
-        told = {query.id: record["text"] for query, record in runner(questions)}
+        answers = {query.id: record["text"] for query, record in runner(questions)}
     alone = LocalRunner(runner.generator.model, processor, settings, ONE_BY_ONE)
-    assert told == texts(alone, questions)
-    assert len(told) == 24
+    assert answers == texts(alone, questions)
+    assert len(answers) == 24
 
 
-def test_a_system_text_that_a_template_drops_is_said_by_the_user(tiny: Tiny) -> None:
-    """The LLaVA templates know no system turn; Qwen's does."""
+def test_a_system_prompt_that_a_template_drops_goes_to_the_user_turn(tiny: Tiny) -> None:
+    """The LLaVA templates have no system turn; Qwen's has one."""
     from transformers import AutoProcessor
 
     from microg4m_hf.inference.items import Query, prompt_set
@@ -137,19 +135,19 @@ def test_a_system_text_that_a_template_drops_is_said_by_the_user(tiny: Tiny) -> 
         assert prompt.index("no direction is up") < prompt.index("Who waves?")
 
 
-def test_sampled_answers_depend_on_the_seed_alone(tiny: Tiny, questions: list[ClipQueries]) -> None:
+def test_sampled_answers_depend_only_on_the_seed_and_the_item(tiny: Tiny, questions: list[ClipQueries]) -> None:
     def sampled(seed: int, work: list[ClipQueries], **how: Any) -> dict[str, str]:
         settings = TextSettings("vqa", str(tiny("smolvlm")), frames=2, max_new_tokens=6, temperature=1.0, seed=seed)
         return texts(local_runner(settings, Placement(**how)), work)
 
     first = sampled(1, questions[:2])
-    assert sampled(1, questions[1:2]).items() <= first.items()  # whatever was asked before
+    assert sampled(1, questions[1:2]).items() <= first.items()
     assert sampled(1, questions[:2], shared_prefix=False) == first
     assert sampled(2, questions[:2]) != first
 
 
-def test_the_memory_of_shared_beginnings_is_bounded(tiny: Tiny, questions: list[ClipQueries]) -> None:
-    """However many clips are asked about, at most a cache and one copy of it are alive."""
+def test_the_number_of_prefix_caches_in_memory_is_bounded(tiny: Tiny, questions: list[ClipQueries]) -> None:
+    """At most one cache and one copy of it exist at a time."""
     import gc
 
     from transformers import DynamicCache

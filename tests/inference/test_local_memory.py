@@ -1,4 +1,4 @@
-"""Memory that runs out for real: an allocation that no machine can serve."""
+"""Out-of-memory errors from an allocation that no machine can serve."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from microg4m_hf.inference.vlm.local import LocalRunner, local_runner
 Tiny = Callable[[str], Path]
 
 
-def hungry(runner: LocalRunner, rows: int) -> list[int]:
-    """Let the model take 4 PiB whenever it sees more than ``rows`` rows; gives the list of what it saw."""
+def limit_rows(runner: LocalRunner, rows: int) -> list[int]:
+    """Allocate 4 PiB in every forward pass with more than ``rows`` rows. Returns the list of row counts."""
     seen: list[int] = []
 
-    def eat(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    def allocate(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         seen.append(len(inputs[0]))
         if len(inputs[0]) > rows:
             torch.empty(1 << 52, dtype=torch.uint8)
 
-    runner.generator.model.get_input_embeddings().register_forward_pre_hook(eat)
+    runner.generator.model.get_input_embeddings().register_forward_pre_hook(allocate)
     return seen
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "plain"])
-def test_the_batch_is_halved_and_nothing_is_lost(tiny: Tiny, questions: list[ClipQueries], shared: bool) -> None:
+def test_the_batch_size_is_halved_and_no_answer_is_lost(tiny: Tiny, questions: list[ClipQueries], shared: bool) -> None:
     settings = TextSettings("vqa", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
     whole = {query.id: record["text"] for query, record in local_runner(settings)(questions)}
     runner = local_runner(settings, Placement(batch_size=12, shared_prefix=shared))
-    seen = hungry(runner, rows=2)
+    seen = limit_rows(runner, rows=2)
     with pytest.warns(UserWarning, match="out of memory with batch size 12; continuing with batch size 6"):
-        told = {query.id: record["text"] for query, record in runner(questions)}
-    assert told == whole
+        answers = {query.id: record["text"] for query, record in runner(questions)}
+    assert answers == whole
     assert runner.halver.size <= 2
     assert {12, 6, 3} <= set(seen)
-    assert seen.count(12) == 1  # the size is remembered
+    assert seen.count(12) == 1  # the smaller size is kept
 
 
-def test_an_item_that_never_fits_is_a_failure_of_its_own(tiny: Tiny, questions: list[ClipQueries]) -> None:
+def test_an_item_that_never_fits_is_recorded_as_failed(tiny: Tiny, questions: list[ClipQueries]) -> None:
     settings = TextSettings("caption", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
     clips = [ClipQueries(clip.video, clip.video_id, clip.queries[:1]) for clip in questions]
     runner = local_runner(settings, Placement(batch_size=1))
     records = runner(clips)
     assert next(records)[1]["status"] == "ok"
-    hungry(runner, rows=0)
+    limit_rows(runner, rows=0)
     rest = [record for _, record in records]
     assert [record["kind"] for record in rest] == ["memory"] * 3
     assert "--device-map" in rest[0]["why"]
@@ -58,6 +58,6 @@ def test_an_item_that_never_fits_is_a_failure_of_its_own(tiny: Tiny, questions: 
 def test_a_model_that_never_fits_ends_the_run_early(tiny: Tiny, questions: list[ClipQueries]) -> None:
     settings = TextSettings("vqa", str(tiny("llava")), frames=2, max_new_tokens=6, dtype="float32")
     runner = local_runner(settings, Placement(batch_size=4))
-    hungry(runner, rows=0)
+    limit_rows(runner, rows=0)
     with pytest.raises(ModelError, match="has answered nothing yet"):
         list(runner(questions))

@@ -1,4 +1,4 @@
-"""A run loses nothing and mixes nothing, whatever happens to its files and its processes."""
+"""A run resumes without losing or mixing results after damaged files, crashes, and changed settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VQA = TextSettings("vqa", "somebody/model")
 
 
 class Parrot:
-    """Answers with the question, and remembers what it was asked."""
+    """A runner that repeats the question, and records which queries it got."""
 
     def __init__(self, fails: Sequence[str] = ()) -> None:
         self.fails, self.asked = fails, []  # type: ignore[var-annotated]
@@ -53,7 +53,7 @@ def test_a_finished_run_loads_no_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 9, 40])
-def test_a_line_cut_off_by_a_kill_is_done_again_and_harms_no_other(tmp_path: Path, cut: int) -> None:
+def test_an_incomplete_line_is_run_again_and_harms_no_other(tmp_path: Path, cut: int) -> None:
     whole = run(VQA, WORK, tmp_path / "whole", Parrot)
     run(VQA, WORK[:4], tmp_path / "cut", Parrot)
     journal = tmp_path / "cut" / "items.rank0.jsonl"
@@ -68,7 +68,7 @@ def test_a_line_cut_off_by_a_kill_is_done_again_and_harms_no_other(tmp_path: Pat
     ).read_bytes()
 
 
-def test_junk_in_a_journal_is_passed_over(tmp_path: Path) -> None:
+def test_invalid_lines_of_a_journal_are_ignored(tmp_path: Path) -> None:
     run(VQA, WORK[:2], tmp_path, Parrot)
     run_id = VQA.fingerprint
     junk = [b"\xff\xfe\n", b"[1]\n", b'{"run": "%s"}\n' % run_id.encode(), b"null\n"]
@@ -80,12 +80,12 @@ def test_junk_in_a_journal_is_passed_over(tmp_path: Path) -> None:
     assert len(parrot.asked) == 15
 
 
-def test_any_number_of_processes_goes_on_with_the_work_of_any_other(tmp_path: Path) -> None:
+def test_a_run_resumes_with_another_number_of_processes(tmp_path: Path) -> None:
     run(VQA, WORK, tmp_path / "one", Parrot)
     for rank in (2, 0):
         run(VQA, WORK, tmp_path / "many", Parrot, rank=rank, world_size=3)
-    half = json.loads((tmp_path / "many" / "results.json").read_text())
-    assert (half["finished"], half["missing"]) == (15, 6)
+    partial = json.loads((tmp_path / "many" / "results.json").read_text())
+    assert (partial["finished"], partial["missing"]) == (15, 6)
     late = Parrot()
     assert run(VQA, WORK, tmp_path / "many", lambda: late, rank=1, world_size=2)["missing"] == 3
     assert run(VQA, WORK, tmp_path / "many", Parrot)["missing"] == 0
@@ -97,8 +97,8 @@ def test_any_number_of_processes_goes_on_with_the_work_of_any_other(tmp_path: Pa
     assert sorted(records) == sorted(set(records))
 
 
-def test_processes_that_start_late_leave_no_gap(tmp_path: Path) -> None:
-    """A process's share does not depend on what others have finished when it starts."""
+def test_processes_that_start_late_still_cover_all_clips(tmp_path: Path) -> None:
+    """The shard of a process does not depend on what others have finished when it starts."""
     first, second = Parrot(), Parrot()
     run(VQA, WORK, tmp_path, lambda: first, rank=0, world_size=2)
     run(VQA, WORK, tmp_path, lambda: second, rank=1, world_size=2)
@@ -115,19 +115,19 @@ def test_a_changed_setting_is_refused(tmp_path: Path) -> None:
         run(VQA, WORK, tmp_path, Parrot)
 
 
-def test_failures_are_kept_counted_and_tried_again_on_request(tmp_path: Path) -> None:
+def test_failures_are_recorded_counted_and_retried_on_request(tmp_path: Path) -> None:
     failing = Parrot(fails=["a_001_q1", "a_006_q0"])
     summary = run(VQA, WORK, tmp_path, lambda: failing)
     assert (summary["finished"], summary["failed"], summary["missing"]) == (19, 2, 0)
     assert summary["failures"][0] == {"id": "a_001_q1", "kind": "decode", "why": "cut short"}
-    run(VQA, WORK, tmp_path, lambda: pytest.fail("tried again"))  # type: ignore[arg-type, return-value]
+    run(VQA, WORK, tmp_path, lambda: pytest.fail("retried"))  # type: ignore[arg-type, return-value]
     retry = Parrot()
     summary = run(VQA, WORK, tmp_path, lambda: retry, retry_failed=True)
     assert retry.asked == ["a_001_q1", "a_006_q0"]
     assert (summary["finished"], summary["failed"]) == (21, 0)
 
 
-def test_two_processes_never_write_into_one_journal(tmp_path: Path) -> None:
+def test_two_processes_never_write_to_one_journal(tmp_path: Path) -> None:
     code = (
         "import sys, time; from microg4m_hf.inference.journal import Journal\n"
         f"with Journal({str(tmp_path)!r}, 'x'): print('in', flush=True); time.sleep(60)"
@@ -139,5 +139,5 @@ def test_two_processes_never_write_into_one_journal(tmp_path: Path) -> None:
         with Journal(tmp_path, "x", rank=1):
             pass
         other.kill()
-    with Journal(tmp_path, "x"):  # the system has let go of it
+    with Journal(tmp_path, "x"):  # released by the operating system
         pass

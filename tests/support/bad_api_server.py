@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that speaks the chat-completions protocol and misbehaves as it is told.
+"""A chat-completions server on 127.0.0.1 that fails on purpose.
 
 ``plan(question, attempt)`` names what happens to the n-th request (from 0) of a question; see ``_Handler``.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class BadServer:
-    """``with BadServer(plan) as server``: ``server.url`` is the base address; what came in is kept."""
+    """Use as ``with BadServer(plan) as server``. Records every request; ``server.url`` is the base address."""
 
     def __init__(self, plan: Callable[[str, int], str] = lambda question, attempt: "ok", seconds: float = 0.0) -> None:
         self.plan, self.seconds = plan, seconds
@@ -31,7 +31,7 @@ class BadServer:
         self._now = 0
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
-        self._server.told = self  # type: ignore[attr-defined]
+        self._server.owner = self  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> BadServer:
@@ -42,12 +42,12 @@ class BadServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def began(self) -> None:
+    def start_request(self) -> None:
         with self.lock:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
 
-    def ended(self) -> None:
+    def end_request(self) -> None:
         with self.lock:
             self._now -= 1
 
@@ -56,33 +56,33 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        told: BadServer = self.server.told  # type: ignore[attr-defined]
-        told.began()
+        owner: BadServer = self.server.owner  # type: ignore[attr-defined]
+        owner.start_request()
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question = body["messages"][-1]["content"][-1]["text"].split("\n")[0]
-        with told.lock:
-            attempt = told.asked[question]
-            told.asked[question] += 1
-            told.bodies.append(body)
-            told.times.append(time.monotonic())
-            told.keys.add(self.headers.get("Authorization", ""))
-        time.sleep(told.seconds)
-        self._behave(told, told.plan(question, attempt), body)
+        with owner.lock:
+            attempt = owner.asked[question]
+            owner.asked[question] += 1
+            owner.bodies.append(body)
+            owner.times.append(time.monotonic())
+            owner.keys.add(self.headers.get("Authorization", ""))
+        time.sleep(owner.seconds)
+        self._behave(owner, owner.plan(question, attempt), body)
 
-    def _behave(self, told: BadServer, what: str, body: dict[str, Any]) -> None:
+    def _behave(self, owner: BadServer, what: str, body: dict[str, Any]) -> None:
         name, _, more = what.partition(":")
-        if name == "slow":  # for ever, or until the client has had enough
+        if name == "slow":  # until the client gives up
             while not select.select([self.connection], [], [], 0.02)[0]:
                 pass
             self.close_connection = True
-            return told.ended()
+            return owner.end_request()
         if name in ("cut", "cut_body"):
-            told.ended()
+            owner.end_request()
             if name == "cut_body":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{")
             self.close_connection = True
             return self.connection.shutdown(socket.SHUT_RDWR)
-        if name == "drip":  # white space now and then, so that no single read ever takes long
+        if name == "drip":  # bytes at short intervals, so that no single read times out
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n")
             try:
                 for _ in range(5000):
@@ -91,9 +91,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             except OSError:
                 pass
             self.close_connection = True
-            return told.ended()
+            return owner.end_request()
         status, headers, content = self._reply(name, more, body)
-        told.ended()  # before the answer is out: the next request may come at once
+        owner.end_request()  # before the response, because the next request may follow at once
         self.send_response(status)
         for key, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(key, value)
@@ -103,7 +103,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return None
 
     def _reply(self, name: str, more: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-        said = self.headers.get("Authorization", "")
+        authorization = self.headers.get("Authorization", "")
         if name == "busy":
             return 429, {"Retry-After": more}, _error("too many requests")
         if name == "busy_date":
@@ -114,8 +114,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return 503, {"Retry-After": more}, _error("overloaded")
         if name == "quota":
             return 429, {}, _error("You exceeded your current quota", "insufficient_quota")
-        if name == "status":  # it repeats what it was sent, key and all
-            return int(more), {}, _error(f"no, {said}")
+        if name == "status":  # repeats the key
+            return int(more), {}, _error(f"no, {authorization}")
         if name == "filtered_400":
             return 400, {}, _error("your images were rejected", "content_policy_violation")
         if name == "old" and "max_completion_tokens" in body:
@@ -139,7 +139,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif name == "thought":
             message["content"], finish = "", "length"
         elif name == "echo":
-            message["content"] = f"Half \ud800 a pair, {said}"
+            message["content"] = f"Half \ud800 a pair, {authorization}"
         usage = {"prompt_tokens": 100, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 60}}
         reply = {"model": "served-1", "choices": [{"message": message, "finish_reason": finish}], "usage": usage}
         return 200, {}, json.dumps(reply).encode()

@@ -1,4 +1,4 @@
-"""Tiny random vision-language models of nine families, saved like the real ones, for tests without downloads."""
+"""Create tiny random vision-language models of nine families, saved like published ones, so tests need no download."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_WORDS = (
-    "Who floats in the cabin? How many astronauts are visible in the video? Two people wave at the camera. Describe in "
-    "one or two sentences what the people in this video do, and where they are. Answer in a few words. If the video "
-    "does not show it, answer: Not mentioned. The crew works near a window. USER ASSISTANT system user assistant: "
-)
-_CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
-    "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'text' %}"
-    "{{ part['text'] }}{% elif part['type'] == 'video' %}VIDEO{% else %}IMAGE{% endif %}{% endfor %}{% endif %}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-# As in the LLaVA checkpoints: no system turn of its own, the text of unknown roles is dropped.
-_VICUNA = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}USER: {% for part in message['content'] %}"
-    "{% if part['type'] == 'text' %}{{ part['text'] }}{% elif part['type'] == 'video' %}VIDEO\n{% else %}IMAGE\n"
-    "{% endif %}{% endfor %} {% elif message['role'] == 'assistant' %}ASSISTANT: {{ message['content'][0]['text'] }}"
-    "</s>{% endif %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
-)
+from tests.support import tiny_vlm_llava
+from tests.support.tiny_vlm_llava import llama_config
+from tests.support.tiny_vlm_tokenizer import CHATML, fill_template, tokenizer
 
 
 def tiny_vlm(family: str, folder: Path, *, seed: int = 0, hidden: int = 64, layers: int = 2, **options: Any) -> Path:
-    """Build and save a model of ``family`` with its processor; returns ``folder``."""
+    """Build a model of ``family`` with its processor, save both, and return ``folder``."""
     import torch
     from transformers.utils import logging
 
@@ -46,27 +31,6 @@ def tiny_vlm(family: str, folder: Path, *, seed: int = 0, hidden: int = 64, laye
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
-
-
-def tokenizer(specials: list[str], eos: str, pad: str, **more: Any) -> Any:
-    """A byte-level BPE tokenizer of a few hundred tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    bpe.train_from_iterator([_WORDS], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token=eos, pad_token=pad, padding_side="left", model_max_length=32768, **more
-    )
-
-
-def _template(template: str, video: str, image: str) -> str:
-    return template.replace("VIDEO", video).replace("IMAGE", image)
 
 
 def _qwen_tokenizer() -> Any:
@@ -93,7 +57,7 @@ def _qwen2_5_vl(
     tok = _qwen_tokenizer()
     size = {"shortest_edge": 28 * 28, "longest_edge": pixels}
     wrap = "<|vision_start|>{}<|vision_end|>"
-    template = _template(_CHATML, wrap.format("<|video_pad|>"), wrap.format("<|image_pad|>"))
+    template = fill_template(CHATML, wrap.format("<|video_pad|>"), wrap.format("<|image_pad|>"))
     processor = t.Qwen2_5_VLProcessor(
         t.Qwen2VLImageProcessor(size=size),
         tok,
@@ -130,7 +94,7 @@ def _qwen3_vl(text: dict[str, Any]) -> tuple[Any, Any]:
     tok = _qwen_tokenizer()
     size = {"shortest_edge": 32 * 32, "longest_edge": 64 * 64 * 8}
     wrap = "<|vision_start|>{}<|vision_end|>"
-    template = _template(_CHATML, wrap.format("<|video_pad|>"), wrap.format("<|image_pad|>"))
+    template = fill_template(CHATML, wrap.format("<|video_pad|>"), wrap.format("<|image_pad|>"))
     processor = t.Qwen3VLProcessor(
         t.Qwen2VLImageProcessor(size={"shortest_edge": 32 * 32, "longest_edge": 64 * 64}, patch_size=16),
         tok,
@@ -160,103 +124,6 @@ def _qwen3_vl(text: dict[str, Any]) -> tuple[Any, Any]:
     return t.Qwen3VLForConditionalGeneration(config), processor
 
 
-def _llava_tokenizer() -> Any:
-    return tokenizer(["<unk>", "<s>", "</s>", "<image>", "<video>"], "</s>", "<unk>", bos_token="<s>")
-
-
-def _llama(text: dict[str, Any], tok: Any) -> dict[str, Any]:
-    ids = {"eos_token_id": tok.eos_token_id, "pad_token_id": tok.pad_token_id}
-    return {**text, "model_type": "llama", "vocab_size": len(tok), **ids}
-
-
-def _clip(size: int) -> dict[str, Any]:
-    return {
-        "model_type": "clip_vision_model",
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "image_size": size,
-        "patch_size": 14,
-        "initializer_range": 0.1,
-        "projection_dim": 32,
-    }
-
-
-def _llava_tokens(tok: Any) -> dict[str, int]:
-    ids = tok.convert_tokens_to_ids
-    return {"image_token_index": ids("<image>"), "video_token_index": ids("<video>")}
-
-
-def _video_llava(text: dict[str, Any]) -> tuple[Any, Any]:
-    import transformers as t
-
-    tok = _llava_tokenizer()
-    size = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
-    processor = t.VideoLlavaProcessor(
-        t.VideoLlavaImageProcessor(**size),
-        t.VideoLlavaVideoProcessor(**size),
-        tok,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=_template(_VICUNA, "<video>", "<image>"),
-    )
-    config = t.VideoLlavaConfig(vision_config=_clip(28), text_config=_llama(text, tok), **_llava_tokens(tok))
-    return t.VideoLlavaForConditionalGeneration(config), processor
-
-
-def _llava_next_video(text: dict[str, Any]) -> tuple[Any, Any]:
-    import transformers as t
-
-    tok = _llava_tokenizer()
-    size = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
-    points = [[56, 112], [112, 56]]
-    processor = t.LlavaNextVideoProcessor(
-        t.LlavaNextVideoVideoProcessor(**size),
-        t.LlavaNextImageProcessor(image_grid_pinpoints=points, **size),
-        tok,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=_template(_VICUNA, "<video>", "<image>"),
-    )
-    config = t.LlavaNextVideoConfig(
-        vision_config=_clip(56),
-        text_config=_llama(text, tok),
-        image_grid_pinpoints=points,
-        spatial_pool_mode="average",
-        spatial_pool_stride=2,
-        **_llava_tokens(tok),
-    )
-    return t.LlavaNextVideoForConditionalGeneration(config), processor
-
-
-def _llava_onevision(text: dict[str, Any]) -> tuple[Any, Any]:
-    import transformers as t
-
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"]
-    tok = tokenizer(specials, "<|im_end|>", "<|endoftext|>")
-    size = {"height": 56, "width": 56}
-    points = [[56, 56], [56, 112], [112, 56]]
-    processor = t.LlavaOnevisionProcessor(
-        t.LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=points),
-        tok,
-        t.LlavaOnevisionVideoProcessor(size=size),
-        num_image_tokens=16,
-        vision_feature_select_strategy="full",
-        vision_aspect_ratio="anyres_max_9",
-        chat_template=_template(_CHATML, "<video>\n", "<image>\n"),
-    )
-    config = t.LlavaOnevisionConfig(
-        vision_config={**_clip(56), "model_type": "siglip_vision_model"},
-        text_config={**_llama(text, tok), "model_type": "qwen2"},
-        image_grid_pinpoints=points,
-        **_llava_tokens(tok),
-    )
-    return t.LlavaOnevisionForConditionalGeneration(config), processor
-
-
 def _internvl(text: dict[str, Any]) -> tuple[Any, Any]:
     import transformers as t
 
@@ -274,7 +141,7 @@ def _internvl(text: dict[str, Any]) -> tuple[Any, Any]:
         tok,
         t.InternVLVideoProcessor(size=size),
         image_seq_length=4,
-        chat_template=_template(_CHATML, "<video>\n", "<IMG_CONTEXT>\n"),
+        chat_template=fill_template(CHATML, "<video>\n", "<IMG_CONTEXT>\n"),
     )
     config = t.InternVLConfig(
         vision_config={
@@ -286,7 +153,7 @@ def _internvl(text: dict[str, Any]) -> tuple[Any, Any]:
             "patch_size": [14, 14],
             "initializer_range": 0.1,
         },
-        text_config={**_llama(text, tok), "model_type": "qwen2"},
+        text_config={**llama_config(text, tok), "model_type": "qwen2"},
         image_token_id=tok.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=4,
         downsample_ratio=0.5,
@@ -308,7 +175,7 @@ def _smolvlm(text: dict[str, Any]) -> tuple[Any, Any]:
             video_sampling={"max_frames": 64, "fps": 1, "video_size": size}, size=size, max_image_size=size
         ),
         image_seq_len=4,
-        chat_template=_template(_CHATML, "<video>", "<image>"),
+        chat_template=fill_template(CHATML, "<video>", "<image>"),
     )
     config = t.SmolVLMConfig(
         vision_config={
@@ -320,7 +187,7 @@ def _smolvlm(text: dict[str, Any]) -> tuple[Any, Any]:
             "patch_size": 14,
             "initializer_range": 0.1,
         },
-        text_config=_llama(text, tok),
+        text_config=llama_config(text, tok),
         image_token_id=tok.convert_tokens_to_ids("<image>"),
         scale_factor=2,
         pad_token_id=tok.pad_token_id,
@@ -328,29 +195,8 @@ def _smolvlm(text: dict[str, Any]) -> tuple[Any, Any]:
     return t.SmolVLMForConditionalGeneration(config), processor
 
 
-def _llava(text: dict[str, Any]) -> tuple[Any, Any]:
-    """Takes images only: the processor has no video part."""
-    import transformers as t
-
-    tok = _llava_tokenizer()
-    processor = t.LlavaProcessor(
-        t.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}),
-        tok,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=_template(_VICUNA, "<video>", "<image>"),
-    )
-    config = t.LlavaConfig(
-        vision_config=_clip(28),
-        text_config=_llama(text, tok),
-        image_token_index=tok.convert_tokens_to_ids("<image>"),
-    )
-    return t.LlavaForConditionalGeneration(config), processor
-
-
 def _gemma3(text: dict[str, Any]) -> tuple[Any, Any]:
-    """Takes images only, and looks back through a window in every other layer."""
+    """Build a model that takes images only and has sliding-window attention in every other layer."""
     import transformers as t
 
     specials = ["<pad>", "<bos>", "<|im_start|>", "<|im_end|>"]
@@ -364,7 +210,7 @@ def _gemma3(text: dict[str, Any]) -> tuple[Any, Any]:
     processor = t.Gemma3Processor(
         t.Gemma3ImageProcessor(size={"height": 56, "width": 56}),
         tok,
-        chat_template="<bos>" + _template(_CHATML, "", names["boi_token"]),
+        chat_template="<bos>" + fill_template(CHATML, "", names["boi_token"]),
         image_seq_length=4,
     )
     config = t.Gemma3Config(
@@ -396,11 +242,11 @@ def _gemma3(text: dict[str, Any]) -> tuple[Any, Any]:
 FAMILIES: dict[str, Callable[..., tuple[Any, Any]]] = {
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen3_vl": _qwen3_vl,
-    "llava_next_video": _llava_next_video,
-    "video_llava": _video_llava,
-    "llava_onevision": _llava_onevision,
+    "llava_next_video": tiny_vlm_llava.llava_next_video,
+    "video_llava": tiny_vlm_llava.video_llava,
+    "llava_onevision": tiny_vlm_llava.llava_onevision,
     "internvl": _internvl,
     "smolvlm": _smolvlm,
-    "llava": _llava,
+    "llava": tiny_vlm_llava.llava,
     "gemma3": _gemma3,
 }

@@ -1,4 +1,4 @@
-"""Kills runs of a tiny model with SIGKILL at random moments. A process of its own: it forks, with the model loaded.
+"""Kill runs of a tiny model with SIGKILL at random moments. Run it as a process of its own, because it forks.
 
 ``python -m tests.support.tiny_vlm_kills FOLDER KILLS SEED`` prints a JSON report.
 """
@@ -36,10 +36,10 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         def one(rank: int) -> None:
             run(settings, work, place, lambda: runner, rank=rank, world_size=world)
 
-        return [_forked(partial(one, rank)) for rank in range(world)]
+        return [_fork(partial(one, rank)) for rank in range(world)]
 
     began = time.monotonic()
-    _wait(start(folder / "undisturbed", 1))
+    _wait(start(folder / "uninterrupted", 1))
     whole = time.monotonic() - began
     _wait(start(folder / "pair", 2))
 
@@ -47,38 +47,38 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     place = folder / "killed"
     for number in range(kills):
         children = start(place, 1 + number % 2)
-        _until(place, min(dice.randint(0, 6), len(_asked(work)) - _written(place)), dice)
+        _wait_for_lines(place, min(dice.randint(0, 6), len(_query_ids(work)) - _count_lines(place)), dice)
         for child in children:
             os.kill(child, signal.SIGKILL)
         killed += sum(os.WIFSIGNALED(status) for status in _wait(children))
         journals = [path.read_bytes() for path in place.glob("items.rank*.jsonl")]
         torn += sum(bool(text) and not text.endswith(b"\n") for text in journals)
-        progress.append(_written(place))
+        progress.append(_count_lines(place))
     statuses = _wait(start(place, 2))
     return {
         "seconds": round(whole, 2),
         "killed": killed,
         "torn": torn,
         "progress": progress,
-        "ended_well": all(status == 0 for status in statuses),
-        "items": _asked(work),
-        "records": _written(place),
+        "completed": all(status == 0 for status in statuses),
+        "items": _query_ids(work),
+        "records": _count_lines(place),
     }
 
 
-def _until(place: Path, lines: int, dice: random.Random) -> None:
-    """Wait until so many lines were added, and then for a moment that no line ends at."""
-    before, late = _written(place), time.monotonic() + 60
-    while _written(place) < before + lines and time.monotonic() < late:
+def _wait_for_lines(place: Path, lines: int, dice: random.Random) -> None:
+    """Wait until ``lines`` lines are added, and then a little longer, to kill in the middle of an item."""
+    before, deadline = _count_lines(place), time.monotonic() + 60
+    while _count_lines(place) < before + lines and time.monotonic() < deadline:
         time.sleep(0.0005)
     time.sleep(dice.uniform(0, 0.02 if lines else 0.5))
 
 
-def _written(place: Path) -> int:
+def _count_lines(place: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in place.glob("items.rank*.jsonl"))
 
 
-def _forked(do: Callable[[], Any]) -> int:
+def _fork(do: Callable[[], Any]) -> int:
     child = os.fork()
     if child:
         return child
@@ -95,7 +95,7 @@ def _wait(children: list[int]) -> list[int]:
     return [os.waitpid(child, 0)[1] for child in children]
 
 
-def _asked(work: list[ClipQueries]) -> list[str]:
+def _query_ids(work: list[ClipQueries]) -> list[str]:
     return [query.id for clip in work for query in clip.queries]
 
 

@@ -1,4 +1,4 @@
-"""A small second environment with transformers 4; torch comes from the environment of the tests."""
+"""A second environment with transformers 4, which links torch from the environment of the tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PINS = ["transformers==4.48.3", "pillow"]
 
 
 def python_with_transformers_4() -> Path:
-    """The interpreter of the environment, which is made once; ``CalledProcessError`` when it cannot be fetched."""
+    """Create the environment once and return its interpreter. Raises ``CalledProcessError`` without a package index."""
     ours = sysconfig.get_paths()["purelib"]
     key = hashlib.sha256("\n".join([sys.version, ours, *PINS]).encode()).hexdigest()[:12]
     folder = PROJECT / ".venvs" / f"transformers-4-{key}"
@@ -38,7 +38,7 @@ def python_with_transformers_4() -> Path:
 
 
 def link_torch(target: Path) -> None:
-    """Link torch and what it needs into ``target``: it is too big to be there twice, and all the rest stays away."""
+    """Link torch and its dependencies into ``target``, because a copy would be too big."""
     wanted, seen = ["torch"], set()
     while wanted:
         name = wanted.pop()

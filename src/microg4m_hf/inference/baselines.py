@@ -20,12 +20,7 @@ _BLOCK = 1024  # rows of the similarity matrix that are computed at once
 
 
 def baseline_runner(settings: TextSettings, rows: Any) -> Runner:
-    """Return a runner for the baseline that ``settings.model`` names.
-
-    Args:
-        settings: The settings of the run; the task must be ``"vqa"``.
-        rows: The dataset with questions, answers and sources.
-    """
+    """Return a runner for the baseline that ``settings.model`` names, given a dataset with answers and sources."""
     if settings.task != "vqa":
         raise RecipeError(f"the baseline {settings.model!r} answers questions only; for captions, choose a model")
     answer = blind_answers if settings.model == "blind" else majority_answers

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data import every, open_clip, uniform
 from ..errors import RecipeError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def middles(n_frames: int, count: int) -> NDArray[np.int64]:
@@ -76,3 +81,25 @@ def read_frames(video: Any, count: int, frame_sampling: str = "uniform") -> Samp
             "width": clip.width,
         }
         return SampledFrames(clip.frames(indices.tolist()), metadata)
+
+
+def prefetch(function: Callable[[T], R], items: Iterable[T], *, workers: int, depth: int) -> Iterator[tuple[T, R]]:
+    """Yield every item with ``function(item)``, computed in threads for at most ``depth`` items ahead.
+
+    Decoders and image processors release the GIL, so threads are sufficient.
+
+    >>> list(prefetch(len, ["a", "bc"], workers=1, depth=2))
+    [('a', 1), ('bc', 2)]
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="clips")
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            if len(waiting) >= depth:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        for done, future in waiting:
+            yield done, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""``pipeline("microg4m-har", model=...)``: a video file and boxes to named actions per person."""
+"""``pipeline("microg4m-har", model=...)``: the named actions of each person in a video."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from ..models.processing import MicroG4MHarProcessor
 
 
 class HarPipeline(Pipeline):
-    """What people do in a video.
+    """Recognize the actions of people in a video, given their boxes.
 
-    ``pipe("clip.mp4", boxes=[[0.1, 0.2, 0.4, 0.9]])`` gives one entry per box: the box, and its ``top_k`` actions
-    with a probability of at least ``threshold``. ``center`` is the key frame (from 0; without it the middle).
-    Instead of a path an array of RGB frames (T, H, W, 3) works; several videos go in as a list of
-    ``{"video": ..., "boxes": ..., "center": ...}``.
+    ``pipe("clip.mp4", boxes=[[0.1, 0.2, 0.4, 0.9]])`` returns one entry per box, with the box and its actions. Pass
+    several videos as a list of ``{"video": ..., "boxes": ..., "center": ...}``.
+
+    Args:
+        video: A path, or an array of RGB frames of shape (T, H, W, 3).
+        boxes: ``[x1, y1, x2, y2]`` per person, divided by width and height.
+        center: Index of the key frame; the default is the middle frame.
+        top_k: The largest number of actions per person.
+        threshold: The smallest probability of an action.
     """
 
     _load_tokenizer = False  # type: ignore[assignment]
@@ -32,7 +37,7 @@ class HarPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.processor is None:
-            self.processor = _saved_processor(self.model)
+            self.processor = _load_processor(self.model)
 
     def _sanitize_parameters(
         self,
@@ -43,7 +48,7 @@ class HarPipeline(Pipeline):
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown:
-            raise TypeError(f"unknown options {sorted(unknown)}; there are boxes, center, top_k and threshold")
+            raise TypeError(f"unknown options {sorted(unknown)}; choose from boxes, center, top_k and threshold")
         before = {k: v for k, v in (("boxes", boxes), ("center", center)) if v is not None}
         after = {k: v for k, v in (("top_k", top_k), ("threshold", threshold)) if v is not None}
         return before, {}, after
@@ -62,19 +67,19 @@ class HarPipeline(Pipeline):
                 middle = len(clip) // 2 if center is None else center
                 video = clip.frames(window(len(clip), middle, processor.num_frames, processor.sampling_rate))
             center = None
-        given = [[float(v) for v in box] for box in boxes]
-        return {"given": given, **processor(video, boxes=given, center=center)}
+        boxes = [[float(v) for v in box] for box in boxes]
+        return {"given_boxes": boxes, **processor(video, boxes=boxes, center=center)}
 
     def _forward(self, input_tensors: dict[str, Any], **_: Any) -> dict[str, Any]:  # type: ignore[override]
-        given = input_tensors.pop("given")
-        return {"given": given, "logits": self.model(**input_tensors).logits}
+        boxes = input_tensors.pop("given_boxes")
+        return {"given_boxes": boxes, "logits": self.model(**input_tensors).logits}
 
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict[str, Any], top_k: int = 5, threshold: float = 0.0
     ) -> list[dict[str, Any]]:
         names: Any = self.model.config.id2label
         people = []
-        for box, row in zip(model_outputs["given"], model_outputs["logits"].float().sigmoid(), strict=True):
+        for box, row in zip(model_outputs["given_boxes"], model_outputs["logits"].float().sigmoid(), strict=True):
             scores, order = torch.sort(row, descending=True, stable=True)
             actions = [
                 {"label": names[int(i)], "score": float(score)}
@@ -85,12 +90,12 @@ class HarPipeline(Pipeline):
         return people
 
 
-def _saved_processor(model: Any) -> MicroG4MHarProcessor:
-    """The processor saved beside the model; a model that was never saved says all that is needed itself."""
-    where = model.config.name_or_path
-    if where:
+def _load_processor(model: Any) -> MicroG4MHarProcessor:
+    """Load the processor beside the model, or derive it from the config of a model that was never saved."""
+    path = model.config.name_or_path
+    if path:
         try:
-            return MicroG4MHarProcessor.from_pretrained(where)
+            return MicroG4MHarProcessor.from_pretrained(path)
         except OSError:
             pass
     return MicroG4MHarProcessor.for_model(model.config)

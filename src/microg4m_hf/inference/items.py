@@ -34,10 +34,6 @@ class ClipQueries:
 def group_queries(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipQueries]:
     """Group rows of a dataset by clip, sorted by name. A clip with two captions gets one query.
 
-    Args:
-        task: ``"caption"`` or ``"vqa"``.
-        rows: Rows of that config.
-
     Example:
         >>> rows = [{"video_id": "a_001", "video": None, "question_id": "a_001_q0", "question": "Who?"}]
         >>> group_queries("vqa", rows)[0].queries

@@ -43,17 +43,8 @@ def run(
 
     The shard depends on the rank only, so processes that start at different times still cover all clips.
 
-    Args:
-        settings: The settings of the run.
-        clips: All clips of the run with their queries.
-        folder: The run folder.
-        make_runner: Creates the runner. Not called if nothing is pending, so a finished run loads no model.
-        retry_failed: Run failed queries again.
-        rank: The number of this process.
-        world_size: The number of processes.
-
-    Returns:
-        The summary of all processes so far, as in ``results.json``.
+    ``make_runner`` is not called if nothing is pending, so a finished run loads no model. Returns the summary of all
+    processes so far, as in ``results.json``.
 
     Raises:
         RecipeError: The folder holds a run with other settings, or another process writes to the same journal.
@@ -193,14 +184,7 @@ def stop_after_failures(results: Results, source: str, item_kinds: Container[str
     Failures are withheld until a success follows, so the items of a broken setup stay missing and are retried by the
     same command.
 
-    Args:
-        results: The results of a runner.
-        source: The server or model, for the error message.
-        item_kinds: Kinds of failures that an item causes itself. They are passed on like successes.
-        limit: The number of consecutive failures.
-
-    Raises:
-        ServerError: ``limit`` consecutive failures of other kinds occurred.
+    Failures of the kinds in ``item_kinds`` are caused by the item itself and count as successes.
     """
     withheld: list[tuple[Query, dict[str, Any]]] = []
     for query, record in results:

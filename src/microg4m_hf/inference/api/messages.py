@@ -15,10 +15,7 @@ _JPEG_QUALITY = 90
 def encode_images(frames: Any, side: int | None = None, detail: str | None = None) -> list[dict[str, Any]]:
     """Encode frames as the image parts of a message.
 
-    Args:
-        frames: Frames of shape (n, height, width, 3).
-        side: The longest side that an image may have; larger frames are resized.
-        detail: The ``detail`` of the images, which decides how many tokens they use at OpenAI.
+    Frames whose longer side exceeds ``side`` are resized. ``detail`` decides how many tokens they use at OpenAI.
 
     Example:
         >>> import numpy as np

@@ -28,10 +28,6 @@ def api_runner(settings: TextSettings, endpoint: Endpoint | None = None) -> Runn
 
     A failure of one item is recorded. If many items fail in a row, the server is unavailable: ``ServerError`` stops the
     run, and the items stay missing and are sent again by the same command.
-
-    Args:
-        settings: The settings of the run.
-        endpoint: The server; the default is OpenAI, with the key in ``OPENAI_API_KEY``.
     """
     require("openai", "a model behind a server")
     server = (endpoint or Endpoint()).resolve()
@@ -127,10 +123,7 @@ def run_threads(
     Python waits for the threads of a ``ThreadPoolExecutor`` when it exits, but not for these, so a stopped run ends at
     once.
 
-    Args:
-        tasks: The functions to call. At most ``max_open`` of them are taken before their results are in.
-        threads: The number of threads.
-        max_open: The number of tasks that are queued or running.
+    At most ``max_open`` tasks are taken before their results are in.
 
     Example:
         >>> sorted(result for result, error in run_threads((lambda n=n: n * n for n in range(4)), 2, 3))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ClipError, RecipeError
-from ..frames import read_frames
+from ..frames import prefetch, read_frames
 from ..items import ClipQueries, Query, TextSettings, prompt_set
 from ..run import Results, Runner, stop_after_failures
 from .process import WorkerError, WorkerProcess
@@ -40,14 +39,6 @@ def isolated_runner(settings: TextSettings, environment: IsolatedEnvironment) ->
     """Return a runner that generates with ``worker.py`` under the interpreter of another environment.
 
     A crashed worker is restarted and its item retried once. A worker that exceeds the timeout is killed.
-
-    Args:
-        settings: The settings of the run.
-        environment: The interpreter, and an adapter: a file with ``load(model, revision)`` and
-            ``answer(state, frames, prompt, settings)``, or the name of a built-in one.
-
-    Raises:
-        RecipeError: There is no such interpreter or adapter.
     """
     python = shutil.which(environment.python)
     if python is None:
@@ -166,23 +157,16 @@ def _generate_one(settings: TextSettings, worker: _RestartingWorker, frames: Pat
 def _save_frames(
     settings: TextSettings, scratch: Path, clips: Sequence[ClipQueries]
 ) -> Iterator[tuple[ClipQueries, Path | str]]:
-    """Yield every clip with a file of its frames, or with the reason why it cannot be decoded. Decodes ahead."""
+    """Yield every clip with a file of its frames, or with the reason why it cannot be decoded."""
+    numbers = itertools.count()
 
-    def save(number: int, clip: ClipQueries) -> Path | str:
+    def save(clip: ClipQueries) -> Path | str:
         try:
             frames = read_frames(clip.video, settings.frames, settings.frame_sampling).frames
         except (ClipError, OSError) as error:
             return str(error)
-        path = scratch / f"{number}.npy"
+        path = scratch / f"{next(numbers)}.npy"
         np.save(path, frames, allow_pickle=False)
         return path
 
-    with ThreadPoolExecutor(1, thread_name_prefix="frames") as pool:
-        waiting: deque[tuple[ClipQueries, Future[Path | str]]] = deque()
-        for number, clip in enumerate(clips):
-            waiting.append((clip, pool.submit(save, number, clip)))
-            if len(waiting) > _PREFETCH:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for done, future in waiting:
-            yield done, future.result()
+    return prefetch(save, clips, workers=1, depth=_PREFETCH + 1)

@@ -29,13 +29,7 @@ class Generation:
 
 
 class Generator:
-    """Generate greedily, or sample with a seed per item.
-
-    Args:
-        model: A model with ``generate``.
-        processor: Its processor.
-        settings: The settings of the run.
-    """
+    """Generate greedily, or sample with a seed per item."""
 
     def __init__(self, model: Any, processor: Any, settings: TextSettings) -> None:
         self.model, self.tokenizer, self.settings = model, processor.tokenizer, settings

@@ -26,12 +26,7 @@ _OUT_OF_MEMORY = "out of memory with this item alone; use fewer frames, --quanti
 
 
 def local_runner(settings: TextSettings, placement: Placement | None = None) -> Runner:
-    """Load the model of ``settings`` and return a runner for it.
-
-    Args:
-        settings: The settings of the run.
-        placement: Device, batch size, and number of reading threads.
-    """
+    """Load the model of ``settings`` and return a runner for it."""
     placement = placement or Placement()
     return LocalRunner(*load_model(settings, placement), settings, placement)
 
@@ -49,11 +44,10 @@ class LocalRunner:
         self._successes = self._failures = 0
 
     def __call__(self, clips: Sequence[ClipQueries]) -> Results:
+        prefetcher = Prefetcher(self.prompt_builder, self.settings)
         workers = self.placement.workers
-        depth = 2 * self.halver.size + workers
-        prefetcher = Prefetcher(self.prompt_builder, self.settings, workers=workers, depth=depth)
         buckets: dict[Any, list[ClipInputs]] = {}  # items that can share a batch
-        for clip, prepared in prefetcher(clips):
+        for clip, prepared in prefetcher(clips, workers=workers, depth=2 * self.halver.size + workers):
             if isinstance(prepared, PrepareFailure):
                 yield from self._fail(clip.queries, "decode" if prepared.is_decode_error else "error", prepared.why)
                 continue

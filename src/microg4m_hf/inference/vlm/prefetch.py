@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ...errors import ClipError, MicroG4MError
-from ..frames import read_frames
+from ..frames import prefetch, read_frames
 from ..items import ClipQueries, TextSettings
 from .inputs import ClipInputs, InputPreparer, PromptBuilder
 
@@ -24,38 +22,18 @@ class PrepareFailure:
 
 
 class Prefetcher:
-    """Iterate over clips with their inputs, or with the reason why there are none.
+    """Yield clips with their inputs, or with the reason why there are none."""
 
-    Decoders and image processors release the GIL, so threads are sufficient.
-
-    Args:
-        prompt_builder: Builds the prompts.
-        settings: The settings of the run.
-        workers: The number of threads.
-        depth: The largest number of clips in memory.
-    """
-
-    def __init__(self, prompt_builder: PromptBuilder, settings: TextSettings, *, workers: int, depth: int) -> None:
+    def __init__(self, prompt_builder: PromptBuilder, settings: TextSettings) -> None:
         self._prompt_builder, self._settings = prompt_builder, settings
-        self._workers, self._depth = workers, depth
         self._thread = threading.local()
         self._copy_lock = threading.Lock()
         self.not_shared_because = ""
 
-    def __call__(self, clips: Sequence[ClipQueries]) -> Iterator[tuple[ClipQueries, list[ClipInputs] | PrepareFailure]]:
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="clips")
-        waiting: deque[tuple[ClipQueries, Future[list[ClipInputs] | PrepareFailure]]] = deque()
-        try:
-            for clip in clips:
-                waiting.append((clip, pool.submit(self._prepare, clip)))
-                if len(waiting) >= self._depth:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
-            while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    def __call__(
+        self, clips: Sequence[ClipQueries], *, workers: int, depth: int
+    ) -> Iterator[tuple[ClipQueries, list[ClipInputs] | PrepareFailure]]:
+        return prefetch(self._prepare, clips, workers=workers, depth=depth)
 
     def _prepare(self, clip: ClipQueries) -> list[ClipInputs] | PrepareFailure:
         try:
