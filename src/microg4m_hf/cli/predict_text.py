@@ -168,10 +168,10 @@ def _runner_options(args: argparse.Namespace) -> dict[str, Any]:
     if _is_baseline(args):
         return {}
     if args.runner == "api":
-        names = ("base_url", "key_env", "timeout", "concurrency", "max_retries", "retry_timeout")
-        return {"endpoint": Endpoint(**given(*names, "price_in", "price_out"))}
+        connection = given("base_url", "key_env", "timeout", "concurrency", "max_retries", "retry_timeout")
+        return {"endpoint": Endpoint(**connection, **given("price_in", "price_out"))}
     if args.runner == "isolated":
-        names = ("python", "adapter", "trust_remote_code", "timeout")
-        return {"environment": IsolatedEnvironment(**given(*names))} if args.python else {}
-    shared = {"shared_prefix": not args.no_shared_prefix}
-    return {"placement": Placement(**given("device", "device_map", "batch_size", "workers"), **shared)}
+        options = given("python", "adapter", "trust_remote_code", "timeout")
+        return {"environment": IsolatedEnvironment(**options)} if args.python else {}
+    options = given("device", "device_map", "batch_size", "workers")
+    return {"placement": Placement(**options, shared_prefix=not args.no_shared_prefix)}
