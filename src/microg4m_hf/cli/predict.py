@@ -1,4 +1,4 @@
-"""``microg4m predict har|caption|vqa``: what a model says about the clips, as files that ``score`` reads."""
+"""``microg4m predict har|caption|vqa``: predictions of a model, in files that ``microg4m score`` reads."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from ..errors import RecipeError
 from . import predict_text
 from .options import add_commands
 
-# ``microg4m predict har --model …``: what every person in the clips of a split does, predicted and scored.
-
 
 def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a run folder, a model folder or Hub id, or a name of `microg4m models list`")
     parser.add_argument("--config", metavar="RECIPE", help="or a recipe, such as recipes/zero_shot_slow_8x8_r50.yaml")
-    parser.add_argument("--weights", metavar="FILE", help="a checkpoint of PySlowFast for a named model")
-    parser.add_argument("--out", metavar="FOLDER", help="default runs/predict-<model>-<split>")
-    parser.add_argument("--split", default="test", help="train, validation or test (default)")
+    parser.add_argument("--weights", metavar="FILE", help="a PySlowFast checkpoint for a named model")
+    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/predict-<model>-<split>)")
+    parser.add_argument("--split", default="test", help="train, validation or test (default test)")
     parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files")
-    parser.add_argument("--source", help="sample, hub (default) or a Hub repository with the release")
+    parser.add_argument("--source", help="sample, hub (default), or a Hub repository with the release")
     parser.add_argument("--revision", help="revision of the Hub repository")
     parser.add_argument("--scheme", choices=("official", "source_disjoint"))
-    parser.add_argument("--key-frame", choices=("released", "exact"), help="released: one frame late, as published")
-    parser.add_argument("--on-error", choices=("raise", "skip"), help="what to do about clips that cannot be read")
     parser.add_argument(
-        "--ava-format", metavar="DIR", help="a second data set in AVA's form: the gap from Earth to space"
+        "--key-frame", choices=("released", "exact"), help="released (one frame late, as published) or exact"
     )
-    parser.add_argument("--workers", type=int, help="processes that decode")
+    parser.add_argument("--on-error", choices=("raise", "skip"), help="what to do with clips that cannot be decoded")
+    parser.add_argument(
+        "--ava-format", metavar="DIR", help="a second dataset in AVA format, to measure the gap from Earth to space"
+    )
+    parser.add_argument("--workers", type=int, help="number of processes that decode clips")
 
 
 def run_har(args: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def run_har(args: argparse.Namespace) -> int:
     from ..training.recipe_io import load_recipe
 
     if bool(args.model) == bool(args.config):
-        raise RecipeError("give either --model or --config")
+        raise RecipeError("pass exactly one of --model and --config")
     names = ("data_dir", "source", "revision", "scheme", "key_frame", "on_error", "workers")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.model:
@@ -59,7 +59,7 @@ def run_har(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "har": (configure_har, run_har, "actions of every person"),
+    "har": (configure_har, run_har, "the actions of every person"),
     "caption": (predict_text.configure, predict_text.run, "a caption for every clip"),
     "vqa": (predict_text.configure, predict_text.run, "an answer to every question"),
 }

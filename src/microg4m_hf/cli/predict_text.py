@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
+from ..inference.items import BASELINES
 
 # Options that only some runners use.
 _RUNNERS_OF_OPTION = {
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     options = _runner_options(args)
     settings = resolve_settings(settings, options.get("environment"))
     where = {"data_dir": args.data_dir, "source": args.source} | ({"scheme": args.scheme} if args.scheme else {})
-    rows = load_dataset(args.what, split=args.split, videos=not _is_baseline(args), **where)
+    rows = load_dataset(args.what, split=args.split, videos=args.model not in BASELINES, **where)
     folder = Path(args.out or Path("runs") / f"{args.what}-{args.model.strip('/').replace('/', '--')}")
     summary = predict_texts(settings, rows, folder, limit=args.limit, retry_failed=args.retry_failed, **options)
 
@@ -133,20 +134,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if summary["failed"] and world_size == 1 else 0
 
 
-def _is_baseline(args: argparse.Namespace) -> bool:
-    from ..inference.items import BASELINES
-
-    return args.model in BASELINES
-
-
 def _model_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that only some runners use, and refuse the options that the chosen runner does not use."""
-    baseline = _is_baseline(args)
+    is_baseline = args.model in BASELINES
     for name, runners in _RUNNERS_OF_OPTION.items():
-        if getattr(args, name) is not None and args.runner not in runners and not (baseline and "local" in runners):
+        if getattr(args, name) is not None and args.runner not in runners and not (is_baseline and "local" in runners):
             option = "--" + name.replace("_", "-")
             raise RecipeError(f"{option} has no effect with --runner {args.runner}; it needs {' or '.join(runners)}")
-    if baseline:
+    if is_baseline:
         return {}
     return {
         "dtype": args.dtype or "auto",
@@ -165,7 +160,7 @@ def _runner_options(args: argparse.Namespace) -> dict[str, Any]:
     def given(*names: str) -> dict[str, Any]:
         return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
-    if _is_baseline(args):
+    if args.model in BASELINES:
         return {}
     if args.runner == "api":
         connection = given("base_url", "key_env", "timeout", "concurrency", "max_retries", "retry_timeout")

@@ -66,7 +66,10 @@ class Journal:
             raise RecipeError(
                 f"another process is writing to {self._path}; wait for it, stop it, or choose another folder with --out"
             ) from None
-        _truncate_incomplete_line(self._path)
+        content = self._path.read_bytes() if self._path.exists() else b""
+        complete = content[: content.rfind(b"\n") + 1]
+        if complete != content:
+            write_atomic(self._path, complete)
         self._file = self._path.open("a", encoding="utf-8")
         return self
 
@@ -93,11 +96,3 @@ def _is_valid(record: dict[str, Any]) -> bool:
     if not isinstance(record.get("id"), str):
         return False
     return isinstance(record.get("text"), str) if record.get("status") == "ok" else record.get("status") == "failed"
-
-
-def _truncate_incomplete_line(path: Path) -> None:
-    if path.exists():
-        content = path.read_bytes()
-        complete = content[: content.rfind(b"\n") + 1]
-        if complete != content:
-            write_atomic(path, complete)

@@ -101,7 +101,11 @@ def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) ->
                     failed.append({"id": query.id, "kind": kind, "why": why})
                 else:
                     finished.append(record)
-                    row = _prediction(settings, clip, query, record["text"])
+                    if settings.task == "caption":
+                        row = {"caption": record["text"]}
+                    else:
+                        row = {"question_id": query.id, "question": str(query.question), "answer": record["text"]}
+                    row = {"video_id": clip.video_id, **row, "run": settings.fingerprint}
                     lines.append(json.dumps(row, ensure_ascii=False))
         write_atomic(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
         summary = {
@@ -119,14 +123,6 @@ def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) ->
         }
         write_atomic(folder / "results.json", json.dumps(summary, indent=1, ensure_ascii=False))
         return summary
-
-
-def _prediction(settings: TextSettings, clip: ClipQueries, query: Query, text: str) -> dict[str, Any]:
-    if settings.task == "caption":
-        row = {"video_id": clip.video_id, "caption": text}
-    else:
-        row = {"video_id": clip.video_id, "question_id": query.id, "question": str(query.question), "answer": text}
-    return row | {"run": settings.fingerprint}
 
 
 def _throughput(records: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -96,25 +96,14 @@ class RequestGate:
 
     def __init__(self) -> None:
         self._until = 0.0
-        self._stopped = threading.Event()
+        self.stopped = threading.Event()  # ends all waits
 
     def pause(self, seconds: float) -> None:
         self._until = max(self._until, time.monotonic() + seconds)
 
-    def stop(self) -> None:
-        """End all waits, now and later."""
-        self._stopped.set()
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopped.is_set()
-
-    def sleep(self, seconds: float) -> None:
-        self._stopped.wait(seconds)
-
     def wait(self) -> None:
-        while (left := self._until - time.monotonic()) > 0 and not self.stopped:
-            self.sleep(left * random.uniform(1.0, 1.1))  # jitter
+        while (left := self._until - time.monotonic()) > 0 and not self.stopped.is_set():
+            self.stopped.wait(left * random.uniform(1.0, 1.1))  # jitter
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -188,7 +177,7 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
     start, why, kind = time.monotonic(), "", "unreachable"
     while attempts <= endpoint.max_retries:
         gate.wait()
-        if gate.stopped:
+        if gate.stopped.is_set():
             raise RunStopped("another request stopped the run")
         requests += 1
         delay = None
@@ -232,7 +221,7 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
                 continue
         attempts += 1
         if attempts <= endpoint.max_retries:
-            gate.sleep(backoff_delay(endpoint.backoff, attempts) if delay is None else delay)
+            gate.stopped.wait(backoff_delay(endpoint.backoff, attempts) if delay is None else delay)
     why = endpoint.redact(f"{why} (after {requests} requests)")
     return {"status": "failed", "kind": kind, "why": why, "requests": requests}
 

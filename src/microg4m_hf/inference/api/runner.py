@@ -39,7 +39,7 @@ def api_runner(settings: TextSettings, endpoint: Endpoint | None = None) -> Runn
             results = _run_tasks(_make_tasks(settings, server, client, gate, clips), gate, server.concurrency)
             yield from stop_after_failures(results, server.base_url, _ITEM_FAILURES, limit)
         finally:
-            gate.stop()
+            gate.stopped.set()
             client.close()  # cancels the requests that are still open
 
     return runner
@@ -77,7 +77,7 @@ def _make_tasks(
         try:
             record = send_request(client, endpoint, gate, build_request(settings, parts, query))
         except ServerError:
-            gate.stop()  # before this thread takes its next task
+            gate.stopped.set()  # before this thread takes its next task
             raise
         record["served"] = f"{record.get('served', settings.model)} at {urlsplit(endpoint.base_url).netloc}"
         for name in ("text", "why", "served"):
@@ -108,7 +108,7 @@ def _run_tasks(tasks: Iterator[Any], gate: RequestGate, concurrency: int) -> Res
     for result, error in run_threads(until_fatal(), concurrency, 2 * concurrency):
         if error is not None:
             fatal = error if fatal is None or isinstance(fatal, RunStopped) else fatal
-            gate.stop()
+            gate.stopped.set()
         elif result is not None:
             yield result
     if fatal is not None:

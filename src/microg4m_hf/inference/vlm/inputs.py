@@ -133,24 +133,24 @@ class InputPreparer:
         suffix = common_suffix_length(plain[0], full)
         start = len(plain[0]) - suffix
         if any(len(ids) <= start or ids[:start] != plain[0][:start] for ids in plain):
-            return self._stop_sharing("the prompts of two questions differ before the clip")
+            self.not_shared_because = "the prompts of two questions differ before the clip"
+            return None
         prefix = full[: len(full) - suffix]
         input_ids = [prefix + ids[start:] for ids in plain]
         # The value at the tokens of one question, which is usually 0, is also used for the other questions.
         shared = common_prefix_length(input_ids)
         if any(len(set(values[shared:])) > 1 for values in fields.values()):
-            return self._stop_sharing("the processor marks the tokens of a question in different ways")
+            self.not_shared_because = "the processor marks the tokens of a question in different ways"
+            return None
         token_fields = {name: (values[:shared], values[-1]) for name, values in fields.items()}
         item = ClipInputs(clip, clip.queries, input_ids, visual, token_fields)
         if not self._is_checked:
             self._is_checked = True
             ids, _, fields = self._process(clip.queries[-1], frames)
             if ids != input_ids[-1] or any(item.token_field(name, len(ids)) != fields[name] for name in fields):
-                return self._stop_sharing("the tokens before a question depend on the question")
+                self.not_shared_because = "the tokens before a question depend on the question"
+                return None
         return item
-
-    def _stop_sharing(self, why: str) -> None:
-        self.not_shared_because = why
 
     def _process(self, query: Query, frames: SampledFrames) -> tuple[list[int], dict[str, Any], dict[str, list[int]]]:
         """Return the token ids, the visual inputs, and the other per-token inputs of one prompt."""
