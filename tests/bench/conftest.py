@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from microg4m_hf.bench import make_report
-from microg4m_hf.bench.scoring import Options
+from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
 from tests.support.report_runs import caption_file, har_run, labelled_items
 
@@ -35,5 +35,5 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     out = tmp_path_factory.mktemp("report") / "out"
-    options = Options(resamples=100)
+    options = ScoringOptions(resamples=100)
     return Made(out, make_report([runs, runs / "captions.json"], out, source="sample", options=options, png=True))

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from microg4m_hf.bench.explorer import Catalogue, Filter, export_space, read_catalogue, read_runs, select
-from microg4m_hf.bench.explorer.clip_view import clip_facts, clip_page
+from microg4m_hf.bench.explorer.clip_view import ClipFacts, render_clip
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
-from microg4m_hf.bench.explorer.list_view import clip_list, run_list
-from microg4m_hf.bench.explorer.serve import free_port, launch, read_data
+from microg4m_hf.bench.explorer.list_view import render_list, render_runs
+from microg4m_hf.bench.explorer.serve import free_port, launch, load_catalogue
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import RecipeError
@@ -87,12 +87,12 @@ def test_search_in_names_captions_questions_and_answers(catalogue: Catalogue) ->
 
 def test_a_list_has_pages_and_marks_the_chosen_clip(catalogue: Catalogue) -> None:
     everything = select(catalogue, Filter())
-    first, last = clip_list(catalogue, everything, 0, chosen=3), clip_list(catalogue, everything, 2, chosen=3)
+    first, last = render_list(catalogue, everything, 0, selected=3), render_list(catalogue, everything, 2, selected=3)
     assert first.count('class="mg-clip"') == 24
     assert last.count('class="mg-clip"') == 2
     assert first.count("aria-current") == 1
     assert "aria-current" not in last
-    assert "No clip fits" in clip_list(catalogue, everything[:0], 0)
+    assert "No clip matches" in render_list(catalogue, everything[:0], 0)
 
 
 def test_runs_are_joined_scored_and_sorted(catalogue: Catalogue, runs: Path) -> None:
@@ -112,16 +112,16 @@ def test_runs_are_joined_scored_and_sorted(catalogue: Catalogue, runs: Path) -> 
     half = float(np.nanmedian(noisy.score))
     low = select(catalogue, Filter(highest=half), noisy)
     assert set(low.tolist()) == set(np.flatnonzero(noisy.score <= half).tolist())
-    page = clip_page(catalogue, catalogue.place_of[sorted(test)[0]], list(found.values()))
+    page = render_clip(catalogue, catalogue.place_of[sorted(test)[0]], list(found.values()))
     assert "noisy &amp; &lt;b&gt;odd" in page
     assert "<b>odd" not in page
-    assert page.count("true: ") >= 2
+    assert page.count("correct: ") >= 2
 
 
 def test_texts_of_runs_stand_beside_the_references(catalogue: Catalogue, runs: Path) -> None:
     blind, captions = read_runs([runs / "vqa-blind", runs / "captions.json"], catalogue)
     video_id = next(iter(catalogue.questions))
-    page = clip_page(catalogue, catalogue.place_of[video_id], [blind, captions])
+    page = render_clip(catalogue, catalogue.place_of[video_id], [blind, captions])
     assert page.count('data-column="vqa-blind"') == len(catalogue.questions[video_id])
     assert "ROUGE-L" in page
     assert len(captions.texts) == len(catalogue.captions)
@@ -133,8 +133,8 @@ def test_hostile_text_stays_text(catalogue: Catalogue, tmp_path: Path) -> None:
     file.write_text(json.dumps({video_id: EVIL, "<b>no_001": EVIL}))
     (run,) = read_runs([file], catalogue)
     assert run.problem is None
-    assert run.notes == ["1 predictions are for items that this data set does not have"]
-    shown = clip_page(catalogue, catalogue.place_of[video_id], [run]) + run_list([run])
+    assert run.notes == ["1 predictions are for items that are not in this dataset"]
+    shown = render_clip(catalogue, catalogue.place_of[video_id], [run]) + render_runs([run])
     assert "<script" not in shown and "<img src=x" not in shown and "<i>" not in shown
     assert "&lt;script&gt;" in shown
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_listed_with_the_reason(catalogue: Catalogue, tmp
     words = [tmp_path / "odd.csv", tmp_path / "strangers.json", tmp_path / "other_001.csv", tmp_path / "absent.json"]
     found = read_runs(words, catalogue)
     assert all(run.problem for run in found)
-    shown = run_list(found)
+    shown = render_runs(found)
     for name in ("odd", "strangers", "other_001", "absent"):
         assert f"<strong>{name}" in shown
     assert shown.count("not shown: ") == 4
@@ -163,9 +163,9 @@ def test_missing_and_broken_clips_show_boxes_on_an_empty_stage(tmp_path: Path) -
     catalogue = read_catalogue(tmp_path / "copy")
     assert catalogue.clip_file(missing) is None
     assert catalogue.clip_file(outside) is None
-    assert clip_facts(catalogue, catalogue.place_of[broken]).trouble is not None
-    for name, reason in ((missing, "not at hand"), (broken, "cannot be played"), (outside, "not at hand")):
-        page = clip_page(catalogue, catalogue.place_of[name], [])
+    assert ClipFacts.read(catalogue, catalogue.place_of[broken]).problem is not None
+    for name, reason in ((missing, "not available"), (broken, "cannot be played"), (outside, "not available")):
+        page = render_clip(catalogue, catalogue.place_of[name], [])
         assert reason in page and "<video" not in page and "data-facts" in page
 
 
@@ -174,8 +174,8 @@ def test_annotations_alone_are_enough(tmp_path: Path) -> None:
     catalogue = read_catalogue(tmp_path)
     assert len(catalogue) == 50
     assert list(catalogue.splits) == ["source_disjoint"]  # the official one is in files that are not here
-    page = clip_page(catalogue, 0, [])
-    assert "Nobody in this clip has a box" in page
+    page = render_clip(catalogue, 0, [])
+    assert "No person in this clip has a box" in page
     assert "no box" in page
 
 
@@ -186,10 +186,10 @@ def test_a_data_set_of_the_hub_with_and_without_clips(
     monkeypatch.setenv("MICROG4M_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     put_release(hub, tiny_release(tmp_path / "release"))
-    without = read_data(clips=False)
+    without = load_catalogue(clips=False)
     assert without.where == "the Hub"
     assert without.captions and without.clip_file(without.ids[0]) is None
-    whole = read_data(revision="main")
+    whole = load_catalogue(revision="main")
     assert len(whole) == len(without) == 12
     assert all(whole.clip_file(name) for name in whole.ids)
     assert whole.where == "the Hub at main"
@@ -202,7 +202,7 @@ def test_released_files_without_clips(released: Path) -> None:
     assert len(select(catalogue, Filter(splits=["test"]))) == len(
         {line.split(",")[0] for line in (released / "train_ready" / "ava_test_gt.csv").read_text().splitlines()}
     )
-    assert "not at hand" in clip_page(catalogue, 0, [])
+    assert "not available" in render_clip(catalogue, 0, [])
 
 
 def test_a_taken_port_is_one_line_that_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +211,7 @@ def test_a_taken_port_is_one_line_that_says_what_to_type(capsys: pytest.CaptureF
         assert main(["explore", "--source", "sample", "--port", str(port)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"port {port}" in said and "type --port " in said
+    assert f"port {port}" in said and "use --port " in said
 
 
 def test_without_gradio_the_extra_is_named() -> None:
@@ -237,9 +237,9 @@ def test_a_space_takes_predictions_along_and_overwrites_nothing(runs: Path, tmp_
     assert len((folder / "app.py").read_text().splitlines()) < 20
     with pytest.raises(RecipeError, match="not empty"):
         export_space(folder)
-    with pytest.raises(RecipeError, match="does not reach a folder of this machine"):
+    with pytest.raises(RecipeError, match="cannot read a folder of this machine"):
         export_space(tmp_path / "other", data_dir=tmp_path)
-    with pytest.raises(RecipeError, match="cannot go into the Space"):
+    with pytest.raises(RecipeError, match="cannot be added to the Space"):
         export_space(tmp_path / "other", [tmp_path / "absent.json"])
     assert not (tmp_path / "other").exists()
 
@@ -249,7 +249,7 @@ def test_half_a_surrogate_pair_is_shown_as_a_question_mark(catalogue: Catalogue,
     file = tmp_path / "captions.json"
     file.write_text(json.dumps({video_id: "\ud800 bad"}))
     (run,) = read_runs([file], catalogue)
-    page = clip_page(catalogue, catalogue.place_of[video_id], [run])
+    page = render_clip(catalogue, catalogue.place_of[video_id], [run])
     assert "? bad" in page
     page.encode("utf-8")
 
@@ -260,7 +260,7 @@ def test_only_actions_that_a_run_scored_are_ranked(catalogue: Catalogue, tmp_pat
     file = tmp_path / "one.csv"
     file.write_text(f"{key['video_id']},{key['frame']},{box},12,0.9\n")
     (run,) = read_runs([file], catalogue)
-    page = clip_page(catalogue, catalogue.place_of[key["video_id"]], [run])
+    page = render_clip(catalogue, catalogue.place_of[key["video_id"]], [run])
     ranking = page[page.index("<ol>") : page.index("</ol>")]
     assert ranking.count("<li") == 1 and "stand" in ranking
 

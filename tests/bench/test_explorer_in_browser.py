@@ -127,7 +127,7 @@ def test_filters_change_the_list(browser: Browser, page: Any) -> None:
     browser.ask("document.querySelector('#mg-words input, #mg-words textarea').focus()")
     browser.type("nowhere to be found")
     browser.wait(f"{COUNT} === '0 of 50 clips'")
-    assert "No clip fits" in browser.ask("document.querySelector('#mg-list').textContent")
+    assert "No clip matches" in browser.ask("document.querySelector('#mg-list').textContent")
 
 
 @needs_browser
@@ -151,7 +151,7 @@ def test_hostile_predictions_are_shown_as_text(browser: Browser, page: Any) -> N
     browser.wait(f"document.querySelector('.mg-captions').textContent.includes({json.dumps(EVIL)})")
     assert browser.ask("window.owned === undefined && document.querySelector('.mg-view script, img[src=x]') === null")
     said = browser.ask("document.querySelector('.mg-given').textContent")
-    assert "not shown: broken.csv: cannot tell" in said
+    assert "not shown: broken.csv: the keys" in said
     assert "<script>own(1)</script>" in said
     assert browser.complaints == []
 

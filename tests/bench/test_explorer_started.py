@@ -57,7 +57,7 @@ def test_the_command_says_its_address_and_ends_on_ctrl_c() -> None:
     with _started(words, address) as (process, page):
         assert "MicroG-4M explorer" in page
         assert process.stdout is not None
-        assert process.stdout.readline() == f"explorer: {address}  (Ctrl-C stops it)\n"
+        assert process.stdout.readline() == f"explorer: {address}  (stop with Ctrl-C)\n"
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=30)
     assert process.returncode == 0

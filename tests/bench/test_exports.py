@@ -14,7 +14,7 @@ from huggingface_hub import parse_eval_result_entries
 
 from microg4m_hf.bench import make_report
 from microg4m_hf.bench.lmms_tasks import export_lmms_eval
-from microg4m_hf.bench.scoring import Options
+from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample, load_dataset
 from microg4m_hf.errors import RecipeError
@@ -37,11 +37,15 @@ def test_a_missing_leaderboard_score_is_named() -> None:
 def test_only_published_protocol_reaches_the_leaderboard(shared: Path, runs: Path, tmp_path: Path) -> None:
     file = shared / "data" / "har_predictions" / "I3D_8x8_R50" / "detections_test.csv"
     data_dir = str(shared / "data" / "microg4m")
-    make_report([f"i3d={file}"], tmp_path / "a", data_dir=data_dir, options=Options(resamples=0), eval_results=True)
+    make_report(
+        [f"i3d={file}"], tmp_path / "a", data_dir=data_dir, options=ScoringOptions(resamples=0), eval_results=True
+    )
     [entry] = parse_eval_result_entries(yaml.safe_load((tmp_path / "a" / "eval_results" / "i3d.yaml").read_text()))
     assert (entry.dataset_id, entry.task_id, entry.value) == ("LEI-QI-233/MicroG-4M", "har-map50", 46.41)
     assert "protocol:paper" in str(entry.notes)
-    make_report([runs / "good"], tmp_path / "b", options=Options(resamples=0), eval_results=True)  # on the sample
+    make_report(
+        [runs / "good"], tmp_path / "b", options=ScoringOptions(resamples=0), eval_results=True
+    )  # on the sample
     assert not (tmp_path / "b" / "eval_results").exists()
 
 
@@ -97,6 +101,6 @@ def test_clips_inside_a_table_become_files(exported: tuple[dict[str, Any], Modul
 
 
 def test_a_repository_must_be_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="organisation/name"):
+    with pytest.raises(RecipeError, match="organization/name"):
         export_lmms_eval(tmp_path, "MicroG-4M")
     assert json.dumps(list(tmp_path.iterdir())) == "[]"

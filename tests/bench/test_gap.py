@@ -188,5 +188,5 @@ def test_leak_compares_runs_of_one_recipe_only(tmp_path: Path) -> None:
     config = yaml.safe_load((disjoint / "config.yaml").read_text())
     config["data"]["stride"] = 2
     (disjoint / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(PredictionError, match=r"not of one recipe.*data\.stride"):
+    with pytest.raises(PredictionError, match=r"not have the same recipe.*data\.stride"):
         leak_gap(official, disjoint)

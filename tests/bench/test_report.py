@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from microg4m_hf.bench import make_report, published_tables
-from microg4m_hf.bench.scoring import Options
+from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import PredictionError, RecipeError
 from microg4m_hf.metrics import compare, har_scores
 from tests.bench.conftest import Made
 from tests.support.report_runs import caption_file, har_run, labelled_items
 
-QUICK = Options(resamples=20)
+QUICK = ScoringOptions(resamples=20)
 
 
 def _systems(data: dict[str, Any], title: str) -> dict[str, Any]:
@@ -38,7 +38,11 @@ def test_published_rows_from_the_released_predictions(shared: Path, tmp_path: Pa
     }
     words = [f"{name}={folder / place / 'detections_test.csv'}" for name, place in names.items()]
     data = make_report(
-        words, tmp_path / "out", data_dir=str(shared / "data" / "microg4m"), options=Options(resamples=50), details=1
+        words,
+        tmp_path / "out",
+        data_dir=str(shared / "data" / "microg4m"),
+        options=ScoringOptions(resamples=50),
+        details=1,
     )
     systems = _systems(data, "Actions")
     page = (tmp_path / "out" / "report.md").read_text()
@@ -89,7 +93,7 @@ def test_sample_scores_never_stand_beside_published_ones(report: Made) -> None:
         assert title.endswith("on the sample")
         assert found["published"] == []
         for system in found["systems"]:
-            assert "scored on the built-in sample, which is drawn" in system["differs"]
+            assert "scored on the built-in sample" in system["differs"]
     assert "47.12" not in (report.folder / "report.md").read_text()
 
 
@@ -163,7 +167,7 @@ def test_the_command_says_where_the_report_is(runs: Path, tmp_path: Path, capsys
     assert str(out / "report.html") in capsys.readouterr().out
     assert main(words) == 0  # a report may be written again
     assert main(["report", str(runs / "good"), "--out", str(runs)]) == 2  # but nothing else is overwritten
-    assert "holds no report" in capsys.readouterr().err
+    assert "contains no report" in capsys.readouterr().err
 
 
 def test_broken_partial_and_mixed_runs(tmp_path: Path) -> None:
@@ -190,19 +194,19 @@ def test_broken_partial_and_mixed_runs(tmp_path: Path) -> None:
     )
     systems = _systems(data, "Actions on the sample")
     assert set(systems) == {"whole", "partial", "unfinished", "boast"}
-    assert any("partial: " in note and "labelled boxes" in note for note in systems["partial"]["notes"])
+    assert any("partial: " in note and "labeled boxes" in note for note in systems["partial"]["notes"])
     assert any("items without a prediction" in why for why in systems["partial"]["differs"])
     assert any("not finished" in note for note in systems["unfinished"]["notes"])
-    assert any("results.json says map 99.00" in note for note in systems["boast"]["notes"])
+    assert any("results.json records map 99.00" in note for note in systems["boast"]["notes"])
     why = {one["name"]: one["why"] for one in data["not_scored"]}
     assert "predictions/test.parquet is missing" in why["unpredicted"]
     assert "mAP 77.00" in why["unpredicted"]  # told as the run's own word, never put into the table
     assert "Parquet" in why["cut"]
     assert "YAML" in why["yaml"]
-    assert "no run folder" in why["empty"]
+    assert "not a run folder" in why["empty"]
     assert "references lack" in why["strangers"]
     assert "JSON" in why["half"]
-    assert "there is no" in why["nowhere"]
+    assert "does not exist" in why["nowhere"]
     page = (tmp_path / "out" / "report.md").read_text()
     assert all(name in page for name in why)
     table = page.partition("**Human action")[2].partition("![")[0]
@@ -210,9 +214,9 @@ def test_broken_partial_and_mixed_runs(tmp_path: Path) -> None:
 
 
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PredictionError, match="there is no"):
+    with pytest.raises(PredictionError, match="does not exist"):
         make_report([tmp_path / "nothing.csv"], tmp_path / "out")
-    with pytest.raises(RecipeError, match="both say where the truth is"):
+    with pytest.raises(RecipeError, match="both name the references"):
         make_report([tmp_path / "x.csv"], tmp_path / "out", references="y.csv", source="sample")
     assert not (tmp_path / "out").exists()
 

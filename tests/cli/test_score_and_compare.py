@@ -64,7 +64,7 @@ def test_a_film_without_predictions_is_a_row_of_its_own(
 def test_the_truth_is_said_once(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["score", "har", "--predictions", str(predictions["perfect"]), "--references", "x.csv"]
     assert main([*words, "--source", "sample"]) == 2
-    assert "both say where the truth is" in capsys.readouterr().err
+    assert "both name the references" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where the gap between Earth and space comes from: transfer, leak of the split, orientation."""
+"""Measure parts of the gap between Earth and space: transfer between datasets, and the leak of the official split."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..metrics.har.files import read_about
 from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarResult, HarSettings, score_har
 from ..taxonomy import ACTIONS
-from .pairwise import differences
-from .references import Truth, from_data_set
-from .runs import System, find_systems
+from .pairwise import class_differences
+from .references import References
+from .runs import find_runs
 from .scoring import read_actions
 
-# Ids that mean another action in MicroG-4M than in AVA cannot be compared between Earth and space.
+# Ids that stand for another action in MicroG-4M than in AVA cannot be compared between Earth and space.
 REPLACED = frozenset(action.action_id for action in ACTIONS if action.ava_relation == "replaced")
 
 
@@ -29,18 +29,32 @@ def transfer_gap(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """One AVA-trained model on a data set from Earth (AVA format, such as JHMDB) and on MicroG-4M, matched by action.
+    """Compare an AVA-trained model on a dataset from Earth (in AVA format, such as JHMDB) and on MicroG-4M.
 
-    Only actions that occur in both references and mean the same are compared; the two data sets are drawn
-    independently, each by its own films (clips, where a name shows no film).
+    Only actions that occur in both references and mean the same are compared. The two datasets are resampled
+    independently, each by its own films (by clips, where names do not show the film).
+
+    Args:
+        earth: Predictions on the dataset from Earth.
+        earth_references: Its references, in any form that ``har_scores`` takes.
+        space: Predictions on MicroG-4M.
+        space_references: Its references.
+        protocol: ``"paper"`` or ``"instance"``.
+        resamples: Bootstrap resamples of films.
+        seed: Seed of the resamples.
+
+    Returns:
+        Differences by action (``classes``) and on average (``matched``), and the mAP of both sides.
+
+    Raises:
+        PredictionError: The references share no action that both models are scored on.
     """
-    first = _scored(Path(earth), earth_references, protocol)
-    second = _scored(Path(space), space_references, protocol)
-    result = differences(first, second, paired=False, resamples=resamples, seed=seed, left_out=REPLACED)
-    if not result["classes"]:
+    first = _score(Path(earth), earth_references, protocol)
+    second = _score(Path(space), space_references, protocol)
+    gap = class_differences(first, second, paired=False, resamples=resamples, seed=seed, left_out=REPLACED)
+    if not gap["classes"]:
         raise PredictionError("the two references share no action that both models are scored on; check the action ids")
-    whole = [one.scores["map"] for one in (first, second)]
-    return result | {"names": ["Earth", "space"], "map": whole, "protocol": protocol}
+    return gap | _summary(["Earth", "space"], [first, second], protocol)
 
 
 def leak_gap(
@@ -54,43 +68,56 @@ def leak_gap(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Two runs of one recipe, one on the official split (by clip), one on the source-disjoint split.
+    """Compare two runs of one recipe: one on the official split (by clip), one on the source-disjoint split.
 
-    What the official split scores more than the other is an upper bound for what the model owes to having seen the
-    test films: the two test splits also hold different clips.
+    The difference is an upper bound of what a model gains from having seen the films of the official test split,
+    because the two test splits also contain different clips.
+
+    Args:
+        official: Run folder of the official split.
+        disjoint: Run folder of the source-disjoint split.
+        data_dir: A folder with the released files; by default the data that each run was made with.
+        source: ``"sample"`` or a Hub repository.
+        revision: Commit, tag or branch of the Hub repository.
+        protocol: ``"paper"`` or ``"instance"``.
+        resamples: Bootstrap resamples of films.
+        seed: Seed of the resamples.
+
+    Returns:
+        The same as :func:`transfer_gap`.
+
+    Raises:
+        PredictionError: The runs cannot be scored, have other schemes, or differ in more than the split.
     """
-    systems = find_systems([official, disjoint])
-    if len(systems) != 2:
-        raise PredictionError(f"two run folders are compared, these are {len(systems)}")
-    for system, scheme in zip(systems, ("official", "source_disjoint"), strict=True):
-        if system.problem is not None:
-            raise PredictionError(f"{system.path}: {system.problem}")
-        if system.scheme != scheme:
-            raise PredictionError(f"{system.path} was made with the scheme {system.scheme}, wanted is {scheme}")
-    changed = _changed(*systems)
+    runs = find_runs([official, disjoint])
+    if len(runs) != 2:
+        raise PredictionError(f"leak compares two run folders, but these are {len(runs)}; name two")
+    for run, scheme in zip(runs, ("official", "source_disjoint"), strict=True):
+        if run.problem is not None:
+            raise PredictionError(f"{run.path}: {run.problem}")
+        if run.scheme != scheme:
+            raise PredictionError(f"{run.path} was made with the scheme {run.scheme}; give a run with {scheme} here")
+    one, two = (run.about.get("settings", {}) for run in runs)
+    changed = sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
     if changed:
-        raise PredictionError(f"the two runs are not of one recipe, they differ in {', '.join(changed)}")
+        raise PredictionError(
+            f"the two runs do not have the same recipe, they differ in {', '.join(changed)}; train both with one recipe"
+        )
     where = {"data_dir": data_dir, "source": source, "revision": revision}
-    truths = [_truth(system, where) for system in systems]
-    pairs = [
-        _scored(system.predictions, truth.references, protocol) for system, truth in zip(systems, truths, strict=True)
-    ]
-    result = differences(*pairs, paired=False, resamples=resamples, seed=seed)
-    whole = [one.scores["map"] for one in pairs]
-    return result | {"names": ["official", "source_disjoint"], "map": whole, "protocol": protocol}
+    sides = []
+    for run in runs:
+        data = where if any(where.values()) else run.data
+        references = References.from_dataset("har", **data, scheme=run.scheme, split=run.split)
+        assert run.predictions is not None
+        sides.append(_score(run.predictions, references.data, protocol))
+    gap = class_differences(*sides, paired=False, resamples=resamples, seed=seed)
+    return gap | _summary(["official", "source_disjoint"], sides, protocol)
 
 
-def _scored(path: Path | None, references: Any, protocol: str) -> HarResult:
-    assert path is not None
+def _score(path: Path, references: Any, protocol: str) -> HarResult:
     settings = HarSettings(protocol, scores_are=read_about(path).get("scores_are"), missing="zero")
     return score_har(read_actions(path), read_rows(references, references=True), settings)
 
 
-def _changed(first: System, second: System) -> list[str]:
-    one, two = (system.about.get("settings", {}) for system in (first, second))
-    return sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
-
-
-def _truth(system: System, where: dict[str, Any]) -> Truth:
-    place = where if any(where.values()) else system.data
-    return from_data_set("har", **place, scheme=system.scheme, split=system.split)
+def _summary(names: list[str], sides: list[HarResult], protocol: str) -> dict[str, Any]:
+    return {"names": names, "map": [side.scores["map"] for side in sides], "protocol": protocol}

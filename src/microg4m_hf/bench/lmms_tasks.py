@@ -1,4 +1,4 @@
-"""What the exported ``lmms-eval`` tasks call: how a row is shown and asked, and how all answers are scored."""
+"""Export the caption and question tasks for ``lmms-eval``, with the functions that the exported files import."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ENDINGS = {".mp4", ".mkv", ".mov", ".webm"}
 
 
 def process_docs(rows: Any) -> Any:
-    """Leave the videos encoded: ``doc_to_visual`` hands over files."""
+    """Keep the videos encoded, because ``doc_to_visual`` returns files."""
     from datasets import Video
 
     return rows.cast_column("video", Video(decode=False)) if "video" in rows.column_names else rows
 
 
 def doc_to_visual(doc: dict[str, Any]) -> list[str]:
-    """The clip as a file, which is what lmms-eval's models open; clips inside Parquet are unpacked once."""
-    given = doc["video"]
-    path = given.get("path") if isinstance(given, dict) else given
-    if not (isinstance(given, dict) and given.get("bytes")) and path and Path(path).is_file():
+    """Return the path of the clip; clips inside Parquet files are written to the cache once."""
+    video = doc["video"]
+    path = video.get("path") if isinstance(video, dict) else video
+    if not (isinstance(video, dict) and video.get("bytes")) and path and Path(path).is_file():
         return [str(path)]
-    source = as_source(given)
+    source = as_source(video)
     with source.open() as file:
         data = file.read()
     ending = Path(source.name).suffix.lower()
@@ -44,13 +44,13 @@ def doc_to_visual(doc: dict[str, Any]) -> list[str]:
 
 
 def caption_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, str] | None = None) -> str:
-    """The instruction of a caption; a task's ``pre_prompt`` is the instruction itself."""
+    """Return the instruction for a caption, which is the ``pre_prompt`` of the task."""
     own = lmms_eval_specific_kwargs or {}
     return own.get("pre_prompt", "") + own.get("post_prompt", "")
 
 
 def question_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, str] | None = None) -> str:
-    """The question between the task's ``pre_prompt`` and ``post_prompt``.
+    """Return the question between the ``pre_prompt`` and the ``post_prompt`` of the task.
 
     >>> question_text({"question": "Who eats?"}, {"post_prompt": " Be brief."})
     'Who eats? Be brief.'
@@ -60,13 +60,13 @@ def question_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, str]
 
 
 def caption_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """One item for every score; the scores are of the whole set, so nothing is computed yet."""
+    """Return the item for every score; scores are computed on all items at the end."""
     item = {"video_id": doc["video_id"], "prediction": results[0].strip(), "reference": doc["caption"]}
     return dict.fromkeys(SCORES["caption"], item)
 
 
 def question_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """One item for every score."""
+    """Return the item for every score; scores are computed on all items at the end."""
     item = {
         "video_id": doc["video_id"],
         "question": doc["question"],
@@ -77,25 +77,25 @@ def question_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, A
 
 
 def aggregate_captions(items: Sequence[dict[str, Any]], score: str) -> float:
-    """One score of all captions, × 100 as in the published table."""
-    return 100 * caption_scores(items, items, metrics=_needed(score), on_empty="score", resamples=0)["scores"][score]
+    """Return one score of all captions, × 100 as in the published table."""
+    return (
+        100 * caption_scores(items, items, metrics=_metrics_for(score), on_empty="score", resamples=0)["scores"][score]
+    )
 
 
 def aggregate_answers(items: Sequence[dict[str, Any]], score: str) -> float:
-    """One score of all answers, × 100.
+    """Return one score of all answers, × 100 as in the published table.
 
     >>> item = {"video_id": "a_001", "question": "Who?", "prediction": "the crew", "reference": "The crew."}
     >>> aggregate_answers([item], "exact_match")
     100.0
     """
-    return 100 * vqa_scores(items, items, metrics=_needed(score), on_empty="score", resamples=0)["scores"][score]
+    return 100 * vqa_scores(items, items, metrics=_metrics_for(score), on_empty="score", resamples=0)["scores"][score]
 
 
-def _needed(score: str) -> list[str]:
+def _metrics_for(score: str) -> list[str]:
     return {"cider": ["cider"], "bleu_4": ["bleu"]}.get(score, ["rouge_l"])
 
-
-# Our caption and question tasks as a task folder for ``lmms-eval``.
 
 _UTILS = '''"""Written by `microg4m report --export-lmms-eval`; the work is done in microg4m_hf.bench.lmms_tasks."""
 
@@ -116,17 +116,29 @@ from microg4m_hf.bench.lmms_tasks import (  # noqa: F401
 
 
 def export_lmms_eval(folder: str | os.PathLike[str], repository: str, *, prompts: str = "default") -> Path:
-    """Write ``microg4m_caption.yaml``, ``microg4m_vqa.yaml`` and ``utils.py``.
+    """Write ``microg4m_caption.yaml``, ``microg4m_vqa.yaml`` and ``utils.py`` into a task folder for ``lmms-eval``.
 
-    ``repository`` is a Hub data set as ``microg4m data push`` writes it (configs ``caption`` and ``vqa``). Then
-    ``python -m lmms_eval --include_path FOLDER --tasks microg4m_caption,microg4m_vqa --model …``.
+    Run them with ``python -m lmms_eval --include_path FOLDER --tasks microg4m_caption,microg4m_vqa --model …``.
+
+    Args:
+        folder: The task folder.
+        repository: A Hub dataset that ``microg4m data push`` wrote.
+        prompts: Name of the prompt set.
+
+    Returns:
+        The task folder.
+
+    Raises:
+        RecipeError: The repository is not of the form ``organization/name``.
     """
     if repository.count("/") != 1 or not all(repository.split("/")):
-        raise RecipeError(f"{repository!r} names no Hub data set; give organisation/name, as data push wrote it")
+        raise RecipeError(
+            f"{repository!r} is not the id of a Hub dataset; give organization/name, as for microg4m data push"
+        )
     target = Path(folder)
-    words = prompt_set(prompts)
-    before, _, after = words.question.partition("{question}")
-    write_atomic(target / "microg4m_caption.yaml", _task("caption", repository, words.caption, ""))
+    texts = prompt_set(prompts)
+    before, _, after = texts.question.partition("{question}")
+    write_atomic(target / "microg4m_caption.yaml", _task("caption", repository, texts.caption, ""))
     write_atomic(target / "microg4m_vqa.yaml", _task("vqa", repository, before, after))
     partials = [
         f'{task}_{score} = partial({function}, score="{score}")\n'

@@ -1,4 +1,4 @@
-"""Two scored systems, action by action, with intervals: on the same boxes (paired) or on different data."""
+"""Test differences between runs: action by action between two of them, and by one score between all pairs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,41 @@ from ..metrics.har.result import HarResult
 from ..metrics.har.statistics import Statistics
 from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS
-from .scoring import Scored
+from .scoring import RunScores
+
+MAIN_SCORE = {"har": "map", "caption": "cider", "vqa": "cider"}
 
 
-def differences(
+def compare_runs(runs: Sequence[RunScores], score: str) -> list[dict[str, Any]]:
+    """Compare every run with every other by one score, on the same resamples of films.
+
+    Returns:
+        One entry per pair: difference, interval, p and p corrected for the number of pairs (Holm), or ``why_not`` for
+        runs that were not resampled or were scored on different items.
+    """
+    pairs: list[dict[str, Any]] = []
+    for place, first in enumerate(runs):
+        for second in runs[place + 1 :]:
+            entry: dict[str, Any] = {"first": first.name, "second": second.name}
+            one, two = first.samples.get(score), second.samples.get(score)
+            if one is None or two is None:
+                entry["why_not"] = "not resampled"
+            elif _items(first) != _items(second):
+                entry["why_not"] = "scored on different items"
+            else:
+                entry |= paired_test(first.result["scores"][score] - second.result["scores"][score], one - two)
+            pairs.append(entry)
+    add_corrected_p_values(pair for pair in pairs if "p" in pair)
+    return pairs
+
+
+def _items(run: RunScores) -> Any:
+    if run.har is not None:
+        return run.har.statistics.sources, run.har.statistics.label_counts.tolist()
+    return sorted(map(str, run.result["ids"]))
+
+
+def class_differences(
     first: HarResult,
     second: HarResult,
     *,
@@ -23,15 +54,25 @@ def differences(
     seed: int = 0,
     left_out: Collection[int] = (),
 ) -> dict[str, Any]:
-    """``first - second`` for the average precision of every action that both can be scored on, and for their mean.
+    """Return ``first - second`` for the average precision of every action that both were scored on, and for the mean.
 
-    Unpaired systems are drawn independently. AP depends on how common an action is, so each side also has its chance
-    level (the share of boxes with the action) and AUROC, which does not depend on it.
+    Average precision depends on how common an action is, so each side also has its chance level (the share of boxes
+    with the action) and AUROC, which does not depend on it.
+
+    Args:
+        first: One result.
+        second: The result to subtract.
+        paired: Whether both were scored on the same boxes; if not, their films are resampled independently.
+        resamples: Bootstrap resamples of films.
+        seed: Seed of the resamples.
+        left_out: Ids of actions to leave out.
+
+    Returns:
+        ``classes`` with an entry per action, and ``matched`` with the mean over these actions.
     """
     sides = [first.statistics, second.statistics]
-    scores = [side.per_class for side in (first, second)]
-    seeds = (seed, seed if paired else seed + 1)
-    drawn = [side.resample(resamples, own) for side, own in zip((first, second), seeds, strict=True)]
+    scores = [first.per_class, second.per_class]
+    drawn = [first.resample(resamples, seed), second.resample(resamples, seed if paired else seed + 1)]
     places = [{action: place for place, action in enumerate(side.classes)} for side in sides]
     table: list[dict[str, Any]] = []
     gaps: list[np.ndarray] = []
@@ -44,6 +85,7 @@ def differences(
             continue
         gap = drawn[0].ap[:, spots[0]] - drawn[1].ap[:, spots[1]]
         gaps.append(gap)
+        labels = [_label_count(side, action.action_id) for side in sides]
         table.append(
             {
                 "action_id": action.action_id,
@@ -52,24 +94,22 @@ def differences(
                 "second": values[1],
                 **paired_test(values[0] - values[1], gap),
                 "auroc": [float(score.auroc[spot]) for score, spot in zip(scores, spots, strict=True)],
-                "labels": [_labels(side, action.action_id) for side in sides],
-                "chance": [_labels(side, action.action_id) / max(side.boxes, 1) for side in sides],
+                "labels": labels,
+                "chance": [count / max(side.boxes, 1) for count, side in zip(labels, sides, strict=True)],
             }
         )
     add_corrected_p_values(table)
-    return {"classes": table, "matched": _mean(table, gaps), "paired": paired, "resamples": resamples, "seed": seed}
+    mean = _mean(table, gaps) if table else {"classes": 0}
+    return {"classes": table, "matched": mean, "paired": paired, "resamples": resamples, "seed": seed}
 
 
 def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]:
-    """The mean over the actions in the table; in a resample over those that it holds on both sides."""
-    if not table:
-        return {"classes": 0}
+    """Average over the actions of the table; in a resample, over those that occur on both sides."""
     both = np.array(gaps)
     known = ~np.isnan(both)
     with np.errstate(invalid="ignore"):
         drawn = np.where(known, both, 0.0).sum(axis=0) / known.sum(axis=0)
-    first = float(np.mean([entry["first"] for entry in table]))
-    second = float(np.mean([entry["second"] for entry in table]))
+    first, second = (float(np.mean([entry[side] for entry in table])) for side in ("first", "second"))
     return {
         "classes": len(table),
         "first": first,
@@ -80,40 +120,6 @@ def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]
     }
 
 
-def _labels(side: Statistics, action: int) -> int:
+def _label_count(side: Statistics, action: int) -> int:
     ids = [one for one, scored in zip(side.classes, side.scored, strict=True) if scored]
     return int(side.label_counts[:, ids.index(action)].sum())
-
-
-# Every system against every other: differences of one score with paired p-values.
-
-MAIN_SCORE = {"har": "map", "caption": "cider", "vqa": "cider"}
-
-
-def comparison_matrix(systems: Sequence[Scored], score: str) -> list[dict[str, Any]]:
-    """One entry for each pair: difference, interval, p and p corrected for the number of pairs (Holm).
-
-    All systems were drawn with the same films in every resample; pairs whose items differ are said to be
-    incomparable instead of being compared.
-    """
-    pairs: list[dict[str, Any]] = []
-    for place, first in enumerate(systems):
-        for second in systems[place + 1 :]:
-            entry: dict[str, Any] = {"first": first.system.name, "second": second.system.name}
-            one, two = first.samples.get(score), second.samples.get(score)
-            if one is None or two is None:
-                entry["why_not"] = "not resampled"
-            elif _items(first) != _items(second):
-                entry["why_not"] = "scored on other items"
-            else:
-                entry |= paired_test(first.result["scores"][score] - second.result["scores"][score], one - two)
-            pairs.append(entry)
-    add_corrected_p_values(pair for pair in pairs if "p" in pair)
-    return pairs
-
-
-def _items(scored: Scored) -> Any:
-    if scored.har is not None:
-        statistics = scored.har.statistics
-        return statistics.sources, statistics.label_counts.tolist()
-    return sorted(map(str, scored.result["ids"]))

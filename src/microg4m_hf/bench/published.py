@@ -1,4 +1,4 @@
-"""The published results as data: every table with its source and with how it was scored."""
+"""The published results as data, with their sources, and how a score's protocol is compared with theirs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..models.registry import PUBLISHED
-from .references import Truth
+from .references import References
 
-# The numbers of the published tables that have no other home in the library; percentages as printed.
-
+# Percentages as printed. Scores of networks are in models.registry.PUBLISHED.
 # model, frames, CIDEr, BLEU-4, ROUGE-L, METEOR, S-BERT, BERTScore
 CAPTION = (
     ("Video-ChatGPT", 3, 0.06, 0.12, 10.10, 4.33, 39.61, 85.40),
@@ -32,14 +31,12 @@ VQA = (
     ("GPT-4o", 6, 33.98, 3.76, 18.11, 15.89, 44.56, 87.81),
 )
 
-# zero-shot model -> mAP, AUROC on JHMDB in AVA format
+# model -> mAP and AUROC on JHMDB in AVA format, zero-shot
 JHMDB = {"slow_8x8_r50_ava": (34.24, 76.96), "slowfast_32x2_r101_ava": (47.50, 83.98)}
-
 
 PAPER = "Wen, Qi, Peng et al., “Go Beyond Earth: Understanding Human Actions and Scenes in Microgravity Environments”"
 
-# What must be equal before a user's score may stand in one ranking with a published one. `labels` and
-# `labelled_boxes` are counts of the references, `items` counts what was scored.
+# What must be equal before a score can be ranked with the published ones.
 HAR_PROTOCOL = {
     "protocol": "paper",
     "iou": 0.5,
@@ -54,11 +51,11 @@ TEXT_PROTOCOL = {"protocol": "paper", "tokenizer": "whitespace"}
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One line of a published table; ``scores`` are percentages as printed, under the library's names."""
+    """One row of a published table; ``scores`` are percentages as printed, under the library's names."""
 
     name: str
     scores: Mapping[str, float]
-    setting: str = ""  # frames × rate, or frames
+    setting: str = ""  # frames × sampling rate, or frames
     frames: int | None = None
     parameters: int | None = None
     model: str | None = None  # name in ``microg4m models list``
@@ -67,35 +64,43 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One published table. ``task`` is har, caption or vqa; ``data`` says on which clips it was scored."""
+    """One published table; ``task`` is har, caption or vqa."""
 
     id: str
     task: str
     title: str
-    data: str
+    data: str  # the clips that were scored
     columns: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
     protocol: Mapping[str, Any]
-    size: Mapping[str, int] = field(default_factory=dict)  # counts of the references that were scored
+    size: Mapping[str, int] = field(default_factory=dict)  # counts of references and scored items
     source: str = PAPER
 
     def row(self, name: str) -> PublishedRow:
-        """The row of a model, by its printed name or by its name in the library.
+        """Return the row of a model.
 
-        >>> published_tables()["har"].row("i3d_8x8_r50").scores["map"]
-        46.41
+        Args:
+            name: The printed name of the model, or its name in the library.
+
+        Raises:
+            KeyError: The table has no such row.
+
+        Example:
+            >>> published_tables()["har"].row("i3d_8x8_r50").scores["map"]
+            46.41
         """
         for row in self.rows:
             if name in (row.name, row.model):
                 return row
-        raise KeyError(f"{self.title} has no row {name!r}; it has {[row.name for row in self.rows]}")
+        raise KeyError(f"{self.title} has no row {name!r}; choose from {[row.name for row in self.rows]}")
 
 
 def published_tables() -> dict[str, PublishedTable]:
-    """All published tables by id: ``har``, ``har_zero_shot``, ``jhmdb_zero_shot``, ``caption``, ``vqa``.
+    """Return all published tables by id.
 
-    >>> {name: len(table.rows) for name, table in published_tables().items()}
-    {'har': 12, 'har_zero_shot': 2, 'jhmdb_zero_shot': 2, 'caption': 8, 'vqa': 5}
+    Example:
+        >>> {name: len(table.rows) for name, table in published_tables().items()}
+        {'har': 12, 'har_zero_shot': 2, 'jhmdb_zero_shot': 2, 'caption': 8, 'vqa': 5}
     """
     official = "MicroG-4M, official test split"
     fine_tuned = [_har_row(name) for name, variant in PUBLISHED.items() if variant.num_labels == 50]
@@ -173,54 +178,33 @@ def _zero_shot_on_earth(row: PublishedRow) -> PublishedRow:
     return PublishedRow(row.name, scores, row.setting, row.frames, row.parameters, row.model)
 
 
-def _text_row(
-    name: str,
-    frames: int,
-    cider: float,
-    bleu: float,
-    rouge: float,
-    meteor: float,
-    cosine: float,
-    bert: float,
-    *,
-    similarity: str,
-) -> PublishedRow:
-    scores = {
-        "cider": cider,
-        "bleu_4": bleu,
-        "rouge_l": rouge,
-        "meteor_1_5": meteor,
-        similarity: cosine,
-        "bertscore": bert,
-    }
-    return PublishedRow(name, scores, f"{frames} frames", frames)
+def _text_row(name: str, frames: int, *printed: float, similarity: str) -> PublishedRow:
+    names = ("cider", "bleu_4", "rouge_l", "meteor_1_5", similarity, "bertscore")
+    return PublishedRow(name, dict(zip(names, printed, strict=True)), f"{frames} frames", frames)
 
 
-# Whether a score may stand in one ranking with the published ones, and if not, why.
+def differences_from_published(result: dict[str, Any], references: References, table: PublishedTable) -> list[str]:
+    """List how a score's recipe and references differ from those of a published table; empty means the same protocol.
 
-
-def differences_from_published(result: dict[str, Any], truth: Truth, table: PublishedTable) -> list[str]:
-    """Everything in which a score's recipe and references differ from a published table; empty: the same protocol.
-
-    >>> from .published import published_tables
     >>> result = {"recipe": {"protocol": "paper", "tokenizer": "whitespace", "used": 1237, "missing": 0}}
-    >>> differences_from_published(result, Truth("caption", None, "files"), published_tables()["caption"])
+    >>> references, table = References("caption", None, "files"), published_tables()["caption"]
+    >>> differences_from_published(result, references, table)
     []
     >>> result["recipe"] |= {"used": 30, "missing": 3}
-    >>> differences_from_published(result, Truth("caption", None, "files"), published_tables()["caption"])
+    >>> differences_from_published(result, references, table)
     ['used: 30, published 1237', '3 items without a prediction']
     """
     recipe = result["recipe"]
     counts = result.get("counts", {}) | {"used": recipe.get("used")}
     found = []
-    if truth.sample:
-        found.append("scored on the built-in sample, which is drawn")
-    if truth.scheme != "official":
-        found.append(f"split scheme {truth.scheme}, published official")
+    if references.sample:
+        found.append("scored on the built-in sample")
+    if references.scheme != "official":
+        found.append(f"split scheme {references.scheme}, published official")
     for name, value in table.protocol.items():
         if recipe.get(name) != value:
             found.append(f"{name}: {recipe.get(name)}, published {value}")
-    if not truth.sample and truth.scheme == "official":
+    if not references.sample and references.scheme == "official":
         for name, value in table.size.items():
             if counts.get(name) != value:
                 found.append(f"{name.replace('_', ' ')}: {counts.get(name)}, published {value}")
@@ -230,7 +214,7 @@ def differences_from_published(result: dict[str, Any], truth: Truth, table: Publ
 
 
 def nearest_table(task: str, result: dict[str, Any], tables: dict[str, PublishedTable]) -> PublishedTable:
-    """The published table that a result belongs beside."""
+    """Return the published table that a result is compared with."""
     if task == "har" and result["recipe"].get("classes") == 80:
         return tables["har_zero_shot"]
     return tables[task]

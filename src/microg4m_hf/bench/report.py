@@ -1,4 +1,4 @@
-"""``make_report``: runs and prediction files in, the benchmark's tables and pictures out."""
+"""Make a report: read runs and prediction files, score them, write tables and figures beside the published rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from .._version import __version__
 from ..errors import MicroG4MError, PredictionError, RecipeError
 from ..runtime import progress
 from .published import PAPER, published_tables
-from .references import Truth, from_data_set, from_file
-from .render.document import Block, Document, Paragraph, Points, Section
-from .render.names import slug
+from .references import References
+from .render.document import BulletList, ContentBlock, Document, Paragraph, Section
+from .render.formatting import slug
 from .render.write import write_document
-from .runs import System, find_systems
-from .scoring import Options, Scored, score_system
+from .runs import RunInfo, find_runs
+from .scoring import RunScores, ScoringOptions, score_run
 from .section_har import har_blocks
 from .section_scores import score_blocks
 from .section_text import text_blocks
 
 TITLES = {"har": "Actions", "caption": "Captions", "vqa": "Questions"}
+_RESULT_KEYS = ("scores", "intervals", "by", "per_class", "class_intervals", "ties", "counts", "signature", "recipe")
 
 
 def make_report(
@@ -35,125 +36,129 @@ def make_report(
     revision: str | None = None,
     scheme: str | None = None,
     task: str | None = None,
-    options: Options | None = None,
+    options: ScoringOptions | None = None,
     details: int = 5,
     png: bool = False,
     eval_results: bool = False,
 ) -> dict[str, Any]:
     """Score runs and prediction files and write ``report.html``, ``.md``, ``.json``, ``figures/`` and ``tables/``.
 
-    ``runs`` are run folders, folders of runs, or prediction files; ``NAME=PATH`` names one. The truth is the file
-    ``references``, or the data set that ``data_dir``, ``source`` and ``revision`` name, or, when nothing is said, the
-    data that each run says it was made with. ``eval_results`` also writes the Hub's leaderboard file of every system
-    that was scored exactly as the published ones. Systems that cannot be scored are listed with the reason.
-    Returns what ``report.json`` holds.
+    Runs that cannot be scored are listed with the reason.
+
+    Args:
+        runs: Run folders, folders of run folders, and prediction files; ``NAME=PATH`` names one.
+        out: The folder of the report.
+        references: A file with the references. Without it and without the next three arguments, each run is scored
+            on the data that it was made with.
+        data_dir: A folder with the released files.
+        source: ``"sample"`` or a Hub repository.
+        revision: Commit, tag or branch of the Hub repository.
+        scheme: ``"official"`` or ``"source_disjoint"``; by default the scheme of each run.
+        task: The task of files whose entries do not show it.
+        options: How to score and resample.
+        details: Number of runs that get a detailed part.
+        png: Whether to write figures as PNG too.
+        eval_results: Whether to write the Hub's ``.eval_results`` file of every run with the published protocol.
+
+    Returns:
+        The content of ``report.json``.
+
+    Raises:
+        RecipeError: ``references`` and the dataset are both given.
+        PredictionError: No run could be scored.
     """
-    chosen = options or Options()
+    options = options or ScoringOptions()
     where = {"data_dir": data_dir, "source": source, "revision": revision}
     if references is not None and any(where.values()):
-        raise RecipeError("references= and data_dir=, source= or revision= both say where the truth is; give one")
-    systems = find_systems(runs, task=task)
-    groups = _groups(systems, references, where, scheme)
+        raise RecipeError(
+            "references= and data_dir=, source= or revision= both name the references; leave one of them out"
+        )
+    found = find_runs(runs, task=task)
     tables = published_tables()
     sections: list[Section] = []
-    data: dict[str, Any] = {"version": __version__, "options": vars(chosen), "tasks": {}, "not_scored": []}
-    for (kind, *_), members in groups.items():
-        truth = _truth(members, kind, references, where, scheme)
-        if isinstance(truth, str):
-            for system in members:
-                system.problem = truth
+    data: dict[str, Any] = {"version": __version__, "options": vars(options), "tasks": {}, "not_scored": []}
+    for (kind, *_), group in _group(found, references, where, scheme).items():
+        try:
+            shared = _read_references(group[0], references, where, scheme)
+        except (MicroG4MError, OSError, ValueError) as error:
+            for run in group:
+                run.problem = f"its references cannot be read: {' '.join(str(error).split())}"
             continue
-        watched = progress(members, f"scoring {TITLES[kind].lower()}", unit="run")
-        scored = [one for one in (score_system(system, truth, chosen) for system in watched) if one is not None]
+        runs_of_group = progress(group, f"scoring {TITLES[kind].lower()}", unit="run")
+        scored = [scores for run in runs_of_group if (scores := score_run(run, shared, options)) is not None]
         if scored:
-            section, found = _section(scored, truth, tables, details, chosen)
+            section, data["tasks"][section.title] = _section(scored, shared, tables, details, options)
             sections.append(section)
-            data["tasks"][section.title] = found
-    sections.append(_remarks(systems, data))
+    sections.append(_remarks(found, data))
     if not data["tasks"]:
         reasons = "; ".join(f"{one['name']}: {one['why']}" for one in data["not_scored"][:5])
-        raise PredictionError(f"nothing could be scored. {reasons}")
-    document = Document("MicroG-4M report", _summary(systems, chosen), sections)
-    files = _eval_results(data) if eval_results else {}
-    write_document(document, data, Path(out), png=png, more=files)
+        raise PredictionError(f"no run could be scored. {reasons}")
+    document = Document("MicroG-4M report", [_summary(found, options)], sections)
+    write_document(document, data, Path(out), png=png, more=_eval_results(data) if eval_results else {})
     return data
 
 
-def _groups(
-    systems: list[System], references: Any, where: dict[str, Any], scheme: str | None
-) -> dict[tuple[Any, ...], list[System]]:
-    """Systems that share their truth, tasks in the order of the benchmark."""
-    groups: dict[tuple[Any, ...], list[System]] = {}
+def _group(
+    runs: list[RunInfo], references: Any, where: dict[str, Any], scheme: str | None
+) -> dict[tuple[Any, ...], list[RunInfo]]:
+    """Group the runs that share their references, in the order of the tasks."""
+    groups: dict[tuple[Any, ...], list[RunInfo]] = {}
     for task in TITLES:
-        for system in systems:
-            if system.task == task and system.problem is None:
-                place = () if references is not None else tuple(sorted(_where(system, where).items(), key=str))
-                key = (task, scheme or system.scheme if task == "har" else scheme, system.split, place)
-                groups.setdefault(key, []).append(system)
+        for run in runs:
+            if run.task == task and run.problem is None:
+                place = () if references is not None else tuple(sorted(_data_of(run, where).items(), key=str))
+                key = (task, scheme or run.scheme if task == "har" else scheme, run.split, place)
+                groups.setdefault(key, []).append(run)
     return groups
 
 
-def _where(system: System, where: dict[str, Any]) -> dict[str, Any]:
-    """The data that the caller names; else those of the run."""
-    if any(where.values()):
-        return where
-    return {"data_dir": None, "source": None, "revision": None} | system.data
+def _data_of(run: RunInfo, where: dict[str, Any]) -> dict[str, Any]:
+    """Return the data that the caller names, or else the data that the run was made with."""
+    return where if any(where.values()) else where | run.data
 
 
-def _truth(members: list[System], task: str, references: Any, where: dict[str, Any], scheme: str | None) -> Truth | str:
-    """The truth of a group, or why there is none."""
-    first = members[0]
-    try:
-        if references is not None:
-            return from_file(task, references)
-        own = scheme or (first.scheme if task == "har" else None)
-        return from_data_set(task, **_where(first, where), scheme=own, split=first.split)
-    except (MicroG4MError, OSError, ValueError) as error:
-        return f"there is nothing to score against: {' '.join(str(error).split())}"
+def _read_references(run: RunInfo, references: Any, where: dict[str, Any], scheme: str | None) -> References:
+    assert run.task is not None
+    if references is not None:
+        return References.from_file(run.task, references)
+    own = scheme or (run.scheme if run.task == "har" else None)
+    return References.from_dataset(run.task, **_data_of(run, where), scheme=own, split=run.split)
 
 
 def _section(
-    scored: list[Scored], truth: Truth, tables: dict[str, Any], details: int, options: Options
+    runs: list[RunScores], references: References, tables: dict[str, Any], details: int, options: ScoringOptions
 ) -> tuple[Section, dict[str, Any]]:
-    task = truth.task
-    title = TITLES[task]
-    if truth.sample:
-        title += " on the sample"
-    if truth.scheme != "official":
-        title += f", {truth.scheme}"
+    task = references.task
+    title = TITLES[task] + (" on the sample" if references.sample else "")
+    if references.scheme != "official":
+        title += f", {references.scheme}"
     name = title.lower().replace(" ", "-").replace(",", "")
-    blocks: list[Block] = [Paragraph(_about(scored, truth))]
-    more, found = score_blocks(name, scored, truth, tables)
-    blocks += more
+    blocks, data = score_blocks(name, runs, references, tables)
     if task == "har":
-        more, detail = har_blocks(name, scored, truth, details, options)
+        more, details_of = har_blocks(name, runs, references, details, options)
     else:
-        more, detail = text_blocks(name, scored, truth, details, tables)
-    blocks += more
-    found |= {
-        "truth": {"where": truth.where, "scheme": truth.scheme, "sample": truth.sample},
-        "published": [] if truth.sample else _published(task, tables),
+        more, details_of = text_blocks(name, runs, references, details, tables)
+    data |= {
+        "truth": {"where": references.where, "scheme": references.scheme, "sample": references.sample},
+        "published": [] if references.sample else _published_rows(task, tables),
         "systems": [
             {
-                "name": one.system.name,
-                "path": str(one.system.path),
-                "about": one.system.about,
-                "notes": one.system.notes,
-                "same_protocol": not found["verdicts"][one.system.name],
-                "differs": found["verdicts"][one.system.name],
-                **{key: one.result[key] for key in _KEPT if key in one.result},
-                "details": detail.get(one.system.name, {}),
+                "name": scores.name,
+                "path": str(scores.run.path),
+                "about": scores.run.about,
+                "notes": scores.run.notes,
+                "same_protocol": not data["verdicts"][scores.name],
+                "differs": data["verdicts"][scores.name],
+                **{key: scores.result[key] for key in _RESULT_KEYS if key in scores.result},
+                "details": details_of.get(scores.name, {}),
             }
-            for one in scored
+            for scores in runs
         ],
     }
-    return Section(title, blocks), found
+    return Section(title, [Paragraph(_introduction(runs, references)), *blocks, *more]), data
 
 
-_KEPT = ("scores", "intervals", "by", "per_class", "class_intervals", "ties", "counts", "signature", "recipe")
-
-
-def _published(task: str, tables: dict[str, Any]) -> list[dict[str, Any]]:
+def _published_rows(task: str, tables: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "table": table.id,
@@ -168,57 +173,57 @@ def _published(task: str, tables: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _about(scored: list[Scored], truth: Truth) -> str:
-    signatures = sorted({recipe_line(one.result["recipe"]) for one in scored})
-    beside = "Published rows are grey"
-    if truth.sample:
-        beside = "The sample is drawn, so no published score stands beside it"
-    systems = "1 system" if len(scored) == 1 else f"{len(scored)} systems"
+def _introduction(runs: list[RunScores], references: References) -> str:
+    recipes = sorted({recipe_line(scores.result["recipe"]) for scores in runs})
+    published = "Published rows are gray"
+    if references.sample:
+        published = "The sample is synthetic, so published scores are not shown"
     return (
-        f"{systems} scored against {truth.where}, split scheme {truth.scheme}. {beside}; rows on yellow "
-        f"were not scored as the published ones were, and say why. Recipe: {'; '.join(signatures)}."
+        f"{len(runs)} run{'s' * (len(runs) != 1)} scored against {references.where}, split scheme {references.scheme}. "
+        f"{published}; yellow rows list how their protocol differs from the published one. "
+        f"Recipe: {'; '.join(recipes)}."
     )
 
 
 def recipe_line(recipe: dict[str, Any]) -> str:
-    """What systems have in common when they were scored alike: a recipe without model and counts.
+    """Return the part of a recipe that runs with the same protocol share, without the model and counts.
 
     >>> recipe_line({"metric": "har", "protocol": "paper", "model": "x3d_s", "used": 1136})
     'har, protocol paper'
     """
     own = {"metric", "model", "revision", "used", "missing", "seed", "version"}
-    shared = (f"{key} {value}" for key, value in recipe.items() if key not in own)
-    return ", ".join([str(recipe["metric"]), *shared])
+    return ", ".join([str(recipe["metric"]), *(f"{key} {value}" for key, value in recipe.items() if key not in own)])
 
 
-def _remarks(systems: list[System], data: dict[str, Any]) -> Section:
-    """What is missing and what to know; nothing is passed over in silence."""
-    broken = [one for one in systems if one.problem is not None]
-    data["not_scored"] = [{"name": one.name, "path": str(one.path), "why": one.problem} for one in broken]
-    blocks: list[Block] = []
+def _remarks(runs: list[RunInfo], data: dict[str, Any]) -> Section:
+    """List the runs that could not be scored, and the notes on the others."""
+    broken = [run for run in runs if run.problem is not None]
+    data["not_scored"] = [{"name": run.name, "path": str(run.path), "why": run.problem} for run in broken]
+    blocks: list[ContentBlock] = []
     if broken:
-        blocks += [Paragraph("Not scored:"), Points([f"{one.name}: {one.problem}" for one in broken])]
-    notes = [f"{one.name}: {note}" for one in systems if one.problem is None for note in one.notes]
+        blocks += [Paragraph("Not scored:"), BulletList([f"{run.name}: {run.problem}" for run in broken])]
+    notes = [f"{run.name}: {note}" for run in runs if run.problem is None for note in run.notes]
     if notes:
-        blocks += [Paragraph("To know:"), Points(notes)]
+        blocks += [Paragraph("Notes:"), BulletList(notes)]
     blocks.append(Paragraph(f"Published rows: {PAPER}."))
     return Section("Remarks", blocks)
 
 
-def _summary(systems: list[System], options: Options) -> list[str]:
-    done = [one for one in systems if one.problem is None]
-    line = f"{len(done)} of {len(systems)} systems scored with microg4m-hf {__version__}, protocol {options.protocol}."
+def _summary(runs: list[RunInfo], options: ScoringOptions) -> str:
+    scored = sum(run.problem is None for run in runs)
+    text = f"{scored} of {len(runs)} runs scored with microg4m-hf {__version__}, protocol {options.protocol}."
     if options.resamples:
-        line += f" Intervals and tests draw whole films again, {options.resamples} times, seed {options.seed}."
-    return [line]
+        text += f" Intervals and tests resample whole films, {options.resamples} times, seed {options.seed}."
+    return text
 
 
 def _eval_results(data: dict[str, Any]) -> dict[str, str]:
-    """The leaderboard file of systems under the published protocol; others have no place there."""
-    files = {}
-    for title, found in data["tasks"].items():
-        task = next(kind for kind, name in TITLES.items() if title.startswith(name))
-        for system in found["systems"]:
-            if system["same_protocol"]:
-                files[f"eval_results/{slug(system['name'])}.yaml"] = hub.eval_results(task, system)
-    return files
+    """Return the leaderboard file of every run with the published protocol, by name."""
+    return {
+        f"eval_results/{slug(run['name'])}.yaml": hub.eval_results(task, run)
+        for title, found in data["tasks"].items()
+        for task, name in TITLES.items()
+        if title.startswith(name)
+        for run in found["systems"]
+        if run["same_protocol"]
+    }

@@ -1,115 +1,109 @@
-"""What every task's section begins with: the table beside the published rows, the picture of it, the comparisons."""
+"""The first part of every section of a report: scores beside published rows, their chart, pairwise comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .pairwise import MAIN_SCORE, comparison_matrix
+from .pairwise import MAIN_SCORE, compare_runs
 from .published import PublishedTable, differences_from_published, nearest_table
-from .references import Truth
+from .references import References
 from .render import charts
-from .render.document import Block, Cell, Figure, Paragraph, Table
-from .render.names import SCORE_NAMES, between, cell, percent, signed, slug
-from .scoring import Scored
+from .render.document import Cell, ContentBlock, Figure, Paragraph, Table
+from .render.formatting import SCORE_NAMES, difference_cell, score_cell, slug
+from .scoring import RunScores
 
-_MATRIX_LIMIT = 20  # systems in the matrix on the page; the JSON has all pairs
+_MATRIX_LIMIT = 20  # runs in the matrix on the page; the JSON has all pairs
+_TITLES = {"har": "Human action recognition", "caption": "Captioning", "vqa": "Visual question answering"}
 
 
 def score_blocks(
-    name: str, systems: Sequence[Scored], truth: Truth, tables: Mapping[str, PublishedTable]
-) -> tuple[list[Block], dict[str, Any]]:
-    """Blocks for people and the same as data."""
-    task, main = truth.task, MAIN_SCORE[truth.task]
-    shown = [] if truth.sample else [table for table in tables.values() if table.task == task and table.size]
-    columns = _columns(task, systems, shown)
-    # Under "paper" scores are in the published rows' units; other protocols do not stand in one ranking with them.
-    head = ["system", "frames", *(SCORE_NAMES.get(column, column) for column in columns), "protocol"]
-    entries: list[tuple[float, str, list[Cell]]] = []
+    name: str, runs: Sequence[RunScores], references: References, tables: Mapping[str, PublishedTable]
+) -> tuple[list[ContentBlock], dict[str, Any]]:
+    """Compare runs with the published rows and with each other.
+
+    Args:
+        name: Prefix for the names of tables and figures.
+        runs: The runs of one task.
+        references: What they were scored against; published rows are left out for the sample.
+        tables: The published tables.
+
+    Returns:
+        The blocks of the page, and the same as data.
+    """
+    task, main = references.task, MAIN_SCORE[references.task]
+    shown = [] if references.sample else [table for table in tables.values() if table.task == task and table.size]
+    columns = _columns(runs, shown)
+    # Scores under "paper" are in the units of the published rows; other protocols do not belong in the same ranking.
+    head = ["run", "frames", *(SCORE_NAMES.get(column, column) for column in columns), "protocol"]
+    entries: list[tuple[list[Cell], str, charts.Bar]] = []
     for table in shown:
         for row in table.rows:
             cells = [Cell(f"{row.scores[column]:.2f}" if column in row.scores else "–") for column in columns]
-            score = row.scores.get(main, float("nan")) / 100
-            kind = f"published, {table.title.split(', ')[-1]}" if table.id.endswith("zero_shot") else "published"
+            label = f"published, {table.title.split(', ')[-1]}" if table.id.endswith("zero_shot") else "published"
             setting = row.setting.removesuffix(" frames")
-            entries.append((score, "published", [Cell(row.name), Cell(setting), *cells, Cell(kind)]))
+            bar = charts.Bar(
+                f"{row.name.partition(',')[0]} {setting}", row.scores.get(main, float("nan")) / 100, published=True
+            )
+            entries.append(([Cell(row.name), Cell(setting), *cells, Cell(label)], "published", bar))
     verdicts: dict[str, list[str]] = {}
-    for scored in systems:
-        table = nearest_table(task, scored.result, dict(tables))
-        differs = differences_from_published(scored.result, truth, table)
-        verdicts[scored.system.name] = differs
-        scores, ranges = scored.result["scores"], scored.result.get("intervals", {})
-        cells = [cell(scores.get(column), ranges.get(column)) for column in columns]
-        frames = str(scored.system.about.get("frames", "–")).replace("x", "×")
+    for run in runs:
+        table = nearest_table(task, run.result, dict(tables))
+        differs = verdicts[run.name] = differences_from_published(run.result, references, table)
+        scores, intervals = run.result["scores"], run.result.get("intervals", {})
+        cells = [score_cell(scores.get(column), intervals.get(column)) for column in columns]
+        frames = str(run.run.about.get("frames", "–")).replace("x", "×")
         verdict = Cell("other", "; ".join(differs)) if differs else Cell("same")
-        kind = "other protocol" if differs else "own"
-        entries.append((scores[main], kind, [Cell(scored.system.name, strong=True), Cell(frames), *cells, verdict]))
-    entries.sort(key=lambda entry: -entry[0] if entry[0] == entry[0] else 1e9)
-    caption = f"{_title(task)}, × 100; 95 % intervals from films drawn again below the values"
-    blocks: list[Block] = [
-        Table(
-            f"{name}-scores",
-            caption,
-            head,
-            [cells for _, _, cells in entries],
-            [kind for _, kind, _ in entries],
-            (len(head) - 1,),
+        bar = charts.Bar(run.name, scores[main], *(intervals.get(main) or (None, None)))
+        entries.append(
+            (
+                [Cell(run.name, strong=True), Cell(frames), *cells, verdict],
+                "other protocol" if differs else "own",
+                bar,
+            )
         )
+    entries.sort(key=lambda entry: -entry[2].value if entry[2].value == entry[2].value else 1e9)
+    caption = f"{_TITLES[task]}, × 100; below the values 95 % intervals from resampled films"
+    rows, kinds = [cells for cells, _, _ in entries], [kind for _, kind, _ in entries]
+    bars = [bar for _, _, bar in entries]
+    blocks: list[ContentBlock] = [
+        Table(f"{name}-scores", caption, head, rows, kinds, (len(head) - 1,)),
+        Figure(f"{name}-scores", charts.interval_chart(f"{SCORE_NAMES[main]} with 95 % intervals", bars)),
     ]
-    bars = [
-        charts.Bar(
-            _bar_name(row, kind), score, *_interval(systems, row[0].text, main, kind), published=kind == "published"
-        )
-        for score, kind, row in entries
-    ]
-    blocks.append(Figure(f"{name}-scores", charts.intervals(f"{SCORE_NAMES[main]} with 95 % intervals", bars)))
-    pairs = comparison_matrix(systems, main)
+    pairs = compare_runs(runs, main)
     if pairs:
-        blocks += _matrix(name, sorted(systems, key=lambda one: -one.result["scores"][main]), pairs, main)
+        blocks += _matrix(name, sorted(runs, key=lambda run: -run.result["scores"][main]), pairs, main)
     return blocks, {"verdicts": verdicts, "comparisons": pairs, "main_score": main}
 
 
-def _bar_name(row: Sequence[Cell], kind: str) -> str:
-    return f"{row[0].text.partition(',')[0]} {row[1].text}" if kind == "published" else row[0].text
+def _columns(runs: Sequence[RunScores], tables: Sequence[PublishedTable]) -> list[str]:
+    columns = list(tables[0].columns) if tables else []
+    hidden = {"bleu_1", "bleu_2", "bleu_3", *columns}
+    return columns + [
+        score for score in dict.fromkeys(key for run in runs for key in run.result["scores"]) if score not in hidden
+    ]
 
 
-def _interval(systems: Sequence[Scored], name: str, main: str, kind: str) -> tuple[float | None, float | None]:
-    if kind == "published":
-        return None, None
-    found = next(one.result.get("intervals", {}).get(main) for one in systems if one.system.name == name)
-    return (found[0], found[1]) if found else (None, None)
-
-
-def _columns(task: str, systems: Sequence[Scored], tables: Sequence[PublishedTable]) -> list[str]:
-    wanted = list(next(iter(tables)).columns) if tables else []
-    own = [score for one in systems for score in one.result["scores"]]
-    hidden = {"bleu_1", "bleu_2", "bleu_3"}
-    wanted += [score for score in dict.fromkeys(own) if score not in wanted and score not in hidden]
-    return wanted
-
-
-def _title(task: str) -> str:
-    return {"har": "Human action recognition", "caption": "Captioning", "vqa": "Visual question answering"}[task]
-
-
-def _matrix(name: str, systems: Sequence[Scored], pairs: Sequence[dict[str, Any]], main: str) -> list[Block]:
+def _matrix(name: str, runs: Sequence[RunScores], pairs: Sequence[dict[str, Any]], main: str) -> list[ContentBlock]:
     by_names = {(pair["first"], pair["second"]): (pair, 1) for pair in pairs}
     by_names |= {(pair["second"], pair["first"]): (pair, -1) for pair in pairs}
-    shown = systems[:_MATRIX_LIMIT]
-    head = ["row − column", *(str(place) for place in range(1, len(shown) + 1))]
-    rows = []
-    for place, one in enumerate(shown, start=1):
-        row = [Cell(f"{place} {one.system.name}")]
-        for two in shown:
-            row.append(Cell("·") if one is two else _pair_cell(*by_names[one.system.name, two.system.name]))
-        rows.append(row)
+    shown = runs[:_MATRIX_LIMIT]
+    head = ["row − column", *(str(number) for number in range(1, len(shown) + 1))]
+    rows = [
+        [
+            Cell(f"{number} {row.name}"),
+            *(Cell("·") if row is column else _pair_cell(*by_names[row.name, column.name]) for column in shown),
+        ]
+        for number, row in enumerate(shown, start=1)
+    ]
     tested = sum("p" in pair for pair in pairs)
     caption = (
-        f"Differences of {SCORE_NAMES[main]}, × 100, with 95 % intervals; * p < 0.05 after Holm, {tested} compared"
+        f"Differences of {SCORE_NAMES[main]}, × 100, with 95 % intervals; * p < 0.05 after Holm correction, "
+        f"{tested} compared"
     )
-    blocks: list[Block] = [Table(f"{name}-comparisons", caption, head, rows)]
-    if len(shown) < len(systems):
-        blocks.append(Paragraph(f"The {len(shown)} best of {len(systems)} systems; report.json has all pairs."))
+    blocks: list[ContentBlock] = [Table(f"{name}-comparisons", caption, head, rows)]
+    if len(shown) < len(runs):
+        blocks.append(Paragraph(f"The {len(shown)} best of {len(runs)} runs; report.json has all pairs."))
     reasons = sorted({pair["why_not"] for pair in pairs if "why_not" in pair})
     if reasons:
         blocks.append(Paragraph(f"Pairs marked n/a cannot be compared: {', '.join(reasons)}."))
@@ -119,32 +113,20 @@ def _matrix(name: str, systems: Sequence[Scored], pairs: Sequence[dict[str, Any]
 def _pair_cell(pair: dict[str, Any], sign: int) -> Cell:
     if "p" not in pair:
         return Cell("n/a")
-    low, high = sorted(sign * edge for edge in pair["interval"])
-    star = "*" if pair["real"] else ""
-    return Cell(f"{signed(sign * pair['difference'])}{star}", between([low, high], is_signed=True), pair["real"])
+    return difference_cell(sign * pair["difference"], sorted(sign * edge for edge in pair["interval"]), pair["real"])
 
 
-def breakdown_table(name: str, scored: Scored, parts: Sequence[str], columns: Sequence[str]) -> Table | None:
-    """Scores of parts of the data or of the classes, one row each."""
+def breakdown_table(name: str, run: RunScores, parts: Sequence[str], columns: Sequence[str]) -> Table | None:
+    """Return the scores of parts of the data or of the classes, one row each, or ``None`` where there are none."""
     rows = []
     for part in parts:
-        for label, entry in scored.result.get("by", {}).get(part, {}).items():
-            scores = entry.get("scores") or {}
+        for label, entry in run.result.get("by", {}).get(part, {}).items():
+            scores, intervals = entry.get("scores") or {}, entry.get("intervals") or {}
             size = entry.get("boxes") or entry.get("classes") or entry.get("items") or entry.get("used")
-            what = "boxes" if "boxes" in entry else "classes" if "classes" in entry else "items"
-            cells = [cell(scores.get(column), (entry.get("intervals") or {}).get(column)) for column in columns]
-            rows.append([Cell(str(label)), Cell(f"{size} {what}" if size else ""), *cells])
+            unit = "boxes" if "boxes" in entry else "classes" if "classes" in entry else "items"
+            cells = [score_cell(scores.get(column), intervals.get(column)) for column in columns]
+            rows.append([Cell(str(label)), Cell(f"{size} {unit}" if size else ""), *cells])
     if not rows:
         return None
     head = ["part", "size", *(SCORE_NAMES.get(column, column) for column in columns)]
-    return Table(f"{name}-parts-{slug(scored.system.name)}", f"Parts, {scored.system.name}, × 100", head, rows)
-
-
-def number(value: Any, digits: int = 1) -> Cell:
-    """A plain number."""
-    return Cell("–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value))
-
-
-def share(value: float | None) -> Cell:
-    """A fraction as a percentage."""
-    return Cell("–" if value is None else f"{percent(value, 1)} %")
+    return Table(f"{name}-parts-{slug(run.name)}", f"Parts, {run.name}, × 100", head, rows)

@@ -1,4 +1,4 @@
-"""The section on captions or answers: frames, lengths, refusals, parts, examples."""
+"""The section of a report on captions or answers: lengths, refusals, frames, parts, examples."""
 
 from __future__ import annotations
 
@@ -11,21 +11,42 @@ from ..metrics.text.caption_vqa import is_refusal
 from .examples import text_examples
 from .pairwise import MAIN_SCORE
 from .published import PublishedTable
-from .references import Truth
+from .references import References
 from .render import charts
-from .render.document import Block, Cell, Examples, Figure, Fold, Paragraph, Table
-from .render.names import SCORE_NAMES, slug
-from .scoring import Scored
-from .section_scores import breakdown_table, number, share
-
-# How long, how varied and how evasive texts are, beside their references.
+from .render.document import Cell, Collapsible, ContentBlock, ExampleGrid, Figure, Paragraph, Table
+from .render.formatting import SCORE_NAMES, number_cell, share_cell, slug
+from .scoring import RunScores
+from .section_scores import breakdown_table
 
 
-def text_facts(texts: Sequence[str]) -> dict[str, Any]:
-    """Words per text, share of empty and evasive texts, and the share of the commonest text.
+def text_blocks(
+    name: str, runs: Sequence[RunScores], references: References, details: int, tables: Mapping[str, PublishedTable]
+) -> tuple[list[ContentBlock], dict[str, Any]]:
+    """Return tables and charts of all runs, and a collapsible part for each of the first ``details`` runs.
 
-    >>> facts = text_facts(["Not mentioned.", "A crew eats.", "Not mentioned.", ""])
-    >>> facts["refusals"], facts["empty"], facts["words_median"], facts["commonest_share"]
+    Returns:
+        The blocks of the page, and their data by run.
+    """
+    main = MAIN_SCORE[references.task]
+    best = sorted(runs, key=lambda run: -run.result["scores"][main])
+    expected = text_statistics([text for _, _, text in best[0].texts])
+    facts = {run.name: text_statistics([text for _, text, _ in run.texts]) for run in best}
+    blocks: list[ContentBlock] = [_statistics_table(name, expected, facts), _lengths_table(name, expected, facts)]
+    figure = _frames_figure(name, best, references, main, tables)
+    if figure is not None:
+        blocks.append(figure)
+    for place, run in enumerate(best[:details]):
+        blocks.append(Collapsible(run.name, _details(name, run, references), is_open=place == 0))
+    if len(best) > details:
+        blocks.append(Paragraph(f"Details of the {details} best of {len(best)} runs; use --details to show more."))
+    return blocks, {"references": expected, **{key: {"texts": value} for key, value in facts.items()}}
+
+
+def text_statistics(texts: Sequence[str]) -> dict[str, Any]:
+    """Return words per text, shares of empty texts and refusals, and the share of the most common text.
+
+    >>> found = text_statistics(["Not mentioned.", "A crew eats.", "Not mentioned.", ""])
+    >>> found["refusals"], found["empty"], found["words_median"], found["commonest_share"]
     (0.5, 0.25, 2.0, 0.5)
     """
     if not texts:
@@ -47,7 +68,7 @@ def text_facts(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def length_histogram(words: np.ndarray, edges: Sequence[int] = (0, 1, 2, 4, 8, 16, 32, 64, 128)) -> dict[str, int]:
-    """How many texts have how many words, in classes that double.
+    """Count texts by their number of words, in bins that double.
 
     >>> length_histogram(np.array([0, 3, 200]), (0, 1, 4))
     {'0': 1, '1–3': 1, '4 and more': 1}
@@ -60,26 +81,7 @@ def length_histogram(words: np.ndarray, edges: Sequence[int] = (0, 1, 2, 4, 8, 1
     return found
 
 
-def text_blocks(
-    name: str, systems: Sequence[Scored], truth: Truth, details: int, tables: Mapping[str, PublishedTable]
-) -> tuple[list[Block], dict[str, Any]]:
-    """Charts and tables of all systems, then a fold for each of the first ``details``."""
-    main = MAIN_SCORE[truth.task]
-    best = sorted(systems, key=lambda one: -one.result["scores"][main])
-    facts = {one.system.name: text_facts([said for _, said, _ in one.texts]) for one in best}
-    reference = text_facts([meant for _, _, meant in best[0].texts])
-    blocks: list[Block] = [_facts_table(name, reference, facts), _lengths_table(name, reference, facts)]
-    figure = _frames_figure(name, best, truth, main, tables)
-    if figure is not None:
-        blocks.append(figure)
-    for place, one in enumerate(best[:details]):
-        blocks.append(Fold(one.system.name, _details(name, one, truth), shown=place == 0))
-    if len(best) > details:
-        blocks.append(Paragraph(f"Details of the {details} best of {len(best)} systems; --details asks for more."))
-    return blocks, {"references": reference, **{key: {"texts": value} for key, value in facts.items()}}
-
-
-def _facts_table(name: str, reference: dict[str, Any], facts: Mapping[str, dict[str, Any]]) -> Table:
+def _statistics_table(name: str, expected: dict[str, Any], facts: Mapping[str, dict[str, Any]]) -> Table:
     head = [
         "texts",
         "number",
@@ -89,57 +91,58 @@ def _facts_table(name: str, reference: dict[str, Any], facts: Mapping[str, dict[
         "“Not mentioned”",
         "empty",
         "distinct",
-        "commonest",
+        "most common",
     ]
     rows = []
-    for label, one in {"references": reference, **facts}.items():
+    for label, one in {"references": expected, **facts}.items():
         spread = Cell(f"{one['words_5']:.0f} to {one['words_95']:.0f}")
-        shares = [share(one[key]) for key in ("refusals", "empty", "distinct", "commonest_share")]
-        words = [number(one["words_median"], 0), spread, number(one["words_mean"])]
+        shares = [share_cell(one[key]) for key in ("refusals", "empty", "distinct", "commonest_share")]
+        words = [number_cell(one["words_median"], 0), spread, number_cell(one["words_mean"])]
         rows.append([Cell(label, strong=label != "references"), Cell(str(one["texts"])), *words, *shares])
     return Table(f"{name}-texts", "Length, refusals and variety of the texts", head, rows, ["published"])
 
 
-def _lengths_table(name: str, reference: dict[str, Any], facts: Mapping[str, dict[str, Any]]) -> Table:
-    head = ["words", *reference["histogram"]]
+def _lengths_table(name: str, expected: dict[str, Any], facts: Mapping[str, dict[str, Any]]) -> Table:
     rows = [
-        [Cell(label), *(share(count / one["texts"]) for count in one["histogram"].values())]
-        for label, one in {"references": reference, **facts}.items()
+        [Cell(label), *(share_cell(count / one["texts"]) for count in one["histogram"].values())]
+        for label, one in {"references": expected, **facts}.items()
     ]
-    return Table(f"{name}-lengths", "Share of texts by number of words", head, rows, ["published"])
+    caption = "Share of texts by number of words"
+    return Table(f"{name}-lengths", caption, ["words", *expected["histogram"]], rows, ["published"])
 
 
 def _frames_figure(
-    name: str, systems: Sequence[Scored], truth: Truth, main: str, tables: Mapping[str, PublishedTable]
+    name: str, runs: Sequence[RunScores], references: References, main: str, tables: Mapping[str, PublishedTable]
 ) -> Figure | None:
-    """Score against number of frames, where runs say how many they saw."""
+    """Draw the score against the number of frames, for runs that record how many they read."""
     own = [
-        {"name": one.system.name, "x": one.system.frames, "y": one.result["scores"][main], "published": False}
-        for one in systems
-        if one.system.frames
+        {"name": run.name, "x": run.run.frames, "y": run.result["scores"][main], "published": False}
+        for run in runs
+        if run.run.frames
     ]
     if not own:
         return None
-    rows = [] if truth.sample else [
+    published = [
         {"name": row.name, "x": row.frames, "y": row.scores[main] / 100, "published": True}
-        for row in tables[truth.task].rows
-    ]  # fmt: skip
+        for row in (() if references.sample else tables[references.task].rows)
+    ]
     title = f"{SCORE_NAMES[main]} against frames of a clip"
-    return Figure(f"{name}-frames", charts.points(title, [*own, *rows], across="frames", up=SCORE_NAMES[main]))
+    chart = charts.scatter_chart(title, [*own, *published], x_label="frames", y_label=SCORE_NAMES[main])
+    return Figure(f"{name}-frames", chart)
 
 
-def _details(name: str, one: Scored, truth: Truth) -> list[Block]:
-    blocks: list[Block] = []
-    columns = [score for score in one.result["scores"] if score not in ("bleu_1", "bleu_2", "bleu_3")]
-    table = breakdown_table(name, one, ("answerable",), columns)
+def _details(name: str, run: RunScores, references: References) -> list[ContentBlock]:
+    blocks: list[ContentBlock] = []
+    columns = [score for score in run.result["scores"] if score not in ("bleu_1", "bleu_2", "bleu_3")]
+    table = breakdown_table(name, run, ("answerable",), columns)
     if table is not None:
         blocks.append(table)
-    values = one.result["items"].get("rouge_l")
+    values = run.result["items"].get("rouge_l")
     if values is None:
-        blocks.append(Paragraph("No examples: they are chosen by ROUGE-L, which was not asked for."))
+        blocks.append(Paragraph("No examples: they are selected by ROUGE-L, which --metrics does not include."))
         return blocks
-    worst, best = text_examples(one.texts, values, truth.clips)
+    worst, best = text_examples(run.texts, values, references.clips)
     if not any(example.jpeg for example in [*worst, *best]):
-        blocks.append(Paragraph("No pictures: the clips are not at hand."))
-    own = slug(one.system.name)
-    return [*blocks, Examples(f"Lowest ROUGE-L, {own}", worst), Examples(f"Highest ROUGE-L, {own}", best)]
+        blocks.append(Paragraph("No pictures: the clips are not available."))
+    label = slug(run.name)
+    return [*blocks, ExampleGrid(f"Lowest ROUGE-L, {label}", worst), ExampleGrid(f"Highest ROUGE-L, {label}", best)]

@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .options import add_reference_options, find_references, percent, table
+from ..bench.render.formatting import percent
+from .options import add_reference_options, find_references, table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

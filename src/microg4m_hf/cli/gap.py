@@ -1,42 +1,45 @@
-"""``microg4m gap transfer|leak|orientation``: where the gap between Earth and space comes from."""
+"""``microg4m gap transfer|leak|orientation``: measure parts of the gap between Earth and space."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .options import add_reference_options, find_references
+from .options import add_reference_options, find_references, release_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="what", metavar="WHAT", required=True, dest="kind")
-    transfer = kinds.add_parser("transfer", help="one AVA-trained model on Earth and on MicroG-4M, action by action")
+    transfer = kinds.add_parser("transfer", help="compare an AVA-trained model on Earth and on MicroG-4M, by action")
     transfer.add_argument("--earth", required=True, metavar="FILE", help="its predictions on Earth, e.g. on JHMDB")
-    transfer.add_argument("--earth-references", required=True, metavar="FILE", help="the truth there, in AVA format")
+    transfer.add_argument("--earth-references", required=True, metavar="FILE", help="references there, in AVA format")
     transfer.add_argument("--space", required=True, metavar="FILE", help="its predictions on MicroG-4M")
     add_reference_options(transfer)
-    leak = kinds.add_parser("leak", help="one recipe on the official and on the source-disjoint split")
+    leak = kinds.add_parser("leak", help="compare a recipe on the official and on the source-disjoint split")
     leak.add_argument("official", metavar="RUN", help="run folder, official split")
     leak.add_argument("disjoint", metavar="RUN", help="run folder, source-disjoint split")
-    probe = kinds.add_parser("orientation", help="one model on clips turned by 0, 90, 180, 270 degrees and mirrored")
+    probe = kinds.add_parser(
+        "orientation", help="test a model on clips rotated by 0, 90, 180, 270 degrees and mirrored"
+    )
     probe.add_argument("model", help="a run folder, a model folder or a Hub id")
     probe.add_argument("--split", default="test")
     probe.add_argument(
-        "--scheme", choices=("official", "source_disjoint"), help="default: the run's own, else official"
+        "--scheme", choices=("official", "source_disjoint"), help="default: the scheme of the run, else official"
     )
-    probe.add_argument("--batch", type=int, default=8, help="key frames at once")
+    probe.add_argument("--batch", type=int, default=8, help="key frames per batch")
     for command in (leak, probe):
-        command.add_argument("--data-dir", metavar="DIR", help="a folder with the released files (and clips to turn)")
+        command.add_argument("--data-dir", metavar="DIR", help="a folder with the released files (and clips to rotate)")
         command.add_argument(
-            "--source", help="'sample' or a Hub repository (default: what the run names, else the Hub)"
+            "--source", help="'sample' or a Hub repository (default: the data of the run, else the Hub)"
         )
-        command.add_argument("--revision", help="revision of the Hub repository that is read")
+        command.add_argument("--revision", help="commit, tag or branch of the Hub repository")
     for command in kinds.choices.values():
         command.add_argument("--protocol", choices=("paper", "instance"), default="paper")
         command.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films")
         command.add_argument("--seed", type=int, default=0)
-        command.add_argument("--out", default="gap", metavar="FOLDER", help="where page, JSON and figures go (gap)")
+        command.add_argument("--out", default="gap", metavar="FOLDER", help="folder of page, JSON and figures (gap)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,8 +69,8 @@ def _transfer(args: argparse.Namespace, common: dict[str, Any]) -> tuple[str, st
     args.what = "har"
     found = transfer_gap(args.earth, args.earth_references, args.space, find_references(args), **common)
     text = (
-        "One model on two data sets. Average precision depends on how common an action is, so read it beside chance "
-        "level and AUROC, which does not."
+        "The same model on two datasets. Average precision depends on how common an action is; the chance level shows "
+        "how common it is, and AUROC does not depend on it."
     )
     return "Earth to space", text, found
 
@@ -75,25 +78,22 @@ def _transfer(args: argparse.Namespace, common: dict[str, Any]) -> tuple[str, st
 def _leak(args: argparse.Namespace, common: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     from ..bench.gap import leak_gap
 
-    where = {name: getattr(args, name) for name in ("data_dir", "source", "revision")}
-    found = leak_gap(args.official, args.disjoint, **where, **common)
+    found = leak_gap(args.official, args.disjoint, **release_of(args), **common)
     text = (
-        "One recipe on two splits. The official split is by clip: every test film is in training too. The difference "
-        "is an upper bound of what that is worth, for the test splits also hold different clips."
+        "The same recipe on two splits. The official split is by clip: every test film is also in training. The "
+        "difference is an upper bound of the gain from it, because the two test splits also contain different clips."
     )
-    return "Official against source-disjoint split", text, found
+    return "Official and source-disjoint split", text, found
 
 
 def _orientation(args: argparse.Namespace, common: dict[str, Any]) -> dict[str, Any]:
-    from dataclasses import replace
-
     from ..bench.orientation import open_model, orientation_probe
     from ..training.build import split_items
 
     model, data = open_model(args.model)
-    named = {name: getattr(args, name) for name in ("data_dir", "source", "revision")}
-    if any(named.values()):
-        data = replace(data, **named)
+    release = release_of(args)
+    if any(release.values()):
+        data = replace(data, **release)
     if args.scheme:
         data = replace(data, scheme=args.scheme)
     return orientation_probe(model, split_items(data, args.split), data, batch=args.batch, **common)

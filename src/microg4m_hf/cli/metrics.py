@@ -1,4 +1,4 @@
-"""``microg4m metrics push ORG``: the ``evaluate`` modules as Spaces on the Hub."""
+"""``microg4m metrics push ORG``: push the ``evaluate`` modules to the Hub as Spaces."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import argparse
 
 def configure(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    text = "put the evaluate modules on the Hub as Spaces"
+    text = "push the evaluate modules to the Hub as Spaces"
     push = commands.add_parser("push", help=text, description=text)
-    push.add_argument("namespace", metavar="ORG", help="your account or organisation")
+    push.add_argument("namespace", metavar="ORG", help="your account or organization")
     push.add_argument("--folder", default="metrics", help="the folder with the modules (default: metrics)")
-    push.add_argument("--private", action="store_true", help="make the Spaces private if they are made now")
+    push.add_argument("--private", action="store_true", help="create new Spaces as private ones")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``microg4m report RUN_OR_FILE…``: the benchmark's tables with your runs beside the published rows."""
+"""``microg4m report RUN_OR_FILE…``: tables and figures with your runs beside the published rows."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from pathlib import Path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")
-    parser.add_argument("--out", default="report", metavar="FOLDER", help="where the report goes (default: report)")
-    parser.add_argument("--references", metavar="FILE", help="a file with the truth; else the data set is read:")
-    parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files; with clips for pictures")
-    parser.add_argument("--source", help="'sample' or a Hub repository (default: what each run names, else the Hub)")
-    parser.add_argument("--revision", help="revision of the Hub repository that is read")
-    parser.add_argument("--scheme", help="official or source_disjoint (default: what each run names)")
-    parser.add_argument("--task", choices=("har", "caption", "vqa"), help="for files that do not show what they hold")
+    parser.add_argument("--out", default="report", metavar="FOLDER", help="folder of the report (default: report)")
+    parser.add_argument("--references", metavar="FILE", help="a file with the references (default: the dataset)")
+    parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files (and clips, for pictures)")
+    parser.add_argument("--source", help="'sample' or a Hub repository (default: the data of each run, else the Hub)")
+    parser.add_argument("--revision", help="commit, tag or branch of the Hub repository")
+    parser.add_argument("--scheme", help="official or source_disjoint (default: the scheme of each run)")
+    parser.add_argument(
+        "--task", choices=("har", "caption", "vqa"), help="the task of files whose entries do not show it"
+    )
     parser.add_argument("--protocol", choices=("paper", "instance", "coco"), default="paper")
     parser.add_argument(
-        "--metrics", default="bleu,cider,rouge_l", help="of texts, with commas: also meteor_1_5, sbert, …"
+        "--metrics",
+        default="bleu,cider,rouge_l",
+        help="for captions and answers, separated by commas; also meteor_1_5, sbert, …",
     )
-    parser.add_argument("--encoder", help="sentence encoder of sbert and svqa: a folder or a Hub id (id@revision)")
+    parser.add_argument("--encoder", help="sentence encoder for sbert and svqa: a folder or a Hub id (id@revision)")
     parser.add_argument("--bert-model", help="BERTScore model: a folder or a Hub id (id@revision)")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films; 0 for none")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--details", type=int, default=5, metavar="N", help="systems with a part of their own (5)")
-    parser.add_argument("--png", action="store_true", help="figures also as PNG")
-    parser.add_argument("--eval-results", action="store_true", help="also the Hub's .eval_results file of each system")
+    parser.add_argument("--details", type=int, default=5, metavar="N", help="number of runs with a detailed part (5)")
+    parser.add_argument("--png", action="store_true", help="write figures as PNG too")
+    parser.add_argument("--eval-results", action="store_true", help="also write the Hub's .eval_results files")
     parser.add_argument(
         "--export-lmms-eval",
         nargs=2,
         metavar=("FOLDER", "ORG/NAME"),
-        help="write our text tasks for lmms-eval, on a data set that `data push` wrote, and nothing else",
+        help="only write the caption and question tasks for lmms-eval, on a dataset that `data push` wrote",
     )
 
 
@@ -42,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"python -m lmms_eval --include_path {folder} --tasks microg4m_caption,microg4m_vqa --model …")
         return 0
     from ..bench.report import make_report
-    from ..bench.scoring import Options
+    from ..bench.scoring import ScoringOptions
 
-    options = Options(
+    options = ScoringOptions(
         args.protocol,
         tuple(name.strip() for name in args.metrics.split(",") if name.strip()),
         args.encoder,
@@ -53,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
         args.seed,
     )
     where = {name: getattr(args, name) for name in ("references", "data_dir", "source", "revision", "scheme", "task")}
-    extras = {"details": args.details, "png": args.png, "eval_results": args.eval_results}
-    data = make_report(args.runs, args.out, options=options, **extras, **where)
+    output = {name: getattr(args, name) for name in ("details", "png", "eval_results")}
+    data = make_report(args.runs, args.out, options=options, **output, **where)
     for title, found in data["tasks"].items():
         print(f"{title}: {len(found['systems'])} scored")
     for one in data["not_scored"]:

@@ -6,7 +6,8 @@ import argparse
 import warnings
 from typing import Any
 
-from .options import add_reference_options, domains, find_references, percent, table, training_counts
+from ..bench.render.formatting import percent
+from .options import add_reference_options, find_domains, find_references, find_training_counts, table
 
 _TEXT_METRICS = ("bleu", "cider", "rouge_l")
 
@@ -71,10 +72,10 @@ def _common(args: argparse.Namespace) -> dict[str, Any]:
 def _har(args: argparse.Namespace, references: Any) -> dict[str, Any]:
     from ..metrics import har_scores
 
-    counts = training_counts(args) if "frequency" in args.by else None
+    counts = find_training_counts(args) if "frequency" in args.by else None
     options = {"threshold": args.threshold, "class_counts": counts, **_common(args)}
     if "domain" in args.by:
-        options["domains"] = domains(args)
+        options["domains"] = find_domains(args)
     return har_scores(args.predictions, references, **options)
 
 

@@ -11,7 +11,6 @@ from ..metrics import har_scores
 from ..runtime import is_main_process
 from ..taxonomy import NUM_AVA_CLASSES
 from .dataset import KeyFrame, KeyFrameWindows, collate, left_out
-from .recipe import Data
 from .transforms import render_batch
 
 if TYPE_CHECKING:
@@ -136,20 +135,3 @@ def chance_map(items: Sequence[KeyFrame], draws: int = 20) -> float:
     own = {key: value for key, value in references.items() if key != "labels"}
     drawn = [har_scores(own | {"scores": rng.random(shape)}, references)["scores"]["map"] for _ in range(draws)]
     return float(np.mean(drawn))
-
-
-def released_references(data: Data, split: str) -> str | None:
-    """The released key-frame file of a split, where there is one.
-
-    It repeats some labels, and a repeated label counts twice in the published numbers; the rows of the data set
-    hold each once.
-    """
-    if data.scheme != "official":
-        return None
-    from ..data.release.layout import find_layout
-    from ..data.sources import resolve_root
-
-    root = resolve_root("har", data_dir=data.data_dir, source=data.source, revision=data.revision, videos=False)
-    files = find_layout(root)
-    file = {"train": files.ava_train, "validation": files.ava_val, "test": files.ava_test}.get(split)
-    return None if file is None else str(file)

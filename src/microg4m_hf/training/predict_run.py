@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.references import released_references
 from ..errors import RecipeError
 from ..storage import write_atomic
 from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
@@ -15,7 +16,7 @@ from .ava_folder import ava_items, ava_references, shared_map
 from .build import split_items
 from .checkpoints import Progress
 from .dataset import KeyFrame, KeyFrameWindows
-from .predict import chance_map, predict_logits, prediction_columns, released_references, score_logits
+from .predict import chance_map, predict_logits, prediction_columns, score_logits
 from .recipe import Data, Model, Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -151,7 +152,10 @@ def predict_split(
     accelerator: Accelerator, model: Any, recipe: Recipe, run: RunFolder, split: str, **settings: Any
 ) -> dict[str, Any]:
     """Predict one split into ``predictions/<split>.parquet`` and score it by domain, group and frequency."""
-    file = released_references(recipe.data, split)
+    data = recipe.data
+    file = released_references(
+        split, scheme=data.scheme, data_dir=data.data_dir, source=data.source, revision=data.revision
+    )
     if file is not None:
         settings.setdefault("references", file)
     settings.setdefault("by", ("domain", "group", "frequency"))

@@ -1,4 +1,4 @@
-"""A web page to browse clips with boxes and tracks, references, and what runs say of them."""
+"""A web page to browse clips with their boxes, references and the predictions of runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .catalogue import read_catalogue as read_catalogue
     from .filters import Filter as Filter
     from .filters import select as select
-    from .runs import Run as Run
-    from .runs import read_runs as read_runs
+    from .predictions import Run as Run
+    from .predictions import read_runs as read_runs
     from .serve import explore as explore
     from .serve import launch as launch
     from .space import export_space as export_space
@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = attach(
         "app": ["build"],
         "catalogue": ["Catalogue", "read_catalogue"],
         "filters": ["Filter", "select"],
-        "runs": ["Run", "read_runs"],
+        "predictions": ["Run", "read_runs"],
         "serve": ["explore", "launch"],
         "space": ["export_space", "run_space"],
     },

@@ -1,4 +1,4 @@
-"""The page: Gradio's controls around our list and our clip."""
+"""Build the page: Gradio controls around the list of clips and the selected clip."""
 
 from __future__ import annotations
 
@@ -8,98 +8,107 @@ from typing import Any
 
 from ...extras import require
 from .catalogue import Catalogue
-from .clip_view import clip_page
-from .events import Steps
+from .clip_view import render_clip
+from .events import EventHandlers
 from .filters import Controls, add_controls
-from .html import counted, element
-from .list_view import count_line, run_list
-from .runs import Run
+from .html import element, with_noun
+from .list_view import render_count, render_runs
+from .predictions import Run
 
 TITLE = "MicroG-4M explorer"
 NARROW = 760  # pixels; as in explorer.css
+# Filters take milliseconds, so events do not need a queue.
+_EVENT_OPTIONS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "official") -> Any:
-    """The explorer as ``gradio.Blocks``; start it with :func:`explore` or :func:`launch`.
+    """Build the explorer as ``gradio.Blocks``, to embed it into a page of your own.
 
-    They add what Blocks cannot hold: the routes of the clips, the style and the headers. ``build`` alone is for a page
-    of your own around it.
+    Start it with :func:`explore` or :func:`launch`, which add what Blocks cannot hold: the routes of the clips, the
+    style and the security headers.
 
-    >>> blocks = build(read_catalogue("microg4m"))  # doctest: +SKIP
+    Args:
+        catalogue: The clips.
+        runs: The runs whose predictions are shown.
+        scheme: The split scheme that is shown first.
+
+    Example:
+        >>> blocks = build(read_catalogue("microg4m"))  # doctest: +SKIP
     """
     gr = require("gradio", "the explorer")
-    asked = scheme
-    if asked not in catalogue.splits:
-        scheme = next(iter(catalogue.splits), asked)
-    steps = Steps(catalogue, list(runs), scheme)
+    requested = scheme
+    if scheme not in catalogue.splits:
+        scheme = next(iter(catalogue.splits), scheme)
+    handlers = EventHandlers(catalogue, list(runs), scheme)
+    initial = handlers.initial_state()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(_head(catalogue, asked, scheme), elem_id="mg-head", js_on_load=None)
+        gr.HTML(_header(catalogue, requested, scheme), elem_id="mg-head", js_on_load=None)
         with gr.Row(elem_id="mg-main", equal_height=False):
             with gr.Column(elem_id="mg-filters", min_width=0):
                 controls = add_controls(gr, catalogue, runs, scheme)
-                steps.named(controls.names)
+                handlers.control_names = controls.names
                 with gr.Accordion("Runs", open=any(run.problem for run in runs), elem_id="mg-runs"):
-                    gr.HTML(run_list(runs), js_on_load=None)
+                    gr.HTML(render_runs(runs), js_on_load=None)
             with gr.Column(elem_id="mg-found", min_width=0):
-                count = gr.HTML(count_line(catalogue, steps.everything, 0), js_on_load=None)
-                listed = gr.HTML(
-                    steps.first_list(),
-                    js_on_load=_script("list.js"),
-                    elem_id="mg-list",
-                )
+                count = gr.HTML(render_count(catalogue, handlers.all_clips, 0), js_on_load=None)
+                clips = gr.HTML(handlers.render_list(initial), js_on_load=_page_file("list.js"), elem_id="mg-list")
                 with gr.Row(elem_id="mg-pager"):
-                    back = gr.Button("‹ Page", size="sm", min_width=0, elem_id="mg-page-back")
-                    on = gr.Button("Page ›", size="sm", min_width=0, elem_id="mg-page-on")
+                    previous_page = gr.Button("‹ Page", size="sm", min_width=0, elem_id="mg-page-back")
+                    next_page = gr.Button("Page ›", size="sm", min_width=0, elem_id="mg-page-on")
             with gr.Column(elem_id="mg-clip", min_width=0):
                 with gr.Row(elem_id="mg-walk"):
-                    earlier = gr.Button("‹ Previous clip", size="sm", min_width=0, elem_id="mg-earlier")
-                    later = gr.Button("Next clip ›", size="sm", min_width=0, elem_id="mg-later")
-                shown = gr.HTML(
-                    clip_page(catalogue, 0, runs, scheme=scheme) if len(catalogue) else "",
-                    js_on_load=_script("player.js"),
+                    previous_clip = gr.Button("‹ Previous clip", size="sm", min_width=0, elem_id="mg-earlier")
+                    next_clip = gr.Button("Next clip ›", size="sm", min_width=0, elem_id="mg-later")
+                clip = gr.HTML(
+                    render_clip(catalogue, 0, runs, scheme=scheme) if len(catalogue) else "",
+                    js_on_load=_page_file("player.js"),
                     elem_id="mg-shown",
                 )
-        state = gr.State(steps.start())
-        _welcome(gr, page, steps, [state, count, listed, shown, controls.fold])
-        _wire(gr, steps, controls, [state, count, listed, shown], (back, on, earlier, later))
+        outputs = [gr.State(initial), count, clips, clip]
+        _connect_page_load(gr, page, handlers, controls, outputs)
+        _connect_controls(gr, handlers, controls, outputs)
+        steps = (handlers.previous_page, handlers.next_page, handlers.previous_clip, handlers.next_clip)
+        for button, step in zip((previous_page, next_page, previous_clip, next_clip), steps, strict=True):
+            button.click(step, [outputs[0]], outputs, trigger_mode="multiple", **_EVENT_OPTIONS)
     return page
 
 
-# Events go straight to the server and back: a filter answers in milliseconds, so nothing queues.
-_QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-
-
-def _welcome(gr: Any, page: Any, steps: Steps, outputs: list[Any]) -> None:
-    """The address may name a clip; a narrow page starts with clips, its filters one tap away."""
+def _connect_page_load(gr: Any, page: Any, handlers: EventHandlers, controls: Controls, outputs: list[Any]) -> None:
+    """Open the clip that the address names; on a narrow page, close the filters so that the clips come first."""
     width = gr.Number(visible=False)
 
-    def arrive(request: gr.Request, now: Any, wide: float) -> Any:
-        return *steps.arrive(now, str(request.query_params.get("clip", ""))), gr.Accordion(open=wide >= NARROW)
+    def load(request: gr.Request, state: Any, window_width: float) -> Any:
+        update = handlers.open_page(state, str(request.query_params.get("clip", "")))
+        return *update, gr.Accordion(open=window_width >= NARROW)
 
-    # Gradio finds Request and EventData by annotation, which are only names in this file.
-    arrive.__annotations__["request"] = gr.Request
-    page.load(arrive, [outputs[0], width], outputs, js="(now) => [now, window.innerWidth]", **_QUICK)
+    # Gradio finds Request and EventData by their annotations, which are strings in this file.
+    load.__annotations__["request"] = gr.Request
+    script = "(state) => [state, window.innerWidth]"
+    page.load(load, [outputs[0], width], [*outputs, controls.accordion], js=script, **_EVENT_OPTIONS)
 
 
-def _wire(gr: Any, steps: Steps, controls: Controls, outputs: list[Any], buttons: Sequence[Any]) -> None:
-    state, _, listed, _ = outputs
-    back, on, earlier, later = buttons
+def _connect_controls(gr: Any, handlers: EventHandlers, controls: Controls, outputs: list[Any]) -> None:
+    state, _, clips, _ = outputs
 
-    def pick(now: Any, event: gr.EventData) -> Any:
-        return steps.pick(now, event.place)
+    def select_clip(state: Any, event: gr.EventData) -> Any:
+        return handlers.select_clip(state, event.place)
 
-    pick.__annotations__["event"] = gr.EventData
-    inputs = [state, *controls.all]
-    gr.on([one.change for one in controls.all], steps.filtered, inputs, outputs, trigger_mode="always_last", **_QUICK)
+    select_clip.__annotations__["event"] = gr.EventData
+    clips.pick(select_clip, [state], outputs, **_EVENT_OPTIONS)
+    gr.on(
+        [control.change for control in controls.all],
+        handlers.change_filter,
+        [state, *controls.all],
+        outputs,
+        trigger_mode="always_last",
+        **_EVENT_OPTIONS,
+    )
     if controls.scheme is not None:
-        controls.scheme.change(steps.splits_of, [controls.scheme], [controls.splits], **_QUICK)
-    listed.pick(pick, [state], outputs, **_QUICK)
-    for button, step in ((back, steps.page_back), (on, steps.page_on), (earlier, steps.earlier), (later, steps.later)):
-        button.click(step, [state], outputs, trigger_mode="multiple", **_QUICK)
+        controls.scheme.change(handlers.split_choices, [controls.scheme], [controls.splits], **_EVENT_OPTIONS)
 
 
-def look(gr: Any) -> dict[str, Any]:
-    """Theme and style for ``launch``: fonts of the reader's own system, colours of the report."""
+def page_style(gr: Any) -> dict[str, Any]:
+    """Return theme and style for ``launch``: system fonts, and the colors of the report."""
     theme = gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
         neutral_hue=gr.themes.colors.slate,
@@ -108,24 +117,24 @@ def look(gr: Any) -> dict[str, Any]:
         radius_size=gr.themes.sizes.radius_sm,
         spacing_size=gr.themes.sizes.spacing_sm,
     )
-    narrow = f"<style>{_script('narrow.css')}</style>"
-    return {"theme": theme, "css": _script("explorer.css"), "head": narrow, "footer_links": []}
+    narrow = f"<style>{_page_file('narrow.css')}</style>"
+    return {"theme": theme, "css": _page_file("explorer.css"), "head": narrow, "footer_links": []}
 
 
-def _script(name: str) -> str:
+def _page_file(name: str) -> str:
     return (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")
 
 
-def _head(catalogue: Catalogue, asked: str, scheme: str) -> str:
-    have = [counted(len(catalogue), "clip"), counted(int(catalogue.people.sum()), "person")]
-    have += [counted(sum(map(len, catalogue.captions.values())), "caption")] if catalogue.captions else []
-    have += [counted(sum(map(len, catalogue.questions.values())), "question")] if catalogue.questions else []
-    about = f"{catalogue.where}: {', '.join(have)}"
+def _header(catalogue: Catalogue, requested: str, scheme: str) -> str:
+    counts = [with_noun(len(catalogue), "clip"), with_noun(int(catalogue.people.sum()), "person")]
+    counts += [with_noun(sum(map(len, catalogue.captions.values())), "caption")] if catalogue.captions else []
+    counts += [with_noun(sum(map(len, catalogue.questions.values())), "question")] if catalogue.questions else []
+    about = f"{catalogue.where}: {', '.join(counts)}"
     if catalogue.release.videos is None:
-        about += "; the clips are not at hand"
-    if scheme != asked:
-        about += f"; without the files of its key frames there is no {asked} split, so {scheme} is shown"
+        about += "; the clips are not available"
+    if scheme != requested:
+        about += f"; the {requested} split needs the key-frame files, which are missing, so {scheme} is shown"
     faults = catalogue.release.counts.get("faults", 0)
     if faults:
-        about += f"; {counted(faults, 'faulty row')} left out (microg4m data check lists them)"
+        about += f"; {with_noun(faults, 'faulty row')} skipped (microg4m data check lists them)"
     return f"<header>{element('h1', TITLE)}{element('p', about, 'mg-quiet')}</header>"

@@ -1,4 +1,4 @@
-"""All clips of a data set with what a filter asks about them, read once and kept as arrays."""
+"""The clips of a dataset with their annotations, read once and kept as arrays."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything the explorer knows of the clips; ``place`` is a clip's number in all of these."""
+    """The clips of a dataset; ``place`` is the index of a clip in every sequence."""
 
     release: Release
     where: str
     ids: list[str]
-    actions: np.ndarray  # (clips, 50) bool: somebody in the clip does it
-    people: np.ndarray  # (clips,) persons
+    actions: np.ndarray  # (clips, 50) bool: whether a person in the clip does the action
+    people: np.ndarray  # (clips,) number of persons
     domain: np.ndarray
-    splits: dict[str, np.ndarray]  # scheme -> split of every clip, for the schemes that the files allow
+    splits: dict[str, np.ndarray]  # scheme -> split of every clip, for the schemes whose files exist
     captions: dict[str, list[str]]
     questions: dict[str, list[Question]]
-    haystack: list[str]  # what is searched
+    texts: list[str]  # what the search looks at, per clip
     rows: pa.Table  # the har table
     place_of: dict[str, int] = field(default_factory=dict)
 
@@ -50,11 +50,11 @@ class Catalogue:
         return len(self.ids)
 
     def row(self, place: int) -> dict[str, Any]:
-        """The clip as the ``har`` config gives it: source, domain, persons with actions, key box and track."""
+        """Return the clip as a row of the ``har`` config: source, domain, persons with actions, key box and track."""
         return self.rows.slice(place, 1).to_pylist()[0]
 
     def frame_size(self, place: int) -> tuple[int, int] | None:
-        """Width and height as the annotations tell them, where boxes in pixels were read."""
+        """Return width and height according to the annotations, which only boxes in pixels need."""
         sizes = self.release.frame_sizes
         if sizes is None:
             return None
@@ -62,7 +62,7 @@ class Catalogue:
         return (width, height) if width > 0 and height > 0 else None
 
     def clip_file(self, video_id: str) -> Path | None:
-        """The file of a clip of this data set, if it is there and lies inside the data set's folder."""
+        """Return the file of a clip, if it exists and lies inside the folder of the dataset."""
         place = self.place_of.get(video_id)
         if place is None or self.release.videos is None:
             return None
@@ -74,14 +74,19 @@ class Catalogue:
 
 
 def read_catalogue(root: str | os.PathLike[str], where: str | None = None) -> Catalogue:
-    """Read a folder with the released files; texts, tracks, clips and splits may be absent.
+    """Read a folder with the released files; texts, tracks, clips and splits may be missing.
 
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "actions.csv").write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\n")
-    >>> catalogue = read_catalogue(folder)
-    >>> catalogue.ids, catalogue.people.tolist(), catalogue.clip_file("ISS_004")
-    (['ISS_004'], [1], None)
+    Args:
+        root: The folder.
+        where: What the page calls the dataset; by default the name of the folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "actions.csv").write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\n")
+        >>> catalogue = read_catalogue(folder)
+        >>> catalogue.ids, catalogue.people.tolist(), catalogue.clip_file("ISS_004")
+        (['ISS_004'], [1], None)
     """
     layout = find_layout(root)
     need = {"har", "caption", "vqa"} if layout.texts is not None else {"har"}
@@ -99,7 +104,7 @@ def read_catalogue(root: str | os.PathLike[str], where: str | None = None) -> Ca
         _splits(release),
         captions,
         questions,
-        [_searched(name, captions, questions) for name in ids],
+        [_searchable_text(name, captions, questions) for name in ids],
         table,
         {name: place for place, name in enumerate(ids)},
     )
@@ -118,7 +123,7 @@ def _splits(release: Release) -> dict[str, np.ndarray]:
         try:
             found[scheme] = np.asarray(list(split_of(release, scheme).values()), dtype=object)
         except DataError:
-            continue  # without its files the official split is not known
+            continue  # the files of the official split are missing
     return found
 
 
@@ -136,6 +141,6 @@ def _questions(release: Release) -> dict[str, list[Question]]:
     return found
 
 
-def _searched(name: str, captions: dict[str, list[str]], questions: dict[str, list[Question]]) -> str:
-    asked = (part for one in questions.get(name, ()) for part in (one.question, one.answer))
-    return "\n".join([name, *captions.get(name, ()), *asked]).casefold()
+def _searchable_text(name: str, captions: dict[str, list[str]], questions: dict[str, list[Question]]) -> str:
+    pairs = (text for one in questions.get(name, ()) for text in (one.question, one.answer))
+    return "\n".join([name, *captions.get(name, ()), *pairs]).casefold()

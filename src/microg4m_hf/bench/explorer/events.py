@@ -1,4 +1,4 @@
-"""What happens when somebody filters, turns a page or chooses a clip: state in, state and new HTML out."""
+"""Handle the events of the page: a filter changes, a page is turned, a clip is selected."""
 
 from __future__ import annotations
 
@@ -8,126 +8,131 @@ from typing import Any
 import numpy as np
 
 from .catalogue import Catalogue
-from .clip_view import clip_page
-from .filters import Filter, as_filter, choices, select
-from .list_view import PAGE, clip_list, count_line, pages
-from .runs import Run
+from .clip_view import render_clip
+from .filters import as_filter, choices, select
+from .list_view import PAGE, page_count, render_count, render_list
+from .predictions import Run
+
+Update = tuple[Any, ...]  # state, count line, list, clip; gr.skip() for what does not change
 
 
 @dataclass(frozen=True)
-class Now:
-    """Where one visitor is."""
+class ViewState:
+    """What one visitor sees."""
 
-    order: np.ndarray  # the clips that fit
+    order: np.ndarray  # places of the clips that pass the filter
     page: int = 0
-    chosen: int = 0  # place of the clip that is shown
+    selected: int = 0  # place of the clip that is shown
     scheme: str = "official"
     run: str | None = None
 
 
-class Steps:
-    """Answers every event with ``state, count, list, clip``; what does not change is not sent."""
+class EventHandlers:
+    """Answer every event with a new state and the parts of the page that change.
+
+    Args:
+        catalogue: The clips.
+        runs: The runs, including those that could not be read.
+        scheme: The split scheme that is shown first.
+    """
 
     def __init__(self, catalogue: Catalogue, runs: list[Run], scheme: str) -> None:
         self.catalogue, self.runs, self.scheme = catalogue, runs, scheme
-        self.everything = np.arange(len(catalogue))
-        self._names: list[str] = []
+        self.all_clips = np.arange(len(catalogue))
+        self.control_names: list[str] = []  # the control that each value of ``change_filter`` belongs to
 
-    def start(self) -> Now:
-        """All clips, the first one shown, with the scores of the first run."""
+    def initial_state(self) -> ViewState:
+        """Return the state of a new visitor: all clips, the first one selected, with the scores of the first run."""
         run = next((run.name for run in self.runs if run.problem is None), None)
-        return Now(self.everything, scheme=self.scheme, run=run)
+        return ViewState(self.all_clips, scheme=self.scheme, run=run)
 
-    def first_list(self) -> str:
-        """What is listed before anything was asked for."""
-        return self._list(self.start())
-
-    def named(self, names: list[str]) -> None:
-        """Which control each value of :meth:`filtered` belongs to."""
-        self._names = names
-
-    def arrive(self, now: Now, video_id: str) -> tuple[Any, ...]:
-        """A visitor comes, perhaps with ``?clip=NAME`` in the address."""
+    def open_page(self, state: ViewState, video_id: str) -> Update:
+        """Show the clip that the address names with ``?clip=``, if there is one."""
         place = self.catalogue.place_of.get(video_id)
-        return self._nothing(now) if place is None else self._show(now, place)
+        return self._unchanged(state) if place is None else self._select(state, place)
 
-    def filtered(self, now: Now, *values: Any) -> tuple[Any, ...]:
-        """A filter changed: the first page of what fits; the clip on the right stays if it still fits."""
-        said = dict(zip(self._names, values, strict=True))
-        wanted: Filter = as_filter(said, self.scheme)
-        run = self._run(said.get("run"))
+    def change_filter(self, state: ViewState, *values: Any) -> Update:
+        """Show the first page of the clips that pass; the selected clip stays if it passes too."""
+        settings = dict(zip(self.control_names, values, strict=True))
+        wanted = as_filter(settings, self.scheme)
+        run = self._find_run(settings.get("run"))
         order = select(self.catalogue, wanted, run)
-        moved = replace(now, order=order, page=0, scheme=wanted.scheme, run=run.name if run else None)
-        if len(order) and now.chosen not in order:
-            return self._all(replace(moved, chosen=int(order[0])))
-        if wanted.scheme != now.scheme:
-            return self._all(moved)
-        return moved, self._count(moved), self._list(moved), _skip()
+        new = replace(state, order=order, page=0, scheme=wanted.scheme, run=run.name if run else None)
+        if len(order) and state.selected not in order:
+            return self._all(replace(new, selected=int(order[0])))
+        if wanted.scheme != state.scheme:
+            return self._all(new)
+        return new, self._count(new), self.render_list(new), _skip()
 
-    def splits_of(self, scheme: str) -> Any:
-        """The splits with the number of clips that each has in a scheme."""
+    def split_choices(self, scheme: str) -> Any:
+        """Return the splits of a scheme with their numbers of clips."""
         import gradio as gr
 
         return gr.CheckboxGroup(choices=choices(self.catalogue, scheme)["splits"])
 
-    def pick(self, now: Now, place: Any) -> tuple[Any, ...]:
-        """A clip of the list was chosen; the browser's word for it is not trusted."""
-        known = isinstance(place, int) and 0 <= place < len(self.catalogue)
-        return self._show(now, place) if known else self._nothing(now)
+    def select_clip(self, state: ViewState, place: Any) -> Update:
+        """Show a clip of the list; the place comes from the browser, so it is checked."""
+        is_valid = isinstance(place, int) and 0 <= place < len(self.catalogue)
+        return self._select(state, place) if is_valid else self._unchanged(state)
 
-    def page_back(self, now: Now) -> tuple[Any, ...]:
-        """The page before."""
-        return self._turn(now, now.page - 1)
+    def previous_page(self, state: ViewState) -> Update:
+        """Turn the list one page back."""
+        return self._turn(state, state.page - 1)
 
-    def page_on(self, now: Now) -> tuple[Any, ...]:
-        """The next page."""
-        return self._turn(now, now.page + 1)
+    def next_page(self, state: ViewState) -> Update:
+        """Turn the list one page on."""
+        return self._turn(state, state.page + 1)
 
-    def earlier(self, now: Now) -> tuple[Any, ...]:
-        """The clip before the one that is shown, in the order of the list."""
-        return self._walk(now, -1)
+    def previous_clip(self, state: ViewState) -> Update:
+        """Show the clip before the selected one, in the order of the list."""
+        return self._step(state, -1)
 
-    def later(self, now: Now) -> tuple[Any, ...]:
-        """The next clip."""
-        return self._walk(now, 1)
+    def next_clip(self, state: ViewState) -> Update:
+        """Show the clip after the selected one, in the order of the list."""
+        return self._step(state, 1)
 
-    def _turn(self, now: Now, page: int) -> tuple[Any, ...]:
-        if not 0 <= page < pages(len(now.order)):
-            return self._nothing(now)
-        now = replace(now, page=page)
-        return now, self._count(now), self._list(now), _skip()
+    def render_list(self, state: ViewState) -> str:
+        """Return the HTML of the current page of the list."""
+        run = self._find_run(state.run)
+        return render_list(
+            self.catalogue, state.order, state.page, selected=state.selected, run=run, scheme=state.scheme
+        )
 
-    def _walk(self, now: Now, step: int) -> tuple[Any, ...]:
-        found = np.flatnonzero(now.order == now.chosen)
+    def _turn(self, state: ViewState, page: int) -> Update:
+        if not 0 <= page < page_count(len(state.order)):
+            return self._unchanged(state)
+        state = replace(state, page=page)
+        return state, self._count(state), self.render_list(state), _skip()
+
+    def _step(self, state: ViewState, step: int) -> Update:
+        found = np.flatnonzero(state.order == state.selected)
         spot = int(found[0]) + step if len(found) else 0
-        return self._show(now, int(now.order[spot])) if 0 <= spot < len(now.order) else self._nothing(now)
+        if not 0 <= spot < len(state.order):
+            return self._unchanged(state)
+        return self._select(state, int(state.order[spot]))
 
-    def _show(self, now: Now, place: int) -> tuple[Any, ...]:
-        """Show a clip, and turn to the page of the list that holds it."""
-        found = np.flatnonzero(now.order == place)
-        page = int(found[0]) // PAGE if len(found) else now.page
-        moved = replace(now, chosen=place, page=page)
-        if page == now.page:  # the browser marks the chosen clip itself, so the list keeps its focus
-            return moved, _skip(), _skip(), self._clip(moved)
-        return self._all(moved)
+    def _select(self, state: ViewState, place: int) -> Update:
+        """Show a clip, and the page of the list that contains it."""
+        found = np.flatnonzero(state.order == place)
+        page = int(found[0]) // PAGE if len(found) else state.page
+        new = replace(state, selected=place, page=page)
+        if page == state.page:  # the browser itself marks the selected clip, so that the list keeps its focus
+            return new, _skip(), _skip(), self._clip(new)
+        return self._all(new)
 
-    def _all(self, now: Now) -> tuple[Any, ...]:
-        return now, self._count(now), self._list(now), self._clip(now)
+    def _all(self, state: ViewState) -> Update:
+        return state, self._count(state), self.render_list(state), self._clip(state)
 
-    def _nothing(self, now: Now) -> tuple[Any, ...]:
-        return now, _skip(), _skip(), _skip()
+    def _unchanged(self, state: ViewState) -> Update:
+        return state, _skip(), _skip(), _skip()
 
-    def _count(self, now: Now) -> str:
-        return count_line(self.catalogue, now.order, now.page)
+    def _count(self, state: ViewState) -> str:
+        return render_count(self.catalogue, state.order, state.page)
 
-    def _list(self, now: Now) -> str:
-        run = self._run(now.run)
-        return clip_list(self.catalogue, now.order, now.page, chosen=now.chosen, run=run, scheme=now.scheme)
+    def _clip(self, state: ViewState) -> str:
+        return render_clip(self.catalogue, state.selected, self.runs, scheme=state.scheme)
 
-    def _clip(self, now: Now) -> str:
-        return clip_page(self.catalogue, now.chosen, self.runs, scheme=now.scheme)
-
-    def _run(self, name: Any) -> Run | None:
+    def _find_run(self, name: Any) -> Run | None:
         return next((run for run in self.runs if run.name == name and run.problem is None), None)
 
 

@@ -1,4 +1,4 @@
-"""Which clips are listed, and in which order."""
+"""Filter and sort the clips of the list, and the Gradio controls for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ...taxonomy import ACTIONS, GROUPS, labels_of_group
 from .catalogue import Catalogue
-from .runs import Run
+from .predictions import Run
 
 DOMAINS, SPLITS, TEXTS = ("real", "movie"), ("train", "validation", "test"), ("captioned", "questioned")
 BY_NAME, WORST_FIRST, BEST_FIRST = "name", "worst first", "best first"
@@ -19,28 +19,34 @@ ORDERS = (BY_NAME, WORST_FIRST, BEST_FIRST)
 
 @dataclass(frozen=True)
 class Filter:
-    """What a clip must be. An empty choice asks for nothing; of several choices in one field any will do."""
+    """What a clip must match. An empty field matches every clip; a field with several values matches any of them."""
 
     actions: Sequence[int] = ()  # packed labels
-    all_actions: bool = False  # the clip must show all of them
+    all_actions: bool = False  # whether a clip must show all of the actions
     groups: Sequence[str] = ()
     domains: Sequence[str] = ()
     scheme: str = "official"
     splits: Sequence[str] = ()
     texts: Sequence[str] = ()
     words: str = ""  # each must occur in id, captions, questions or answers
-    lowest: float = 0.0  # score of the chosen run
+    lowest: float = 0.0  # score of the run
     highest: float = 1.0
     order: str = BY_NAME
 
 
 def select(catalogue: Catalogue, wanted: Filter, run: Run | None = None) -> np.ndarray:
-    """The places of the clips that pass, in the order that was asked for."""
-    keep = _annotated(catalogue, wanted)
+    """Return the places of the clips that pass a filter, in its order.
+
+    Args:
+        catalogue: The clips.
+        wanted: The filter.
+        run: The run whose scores are filtered and sorted by.
+    """
+    keep = _matches_annotations(catalogue, wanted)
     for word in wanted.words.casefold().split():
-        keep &= np.fromiter((word in text for text in catalogue.haystack), bool, len(catalogue))
+        keep &= np.fromiter((word in text for text in catalogue.texts), bool, len(catalogue))
     if run is not None and (wanted.lowest > 0 or wanted.highest < 1):
-        # A hair of room: sliders and means of thirds do not end on the same digit.
+        # A tolerance, because values of sliders and means of scores are rounded differently.
         keep &= (run.score >= wanted.lowest - 1e-9) & (run.score <= wanted.highest + 1e-9)
     places = np.flatnonzero(keep)
     if run is None or wanted.order == BY_NAME:
@@ -49,11 +55,11 @@ def select(catalogue: Catalogue, wanted: Filter, run: Run | None = None) -> np.n
     return places[np.argsort(score, kind="stable")]  # clips without a score come last
 
 
-def _annotated(catalogue: Catalogue, wanted: Filter) -> np.ndarray:
+def _matches_annotations(catalogue: Catalogue, wanted: Filter) -> np.ndarray:
     keep = np.ones(len(catalogue), dtype=bool)
     if len(wanted.actions):
-        chosen = catalogue.actions[:, list(wanted.actions)]
-        keep &= chosen.all(axis=1) if wanted.all_actions else chosen.any(axis=1)
+        selected = catalogue.actions[:, list(wanted.actions)]
+        keep &= selected.all(axis=1) if wanted.all_actions else selected.any(axis=1)
     if wanted.groups:
         labels = [label for group in wanted.groups for label in labels_of_group(group)]
         keep &= catalogue.actions[:, labels].any(axis=1)
@@ -61,41 +67,34 @@ def _annotated(catalogue: Catalogue, wanted: Filter) -> np.ndarray:
         keep &= np.isin(catalogue.domain, list(wanted.domains))
     if wanted.splits and wanted.scheme in catalogue.splits:
         keep &= np.isin(catalogue.splits[wanted.scheme], list(wanted.splits))
-    if "captioned" in wanted.texts:
-        keep &= _has(catalogue, catalogue.captions)
-    if "questioned" in wanted.texts:
-        keep &= _has(catalogue, catalogue.questions)
+    for kind, texts in (("captioned", catalogue.captions), ("questioned", catalogue.questions)):
+        if kind in wanted.texts:
+            keep &= np.fromiter((name in texts for name in catalogue.ids), bool, len(catalogue))
     return keep
 
 
-def _has(catalogue: Catalogue, texts: Mapping[str, object]) -> np.ndarray:
-    return np.fromiter((name in texts for name in catalogue.ids), bool, len(catalogue))
-
-
 def choices(catalogue: Catalogue, scheme: str) -> dict[str, list[tuple[str, str]]]:
-    """For every field the values with the number of clips: ``(label, value)`` pairs as Gradio takes them."""
+    """Return the values of every field with their numbers of clips, as ``(label, value)`` pairs for Gradio."""
 
-    def counted(value: str, wanted: Filter, name: str | None = None) -> tuple[str, str]:
+    def with_count(value: str, wanted: Filter, name: str | None = None) -> tuple[str, str]:
         return f"{name or value} ({len(select(catalogue, wanted)):,})", value
 
     in_use = catalogue.actions.sum(axis=0)
     return {
         "actions": [(f"{one.name} ({in_use[one.label]:,})", str(one.label)) for one in ACTIONS if in_use[one.label]],
-        "groups": [counted(group, Filter(groups=[group])) for group in GROUPS],
-        "domains": [counted(domain, Filter(domains=[domain])) for domain in DOMAINS],
-        "splits": [counted(split, Filter(scheme=scheme, splits=[split])) for split in SPLITS],
-        "texts": [counted(kind, Filter(texts=[kind])) for kind in TEXTS],
+        "groups": [with_count(group, Filter(groups=[group])) for group in GROUPS],
+        "domains": [with_count(domain, Filter(domains=[domain])) for domain in DOMAINS],
+        "splits": [with_count(split, Filter(scheme=scheme, splits=[split])) for split in SPLITS],
+        "texts": [with_count(kind, Filter(texts=[kind])) for kind in TEXTS],
     }
 
-
-# The filters as Gradio controls.
 
 ANY, ALL = "any of them", "all of them"
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The controls; those that make no sense for a data set are ``None``."""
+    """The Gradio controls; those that do not apply to the dataset are ``None``."""
 
     words: Any
     actions: Any
@@ -109,65 +108,65 @@ class Controls:
     lowest: Any
     highest: Any
     order: Any
-    fold: Any  # what they lie in
+    accordion: Any  # contains the others
 
     @property
-    def _named(self) -> dict[str, Any]:
-        return {name: one for name, one in vars(self).items() if one is not None and name != "fold"}
+    def _by_name(self) -> dict[str, Any]:
+        return {name: one for name, one in vars(self).items() if one is not None and name != "accordion"}
 
     @property
     def all(self) -> list[Any]:
-        """The controls there are."""
-        return list(self._named.values())
+        """The controls that exist."""
+        return list(self._by_name.values())
 
     @property
     def names(self) -> list[str]:
-        """What each of ``all`` sets."""
-        return list(self._named)
+        """The setting that each control of ``all`` changes."""
+        return list(self._by_name)
 
 
 def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str) -> Controls:
-    """Place the controls where the page is being built."""
-    offered = choices(catalogue, scheme)
+    """Add the controls to the page that is being built."""
+    options = choices(catalogue, scheme)
     usable = [run.name for run in runs if run.problem is None]
     words = gr.Textbox(label="Search", placeholder="clip, caption, question, answer", elem_id="mg-words", max_lines=1)
-    with gr.Accordion("Filters", open=True, elem_id="mg-fold") as fold:
-        actions = gr.Dropdown(offered["actions"], label="Actions", multiselect=True, value=[], elem_id="mg-actions")
-        together = gr.Radio([ANY, ALL], value=ANY, label="A clip shows", elem_id="mg-together")
-        groups = gr.CheckboxGroup(offered["groups"], label="Group", elem_id="mg-groups")
-        domains = gr.CheckboxGroup(offered["domains"], label="Domain", elem_id="mg-domains")
-        division = splits = texts = run = lowest = highest = order = None
+    with gr.Accordion("Filters", open=True, elem_id="mg-fold") as accordion:
+        actions = gr.Dropdown(options["actions"], label="Actions", multiselect=True, value=[], elem_id="mg-actions")
+        together = gr.Radio([ANY, ALL], value=ANY, label="Clips show", elem_id="mg-together")
+        groups = gr.CheckboxGroup(options["groups"], label="Group", elem_id="mg-groups")
+        domains = gr.CheckboxGroup(options["domains"], label="Domain", elem_id="mg-domains")
+        split_scheme = splits = texts = run = lowest = highest = order = None
         if catalogue.splits:
-            division = gr.Radio(list(catalogue.splits), value=scheme, label="Split scheme", elem_id="mg-scheme")
-            splits = gr.CheckboxGroup(offered["splits"], label="Split", elem_id="mg-splits")
+            split_scheme = gr.Radio(list(catalogue.splits), value=scheme, label="Split scheme", elem_id="mg-scheme")
+            splits = gr.CheckboxGroup(options["splits"], label="Split", elem_id="mg-splits")
         if catalogue.captions or catalogue.questions:
-            texts = gr.CheckboxGroup(offered["texts"], label="Texts", elem_id="mg-texts")
+            texts = gr.CheckboxGroup(options["texts"], label="Texts", elem_id="mg-texts")
         if usable:
             run = gr.Dropdown(usable, value=usable[0], label="Score of", elem_id="mg-run")
             lowest = gr.Slider(0, 100, 0, step=1, label="Score from", elem_id="mg-lowest")
             highest = gr.Slider(0, 100, 100, step=1, label="Score to", elem_id="mg-highest")
             order = gr.Radio(list(ORDERS), value=BY_NAME, label="Order", elem_id="mg-order")
     return Controls(
-        words, actions, together, groups, domains, division, splits, texts, run, lowest, highest, order, fold
+        words, actions, together, groups, domains, split_scheme, splits, texts, run, lowest, highest, order, accordion
     )
 
 
-def as_filter(said: Mapping[str, Any], scheme: str) -> Filter:
-    """What the values of the controls ask for.
+def as_filter(values: Mapping[str, Any], scheme: str) -> Filter:
+    """Return the filter for the values of the controls.
 
     >>> as_filter({"words": "eats", "actions": ["9"], "together": ALL, "lowest": 25}, "official").lowest
     0.25
     """
     return Filter(
-        actions=[int(label) for label in said.get("actions") or ()],
-        all_actions=said.get("together") == ALL,
-        groups=said.get("groups") or (),
-        domains=said.get("domains") or (),
-        scheme=said.get("scheme") or scheme,
-        splits=said.get("splits") or (),
-        texts=said.get("texts") or (),
-        words=str(said.get("words") or ""),
-        lowest=float(said.get("lowest") or 0) / 100,
-        highest=(100.0 if said.get("highest") is None else float(said["highest"])) / 100,
-        order=said.get("order") or BY_NAME,
+        actions=[int(label) for label in values.get("actions") or ()],
+        all_actions=values.get("together") == ALL,
+        groups=values.get("groups") or (),
+        domains=values.get("domains") or (),
+        scheme=values.get("scheme") or scheme,
+        splits=values.get("splits") or (),
+        texts=values.get("texts") or (),
+        words=str(values.get("words") or ""),
+        lowest=float(values.get("lowest") or 0) / 100,
+        highest=(100.0 if values.get("highest") is None else float(values["highest"])) / 100,
+        order=values.get("order") or BY_NAME,
     )

@@ -1,4 +1,4 @@
-"""Small pieces of the page: every text passes through ``escape`` here before it becomes HTML."""
+"""HTML elements, addresses and texts that the views share. All text is escaped here."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ from html import escape
 from urllib.parse import quote
 
 
-def readable(text: str) -> str:
-    """Text that can be sent: half a surrogate pair, which JSON may hold, becomes a question mark.
+def element(tag: str, text: str, css_class: str = "", **attributes: str) -> str:
+    """Return an element with escaped text and attributes.
 
-    >>> readable("\\ud800 bad")
+    >>> element("p", "<b>", "quiet", title='"')
+    '<p class="quiet" title="&quot;">&lt;b&gt;</p>'
+    """
+    pairs = ({"class": css_class} if css_class else {}) | attributes
+    written = "".join(f' {name.replace("_", "-")}="{escape(value)}"' for name, value in pairs.items())
+    return f"<{tag}{written}>{escape(text)}</{tag}>"
+
+
+def with_noun(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> with_noun(1, "person"), with_noun(2, "person"), with_noun(4759, "clip")
+    ('1 person', '2 persons', '4,759 clips')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def valid_unicode(text: str) -> str:
+    """Replace lone surrogates, which JSON may contain but UTF-8 cannot encode, with question marks.
+
+    >>> valid_unicode("\\ud800 bad")
     '? bad'
     """
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def hundredths(value: float) -> str:
-    """A score as people read it, ``–`` where there is none.
-
-    >>> hundredths(0.8333), hundredths(float("nan"))
-    ('83.3', '–')
-    """
-    return "–" if value != value else f"{100 * value:.1f}"
-
-
-def counted(number: int, thing: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "person"), counted(2, "person"), counted(4759, "clip")
-    ('1 person', '2 persons', '4,759 clips')
-    """
-    return f"{number:,} {thing}{'s' * (number != 1)}"
-
-
 def clip_address(video_id: str) -> str:
-    """Where the page finds a clip, relative to itself, so that it also works behind a proxy.
+    """Return the address of a clip relative to the page, so that it also works behind a proxy.
 
     >>> clip_address("a&b_001")
     'microg4m/clips/a%26b_001.mp4'
@@ -42,17 +44,6 @@ def clip_address(video_id: str) -> str:
     return f"microg4m/clips/{quote(video_id, safe='')}.mp4"
 
 
-def picture_address(video_id: str) -> str:
-    """Where the page finds a clip's small picture."""
+def thumbnail_address(video_id: str) -> str:
+    """Return the address of a clip's thumbnail relative to the page."""
     return f"microg4m/pictures/{quote(video_id, safe='')}.jpg"
-
-
-def element(tag: str, text: str, kind: str = "", **attributes: str) -> str:
-    """An element around a text; text and attributes are escaped.
-
-    >>> element("p", "<b>", "quiet", title='"')
-    '<p class="quiet" title="&quot;">&lt;b&gt;</p>'
-    """
-    given = ({"class": kind} if kind else {}) | attributes
-    said = "".join(f' {name.replace("_", "-")}="{escape(value)}"' for name, value in given.items())
-    return f"<{tag}{said}>{escape(text)}</{tag}>"

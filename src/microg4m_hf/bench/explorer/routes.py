@@ -1,4 +1,4 @@
-"""What the server gives beside Gradio's own page: clips and their pictures by name, and headers that keep it alone."""
+"""Serve clips and thumbnails by name, and protect the page with security headers and checks of the host."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from ...data import open_clip
 from ...errors import ClipError
 from .catalogue import Catalogue
 
-# Small pictures of clips for the list, decoded when somebody looks and kept in bounded number.
-
-WIDE = 192  # twice the width in the list, for screens with small dots
-KEPT = 512  # pictures, some 4 MB
+THUMBNAIL_WIDTH = 192  # pixels: twice the width in the list, for high-density screens
+THUMBNAILS_IN_MEMORY = 512  # about 4 MB
 
 
-def small_picture(path: Path) -> bytes:
-    """The middle frame as JPEG; a grey one for a clip that cannot be decoded, so that no page shows a broken image."""
+def thumbnail(path: Path) -> bytes:
+    """Return the middle frame as JPEG, or a gray picture for a clip that cannot be decoded."""
     state = path.stat()
-    return _drawn(str(path), state.st_mtime_ns, state.st_size)
+    return _thumbnail(str(path), state.st_mtime_ns, state.st_size)
 
 
-@lru_cache(maxsize=KEPT)
-def _drawn(path: str, _changed: int, _bytes: int) -> bytes:
+@lru_cache(maxsize=THUMBNAILS_IN_MEMORY)
+def _thumbnail(path: str, _mtime: int, _size: int) -> bytes:
     from PIL import Image
 
     try:
@@ -34,7 +32,7 @@ def _drawn(path: str, _changed: int, _bytes: int) -> bytes:
             image = Image.fromarray(clip.frames([len(clip) // 2])[0])
     except ClipError:
         image = Image.new("RGB", (16, 9), (208, 213, 219))
-    image = image.resize((WIDE, max(1, round(WIDE * image.height / image.width))))
+    image = image.resize((THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * image.height / image.width))))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=78)
     return buffer.getvalue()
@@ -44,7 +42,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Gradio compiles its templates in the browser, hence 'unsafe-eval'; the point is that nothing outside is reachable.
+# Gradio compiles its templates in the browser, hence 'unsafe-eval'. No other server can be reached.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "connect-src 'self'; form-action 'self'; object-src 'none'; base-uri 'self'"
@@ -52,7 +50,7 @@ POLICY = (
 
 
 def clip_routes(catalogue: Catalogue) -> list[Any]:
-    """Routes of clips and pictures. A name is looked up among the clips of the data set and never joined to a path."""
+    """Return the routes of clips and thumbnails. Names are looked up in the catalogue and never joined to a path."""
     from starlette.requests import Request
     from starlette.responses import FileResponse, Response
     from starlette.routing import Route
@@ -60,36 +58,38 @@ def clip_routes(catalogue: Catalogue) -> list[Any]:
     def clip(request: Request) -> Response:
         path = catalogue.clip_file(request.path_params["video_id"])
         if path is None:
-            return Response("there is no such clip", status_code=404, media_type="text/plain")
+            return Response("this dataset has no such clip", status_code=404, media_type="text/plain")
         return FileResponse(path, media_type="video/mp4")
 
     def picture(request: Request) -> Response:
         path = catalogue.clip_file(request.path_params["video_id"])
         if path is None:
-            return Response("there is no such clip", status_code=404, media_type="text/plain")
-        return Response(small_picture(path), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+            return Response("this dataset has no such clip", status_code=404, media_type="text/plain")
+        return Response(thumbnail(path), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
     return [Route("/microg4m/clips/{video_id}.mp4", clip), Route("/microg4m/pictures/{video_id}.jpg", picture)]
 
 
-class Alone:
-    """Keeps the page to itself: it loads nothing from elsewhere and takes no files.
+class SameOriginOnly:
+    """Middleware: the page loads nothing from other servers, and the server takes no uploads.
 
-    ``own`` is for a server that only this machine reaches: a request under another name of the host is refused, or any
-    web page could read the explorer by letting its name point here. (Gradio keeps other sites from reading localhost.)
+    Args:
+        app: The application.
+        local: Whether only this machine reaches the server. Requests under another host name are then refused, because
+            any website could otherwise read the explorer by resolving its own name to this machine (DNS rebinding).
     """
 
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], own: bool) -> None:
-        self.app, self.own = app, own
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], local: bool) -> None:
+        self.app, self.local = app, local
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refused := self._refusal(scope)):
+        if scope["type"] == "http" and (refusal := self._refusal(scope)):
             from starlette.responses import PlainTextResponse
 
-            await PlainTextResponse(refused[1], status_code=refused[0])(scope, receive, send)
+            await PlainTextResponse(refusal[1], status_code=refusal[0])(scope, receive, send)
             return
 
-        async def with_policy(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", ()))
                 headers += [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
@@ -97,19 +97,19 @@ class Alone:
                 message["headers"] = headers
             await send(message)
 
-        await self.app(scope, receive, with_policy)
+        await self.app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         if scope["path"].rstrip("/").endswith("/upload"):
-            return 404, "nothing is uploaded here"  # Gradio would keep whatever any page sends
+            return 404, "uploads are disabled"  # Gradio would store files from any website
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-        if self.own and not is_loopback(urlsplit(f"//{host}").hostname or ""):
-            return 421, "only this machine may look; start it with --host 0.0.0.0 for others"
+        if self.local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+            return 421, "only this machine has access; start the explorer with --host 0.0.0.0 for others"
         return None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a name means this machine and nobody else.
+    """Return whether a host name or address is reachable from this machine only.
 
     >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
     (True, False)

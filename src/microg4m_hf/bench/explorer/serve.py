@@ -1,4 +1,4 @@
-"""Start the explorer on this machine, and stop it cleanly."""
+"""Start and stop the explorer on this machine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ...data.sources import VIDEOS_ZIP
+from ...data.sources import VIDEOS_ZIP, resolve_root
 from ...data.splits import SCHEMES
 from ...errors import MissingFileError, RecipeError, SourceError
 from ...extras import require
-from .app import build, look
+from .app import build, page_style
 from .catalogue import Catalogue, read_catalogue
-from .routes import Alone, clip_routes, is_loopback
-from .runs import Run, read_runs
+from .predictions import Run, read_runs
+from .routes import SameOriginOnly, clip_routes, is_loopback
 
 HOST, PORT = "127.0.0.1", 7860
 
@@ -36,36 +36,52 @@ def explore(
     browser: bool = False,
     block: bool = True,
 ) -> Any:
-    """Browse clips with boxes, references and the predictions of ``runs`` in a web page on this machine.
+    """Browse clips with boxes, references and predictions in a web page on this machine.
 
-    ``runs`` are what ``make_report`` takes: run folders, folders of runs, prediction files, ``NAME=PATH``. The data
-    set is named as in ``load_dataset``; ``clips=False`` does not fetch the clips from the Hub. ``port=0`` takes any
-    free port. With ``block=False`` it returns at once (in a notebook, for instance) and ``.close()`` of what it
-    returns stops the server; ``.local_url`` is the address.
+    Args:
+        runs: Run folders, folders of run folders, and prediction files, as for ``make_report``.
+        data_dir: A local folder with the released files.
+        source: ``"sample"`` or a Hub repository.
+        revision: Commit, tag or branch of the Hub repository.
+        scheme: The split scheme that is shown first.
+        task: The task of files whose entries do not show it.
+        clips: Whether to download the clips from the Hub.
+        host: The address to serve on; ``"0.0.0.0"`` gives the network access.
+        port: The port; 0 for any free port.
+        browser: Whether to open a browser.
+        block: Whether to serve until Ctrl-C. With ``False``, in a notebook for instance, the call returns at once.
 
-    >>> page = explore(source="sample", port=0, block=False)  # doctest: +SKIP
-    >>> page.local_url  # doctest: +SKIP
-    'http://127.0.0.1:40123/'
+    Returns:
+        The page; ``.local_url`` is its address and ``.close()`` stops the server.
+
+    Raises:
+        RecipeError: The port or the scheme cannot be used.
+
+    Example:
+        >>> page = explore(source="sample", port=0, block=False)  # doctest: +SKIP
+        >>> page.local_url  # doctest: +SKIP
+        'http://127.0.0.1:40123/'
     """
     port = check_port(host, port or free_port())
     require("gradio", "the explorer")
     if scheme not in SCHEMES:
-        raise RecipeError(f"scheme {scheme!r} is not known; use {' or '.join(SCHEMES)}")
+        raise RecipeError(f"unknown scheme {scheme!r}; use {' or '.join(SCHEMES)}")
 
     def start() -> Any:
-        catalogue = read_data(data_dir=data_dir, source=source, revision=revision, clips=clips)
-        found = read_runs(runs, catalogue, task=task)
-        return launch(catalogue, found, scheme=scheme, host=host, port=port, browser=browser)
+        catalogue = load_catalogue(data_dir=data_dir, source=source, revision=revision, clips=clips)
+        return launch(
+            catalogue, read_runs(runs, catalogue, task=task), scheme=scheme, host=host, port=port, browser=browser
+        )
 
-    return _until_stopped(start) if block else start()
+    return _serve_until_interrupt(start) if block else start()
 
 
-def _until_stopped(start: Callable[[], Any]) -> Any:
-    """Start, say where, and stay until Ctrl-C, which may come at any moment and ends in one line."""
+def _serve_until_interrupt(start: Callable[[], Any]) -> Any:
+    """Start the server, print its address and wait for Ctrl-C."""
     page = None
     try:
         page = start()
-        print(f"explorer: {page.local_url}  (Ctrl-C stops it)", flush=True)
+        print(f"explorer: {page.local_url}  (stop with Ctrl-C)", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         print("\nexplorer stopped")
@@ -75,19 +91,17 @@ def _until_stopped(start: Callable[[], Any]) -> Any:
     return page
 
 
-def read_data(
+def load_catalogue(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     source: str | None = None,
     revision: str | None = None,
     clips: bool = True,
 ) -> Catalogue:
-    """The data set that is named, with texts and clips where there are any."""
-    from ...data.sources import resolve_root
-
+    """Load a dataset, with texts and clips where it has them."""
     where: dict[str, Any] = {"data_dir": data_dir, "source": source, "revision": revision}
     if data_dir is None and source != "sample":
-        with contextlib.suppress(MissingFileError):  # a repository without texts is still worth a look
+        with contextlib.suppress(MissingFileError):  # a repository without texts can still be shown
             resolve_root("vqa", videos=False, **where)
     try:
         root = resolve_root("har", videos=clips, **where)
@@ -108,12 +122,27 @@ def launch(
     port: int = PORT,
     browser: bool = False,
 ) -> Any:
-    """Serve the page in the background; Gradio's own helpers that call elsewhere are off."""
+    """Serve the page in the background, with the features of Gradio that contact other servers disabled.
+
+    Args:
+        catalogue: The clips.
+        runs: The runs whose predictions are shown.
+        scheme: The split scheme that is shown first.
+        host: The address to serve on.
+        port: The port.
+        browser: Whether to open a browser.
+
+    Returns:
+        The page; ``.local_url`` is its address and ``.close()`` stops the server.
+
+    Raises:
+        RecipeError: The page does not respond.
+    """
     import gradio as gr
     from starlette.middleware import Middleware
 
     page = build(catalogue, runs, scheme=scheme)
-    alone = Middleware(Alone, own=is_loopback(host))
+    middleware = Middleware(SameOriginOnly, local=is_loopback(host))
     try:
         page.launch(
             server_name=host,
@@ -127,41 +156,41 @@ def launch(
             run_history=False,
             enable_monitoring=False,
             allowed_paths=[],
-            app_kwargs={"routes": clip_routes(catalogue), "middleware": [alone]},
-            **look(gr),
+            app_kwargs={"routes": clip_routes(catalogue), "middleware": [middleware]},
+            **page_style(gr),
         )
-    except Exception as error:  # Gradio asks its own page once, and fails in many ways where it cannot
+    except Exception as error:  # Gradio requests its own page once, which fails in many ways
         raise RecipeError(
-            f"the page does not answer on {host}:{port} ({type(error).__name__}: {error}); behind a proxy, set "
-            "NO_PROXY=localhost,127.0.0.1 and start it again"
+            f"the page does not respond on {host}:{port} ({type(error).__name__}: {error}); behind a proxy, set "
+            "NO_PROXY=localhost,127.0.0.1 and try again"
         ) from error
     return page
 
 
 def check_port(host: str, port: int) -> int:
-    """The port, or an error that names one that is free.
+    """Return the port, or raise an error that names a free one.
 
     >>> check_port("127.0.0.1", 70000)
     Traceback (most recent call last):
-    microg4m_hf.errors.RecipeError: port 70000 does not exist; give one from 1 to 65535, for example --port 7860
+    microg4m_hf.errors.RecipeError: port 70000 is not valid; use 1 to 65535, for example --port 7860
     """
     if not 0 < port < 65536:
-        raise RecipeError(f"port {port} does not exist; give one from 1 to 65535, for example --port {PORT}")
+        raise RecipeError(f"port {port} is not valid; use 1 to 65535, for example --port {PORT}")
     if ":" in host:
-        raise RecipeError(f"host {host!r} is an address of IPv6, which Gradio cannot serve; use --host {HOST}")
+        raise RecipeError(f"host {host!r} is an IPv6 address, which Gradio does not support; use --host {HOST}")
     try:
         _bind(host, port)
     except socket.gaierror:
-        raise RecipeError(f"host {host!r} is no address of this machine; use --host {HOST}") from None
+        raise RecipeError(f"host {host!r} is not an address of this machine; use --host {HOST}") from None
     except OSError as error:
         raise RecipeError(
-            f"port {port} of {host} cannot be used ({error.strerror}); type --port {free_port(host)}"
+            f"port {port} of {host} cannot be used ({error.strerror}); use --port {free_port(host)}"
         ) from None
     return port
 
 
 def free_port(host: str = HOST) -> int:
-    """A port that nobody uses now."""
+    """Return a port that is not in use."""
     return _bind(host, 0)
 
 

@@ -1,4 +1,4 @@
-"""The explorer as a Hub Space: a folder that is ready to be pushed, and what its ``app.py`` calls."""
+"""Export the explorer as a Hub Space, and run it there."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..._version import __version__
 from ...errors import RecipeError
 from ...extras import require
 from ...storage import atomic_folder
-from ..render.names import slug
-from ..runs import System, find_systems
+from ..render.formatting import slug
+from ..runs import RunInfo, find_runs
 from .serve import HOST, PORT, explore
 
 _CARD = """---
@@ -33,20 +33,20 @@ short_description: Clips of people in microgravity, with boxes and answers
 
 # MicroG-4M explorer
 
-Clips with boxes and tracks, actions, captions and questions, and what models say of them, by
+Clips with boxes and tracks, actions, captions, questions and the predictions of models, by
 [microg4m-hf](https://pypi.org/project/microg4m-hf/) {version}. Data: CC-BY-4.0, by the authors of MicroG-4M.
 
-Without settings it shows {shown}. The variables of the Space choose another data set:
+By default it shows {shown}. Set variables of the Space to show another dataset:
 
-| variable | means |
+| variable | meaning |
 | --- | --- |
-| `MICROG4M_SOURCE` | `sample`, `hub` (the authors' repositories) or a data set repository `org/name` with the release |
+| `MICROG4M_SOURCE` | `sample`, `hub` (the authors' repositories) or a dataset repository `org/name` with the release |
 | `MICROG4M_REVISION` | its commit, tag or branch |
 | `MICROG4M_SCHEME` | `official` or `source_disjoint` |
-| `MICROG4M_CLIPS` | `0` leaves the clips out and shows boxes on an empty stage |
+| `MICROG4M_CLIPS` | `0` shows boxes without the clips |
 """
 
-_APP = '''"""The MicroG-4M explorer as a Space; README.md lists the variables that choose the data."""
+_APP = '''"""The MicroG-4M explorer as a Space. README.md lists the variables that select the data."""
 
 from microg4m_hf.bench.explorer import run_space
 
@@ -68,28 +68,42 @@ def export_space(
     task: str | None = None,
     clips: bool = True,
 ) -> Path:
-    """Write ``README.md``, ``app.py``, ``requirements.txt`` and the predictions of ``runs`` into a new folder.
+    """Write a Space with ``README.md``, ``app.py``, ``requirements.txt`` and the predictions of runs into a new folder.
 
-    The Space shows the sample unless ``source`` names a Hub repository; a folder of this machine cannot go there.
+    Args:
+        folder: The new folder.
+        runs: Run folders, folders of run folders, and prediction files, as for ``make_report``.
+        data_dir: Always an error, because a Space cannot read local folders.
+        source: ``"sample"`` (the default) or a Hub repository.
+        revision: Commit, tag or branch of the Hub repository.
+        scheme: The split scheme that is shown first.
+        task: The task of files whose entries do not show it.
+        clips: Whether the Space downloads the clips.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RecipeError: The folder is not empty, a run cannot be read, or ``data_dir`` is given.
     """
     target = Path(folder)
     if data_dir is not None:
         raise RecipeError(
-            f"--data-dir {data_dir}: a Space does not reach a folder of this machine; push the data set first "
-            "(microg4m data push) and name it with --source"
+            f"--data-dir {data_dir}: a Space cannot read a folder of this machine; push the dataset "
+            "(microg4m data push) and name the repository with --source"
         )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise RecipeError(f"{target} is not empty; give a new folder, so that nothing is lost")
+        raise RecipeError(f"{target} is not empty; choose a new folder")
     gradio = require("gradio", "a Space of the explorer")
-    given = list(runs)
-    systems = find_systems(given, task=task) if given else []
-    broken = [system for system in systems if system.problem is not None]
-    if broken:
-        raise RecipeError(f"{broken[0].name} cannot go into the Space: {broken[0].problem}")
+    paths = list(runs)
+    found = find_runs(paths, task=task) if paths else []
+    for run in found:
+        if run.problem is not None:
+            raise RecipeError(f"{run.name} cannot be added to the Space: {run.problem}; leave it out or fix it")
     source = source or "sample"
     with atomic_folder(target, replace=target.exists()) as scratch:
-        named = _copy_predictions(systems, scratch)
-        lines = "".join(f"    {name!r}: {path!r},\n" for name, path in named.items())
+        copies = _copy_predictions(found, scratch)
+        lines = "".join(f"    {name!r}: {path!r},\n" for name, path in copies.items())
         text = _APP.format(
             runs=f"{{\n{lines}}}" if lines else "{}", source=source, revision=revision, scheme=scheme, clips=clips
         )
@@ -110,34 +124,43 @@ def run_space(
     scheme: str = "official",
     clips: bool = True,
 ) -> None:
-    """Serve the explorer where a Space expects it; variables of the Space go before the arguments."""
-    said = os.environ
+    """Serve the explorer in a Space.
+
+    The variables ``MICROG4M_SOURCE``, ``MICROG4M_REVISION``, ``MICROG4M_SCHEME`` and ``MICROG4M_CLIPS`` of the Space
+    override the arguments.
+
+    Args:
+        runs: Paths of prediction files, by name.
+        source: ``"sample"`` or a Hub repository.
+        revision: Commit, tag or branch of the Hub repository.
+        scheme: The split scheme that is shown first.
+        clips: Whether to download the clips.
+    """
+    env = os.environ
     where: dict[str, Any] = {
-        "source": said.get("MICROG4M_SOURCE") or source,
-        "revision": said.get("MICROG4M_REVISION") or revision,
+        "source": env.get("MICROG4M_SOURCE") or source,
+        "revision": env.get("MICROG4M_REVISION") or revision,
     }
     explore(
         [f"{name}={path}" for name, path in (runs or {}).items()],
         **where,
-        scheme=said.get("MICROG4M_SCHEME") or scheme,
-        clips=said["MICROG4M_CLIPS"] != "0" if "MICROG4M_CLIPS" in said else clips,
-        host=said.get("GRADIO_SERVER_NAME", HOST),
-        port=int(said.get("GRADIO_SERVER_PORT", PORT)),
+        scheme=env.get("MICROG4M_SCHEME") or scheme,
+        clips=env["MICROG4M_CLIPS"] != "0" if "MICROG4M_CLIPS" in env else clips,
+        host=env.get("GRADIO_SERVER_NAME", HOST),
+        port=int(env.get("GRADIO_SERVER_PORT", PORT)),
     )
 
 
-def _copy_predictions(systems: list[System], folder: Path) -> dict[str, str]:
-    """Prediction files under names of their own, with the names they are shown by."""
-    named: dict[str, str] = {}
-    for number, system in enumerate(systems, start=1):
-        assert system.predictions is not None
-        # "=" would cut a name short, since a run is named NAME=PATH.
-        name = system.name.replace("=", "-")
-        place = f"runs/{number:02}-{slug(name)}{system.predictions.suffix}"
+def _copy_predictions(runs: list[RunInfo], folder: Path) -> dict[str, str]:
+    """Copy prediction files into the folder and return their paths by the names of their runs."""
+    copies: dict[str, str] = {}
+    for number, run in enumerate(runs, start=1):
+        assert run.predictions is not None
+        name = run.name.replace("=", "-")  # a run is named NAME=PATH, so a name cannot contain "="
+        copies[name] = f"runs/{number:02}-{slug(name)}{run.predictions.suffix}"
         (folder / "runs").mkdir(exist_ok=True)
-        shutil.copyfile(system.predictions, folder / place)
-        named[name] = place
-    return named
+        shutil.copyfile(run.predictions, folder / copies[name])
+    return copies
 
 
 def _version(gradio: Any) -> str:

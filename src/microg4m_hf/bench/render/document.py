@@ -1,7 +1,8 @@
-"""A report before it is written: sections of blocks that every form (page, Markdown, LaTeX, files) can show."""
+"""The content of a report: sections of blocks that every output format (HTML, Markdown, LaTeX, files) can show."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .drawing import Drawing
@@ -9,7 +10,7 @@ from .drawing import Drawing
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell: what it says, and smaller what belongs to it (an interval)."""
+    """A table cell: its text, and below it in small print what belongs to it, such as an interval."""
 
     text: str
     below: str = ""
@@ -18,88 +19,95 @@ class Cell:
 
 @dataclass
 class Table:
-    """``kinds`` has a word per row: "published", "other protocol" or ""."""
+    """A table; ``name`` is also the name of its file."""
 
-    name: str  # of its file
+    name: str
     caption: str
     head: list[str]
     rows: list[list[Cell]]
-    kinds: list[str] = field(default_factory=list)
-    words: tuple[int, ...] = ()  # columns beside the first that hold words, not numbers
+    row_kinds: list[str] = field(default_factory=list)  # "published", "own", "other protocol" or "" for each row
+    text_columns: tuple[int, ...] = ()  # columns that hold words instead of numbers, besides the first
 
 
 @dataclass
 class Figure:
+    """A drawing; ``name`` is also the name of its file."""
+
     name: str
     drawing: Drawing
 
 
 @dataclass
-class Example:
-    """One clip with what was said and what is true."""
+class ClipExample:
+    """A clip with its predictions and references, as ``(label, text)`` lines."""
 
     title: str
-    lines: list[tuple[str, str]]  # (what, text)
+    lines: list[tuple[str, str]]
     jpeg: bytes | None = None
     alt: str = ""
 
 
 @dataclass
-class Examples:
+class ExampleGrid:
+    """Examples side by side under one caption."""
+
     caption: str
-    items: list[Example]
+    items: list[ClipExample]
 
 
 @dataclass
 class Paragraph:
+    """Plain text."""
+
     text: str
 
 
 @dataclass
-class Points:
+class BulletList:
     """A list of short remarks."""
 
     items: list[str]
 
 
 @dataclass
-class Fold:
-    """Blocks that a reader opens; ``shown`` folds begin open."""
+class Collapsible:
+    """Blocks under a title that a reader clicks to open."""
 
     title: str
-    blocks: list[Block]
-    shown: bool = False
+    blocks: list[ContentBlock]
+    is_open: bool = False
 
 
-Block = Table | Figure | Examples | Paragraph | Points | Fold
+ContentBlock = Table | Figure | ExampleGrid | Paragraph | BulletList | Collapsible
 
 
 @dataclass
 class Section:
+    """A heading with its blocks."""
+
     title: str
-    blocks: list[Block]
+    blocks: list[ContentBlock]
 
 
 @dataclass
 class Document:
+    """A whole report."""
+
     title: str
     summary: list[str]
     sections: list[Section]
 
     def figures(self) -> list[Figure]:
-        """All figures, also those in folds."""
-        return [block for block in self._all() if isinstance(block, Figure)]
+        """Return all figures, including those in collapsible blocks."""
+        return [block for section in self.sections for block in _walk(section.blocks) if isinstance(block, Figure)]
 
     def tables(self) -> list[Table]:
-        """All tables, also those in folds."""
-        return [block for block in self._all() if isinstance(block, Table)]
+        """Return all tables, including those in collapsible blocks."""
+        return [block for section in self.sections for block in _walk(section.blocks) if isinstance(block, Table)]
 
-    def _all(self) -> list[Block]:
-        found: list[Block] = []
-        waiting: list[Block] = [block for section in self.sections for block in section.blocks]
-        while waiting:
-            block = waiting.pop(0)
-            found.append(block)
-            if isinstance(block, Fold):
-                waiting = [*block.blocks, *waiting]
-        return found
+
+def _walk(blocks: Iterable[ContentBlock]) -> Iterator[ContentBlock]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Collapsible):
+            yield from _walk(block.blocks)

@@ -1,4 +1,4 @@
-"""A drawing as a list of shapes, written as SVG for pages and as PNG for papers; no plotting library needed."""
+"""Draw shapes as SVG for pages and as PNG for papers, without a plotting library."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from dataclasses import dataclass, field
 from html import escape
 
 INK, QUIET, GRID, PAPER = "#1b1f24", "#57606a", "#d5dbe1", "#ffffff"
-# Told apart also by the colour-blind; 4.5 : 1 and more against white.
-COLOURS = ("#0b5fa5", "#a84300", "#00704a", "#7a3e9d", "#8a6100", "#a3195b", "#00697a", "#5b5b5b")
+# Distinguishable by color-blind readers; contrast of at least 4.5:1 on white.
+COLORS = ("#0b5fa5", "#a84300", "#00704a", "#7a3e9d", "#8a6100", "#a3195b", "#00697a", "#5b5b5b")
 DASHES = ((), (6, 3), (2, 2), (8, 3, 2, 3))
 
 
 @dataclass(frozen=True)
 class Rect:
+    """A filled rectangle; browsers show ``hint`` when the pointer is over it."""
+
     x: float
     y: float
     width: float
     height: float
     fill: str
-    hint: str = ""  # shown by a browser over the shape
+    hint: str = ""
 
 
 @dataclass(frozen=True)
 class Line:
+    """A polyline; ``dash`` alternates lengths of dashes and gaps."""
+
     points: Sequence[tuple[float, float]]
     stroke: str = INK
     width: float = 1
@@ -33,6 +37,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Dot:
+    """A circle; browsers show ``hint`` when the pointer is over it."""
+
     x: float
     y: float
     radius: float
@@ -43,30 +49,35 @@ class Dot:
 
 @dataclass(frozen=True)
 class Text:
+    """One line of text; ``y`` is its baseline."""
+
     x: float
-    y: float  # of the baseline
+    y: float
     text: str
     size: float = 11
     anchor: str = "start"  # "start", "middle" or "end"
     fill: str = INK
 
 
+Shape = Rect | Line | Dot | Text
+
+
 @dataclass
 class Drawing:
-    """Shapes on a white sheet; ``title`` and ``description`` are read out where the picture cannot be seen."""
+    """Shapes on a white background; screen readers read ``title`` and ``description``."""
 
     title: str
     description: str
     width: float
     height: float
-    shapes: list[Rect | Line | Dot | Text] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
 
-    def add(self, *shapes: Rect | Line | Dot | Text) -> None:
-        """Put shapes on top of what is there."""
+    def add(self, *shapes: Shape) -> None:
+        """Draw shapes on top of the others."""
         self.shapes.extend(shapes)
 
     def svg(self, name: str = "") -> str:
-        """The drawing as SVG; ``name`` makes its ids unique on a page.
+        """Return the drawing as SVG; ``name`` makes its ids unique on a page.
 
         >>> drawing = Drawing("AP", "two bars", 10, 10)
         >>> drawing.add(Rect(0, 0, 5, 5, INK))
@@ -82,7 +93,7 @@ class Drawing:
         return head + "".join(map(_svg, self.shapes)) + "</svg>"
 
     def png(self, scale: float = 3) -> bytes:
-        """The drawing as PNG, ``scale`` pixels to a unit."""
+        """Return the drawing as PNG, with ``scale`` pixels per unit."""
         from PIL import Image, ImageDraw, ImageFont
 
         image = Image.new("RGB", (round(self.width * scale), round(self.height * scale)), PAPER)
@@ -111,7 +122,7 @@ class Drawing:
         return buffer.getvalue()
 
 
-def _svg(shape: Rect | Line | Dot | Text) -> str:
+def _svg(shape: Shape) -> str:
     if isinstance(shape, Rect):
         place = f'x="{shape.x:.1f}" y="{shape.y:.1f}" width="{max(shape.width, 0):.1f}" height="{shape.height:.1f}"'
         return _hinted("rect", f'{place} fill="{shape.fill}"', shape.hint)
@@ -131,7 +142,7 @@ def _hinted(tag: str, attributes: str, hint: str) -> str:
 
 
 def _dashed(line: Line) -> list[list[tuple[float, float]]]:
-    """A line as the pieces that are drawn: all of it, or its dashes."""
+    """Return the pieces of a line that are drawn: all of it, or its dashes."""
     if not line.dash:
         return [list(line.points)]
     pieces: list[list[tuple[float, float]]] = []

@@ -1,12 +1,24 @@
-"""A report as one page: no script, nothing fetched, readable on a phone, by keyboard and by ear."""
+"""Render a document as one HTML page that runs no script, requests nothing, and suits phones and screen readers."""
 
 from __future__ import annotations
 
 import base64
 from html import escape
+from itertools import groupby
 
-from .document import Block, Document, Example, Examples, Figure, Fold, Paragraph, Points, Section, Table
-from .names import slug
+from .document import (
+    BulletList,
+    ClipExample,
+    Collapsible,
+    ContentBlock,
+    Document,
+    ExampleGrid,
+    Figure,
+    Paragraph,
+    Section,
+    Table,
+)
+from .formatting import slug
 
 _STYLE = """
 :root{color-scheme:light;--ink:#1b1f24;--quiet:#57606a;--line:#d5dbe1;--soft:#f3f6f9;--blue:#0b5fa5}
@@ -45,17 +57,17 @@ overflow-wrap:anywhere}li{overflow-wrap:anywhere}
 
 
 def html_page(document: Document) -> str:
-    """The whole page as text."""
-    sections = "".join(_section(section) for section in document.sections)
+    """Return the page as text."""
+    sections = "".join(map(_section, document.sections))
     links = "".join(f'<li><a href="#{slug(one.title)}">{escape(one.title)}</a></li>' for one in document.sections)
     summary = "".join(f"<p>{escape(line)}</p>" for line in document.summary)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        # An address that is no request keeps browsers from asking for /favicon.ico.
+        # An inline icon keeps browsers from requesting /favicon.ico.
         '<link rel="icon" href="data:,">'
         f"<title>{escape(document.title)}</title><style>{_STYLE}</style></head><body>"
-        '<a class="skip" href="#main">To the results</a>'
+        '<a class="skip" href="#main">Skip to the results</a>'
         f'<header><h1>{escape(document.title)}</h1>{summary}<nav aria-label="Sections"><ul>{links}</ul></nav></header>'
         f'<main id="main">{sections}</main></body></html>\n'
     )
@@ -67,50 +79,38 @@ def _section(section: Section) -> str:
     return f'<section aria-labelledby="{name}">{head}{_blocks(section.blocks)}</section>'
 
 
-def _blocks(blocks: list[Block]) -> str:
-    """Blocks one below the other; neighbouring figures side by side where there is room."""
+def _blocks(blocks: list[ContentBlock]) -> str:
+    """Stack blocks, with neighboring figures side by side where there is room."""
     parts: list[str] = []
-    figures: list[str] = []
-    for block in blocks:
-        if isinstance(block, Figure):
-            figures.append(_figure(block))
-            continue
-        if figures:
-            parts.append(f'<div class="figures">{"".join(figures)}</div>')
-            figures = []
-        parts.append(_block(block))
-    if figures:
-        parts.append(f'<div class="figures">{"".join(figures)}</div>')
+    for is_figure, group in groupby(blocks, key=lambda block: isinstance(block, Figure)):
+        content = "".join(map(_block, group))
+        parts.append(f'<div class="figures">{content}</div>' if is_figure else content)
     return "".join(parts)
 
 
-def _block(block: Block) -> str:
+def _block(block: ContentBlock) -> str:
     if isinstance(block, Table):
         return _table(block)
-    if isinstance(block, Examples):
+    if isinstance(block, ExampleGrid):
         items = "".join(map(_example, block.items))
         return f'<h3>{escape(block.caption)}</h3><div class="examples">{items}</div>' if items else ""
     if isinstance(block, Paragraph):
         return f"<p>{escape(block.text)}</p>"
-    if isinstance(block, Points):
+    if isinstance(block, BulletList):
         return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block.items)}</ul>"
-    if isinstance(block, Fold):
-        opened = " open" if block.shown else ""
-        return f"<details{opened}><summary>{escape(block.title)}</summary>{_blocks(block.blocks)}</details>"
-    return _figure(block)
-
-
-def _figure(figure: Figure) -> str:
-    caption = f"<figcaption>{escape(figure.drawing.title)}</figcaption>"
-    return f"<figure>{caption}{figure.drawing.svg(figure.name + '-')}</figure>"
+    if isinstance(block, Collapsible):
+        is_open = " open" if block.is_open else ""
+        return f"<details{is_open}><summary>{escape(block.title)}</summary>{_blocks(block.blocks)}</details>"
+    caption = f"<figcaption>{escape(block.drawing.title)}</figcaption>"
+    return f"<figure>{caption}{block.drawing.svg(block.name + '-')}</figure>"
 
 
 def _table(table: Table) -> str:
-    kind_of = [' class="words"' if column in table.words else "" for column in range(len(table.head))]
+    kind_of = [' class="words"' if column in table.text_columns else "" for column in range(len(table.head))]
     head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(table.head, kind_of, strict=True))
     rows = []
     for place, row in enumerate(table.rows):
-        kind = table.kinds[place].replace(" ", "-") if place < len(table.kinds) else ""
+        kind = table.row_kinds[place].replace(" ", "-") if place < len(table.row_kinds) else ""
         cells = []
         for column, one in enumerate(row):
             text = f"<strong>{escape(one.text)}</strong>" if one.strong else escape(one.text)
@@ -126,10 +126,10 @@ def _table(table: Table) -> str:
     )
 
 
-def _example(example: Example) -> str:
+def _example(example: ClipExample) -> str:
     image = ""
     if example.jpeg is not None:
         data = base64.b64encode(example.jpeg).decode()
         image = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(example.alt)}" loading="lazy">'
-    lines = "".join(f"<dt>{escape(what)}</dt><dd>{escape(text)}</dd>" for what, text in example.lines)
+    lines = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in example.lines)
     return f'<article class="example">{image}<h4>{escape(example.title)}</h4><dl>{lines}</dl></article>'

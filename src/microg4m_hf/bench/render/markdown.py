@@ -1,8 +1,18 @@
-"""A report as Markdown, and its tables as LaTeX for papers."""
+"""Render a document as Markdown, and its tables as LaTeX for papers."""
 
 from __future__ import annotations
 
-from .document import Block, Cell, Document, Examples, Figure, Fold, Paragraph, Points, Table
+from .document import (
+    BulletList,
+    Cell,
+    Collapsible,
+    ContentBlock,
+    Document,
+    ExampleGrid,
+    Figure,
+    Paragraph,
+    Table,
+)
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -12,57 +22,58 @@ _LATEX = {
 
 
 def markdown_page(document: Document) -> str:
-    """The report as Markdown; figures are the files beside it."""
+    """Return the report as Markdown; its figures are separate files."""
     parts = [f"# {document.title}", *document.summary]
     for section in document.sections:
         parts += [f"## {section.title}", *_markdown(section.blocks, 3)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown(blocks: list[Block], level: int) -> list[str]:
+def _markdown(blocks: list[ContentBlock], level: int) -> list[str]:
     parts: list[str] = []
     for block in blocks:
         if isinstance(block, Table):
-            parts += [f"**{_quiet(block.caption)}**", markdown_table(block)]
+            parts += [f"**{_escape(block.caption)}**", markdown_table(block)]
         elif isinstance(block, Figure):
-            parts.append(f"![{_quiet(block.drawing.title)}](figures/{block.name}.svg)")
+            parts.append(f"![{_escape(block.drawing.title)}](figures/{block.name}.svg)")
         elif isinstance(block, Paragraph):
-            parts.append(_quiet(block.text))
-        elif isinstance(block, Points):
-            parts.append("\n".join(f"- {_quiet(item)}" for item in block.items))
-        elif isinstance(block, Fold):
-            parts += [f"{'#' * level} {_quiet(block.title)}", *_markdown(block.blocks, level + 1)]
-        elif isinstance(block, Examples) and block.items:
-            lines = [f"{'#' * level} {_quiet(block.caption)}"]
+            parts.append(_escape(block.text))
+        elif isinstance(block, BulletList):
+            parts.append("\n".join(f"- {_escape(item)}" for item in block.items))
+        elif isinstance(block, Collapsible):
+            parts += [f"{'#' * level} {_escape(block.title)}", *_markdown(block.blocks, level + 1)]
+        elif isinstance(block, ExampleGrid) and block.items:
+            lines = [f"{'#' * level} {_escape(block.caption)}"]
             for one in block.items:
-                said = "; ".join(f"{what}: {_quiet(text)}" for what, text in one.lines)
-                lines.append(f"- `{one.title}` {said}")
+                details = "; ".join(f"{label}: {_escape(text)}" for label, text in one.lines)
+                lines.append(f"- `{one.title}` {details}")
             parts += [lines[0], "\n".join(lines[1:])]
     return parts
 
 
 def markdown_table(table: Table) -> str:
-    """A table with its numbers to the right.
+    """Return a table with its numbers to the right.
 
     >>> print(markdown_table(Table("t", "", ["a", "b"], [[Cell("x|y"), Cell("1.0", "0 to 2")]])))
     | a | b |
     | :-- | --: |
     | x\\|y | 1.0 (0 to 2) |
     """
-    head = f"| {' | '.join(map(_quiet, table.head))} |"
-    words = {0, *table.words}
-    line = f"| {' | '.join(':--' if place in words else '--:' for place in range(len(table.head)))} |"
+    head = f"| {' | '.join(map(_escape, table.head))} |"
+    line = (
+        f"| {' | '.join(':--' if place in {0, *table.text_columns} else '--:' for place in range(len(table.head)))} |"
+    )
     rows = [f"| {' | '.join(_markdown_cell(one) for one in row)} |" for row in table.rows]
     return "\n".join([head, line, *rows])
 
 
 def _markdown_cell(one: Cell) -> str:
-    text = f"**{_quiet(one.text)}**" if one.strong and one.text else _quiet(one.text)
-    return f"{text} ({_quiet(one.below)})" if one.below else text
+    text = f"**{_escape(one.text)}**" if one.strong and one.text else _escape(one.text)
+    return f"{text} ({_escape(one.below)})" if one.below else text
 
 
-def _quiet(text: str) -> str:
-    """Text that stays text: no table bar, no markup, one line."""
+def _escape(text: str) -> str:
+    """Escape markup and table bars, on one line."""
     flat = " ".join(text.split())
     for letter in "\\|`*<[":
         flat = flat.replace(letter, "&lt;" if letter == "<" else f"\\{letter}")
@@ -70,7 +81,7 @@ def _quiet(text: str) -> str:
 
 
 def latex_table(table: Table) -> str:
-    r"""A table for ``booktabs``; intervals in small print behind the values.
+    r"""Return a table for ``booktabs``, with intervals in small print behind the values.
 
     >>> print(latex_table(Table("t", "Scores, 50 %", ["a_1", "b"], [[Cell("x & y"), Cell("1.0", "0 to 2")]])))
     % \usepackage{booktabs}
@@ -83,7 +94,7 @@ def latex_table(table: Table) -> str:
     \end{tabular}
     % Scores, 50 \%
     """
-    letters = "".join("l" if place in {0, *table.words} else "r" for place in range(len(table.head)))
+    letters = "".join("l" if place in {0, *table.text_columns} else "r" for place in range(len(table.head)))
     rows = [" & ".join(_latex_cell(one) for one in row) + r" \\" for row in table.rows]
     return "\n".join(
         [
@@ -105,7 +116,7 @@ def _latex_cell(one: Cell) -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""Text without meaning to LaTeX.
+    r"""Escape text for LaTeX.
 
     >>> latex_text("50 % of a_b × 2")
     '50 \\% of a\\_b $\\times$ 2'

@@ -1,4 +1,4 @@
-"""A document and its data as a folder: page, Markdown, JSON, figures, LaTeX tables; whole or not at all."""
+"""Write a document and its data into a folder, completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,23 @@ from .markdown import latex_table, markdown_page
 def write_document(
     document: Document, data: Any, out: Path, *, png: bool = False, more: Mapping[str, str] | None = None
 ) -> Path:
-    """Write ``report.html``, ``report.md``, ``report.json``, ``figures/``, ``tables/`` and the files ``more`` names.
+    """Write ``report.html``, ``report.md``, ``report.json``, ``figures/`` and ``tables/``; replace an earlier report.
 
-    A folder that holds something else than a report is left alone.
+    Args:
+        document: What readers see.
+        data: The content of ``report.json``.
+        out: The folder.
+        png: Whether to write figures as PNG too.
+        more: The text of further files, by name.
+
+    Returns:
+        The path of the HTML page.
+
+    Raises:
+        RecipeError: The folder contains something other than a report.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "report.json").is_file():
-        raise RecipeError(f"{out} is not empty and holds no report; give --out another folder")
+        raise RecipeError(f"{out} is not empty and contains no report; choose another folder with --out")
     with atomic_folder(out, replace=True) as scratch:
         write_atomic(scratch / "report.html", html_page(document))
         write_atomic(scratch / "report.md", markdown_page(document))

@@ -27,7 +27,7 @@ const show = (frame) => {
     if (!box) continue;
     const mark = document.createElement("div");
     const isKey = person.key === frame;
-    mark.className = `mg-box mg-colour-${person.colour}${isKey ? " mg-key" : ""}`;
+    mark.className = `mg-box mg-color-${person.color}${isKey ? " mg-key" : ""}`;
     mark.dataset.person = person.id;
     const [left, top, right, bottom] = box.map((value) => 100 * value);
     mark.style.cssText = `left:${left}%;top:${top}%;width:${right - left}%;height:${bottom - top}%`;

@@ -1,0 +1,90 @@
+"""Format scores for readers: names, percentages, signed differences, intervals and table cells."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .document import Cell
+
+SCORE_NAMES = {
+    "map": "mAP@0.5",
+    "f1": "F1",
+    "recall": "recall",
+    "precision": "precision",
+    "auroc": "AUROC",
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "cider": "CIDEr",
+    "rouge_l": "ROUGE-L",
+    "meteor_1_5": "METEOR 1.5",
+    "meteor_nltk": "METEOR (NLTK)",
+    "sbert": "S-BERT",
+    "svqa": "S-VQA",
+    "bertscore": "BERTScore",
+    "exact_match": "exact match",
+    "refusal_rate": "refusals",
+}
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Format a fraction times 100, or an en dash for a missing value.
+
+    >>> percent(0.46413), percent(0.8333, 1), percent(None), percent(float("nan"))
+    ('46.41', '83.3', '–', '–')
+    """
+    return "–" if value is None or value != value else f"{100 * value:.{digits}f}"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Format a difference times 100 with its sign.
+
+    >>> signed(-0.0432), signed(0.1)
+    ('−4.32', '+10.00')
+    """
+    return f"{100 * value:+.{digits}f}".replace("-", "−")
+
+
+def interval_text(interval: list[float] | tuple[float, float] | None, *, is_signed: bool = False) -> str:
+    """Format an interval times 100, or nothing for a missing one.
+
+    >>> interval_text([0.401, 0.527]), interval_text([-0.1, 0.2], is_signed=True), interval_text(None)
+    ('40.1 to 52.7', '−10.0 to +20.0', '')
+    """
+    if interval is None or interval[0] != interval[0]:
+        return ""
+    low, high = (signed(edge, 1) if is_signed else f"{100 * edge:.1f}" for edge in interval)
+    return f"{low} to {high}"
+
+
+def score_cell(value: float | None, interval: list[float] | None = None) -> Cell:
+    """Return a cell with a score and its interval below."""
+    return Cell(percent(value), interval_text(interval))
+
+
+def difference_cell(difference: float, interval: list[float], is_significant: bool) -> Cell:
+    """Return a cell with a difference and its interval below; a star marks a significant one."""
+    return Cell(
+        f"{signed(difference)}{'*' if is_significant else ''}", interval_text(interval, is_signed=True), is_significant
+    )
+
+
+def number_cell(value: Any, digits: int = 1) -> Cell:
+    """Return a cell with a plain number."""
+    return Cell("–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value))
+
+
+def share_cell(value: float | None) -> Cell:
+    """Return a cell with a fraction as a percentage."""
+    return Cell("–" if value is None else f"{percent(value, 1)} %")
+
+
+def slug(text: str) -> str:
+    """Turn a text into a name for files and HTML ids.
+
+    >>> slug("I3D R50, 8×8 (mine)")
+    'i3d-r50-8-8-mine'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "unnamed"
