@@ -1,4 +1,4 @@
-"""The rows that ``datasets`` holds are the rows of the release, in every config, split and way of loading."""
+"""Every config, split and way of loading gives the rows of the release."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def test_har_rows_are_the_clips_of_the_release(release: FakeRelease) -> None:
             )
             assert [person["person_id"] for person in row["persons"]] == sorted(clip.persons)
             for person in row["persons"]:
-                told = clip.persons[person["person_id"]]
-                assert person["actions"] == [label_of(action) for action in told.actions]
-                assert person["key_frame"] == told.key
+                expected = clip.persons[person["person_id"]]
+                assert person["actions"] == [label_of(action) for action in expected.actions]
+                assert person["key_frame"] == expected.key
                 assert person["key_box"] == pytest.approx(clip.key_box(person["person_id"]), abs=1e-6)
-                assert person["frames"] == told.frames
-                for box, pixels in zip(person["boxes"], told.boxes, strict=True):
+                assert person["frames"] == expected.frames
+                for box, pixels in zip(person["boxes"], expected.boxes, strict=True):
                     assert box == pytest.approx([v / clip.size[i % 2] for i, v in enumerate(pixels)], abs=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_domain(release: FakeRelease, domain: str) -> None:
             load(release, "caption", domain=domain)
 
 
-def test_the_bare_name_gives_the_same(release: FakeRelease) -> None:
+def test_the_bare_name_loads_the_same_rows(release: FakeRelease) -> None:
     for config in ("har", "caption", "vqa"):
         for more in ({}, {"videos": False}, {"scheme": "source_disjoint"}):
             ours = load(release, config, **more)
@@ -117,7 +117,7 @@ def test_the_bare_name_gives_the_same(release: FakeRelease) -> None:
             assert theirs["test"].cache_files == ours["test"].cache_files
 
 
-def test_ways_of_loading(release: FakeRelease, tmp_path: Path) -> None:
+def test_slices_lists_and_processes(release: FakeRelease, tmp_path: Path) -> None:
     by_name = {"path": "microg4m", "name": "har", "data_dir": str(release.root)}
     whole = load(release, "har", split="train")
     assert load(release, "har", split="train[:50%]")[:] == whole[: round(len(whole) / 2)]
@@ -229,7 +229,7 @@ def test_a_missing_or_broken_clip_is_named_or_left_out(tmp_path: Path) -> None:
     assert len(load(broken, "vqa", videos=False, split="test")) > len(list(questions))
 
 
-def test_films_alone_do_for_a_config_that_needs_no_others(tmp_path: Path) -> None:
+def test_only_the_clips_of_the_rows_must_exist(tmp_path: Path) -> None:
     made = make_release(tmp_path, sources=4, clips=4)
     for path in (put_clips(made) / "movie").rglob("*.mp4"):
         path.unlink()

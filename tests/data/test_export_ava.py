@@ -1,4 +1,4 @@
-"""Exported key frames are the released ones, value by value as text."""
+"""Exported key frames equal the released ones, value by value as text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from microg4m_hf.cli.main import main
 from microg4m_hf.data.export_ava import export_ava
 from microg4m_hf.data.release.release import read_release
 from microg4m_hf.errors import DataError
@@ -19,23 +20,23 @@ def rows(path: Path) -> set[str]:
     return set(path.read_bytes().decode().splitlines())
 
 
-def test_the_released_files_come_out_again(released: Path, tmp_path: Path) -> None:
+def test_exporting_the_released_files_gives_the_same_rows(released: Path, tmp_path: Path) -> None:
     counts = export_ava(released, tmp_path)
     for name in FILES:
         assert rows(tmp_path / name) == rows(released / "train_ready" / name)
-    # The released files repeat 13, 2 and 6 rows; the data set keeps each label once.
+    # The released files repeat 13, 2 and 6 rows; the dataset keeps each label once.
     assert list(counts.values()) == [9266 - 13, 1329 - 2, 2656 - 6]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_made_files_come_out_again(tmp_path: Path, seed: int) -> None:
+def test_exporting_generated_files_gives_the_same_rows(tmp_path: Path, seed: int) -> None:
     truth = make_release(tmp_path / "in", seed=seed)
     export_ava(tmp_path / "in", tmp_path / "out")
     for name in FILES:
         assert rows(tmp_path / "out" / name) == rows(truth.files[name])
 
 
-def test_an_export_is_a_release_again(tmp_path: Path) -> None:
+def test_an_export_can_be_read_as_a_release(tmp_path: Path) -> None:
     truth = make_release(tmp_path / "in")
     export_ava(tmp_path / "in", tmp_path / "in" / "exported")
     for name in (*FILES, "ava_all.csv"):
@@ -45,7 +46,7 @@ def test_an_export_is_a_release_again(tmp_path: Path) -> None:
         assert rows(tmp_path / "again" / name) == rows(tmp_path / "in" / "exported" / name)
 
 
-def test_any_scheme_and_derived_key_frames(tmp_path: Path) -> None:
+def test_export_with_another_scheme_and_derived_key_frames(tmp_path: Path) -> None:
     truth = make_release(tmp_path / "in", ava=False, sizes=((854, 480),))
     with pytest.warns(UserWarning, match="assumed"):
         release = read_release(tmp_path / "in")
@@ -66,7 +67,7 @@ def test_any_scheme_and_derived_key_frames(tmp_path: Path) -> None:
     assert len(sources) == len({source for source, _ in sources})
 
 
-def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
+def test_other_content_is_not_overwritten(tmp_path: Path) -> None:
     make_release(tmp_path / "in")
     export_ava(tmp_path / "in", tmp_path / "out")
     export_ava(tmp_path / "in", tmp_path / "out")  # the same again is no harm
@@ -74,3 +75,14 @@ def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing is overwritten"):
         export_ava(tmp_path / "in", tmp_path / "out")
     assert (tmp_path / "out" / "ava_test_gt.csv").read_text() == "mine"
+
+
+def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = make_release(tmp_path / "in")
+    assert main(["data", "export-ava", "--data-dir", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    assert "ava_val_gt.csv: " in capsys.readouterr().out
+    written = (tmp_path / "out" / "ava_train.csv").read_text().splitlines()
+    assert sorted(written) == sorted(truth.files["ava_train.csv"].read_text().splitlines())
+    wrong = ["data", "export-ava", "--data-dir", str(tmp_path / "in"), "--out", str(tmp_path / "o"), "--scheme", "x"]
+    assert main(wrong) == 2
+    assert "unknown scheme" in capsys.readouterr().err

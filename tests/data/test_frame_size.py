@@ -1,4 +1,4 @@
-"""The size of a clip is found from its key frames, else from its header, else it is assumed and said."""
+"""The frame size of a clip is inferred from its key frames, read from its header, or assumed with a warning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.tiny_mp4 import write_mp4
 
 @pytest.mark.parametrize("decimals", [0, 1, 2, 6])
 @pytest.mark.parametrize("sizes", [((854, 480), (640, 480), (720, 480)), ((320, 240),), ((1138, 480), (480, 854))])
-def test_sizes_are_found_from_key_frames(tmp_path: Path, decimals: int, sizes: tuple) -> None:
+def test_sizes_are_inferred_from_key_frames(tmp_path: Path, decimals: int, sizes: tuple) -> None:
     truth = make_release(tmp_path, seed=decimals, clips=8, decimals=decimals, sizes=sizes)
     release = read_release(tmp_path)
     found = {row["video_id"]: (row["width"], row["height"]) for row in release.frame_sizes.to_pylist()}
@@ -29,7 +29,7 @@ def test_sizes_are_found_from_key_frames(tmp_path: Path, decimals: int, sizes: t
     assert release.counts["frame_sizes_from_key_frames"] == len(truth.clips)
 
 
-def test_a_clip_that_contradicts_its_source_stands_alone() -> None:
+def test_a_clip_that_contradicts_its_source_has_its_own_size() -> None:
     rng = np.random.default_rng(0)
     normal = np.sort(rng.uniform(0.2, 0.9, (40, 2, 2)), axis=1).reshape(40, 4)
     size = np.tile([854.0, 480.0], (40, 1))
@@ -61,7 +61,7 @@ def test_boxes_on_the_border_bound_one_side_only() -> None:
     assert found.size.tolist() == [[854, 480]]
 
 
-def test_the_header_of_the_clip_is_asked_where_nothing_else_tells(tmp_path: Path) -> None:
+def test_the_header_is_read_if_there_is_no_key_frame(tmp_path: Path) -> None:
     truth = make_release(tmp_path, ava=False, sizes=((320, 240), (426, 240)))
     for video_id, clip in truth.clips.items():
         path = tmp_path / "videos" / clip.domain / truth.source_of[video_id] / f"{video_id}.mp4"

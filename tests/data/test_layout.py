@@ -37,7 +37,7 @@ def test_everything_in_one_folder(tmp_path: Path) -> None:
     assert layout.actions.parent == layout.videos == layout.root
 
 
-def test_of_several_the_least_deep_then_the_first_by_name(tmp_path: Path) -> None:
+def test_the_least_deep_file_is_taken_then_the_first_by_name(tmp_path: Path) -> None:
     put(tmp_path, "b/actions.csv", "a/deep/actions.csv", "c/actions.csv")
     assert find_layout(tmp_path).actions == tmp_path.resolve() / "b/actions.csv"
     put(tmp_path, "vqa_and_captioning_old.json", "vqa_and_captioning.json")
@@ -56,7 +56,7 @@ def test_folders_of_clips_and_hidden_folders_are_not_searched(tmp_path: Path) ->
     assert (layout.actions, layout.boxes, layout.label_map) == (None, None, None)
 
 
-def test_painted_clips_are_not_the_clips(tmp_path: Path) -> None:
+def test_annotated_clips_are_not_the_clips(tmp_path: Path) -> None:
     put(tmp_path, "videos_annotated/real/x/x_001.mp4")
     assert find_layout(tmp_path).videos is None
 
@@ -85,14 +85,14 @@ def test_a_snapshot_of_the_hub_cache_links_to_its_blobs(tmp_path: Path) -> None:
     assert layout.actions is not None and layout.boxes is None
 
 
-def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+def test_a_loop_of_links_does_not_hang(tmp_path: Path) -> None:
     put(tmp_path, "actions.csv")
     (tmp_path / "again").symlink_to(tmp_path)
     (tmp_path / "ava_train.csv").symlink_to(tmp_path / "ava_train.csv")
     assert find_layout(tmp_path).actions is not None
 
 
-def test_what_is_missing_is_said_with_a_way_out(tmp_path: Path) -> None:
+def test_errors_tell_what_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is not a folder"):
         find_layout(tmp_path / "no")
     (tmp_path / "actions.csv").mkdir()

@@ -1,4 +1,4 @@
-"""What a caller says wrongly is answered with what to say; what the released files hold comes out in full."""
+"""Invalid arguments are refused with a hint, and the released files are loaded completely."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_signature_is_the_promised_one() -> None:
 
 
 @pytest.mark.parametrize("num_proc", [0, -1, "2"])
-def test_the_number_of_processes_is_a_number(num_proc: object) -> None:
+def test_invalid_number_of_processes(num_proc: object) -> None:
     with pytest.raises(DataError, match="num_proc= must be a number of processes"):
         microg4m_hf.load_dataset("har", source="sample", num_proc=num_proc)  # type: ignore[arg-type]
 
@@ -63,10 +63,10 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("said", "answer"), WRONG, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("options", "answer"), WRONG, ids=lambda value: str(value)[:60])
 @pytest.mark.parametrize("by_name", [False, True], ids=["function", "bare name"])
-def test_what_is_said_wrongly(release: FakeRelease, said: dict, answer: str, by_name: bool) -> None:
-    arguments = {"data_dir": str(release.root), "videos": False, **said}
+def test_invalid_arguments(release: FakeRelease, options: dict, answer: str, by_name: bool) -> None:
+    arguments = {"data_dir": str(release.root), "videos": False, **options}
     with pytest.raises(MicroG4MError, match=answer):
         if by_name:
             config = arguments.pop("config")
@@ -75,17 +75,17 @@ def test_what_is_said_wrongly(release: FakeRelease, said: dict, answer: str, by_
             microg4m_hf.load_dataset(**arguments)
 
 
-def test_an_unknown_argument_is_named_with_those_that_exist() -> None:
+def test_the_error_for_an_unknown_argument_lists_the_known_ones() -> None:
     with pytest.raises(MicroG4MError, match=r"unknown argument: 'domian' \(use source, revision, scheme, domain, "):
         datasets.load_dataset("microg4m", "har", source="sample", domian="real")
 
 
-def test_streaming_builds_nothing_so_it_takes_no_processes() -> None:
+def test_streaming_refuses_num_proc() -> None:
     with pytest.raises(MicroG4MError, match="streaming=True"):
         microg4m_hf.load_dataset("har", source="sample", streaming=True, num_proc=2)
 
 
-def test_errors_in_the_files_reach_the_user_as_they_are(tmp_path: Path) -> None:
+def test_errors_in_the_files_reach_the_user_unchanged(tmp_path: Path) -> None:
     made = make_release(tmp_path, sources=3, clips=3)
     with open(made.files["actions.csv"], "a") as file:
         file.write("Film0_000,m,1,81\n")
@@ -133,9 +133,9 @@ COUNTS = [
 ]
 
 
-@pytest.mark.parametrize(("config", "said", "expected"), COUNTS, ids=lambda value: str(value))
-def test_the_released_files(released: Path, config: str, said: dict, expected: dict | int) -> None:
-    loaded = microg4m_hf.load_dataset(config, data_dir=released, videos=False, **said)
+@pytest.mark.parametrize(("config", "options", "expected"), COUNTS, ids=lambda value: str(value))
+def test_the_released_files(released: Path, config: str, options: dict, expected: dict | int) -> None:
+    loaded = microg4m_hf.load_dataset(config, data_dir=released, videos=False, **options)
     counts = {split: len(rows) for split, rows in loaded.items()}
     assert expected == (counts if isinstance(expected, dict) else sum(counts.values()))
 

@@ -239,7 +239,7 @@ def test_an_unreachable_hub_is_reported(release: Path, monkeypatch: pytest.Monke
 def test_a_dry_run_sends_nothing(hub: HubServer, release: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "push", NAME, "--data-dir", str(release), "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert "train 7, validation 2, test 3" in printed and "nothing was sent" in printed
+    assert "train 7, validation 2, test 3" in printed and "nothing was uploaded" in printed
     assert not hub.requests
 
 

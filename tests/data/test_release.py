@@ -1,4 +1,4 @@
-"""What is read equals what was written, and the real files have the published counts."""
+"""A release that is read equals the annotations that were written, and the released files have the published counts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def assert_equals_truth(release: Release, truth: FakeRelease, *, boxes: bool, do
 
 @pytest.mark.parametrize("layout", ["flat", "authors"])
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_equal_what_was_written(tmp_path: Path, layout: str, seed: int) -> None:
+def test_rows_equal_the_generated_annotations(tmp_path: Path, layout: str, seed: int) -> None:
     truth = make_release(tmp_path, seed=seed, layout=layout)
     release = read_release(tmp_path, need={"har", "vqa"})
     assert_equals_truth(release, truth, boxes=True)
@@ -66,7 +66,7 @@ def test_without_boxes_there_are_key_frames_and_no_tracks(tmp_path: Path) -> Non
     assert_equals_truth(release, truth, boxes=False)
 
 
-def test_without_key_frame_files_the_median_rule_makes_them(tmp_path: Path) -> None:
+def test_without_key_frame_files_key_frames_are_derived(tmp_path: Path) -> None:
     truth = make_release(tmp_path, seed=5, ava=False, sizes=((854, 480),))
     with pytest.warns(UserWarning, match="854x480 is assumed"):
         release = read_release(tmp_path)
@@ -82,7 +82,7 @@ def test_without_boxes_and_key_frames_there_are_labels(tmp_path: Path) -> None:
     assert_equals_truth(read_release(tmp_path), truth, boxes=False)
 
 
-def test_the_official_scheme_names_the_missing_file(tmp_path: Path) -> None:
+def test_the_error_of_the_official_scheme_names_the_missing_file(tmp_path: Path) -> None:
     truth = make_release(tmp_path)
     truth.files["ava_val_gt.csv"].unlink()
     with pytest.raises(DataError, match=r"not here: ava_val_gt\.csv"):
@@ -98,7 +98,7 @@ def test_a_clip_that_no_split_file_names_is_train(tmp_path: Path) -> None:
     assert splits == {video_id: clip.split for video_id, clip in truth.clips.items()}
 
 
-def test_only_what_is_needed_is_read(tmp_path: Path) -> None:
+def test_only_needed_files_are_read(tmp_path: Path) -> None:
     truth = make_release(tmp_path)
     for name in ("bounding_boxes.csv", "vqa_and_captioning.json"):
         truth.files[name].write_bytes(b"\xff junk")
@@ -136,7 +136,7 @@ def test_question_ids_are_unique_over_two_entries_of_a_clip(released: Path) -> N
     assert twice == [f"PrqcwH8LhDU_051_q{number}" for number in range(1, 13)]
 
 
-def test_the_real_files_have_the_published_counts(released: Path) -> None:
+def test_the_released_files_have_the_published_counts(released: Path) -> None:
     release = read_release(released, need={"har", "caption", "vqa"})
     counts = release.counts
     assert counts["clips"] == 4759

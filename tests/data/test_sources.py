@@ -1,4 +1,4 @@
-"""The release comes from a folder, the Hub or the sample; from the Hub only what a config needs, and once."""
+"""The release comes from a folder, the Hub or the sample; the Hub sends only what a config needs, and only once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def downloads(hub: HubServer) -> list[str]:
     return [Path(request.path).name for request in hub.requested("/resolve/") if request.status in (200, 206)]
 
 
-def test_captions_pull_neither_boxes_nor_videos(released_hub: HubServer) -> None:
+def test_captions_download_neither_boxes_nor_videos(released_hub: HubServer) -> None:
     root = resolve_root("caption", videos=False)
     layout = find_layout(root)
     assert layout.texts and layout.actions and layout.ava_test
@@ -45,7 +45,7 @@ def test_captions_pull_neither_boxes_nor_videos(released_hub: HubServer) -> None
     assert not {"bounding_boxes.csv", "videos.zip", "videos_annotated.zip"} & set(names)
 
 
-def test_har_pulls_boxes_and_clips_but_no_texts(released_hub: HubServer, release: Path) -> None:
+def test_har_downloads_boxes_and_clips_but_no_texts(released_hub: HubServer, release: Path) -> None:
     root = resolve_root("har")
     layout = find_layout(root)
     assert layout.boxes and layout.boxes.read_bytes() == (release / "annotation_files/bounding_boxes.csv").read_bytes()
@@ -54,7 +54,7 @@ def test_har_pulls_boxes_and_clips_but_no_texts(released_hub: HubServer, release
     assert "videos_annotated.zip" not in downloads(released_hub)
 
 
-def test_nothing_is_asked_or_sent_twice(released_hub: HubServer) -> None:
+def test_nothing_is_downloaded_twice(released_hub: HubServer) -> None:
     first = resolve_root("har")
     sent = downloads(released_hub)
     assert resolve_root("har") == first
@@ -64,7 +64,7 @@ def test_nothing_is_asked_or_sent_twice(released_hub: HubServer) -> None:
     assert downloads(released_hub)[len(sent) :] == ["vqa_and_captioning.json"]
 
 
-def test_a_pinned_revision_stays_and_needs_no_hub(released_hub: HubServer) -> None:
+def test_a_pinned_revision_needs_no_second_request(released_hub: HubServer) -> None:
     data, splits = (released_hub.repo("dataset", name).sha for name in (DATA_REPO, SPLITS_REPO))
     pinned = resolve_root("caption", revision=f"{data},{splits}", videos=False)
     before = find_layout(pinned).texts.read_bytes()  # type: ignore[union-attr]
@@ -77,7 +77,7 @@ def test_a_pinned_revision_stays_and_needs_no_hub(released_hub: HubServer) -> No
     assert len(released_hub.requests) == asked
 
 
-def test_the_commit_is_written_down(released_hub: HubServer) -> None:
+def test_the_commits_are_recorded(released_hub: HubServer) -> None:
     import json
 
     root = resolve_root("caption", videos=False)
@@ -85,13 +85,13 @@ def test_the_commit_is_written_down(released_hub: HubServer) -> None:
     assert json.loads((root / "revisions.json").read_text()) == commits
 
 
-def test_what_was_fetched_works_without_the_hub(released_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloaded_files_work_without_the_hub(released_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     there = resolve_root("har")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     assert resolve_root("har") == there
 
 
-def test_an_unreachable_hub_is_told_soon_with_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_raises_soon_with_three_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("MICROG4M_HOME", str(tmp_path))
     start = time.monotonic()
@@ -103,21 +103,21 @@ def test_an_unreachable_hub_is_told_soon_with_three_ways_out(tmp_path: Path, mon
     assert "\n" not in str(caught.value)
 
 
-def test_lost_connections_are_overcome(released_hub: HubServer) -> None:
+def test_lost_connections_are_retried(released_hub: HubServer) -> None:
     released_hub.fail("GET", "resolve/.*videos.zip", cut=True)
     released_hub.fail("GET", "resolve/.*actions.csv", status=503)
     root = resolve_root("har")
     assert len(list((root / "videos").rglob("*.mp4"))) == len(CLIPS)
 
 
-def test_a_lost_connection_that_stays_lost_is_one_line_and_the_next_call_goes_on(released_hub: HubServer) -> None:
+def test_a_failed_download_is_one_line_and_the_next_call_resumes(released_hub: HubServer) -> None:
     released_hub.fail("GET", "resolve/.*bounding_boxes.csv", status=403)
     with pytest.raises(SourceError, match=r"cannot download annotation_files/bounding_boxes\.csv"):
         resolve_root("har", videos=False)
     assert find_layout(resolve_root("har", videos=False)).boxes
 
 
-def test_a_hostile_listing_or_archive_is_refused(released_hub: HubServer, tmp_path: Path) -> None:
+def test_an_unsafe_file_list_or_archive_is_refused(released_hub: HubServer, tmp_path: Path) -> None:
     import io
     import zipfile
 
@@ -143,19 +143,19 @@ def test_a_copy_of_the_release_in_one_repository(released_hub: HubServer, releas
         resolve_root("har", source="org/copy")
 
 
-def test_a_repository_that_is_not_there_says_so(released_hub: HubServer) -> None:
+def test_a_missing_repository_or_revision_is_named(released_hub: HubServer) -> None:
     with pytest.raises(SourceError, match="cannot read the dataset org/nothing at revision main: no such repository"):
         resolve_root("har", source="org/nothing")
     with pytest.raises(SourceError, match="revision v99"):
         resolve_root("har", revision="v99")
 
 
-def test_a_local_folder_is_taken_as_it_is(release: Path) -> None:
+def test_a_local_folder_is_used_as_it_is(release: Path) -> None:
     assert resolve_root("vqa", data_dir=str(release)) == release
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ({"data_dir": "/no/such"}, "'/no/such' is not a folder"),
         ({"data_dir": __file__}, "is a file, not a folder"),
@@ -166,6 +166,6 @@ def test_a_local_folder_is_taken_as_it_is(release: Path) -> None:
         ({"revision": "a,b,c"}, "invalid revision"),
     ],
 )
-def test_what_makes_no_sense_is_refused(given: dict[str, str], message: str) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, str], message: str) -> None:
     with pytest.raises((DataError, SourceError), match=message):
-        resolve_root("har", **given)  # type: ignore[arg-type]
+        resolve_root("har", **arguments)  # type: ignore[arg-type]

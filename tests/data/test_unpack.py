@@ -1,4 +1,4 @@
-"""``videos.zip`` is hostile until checked; what is refused leaves nothing behind, what was killed goes on."""
+"""``videos.zip`` is checked before it is unpacked; a refused archive leaves nothing, a killed run is continued."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from microg4m_hf.errors import DataError, SourceError
 CLIP = "videos/real/ISS/ISS_001.mp4"
 
 
-def made(*entries: tuple[str | zipfile.ZipInfo, bytes], deflate: bool = False) -> bytes:
+def zip_of(*entries: tuple[str | zipfile.ZipInfo, bytes], deflate: bool = False) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED) as archive:
         for name, content in entries:
@@ -36,7 +36,7 @@ def special(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def encrypted() -> bytes:
-    content = bytearray(made((CLIP, b"clip")))
+    content = bytearray(zip_of((CLIP, b"clip")))
     content[6] |= 1  # the flag in the local header
     at = content.rfind(b"PK\x01\x02")
     content[at + 8] |= 1  # and in the directory
@@ -44,19 +44,19 @@ def encrypted() -> bytes:
 
 
 def wrong_crc() -> bytes:
-    content = made((CLIP, b"the pixels of a clip"))
+    content = zip_of((CLIP, b"the pixels of a clip"))
     return content.replace(b"pixels", b"pixelz", 1)
 
 
 def broken_deflate() -> bytes:
-    content = bytearray(made((CLIP, os.urandom(4000) + b"x" * 4000), deflate=True))
+    content = bytearray(zip_of((CLIP, os.urandom(4000) + b"x" * 4000), deflate=True))
     content[200:260] = b"\xff" * 60
     return bytes(content)
 
 
 def overlapping() -> bytes:
     """A second directory entry that points at the bytes of the first."""
-    content = made((CLIP, b"A" * 100), ("videos/real/ISS/ISS_002.mp4", b"A" * 100))
+    content = zip_of((CLIP, b"A" * 100), ("videos/real/ISS/ISS_002.mp4", b"A" * 100))
     at = content.rfind(b"PK\x01\x02")
     return content[: at + 42] + (0).to_bytes(4, "little") + content[at + 46 :]
 
@@ -69,31 +69,31 @@ def unknown_method() -> bytes:
 
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "climbs out": (lambda: made(("videos/real/../../../ISS_001.mp4", b"x")), "leaves the folder"),
-    "absolute": (lambda: made(("/etc/ISS/ISS_001.mp4", b"x")), "leaves the folder"),
-    "a drive": (lambda: made(("C:/videos/real/ISS/ISS_001.mp4", b"x")), "leaves the folder"),
-    "backslashes": (lambda: made(("videos\\real\\..\\ISS_001.mp4", b"x")), "leaves the folder"),
-    "a link": (lambda: made((special(CLIP, stat.S_IFLNK | 0o777), b"/etc/passwd")), "a link or a device"),
-    "a device": (lambda: made((special(CLIP, stat.S_IFCHR | 0o666), b"")), "a link or a device"),
-    "a bomb": (lambda: made((CLIP, bytes(8 << 20)), deflate=True), "zip bomb"),
+    "climbs out": (lambda: zip_of(("videos/real/../../../ISS_001.mp4", b"x")), "leaves the folder"),
+    "absolute": (lambda: zip_of(("/etc/ISS/ISS_001.mp4", b"x")), "leaves the folder"),
+    "a drive": (lambda: zip_of(("C:/videos/real/ISS/ISS_001.mp4", b"x")), "leaves the folder"),
+    "backslashes": (lambda: zip_of(("videos\\real\\..\\ISS_001.mp4", b"x")), "leaves the folder"),
+    "a link": (lambda: zip_of((special(CLIP, stat.S_IFLNK | 0o777), b"/etc/passwd")), "a link or a device"),
+    "a device": (lambda: zip_of((special(CLIP, stat.S_IFCHR | 0o666), b"")), "a link or a device"),
+    "a bomb": (lambda: zip_of((CLIP, bytes(8 << 20)), deflate=True), "zip bomb"),
     "overlap": (overlapping, "zip bomb"),
-    "a name twice": (lambda: _quietly(made, (CLIP, b"1"), (CLIP, b"2")), "appears twice"),
+    "a name twice": (lambda: _quietly(zip_of, (CLIP, b"1"), (CLIP, b"2")), "appears twice"),
     "only case differs": (
-        lambda: made(("videos/real/ISS/ISS_001.mp4", b"1"), ("videos/real/iss/iss_001.mp4", b"2")),
+        lambda: zip_of(("videos/real/ISS/ISS_001.mp4", b"1"), ("videos/real/iss/iss_001.mp4", b"2")),
         "only in case",
     ),
     "encrypted": (encrypted, "encrypted"),
-    "cut short": (lambda: made((CLIP, b"clip" * 1000))[:-200], "damaged"),
-    "its head cut off": (lambda: made((CLIP, b"clip" * 1000))[600:], "damaged"),
+    "cut short": (lambda: zip_of((CLIP, b"clip" * 1000))[:-200], "damaged"),
+    "its head cut off": (lambda: zip_of((CLIP, b"clip" * 1000))[600:], "damaged"),
     "wrong checksum": (wrong_crc, "damaged"),
     "broken stream": (broken_deflate, "damaged"),
     "other compression": (unknown_method, "compression method"),
     "no zip at all": (lambda: b"<html>Not found</html>", "damaged"),
     "empty file": (lambda: b"", "damaged"),
-    "no clip inside": (lambda: made(("videos/readme.txt", b"hello")), "contains no clip"),
-    "clip at a strange place": (lambda: made(("videos/ISS_001.mp4", b"x")), "must be videos/"),
-    "clip in another's folder": (lambda: made(("videos/real/Apollo/ISS_001.mp4", b"x")), "belongs to source 'ISS'"),
-    "not a valid clip name": (lambda: made(("videos/real/ISS/holiday.mp4", b"x")), "not a valid clip name"),
+    "no clip inside": (lambda: zip_of(("videos/readme.txt", b"hello")), "contains no clip"),
+    "clip at a strange place": (lambda: zip_of(("videos/ISS_001.mp4", b"x")), "must be videos/"),
+    "clip in another's folder": (lambda: zip_of(("videos/real/Apollo/ISS_001.mp4", b"x")), "belongs to source 'ISS'"),
+    "not a valid clip name": (lambda: zip_of(("videos/real/ISS/holiday.mp4", b"x")), "not a valid clip name"),
 }
 
 
@@ -106,7 +106,7 @@ def _quietly(make: Callable[..., bytes], *entries: object) -> bytes:
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_archive_is_refused_and_leaves_nothing(case: str, tmp_path: Path) -> None:
+def test_an_unsafe_archive_is_refused_and_leaves_nothing(case: str, tmp_path: Path) -> None:
     make, message = HOSTILE[case]
     (tmp_path / "in").mkdir()
     archive = tmp_path / "in" / "videos.zip"
@@ -119,10 +119,10 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(case: str, tmp_path: Pa
     assert outside == [archive]
 
 
-def test_clips_come_out_whole_and_other_files_stay_inside(tmp_path: Path) -> None:
+def test_clips_are_unpacked_and_other_files_are_not(tmp_path: Path) -> None:
     archive = tmp_path / "videos.zip"
     archive.write_bytes(
-        made(
+        zip_of(
             ("videos/", b""),
             (CLIP, b"one"),
             ("videos/movie/Gravity/Gravity_012.mp4", b"two"),
@@ -136,9 +136,9 @@ def test_clips_come_out_whole_and_other_files_stay_inside(tmp_path: Path) -> Non
     assert files == {CLIP: b"one", "videos/movie/Gravity/Gravity_012.mp4": b"two"}
 
 
-def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_raises_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tmp_path / "videos.zip"
-    archive.write_bytes(made((CLIP, b"one")))
+    archive.write_bytes(zip_of((CLIP, b"one")))
     monkeypatch.setattr(unpack, "SPARE_DISK_BYTES", 1 << 62)
     with pytest.raises(SourceError, match="MICROG4M_HOME"):
         unpack_clips(archive, tmp_path / "videos")
@@ -161,10 +161,10 @@ unpack.unpack_clips(sys.argv[1], sys.argv[2])
 """
 
 
-def test_a_killed_run_shows_nothing_and_goes_on(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_folder_and_is_continued(tmp_path: Path) -> None:
     archive, target = tmp_path / "videos.zip", tmp_path / "videos"
     clips = {f"videos/real/ISS/ISS_{number:03}.mp4": os.urandom(1000) for number in range(5)}
-    archive.write_bytes(made(*clips.items()))
+    archive.write_bytes(zip_of(*clips.items()))
     ended = subprocess.run([sys.executable, "-c", _KILLED, str(archive), str(target)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert not target.exists()
@@ -179,9 +179,9 @@ def test_a_killed_run_shows_nothing_and_goes_on(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["videos", "videos.zip"]
 
 
-def test_remains_of_another_archive_are_not_mixed_in(tmp_path: Path) -> None:
+def test_leftovers_of_another_archive_are_not_used(tmp_path: Path) -> None:
     archive, target = tmp_path / "videos.zip", tmp_path / "videos"
-    archive.write_bytes(made((CLIP, b"old clip")))
+    archive.write_bytes(zip_of((CLIP, b"old clip")))
     left = tmp_path / ".videos.unpacking" / "real" / "ISS"
     left.mkdir(parents=True)
     (left / "ISS_001.mp4").write_bytes(b"new clip")  # the same length

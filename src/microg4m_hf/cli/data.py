@@ -1,4 +1,4 @@
-"""``microg4m data …``: the data set."""
+"""``microg4m data``: make the sample, check, count, publish and export a release of the dataset."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..errors import SourceError
 from ..storage import atomic_folder
 from .options import add_commands, add_release_options, find_release
 
-# ``microg4m data check``: everything that is wrong in a release; exit code 0 if nothing is, else 1.
+# ``microg4m data check``: list all faults of a release; exit code 1 if there are any.
 
-SHOWN = 50
+MAX_SHOWN = 50
 
 
 def configure_check(parser: argparse.ArgumentParser) -> None:
@@ -28,23 +28,23 @@ def run_check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report, indent=2, default=str))
     else:
-        for problem in report["problems"][:SHOWN]:
+        for problem in report["problems"][:MAX_SHOWN]:
             print(" ".join(problem["text"].split()))
-        if report["faults"] > SHOWN:
-            print(f"… and {report['faults'] - SHOWN} more; --json lists them")
+        if report["faults"] > MAX_SHOWN:
+            print(f"… and {report['faults'] - MAX_SHOWN} more; --json lists them")
         for note in report["notes"]:
             print(f"note: {note}")
         print(f"{report['root']}: {report['faults'] or 'no'} fault{'' if report['faults'] == 1 else 's'}")
     return 1 if report["faults"] else 0
 
 
-# ``microg4m data export-ava``: key frames as AVA-style CSV files.
+# ``microg4m data export-ava``: write key frames as AVA-style CSV files.
 
 
 def configure_export_ava(parser: argparse.ArgumentParser) -> None:
     add_release_options(parser)
     parser.add_argument("--scheme", default="official", help="official (default) or source_disjoint")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the three files")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write the three files to")
 
 
 def run_export_ava(args: argparse.Namespace) -> int:
@@ -55,18 +55,23 @@ def run_export_ava(args: argparse.Namespace) -> int:
     return 0
 
 
-# ``microg4m data push``: publish the data set as a Hub repository.
+# ``microg4m data push``: publish the dataset as a Hub repository.
 
 
 def configure_push(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("repo", help="the repository, e.g. my-name/MicroG-4M; made if it is not there")
+    parser.add_argument("repo", help="the repository, e.g. my-name/MicroG-4M; created if it does not exist")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--data-dir", metavar="DIR", help="a folder with annotation files and clips")
     where.add_argument("--source", help="'sample', 'hub' (default) or a Hub repository with the release")
-    parser.add_argument("--revision", help="revision of the Hub repository that is read")
-    parser.add_argument("--private", action="store_true", help="make the repository private if it is made now")
-    parser.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="what to do with wrong rows")
-    parser.add_argument("--dry-run", action="store_true", help="read and plan everything, send nothing")
+    parser.add_argument("--revision", help="commit, tag or branch of the repository to read from")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="stop at the first faulty row (default), or skip faulty rows",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="read and plan everything, but upload nothing")
 
 
 def run_push(args: argparse.Namespace) -> int:
@@ -87,7 +92,7 @@ def run_push(args: argparse.Namespace) -> int:
     if report.left_out:
         print(f"  left out: {report.left_out}")
     if args.dry_run:
-        print("nothing was sent; run it without --dry-run to push")
+        print("nothing was uploaded; run the command without --dry-run to push")
         return 0
     if report.removed:
         print(f"  {len(report.removed)} files of an earlier push removed")
@@ -97,13 +102,13 @@ def run_push(args: argparse.Namespace) -> int:
     return 0
 
 
-# ``microg4m data sample``: make the built-in sample and say where it is.
+# ``microg4m data sample``: make the built-in sample and print its folder.
 
 
 def configure_sample(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for it (default: the cache)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder for the sample (default: the cache)")
     parser.add_argument("--lying", action="store_true", help="people only stand or lie asleep, for `microg4m gap`")
-    parser.add_argument("--upright", action="store_true", help="nobody is turned, as if there were gravity")
+    parser.add_argument("--upright", action="store_true", help="everyone is upright, as on Earth")
 
 
 def run_sample(args: argparse.Namespace) -> int:
@@ -111,12 +116,14 @@ def run_sample(args: argparse.Namespace) -> int:
 
     if args.out is None:
         if args.lying or args.upright:
-            raise SourceError("--lying and --upright draw another sample than the built-in one; say where with --out")
+            raise SourceError(
+                "--lying and --upright make another sample than the built-in one; name its folder with --out"
+            )
         folder = ensure_sample()
     else:
         folder = args.out
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise SourceError(f"{folder} is already there; nothing is overwritten, give a new folder with --out")
+            raise SourceError(f"{folder} already exists and nothing is overwritten; name a new folder with --out")
         with atomic_folder(folder) as scratch:
             make_sample(scratch, lying=args.lying, upright=args.upright)
     clips = list(folder.glob("videos/*/*/*.mp4"))
@@ -125,12 +132,12 @@ def run_sample(args: argparse.Namespace) -> int:
     return 0
 
 
-# ``microg4m data stats``: clips, persons, labels, captions, questions, splits and leaks, counted.
+# ``microg4m data stats``: count clips, persons, labels, captions, questions, splits and leaks.
 
 
 def configure_stats(parser: argparse.ArgumentParser) -> None:
     add_release_options(parser)
-    parser.add_argument("--scheme", help="report on official or source_disjoint only (default: both)")
+    parser.add_argument("--scheme", help="report on the splits of official or source_disjoint only (default: both)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
@@ -158,24 +165,18 @@ def _lines(found: dict[str, Any]) -> list[str]:
     row("classes", found["classes"], by_domain("classes_of_domain"))
     row("persons", found["persons"], f"{found['persons_with_box']} have boxes")
     row("labels without a box", found["labels_without_box"], ", ".join(found["persons_without_box"][:6]))
-    row("boxes", found["boxes"], "" if found["files"]["boxes"] else "bounding_boxes.csv is not here")
+    row("boxes", found["boxes"], "" if found["files"]["boxes"] else "bounding_boxes.csv is missing")
     row("key frames", found["key_frames"], f"{found['clips_with_several_key_frames']} clips have more than one")
-    for split, part in found["official"].items():
-        rows = found["key_frame_rows"][
-            {"train": "ava_train", "validation": "ava_val", "test": "ava_test"}[split] + "_rows"
-        ]
+    for (split, part), name in zip(found["official"].items(), ("ava_train", "ava_val", "ava_test"), strict=False):
+        rows = found["key_frame_rows"][f"{name}_rows"]
         row(f"  official {split}", part["clips"], f"clips, {rows} key-frame rows, {part['key_boxes']} boxes")
     if "captions" in found:
         row("captions", found["captions"], f"of {found['clips_with_caption']} clips")
         sizes = ", ".join(f"{count} of {size}" for size, count in found["questions_per_entry"].items())
         row("questions", found["questions"], f"entries by number of questions: {sizes}")
         row("'Not mentioned'", found["questions_not_mentioned"])
-    if found["counts"].get("frame_sizes_from_assumed"):
-        row(
-            "assumed frame sizes",
-            found["counts"]["frame_sizes_from_assumed"],
-            "clips: no key frame tells, no clip there",
-        )
+    if assumed := found["counts"].get("frame_sizes_from_assumed"):
+        row("assumed frame sizes", assumed, "clips: no key frame to infer it from, no video file")
     if found["clips_without_official_place"]:
         row("in no official file", len(found["clips_without_official_place"]), "clips, counted as train")
     row("faults", found["faults"], "left out; microg4m data check lists them" if found["faults"] else "")
@@ -199,17 +200,17 @@ def _scheme_lines(report: dict[str, Any]) -> list[str]:
     lines.append(
         f"  leak: {leak['shared_sources']} of {leak['test_sources']} test sources are in train; "
         f"{leak['test_clips_sharing_source_share']:.0%} of the test clips share a source with train, "
-        f"{leak['test_clips_with_neighbour_share']:.0%} have a neighbour there"
+        f"{leak['test_clips_with_neighbour_share']:.0%} have a neighbor there"
     )
     lost = [item["name"] + (" (one source only)" if item["unavoidable"] else "") for item in report["classes_lost"]]
     return [*lines, f"  classes not in both train and test: {'; '.join(lost) or 'none'}"]
 
 
 COMMANDS = {
-    "sample": (configure_sample, run_sample, "make the built-in sample and say where it is"),
-    "check": (configure_check, run_check, "look for everything that is wrong in a release"),
+    "sample": (configure_sample, run_sample, "make the built-in sample and print its folder"),
+    "check": (configure_check, run_check, "list everything that is wrong in a release"),
     "stats": (configure_stats, run_stats, "count clips, persons, labels, captions, questions and leaks"),
-    "push": (configure_push, run_push, "publish the data set as a Hub repository"),
+    "push": (configure_push, run_push, "publish the dataset as a Hub repository"),
     "export-ava": (configure_export_ava, run_export_ava, "write AVA-style key-frame CSV files"),
 }
 

@@ -1,4 +1,4 @@
-"""The cache of ``datasets`` never gives rows of other data, another request or another version of the code."""
+"""The cache of ``datasets`` never returns rows of other data, another request or other row-shaping code."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRelease:
     return made
 
 
-def hash_of(release: FakeRelease, config: str, **said: object) -> str:
-    return MicroG4M(config_name=config, data_dir=str(release.root), **said).hash
+def hash_of(release: FakeRelease, config: str, **options: object) -> str:
+    return MicroG4M(config_name=config, data_dir=str(release.root), **options).hash
 
 
 def rewrite(path: Path, old: str, new: str) -> None:
@@ -61,7 +61,7 @@ def test_changed_texts_are_noticed(release: FakeRelease, streaming: bool) -> Non
     assert captions() == [caption.replace("What ", "That ") for caption in before]
 
 
-def test_changed_boxes_reach_maps_too(release: FakeRelease) -> None:
+def test_changed_boxes_reach_cached_maps_too(release: FakeRelease) -> None:
     def corners() -> list[float]:
         rows = microg4m_hf.load_dataset("har", data_dir=release.root, split="train")
         sums = rows.map(lambda row: {"sum": sum(sum(box) for who in row["persons"] for box in who["boxes"])})
@@ -75,7 +75,7 @@ def test_changed_boxes_reach_maps_too(release: FakeRelease) -> None:
     assert corners() != before
 
 
-def test_only_the_files_in_use_count(release: FakeRelease) -> None:
+def test_only_the_files_of_the_config_count(release: FakeRelease) -> None:
     har, vqa = hash_of(release, "har"), hash_of(release, "vqa")
     rewrite(release.files["vqa_and_captioning.json"], "What ", "That ")
     assert hash_of(release, "har") == har and hash_of(release, "vqa") != vqa
@@ -107,7 +107,7 @@ def test_two_folders_never_mix(release: FakeRelease, tmp_path: Path) -> None:
         assert {name for split in rows.values() for name in split["video_id"]} == set(made.clips)
 
 
-def test_the_working_directory_does_not_decide(
+def test_the_working_directory_does_not_matter(
     release: FakeRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     different = make_release(tmp_path / "elsewhere" / "release", seed=1, sources=3, clips=4)
@@ -123,13 +123,13 @@ def test_the_working_directory_does_not_decide(
     assert {row["video_id"] for row in stream} == {entry["video_id"] for entry in different.texts}
 
 
-def test_requests_have_places_of_their_own(release: FakeRelease) -> None:
-    said = [{}, {"scheme": "source_disjoint"}, {"domain": "real"}, {"videos": False}, {"on_error": "skip"}]
+def test_each_request_has_its_own_cache(release: FakeRelease) -> None:
+    options = [{}, {"scheme": "source_disjoint"}, {"domain": "real"}, {"videos": False}, {"on_error": "skip"}]
     places = {
         microg4m_hf.load_dataset("har", data_dir=release.root, **one)["train"].cache_files[0]["filename"]
-        for one in said
+        for one in options
     }
-    assert len(places) == len(said)
+    assert len(places) == len(options)
     assert all("microg4m" in Path(place).parts for place in places)
 
 
@@ -226,9 +226,7 @@ print(json.dumps({"rows": len(rows), "there": there, "files": [f["filename"] for
 """
 
 
-def test_clips_come_from_the_hub_when_they_are_wanted_and_come_back_when_they_are_gone(
-    release: FakeRelease, tmp_path: Path
-) -> None:
+def test_clips_are_downloaded_when_needed_and_again_when_deleted(release: FakeRelease, tmp_path: Path) -> None:
     def load(*, clips: bool) -> dict:
         homes = {"HF_HOME": str(tmp_path / "hf"), "MICROG4M_HOME": str(tmp_path / "microg4m")}
         done = subprocess.run(

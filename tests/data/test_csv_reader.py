@@ -1,4 +1,4 @@
-"""The fast and the exact way of reading a CSV file give the same rows, and a row knows its line."""
+"""The fast and the exact CSV reader give the same rows, and each row knows its line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write(path: Path, rows: list, *, end: str = "\n") -> None:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, end=st.sampled_from(["\n", "\r\n"]), bad=st.integers(0, 20))
-def test_slow_equals_fast(tmp_path: Path, rows: list, end: str, bad: int) -> None:
+def test_the_exact_reader_equals_the_fast_one(tmp_path: Path, rows: list, end: str, bad: int) -> None:
     path = tmp_path / "rows.csv"
     write(path, rows, end=end)
     fast = read_csv_rows(path, COLUMNS, ErrorPolicy())
@@ -57,7 +57,7 @@ def test_lines_survive_filters_blank_lines_and_quotes(tmp_path: Path) -> None:
     assert policy.faults[1].value == {"name": "d", "count": -4}
 
 
-def test_a_file_of_junk_is_counted_whole_and_listed_in_part(tmp_path: Path) -> None:
+def test_all_faults_are_counted_and_the_first_are_listed(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("name,count,size\n" + "a,b,c\n" * 5000)
     policy = ErrorPolicy("skip")

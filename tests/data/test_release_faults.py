@@ -1,4 +1,4 @@
-"""Hostile and damaged annotation files: each gives its clear error, or a counted, listed skip with no loose end."""
+"""A damaged annotation file raises a clear error, or its faulty rows are counted and skipped consistently."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_undamaged_files_are_right(root: Path) -> None:
+def test_undamaged_files_have_no_fault(root: Path) -> None:
     release = read_release(root, need=TEXTS)
     assert (release.counts["clips"], release.counts["labels"], release.counts["boxes"]) == (4, 6, 6)
     assert (release.counts["faults"], release.problems) == (0, [])
@@ -300,7 +300,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("name", "file", "change"), ACCEPTED, ids=[name.replace(" ", "-") for name, *_ in ACCEPTED])
-def test_odd_but_right_file(root: Path, name: str, file: str, change: Callable[[bytes], bytes]) -> None:
+def test_accepted_file(root: Path, name: str, file: str, change: Callable[[bytes], bytes]) -> None:
     path = root / file
     path.write_bytes(change(path.read_bytes()))
     if name == "key frame with an empty action":
@@ -314,7 +314,7 @@ def test_odd_but_right_file(root: Path, name: str, file: str, change: Callable[[
 
 @pytest.mark.filterwarnings("ignore:the frame size of")
 @pytest.mark.parametrize("seed", range(6))
-def test_random_damage_never_does_anything_else(root: Path, seed: int) -> None:
+def test_random_damage_raises_or_leaves_consistent_tables(root: Path, seed: int) -> None:
     """Whatever bytes are changed, cut or doubled: the clear error, or tables that hang together; no other error."""
     rng = np.random.default_rng(seed)
     files = {path: path.read_bytes() for path in sorted(root.iterdir())}

@@ -1,4 +1,4 @@
-"""``datasets`` knows the bare name after ``import microg4m_hf``, in either order, and cheaply."""
+"""``import microg4m_hf`` registers the bare name with ``datasets``, in either import order, unless a folder has it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from types import ModuleType
 
 import datasets.inspect
 import datasets.load
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import microg4m_hf  # noqa: F401
 from microg4m_hf import auto_register
 from microg4m_hf.errors import MicroG4MError
 
-TAUGHT = "import datasets, datasets.inspect as i; l = datasets.load; f = l.dataset_module_factory\n"
-TAUGHT += "print(f.__module__, i.dataset_module_factory is f, hasattr(f, '__microg4m_hf__'))"
+PRINT_PATCH = "import datasets, datasets.inspect as i; l = datasets.load; f = l.dataset_module_factory\n"
+PRINT_PATCH += "print(f.__module__, i.dataset_module_factory is f, hasattr(f, '__microg4m_hf__'))"
 
 
 def python(code: str) -> str:
@@ -28,17 +30,17 @@ def python(code: str) -> str:
     "first", ["import microg4m_hf", "from datasets import load_dataset; import microg4m_hf", "import datasets.inspect"]
 )
 def test_either_import_may_come_first(first: str) -> None:
-    taught = python(f"{first}\n{TAUGHT}").split()
-    assert taught[1:] == ["True", str("microg4m_hf" in first)]
+    printed = python(f"{first}\n{PRINT_PATCH}").split()
+    assert printed[1:] == ["True", str("microg4m_hf" in first)]
 
 
-def test_importing_us_is_fast() -> None:
+def test_importing_the_package_is_fast() -> None:
     # Processor time, so that what else runs on the machine does not count.
     code = "import time; t = time.process_time(); import microg4m_hf; print(time.process_time() - t)"
     assert min(float(python(code)) for _ in range(3)) < 0.1
 
 
-def test_a_second_import_of_datasets_is_taught_too() -> None:
+def test_a_reload_of_datasets_is_patched_too() -> None:
     code = (
         "import microg4m_hf, sys, importlib, datasets\n"
         "importlib.reload(datasets.load)\n"
@@ -50,7 +52,7 @@ def test_a_second_import_of_datasets_is_taught_too() -> None:
     assert python(code).split() == ["True", "1", "False"]
 
 
-def test_the_internals_that_the_hook_stands_on_are_there() -> None:
+def test_the_patched_internals_of_datasets_exist() -> None:
     """Fails first when a new version of ``datasets`` changes what is patched."""
     factory = datasets.load.dataset_module_factory
     assert getattr(factory, "__microg4m_hf__", False)
@@ -65,7 +67,7 @@ def test_the_internals_that_the_hook_stands_on_are_there() -> None:
     assert datasets.get_dataset_config_names("microg4m") == ["har", "caption", "vqa"]
 
 
-def test_other_names_go_where_they_went(tmp_path: Path) -> None:
+def test_other_names_are_loaded_by_datasets(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a\n1\n")
     module = datasets.load.dataset_module_factory("csv", data_files=str(tmp_path / "x.csv"))
     assert module.module_path.startswith("datasets.")
@@ -87,7 +89,7 @@ def _module(**names: object) -> ModuleType:
     ],
     ids=["no factory", "no module class", "other parameters", "other fields"],
 )
-def test_changed_internals_are_told_and_break_nothing(changed: ModuleType) -> None:
+def test_changed_internals_raise_a_warning_and_break_nothing(changed: ModuleType) -> None:
     before = vars(changed).get("dataset_module_factory")
     with pytest.warns(RuntimeWarning, match=r"use microg4m_hf\.load_dataset"):
         auto_register.teach(changed)
@@ -97,3 +99,53 @@ def test_changed_internals_are_told_and_break_nothing(changed: ModuleType) -> No
 def test_data_files_are_refused() -> None:
     with pytest.raises(MicroG4MError, match="data_dir="):
         datasets.load_dataset("microg4m", "har", data_files="actions.csv")
+
+
+CARD = "---\nconfigs:\n- config_name: vqa\n  data_files:\n  - split: test\n    path: vqa/*.parquet\n---\n# A card\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "microg4m").mkdir()
+    return tmp_path / "microg4m"
+
+
+def test_a_folder_without_data_does_not_shadow_the_name(folder: Path) -> None:
+    assert not auto_register.shadowed_by_folder("microg4m")
+    (folder / "README.md").write_text("# microg4m-hf\n\nA clone of the project.\n")
+    (folder / "setup.cfg").write_text("[metadata]\n")
+    (folder / "src").mkdir()
+    assert not auto_register.shadowed_by_folder("microg4m")
+    (folder / "README.md").write_text("---\ntitle: not a dataset\n---\n")
+    assert not auto_register.shadowed_by_folder("microg4m")
+    (folder / "README.md").write_bytes(b"---\n\xff\xfe: [\n---")
+    assert not auto_register.shadowed_by_folder("microg4m")
+    (folder / "README.md").write_text("---\n{unclosed: [\n---\n")
+    assert not auto_register.shadowed_by_folder("microg4m")
+    assert datasets.get_dataset_config_names("microg4m") == ["har", "caption", "vqa"]
+
+
+def test_the_released_files_do_not_shadow_the_name(folder: Path) -> None:
+    (folder / "README.md").write_text(CARD)
+    (folder / "annotation_files").mkdir()
+    (folder / "parquet_format").mkdir()
+    (folder / "parquet_format" / "actions.parquet").touch()
+    assert not auto_register.shadowed_by_folder("microg4m")
+
+
+def test_a_file_does_not_shadow_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "microg4m").touch()
+    assert not auto_register.shadowed_by_folder("microg4m")
+    assert datasets.get_dataset_config_names("microg4m") == ["har", "caption", "vqa"]
+
+
+def test_a_folder_with_parquet_files_shadows_the_name(folder: Path, tmp_path: Path) -> None:
+    (folder / "vqa").mkdir()
+    pq.write_table(pa.table({"question": ["Who floats?"]}), folder / "vqa" / "test.parquet")
+    assert auto_register.shadowed_by_folder("microg4m")  # parquet alone says it
+    (folder / "README.md").write_text(CARD)
+    assert auto_register.shadowed_by_folder("microg4m")
+    loaded = datasets.load_dataset("microg4m", "vqa", split="test", cache_dir=str(tmp_path / "cache"))
+    assert loaded["question"][:] == ["Who floats?"]
