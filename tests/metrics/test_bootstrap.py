@@ -13,7 +13,7 @@ from microg4m_hf.metrics.bootstrap import (
     interval,
     resampled_means,
 )
-from microg4m_hf.metrics.signature import Signature
+from microg4m_hf.metrics.results import Signature
 
 
 def test_source_is_the_name_without_its_last_number() -> None:
@@ -26,7 +26,7 @@ def test_source_is_the_name_without_its_last_number() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"resamples": 0}, "0 resamples"), ({"clusters": 0}, "0 sources"), ({"seed": -1}, "seed=-1 is no seed")],
+    [({"resamples": 0}, "0 resamples"), ({"clusters": 0}, "0 sources"), ({"seed": -1}, "seed=-1 is out of range")],
 )
 def test_impossible_draws_are_named(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(RecipeError, match=message):

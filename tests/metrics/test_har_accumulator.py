@@ -83,12 +83,12 @@ def test_tensors_arrays_and_lists_are_alike() -> None:
 
 
 def test_multi_hot_labels() -> None:
-    from microg4m_hf.metrics.har.accumulator import labels_of
+    from microg4m_hf.metrics.har.accumulator import multi_hot
 
     items = clips()
     hot = [{key: value for key, value in clip.items() if key != "action_ids"} for clip in items]
     for clip, original in zip(hot, items, strict=True):
-        clip["labels"] = np.stack([labels_of(ids) for ids in original["action_ids"]])
+        clip["labels"] = np.stack([multi_hot(ids) for ids in original["action_ids"]])
     assert text(collected([hot])) == text(collected([items]))
 
 

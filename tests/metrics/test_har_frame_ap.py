@@ -161,5 +161,5 @@ def test_nan_and_inverted_labels_are_refused() -> None:
 
 
 def test_negative_ids_are_refused() -> None:
-    with pytest.raises(PredictionError, match="-3 is no action id"):
+    with pytest.raises(PredictionError, match="-3 is not an action id"):
         frame_ap([("a", 1, *BOX, 12)], [("a", 1, *BOX, 12, 1.0)], [12, -3])

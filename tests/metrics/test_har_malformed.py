@@ -124,8 +124,8 @@ def test_other_files(tmp_path: Path) -> None:
     files = {
         "missing.csv": (None, "there is no such file"),
         "missing.parquet": (None, "there is no such file"),
-        "predictions.xlsx": (b"PK", r"files \.xlsx are not read"),
-        "binary.csv": (bytes(range(128, 256)), "no text file"),
+        "predictions.xlsx": (b"PK", r"files \.xlsx are not supported"),
+        "binary.csv": (bytes(range(128, 256)), "not a text file"),
         "torn.parquet": (b"PAR1" + bytes(40), "cannot be read as Parquet"),
         "narrow.parquet": ({**table, "scores": [[0.5] * 12]}, "12 scores per box"),
         "ragged.parquet": (

@@ -110,7 +110,7 @@ def test_raw_scores_and_probabilities() -> None:
     # The paper's threshold is on the raw score: 0.5 as a logit is a probability of 0.622.
     raw = har_scores(found, truth)["scores"]
     assert har_scores(squashed, truth, threshold=1 / (1 + math.exp(-0.5)))["scores"] == pytest.approx(raw)
-    with pytest.raises(PredictionError, match="no probabilities"):
+    with pytest.raises(PredictionError, match="not probabilities"):
         har_scores(found, truth, protocol="instance", scores_are="probabilities")
 
 
@@ -352,9 +352,9 @@ def test_forms_of_references() -> None:
 
 def test_references_are_checked() -> None:
     found = [("a_001", 1, 0, 0, 1, 1, 12, 3.0)]
-    with pytest.raises(DataError, match="no labelled boxes"):
+    with pytest.raises(DataError, match="no labeled boxes"):
         har_scores(found, [])
-    with pytest.raises(DataError, match="99 is no action id"):
+    with pytest.raises(DataError, match="99 is not an action id"):
         har_scores(found, [("a_001", 1, 0, 0, 1, 1, 99)])
 
 

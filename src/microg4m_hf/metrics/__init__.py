@@ -1,4 +1,4 @@
-"""Numbers out of predictions and references."""
+"""Metrics: score predictions of actions and texts against references, with intervals and comparisons."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Uncertainty by resampling sources: clips of one film are not independent, so whole sources are drawn.
+"""Bootstrap by source: clips of one film are not independent, so whole sources are drawn.
 
-The pattern is the same for every metric: cache statistics per item, draw ``cluster_weights`` once, and let
-each score be a function of item weights ``weights[:, codes]`` (how often each item was drawn).
+Every metric uses it in the same way: keep statistics per item, draw ``cluster_weights`` once, and compute each score
+from item weights ``weights[:, codes]`` (how often each item was drawn).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 
 def cluster_codes(sources: Iterable[str]) -> tuple[list[str], np.ndarray]:
-    """Sorted distinct names, and for each item the index of its own; independent of the order of the items.
+    """Return the distinct names, sorted, and for each item the index of its name.
 
     >>> names, codes = cluster_codes(["b", "a", "b"])
     >>> names, codes.tolist()
@@ -30,27 +30,37 @@ def cluster_codes(sources: Iterable[str]) -> tuple[list[str], np.ndarray]:
 
 
 def cluster_weights(clusters: int | Iterable[str], resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """How often each cluster is drawn in each resample: integers of shape ``(resamples, clusters)``.
+    """Draw clusters with replacement.
 
-    ``clusters`` is their number, or the cluster name of every item (columns then follow ``cluster_codes``).
-    ``RandomState`` is used because numpy promises never to change its stream.
+    Args:
+        clusters: The number of clusters, or the cluster name of every item (columns then follow ``cluster_codes``).
+        resamples: How often to draw.
+        seed: A whole number from 0 to 2**32 - 1; equal seeds give equal draws with every version of numpy.
 
-    >>> drawn = cluster_weights(["a", "b", "b", "c"], resamples=5, seed=1)
-    >>> drawn.shape, drawn.sum(axis=1).tolist()
-    ((5, 3), [3, 3, 3, 3, 3])
+    Returns:
+        How often each cluster is drawn in each resample, integers of shape ``(resamples, clusters)``.
+
+    Raises:
+        RecipeError: There is nothing to draw, or the seed is out of range.
+
+    Example:
+        >>> drawn = cluster_weights(["a", "b", "b", "c"], resamples=5, seed=1)
+        >>> drawn.shape, drawn.sum(axis=1).tolist()
+        ((5, 3), [3, 3, 3, 3, 3])
     """
     count = clusters if isinstance(clusters, int) else len(set(clusters))
     if count < 1 or resamples < 1:
         raise RecipeError(f"nothing to resample: {count} sources, {resamples} resamples; give at least one of each")
     if not 0 <= seed < 1 << 32:
-        raise RecipeError(f"seed={seed} is no seed; give a whole number from 0 to {(1 << 32) - 1}")
+        raise RecipeError(f"seed={seed} is out of range; give a whole number from 0 to {(1 << 32) - 1}")
+    # numpy promises never to change the stream of RandomState.
     picks = np.random.RandomState(seed).randint(0, count, size=(resamples, count), dtype=np.int64)
     picks += (np.arange(resamples) * count)[:, None]
     return np.bincount(picks.ravel(), minlength=resamples * count).reshape(resamples, count)
 
 
 def resampled_means(values: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean over items in each resample, from sums per cluster; ``values`` is ``(items,)`` or ``(items, k)``.
+    """Return the mean over items in each resample; ``values`` is ``(items,)`` or ``(items, k)``.
 
     >>> values = np.array([0.0, 1.0, 2.0])
     >>> resampled_means(values, np.array([0, 0, 1]), np.array([[1, 1], [2, 0], [0, 2]])).tolist()
@@ -67,13 +77,13 @@ def resampled_means(values: np.ndarray, codes: np.ndarray, weights: np.ndarray) 
 
 
 def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval of the resampled scores; resamples in which the score is undefined (nan) are left out.
+    """Return the percentile interval of resampled scores, leaving out resamples whose score is undefined (nan).
 
     >>> interval(np.arange(101) / 100, level=0.9)
     (0.05, 0.95)
     """
     if not 0 < level < 1:
-        raise RecipeError(f"level must lie between 0 and 1, for example 0.95; given: {level!r}")
+        raise RecipeError(f"level={level!r} does not lie between 0 and 1; give for example 0.95")
     defined = np.asarray(samples, dtype=np.float64)
     defined = defined[~np.isnan(defined)]
     if defined.size == 0:

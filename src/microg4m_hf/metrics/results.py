@@ -1,4 +1,4 @@
-"""Results as JSON that any reader accepts: nan becomes null, numpy becomes plain numbers."""
+"""What every result carries: the signature of how it was made, and a form that can be written as JSON."""
 
 from __future__ import annotations
 
@@ -6,16 +6,74 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._version import __version__
 from ..storage import write_atomic
 
 
+@dataclass(frozen=True)
+class Signature:
+    """Everything that must be equal before two scores may be compared.
+
+    ``str()`` gives one line without spaces, ``as_dict()`` the same as a dictionary (``recipe`` in results). ``None``
+    values are left out.
+
+    >>> signature = Signature("har", "paper", used=1137, missing=0, settings={"iou": 0.5})
+    >>> str(signature).startswith("har|protocol:paper|iou:0.5|used:1137|missing:0|version:")
+    True
+    >>> signature.as_dict()["iou"]
+    0.5
+    """
+
+    metric: str
+    protocol: str
+    tokenizer: str | None = None
+    model: str | None = None
+    revision: str | None = None
+    used: int = 0  # items that were scored
+    missing: int = 0  # references without a prediction
+    seed: int | None = None  # of the bootstrap, when one was run
+    settings: dict[str, Any] = field(default_factory=dict)  # of some metrics only: threshold, IoU, n-gram order, …
+    version: str = __version__
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, in the order of the line."""
+        named = {
+            "metric": self.metric,
+            "protocol": self.protocol,
+            "tokenizer": self.tokenizer,
+            "model": self.model,
+            "revision": self.revision,
+            **self.settings,
+            "used": self.used,
+            "missing": self.missing,
+            "seed": self.seed,
+            "version": self.version,
+        }
+        return {key: value for key, value in named.items() if value is not None}
+
+    def __str__(self) -> str:
+        values = self.as_dict()
+        return "|".join([str(values.pop("metric")), *(f"{key}:{_shorten(value)}" for key, value in values.items())])
+
+
+def _shorten(value: object) -> str:
+    if isinstance(value, float):
+        text = f"{value:g}"
+    elif isinstance(value, (list, tuple)):
+        text = ",".join(_shorten(item) for item in value)
+    else:
+        text = str(value)
+    return text.replace("|", "/").replace(" ", "-")
+
+
 def json_ready(value: Any) -> Any:
-    """The same value in plain JSON types.
+    """Convert a value to plain JSON types: nan and infinity become null, numpy becomes plain numbers.
 
     >>> json_ready({12: np.float64("nan"), "n": np.int64(3), "range": (0.1, 0.2)})
     {'12': None, 'n': 3, 'range': [0.1, 0.2]}
@@ -34,7 +92,7 @@ def json_ready(value: Any) -> Any:
 
 
 def write_result(path: str | os.PathLike[str], result: Mapping[str, Any]) -> Path:
-    """Write a result of ``har_scores``, ``text_scores`` or ``compare`` as a JSON file, whole or not at all.
+    """Write a result of ``har_scores``, ``text_scores`` or ``compare`` as JSON; a failed write leaves no half file.
 
     >>> import tempfile
     >>> json.loads(write_result(tempfile.mkdtemp() + "/scores.json", {"scores": {"map": 0.5}}).read_text())

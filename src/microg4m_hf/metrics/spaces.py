@@ -1,4 +1,4 @@
-"""Put the ``evaluate`` modules on the Hub as Spaces, so that ``evaluate.load("org/microg4m_har")`` works anywhere."""
+"""Push the ``evaluate`` modules to the Hub as Spaces, so that ``evaluate.load("org/microg4m_har")`` works anywhere."""
 
 from __future__ import annotations
 
@@ -9,24 +9,34 @@ from ..errors import RecipeError
 from ..hub import hub_client, hub_errors, with_retries
 from ..runtime import progress
 
-_NEEDED = ("README.md", "app.py", "requirements.txt")
+_SPACE_FILES = ("README.md", "app.py", "requirements.txt")
 
 
 def metric_folders(folder: str | os.PathLike[str]) -> list[Path]:
-    """The modules of a folder: sub-folders with a Python file of their own name and a Space's files.
+    """List the modules of a folder: subfolders with a Python file of their own name and the files of a Space.
 
-    >>> metric_folders("/no/such/folder")
-    Traceback (most recent call last):
-    microg4m_hf.errors.RecipeError: /no/such/folder holds no metric modules; give the folder metrics/ of the project
+    Args:
+        folder: The folder ``metrics/`` of the project.
+
+    Returns:
+        The folders of the modules, sorted.
+
+    Raises:
+        RecipeError: There is no module, or a module lacks a file.
+
+    Example:
+        >>> metric_folders("/no/such/folder")
+        Traceback (most recent call last):
+        microg4m_hf.errors.RecipeError: /no/such/folder holds no metric modules; give the folder metrics/ of the project
     """
     root = Path(folder)
     found = sorted(path for path in root.glob("*") if (path / f"{path.name}.py").is_file())
     if not found:
         raise RecipeError(f"{root} holds no metric modules; give the folder metrics/ of the project")
     for path in found:
-        missing = [name for name in _NEEDED if not (path / name).is_file()]
+        missing = [name for name in _SPACE_FILES if not (path / name).is_file()]
         if missing:
-            raise RecipeError(f"{path} has no {', '.join(missing)}; a Space needs {', '.join(_NEEDED)}")
+            raise RecipeError(f"{path} has no {', '.join(missing)}; a Space needs {', '.join(_SPACE_FILES)}")
     return found
 
 
@@ -37,17 +47,26 @@ def push_metrics(
     private: bool = False,
     token: str | None = None,
 ) -> list[str]:
-    """Push every module as ``<namespace>/<module>``; the same call again changes only what changed.
+    """Push every module as ``<namespace>/<module>``. Calling it again uploads only changed files.
 
-    Returns the names to give to ``evaluate.load``.
+    Args:
+        namespace: User or organization on the Hub.
+        folder: The folder ``metrics/`` of the project.
+        private: Whether new Spaces are private.
+        token: Token of the Hub, by default the saved one.
+
+    Returns:
+        The names to pass to ``evaluate.load``.
+
+    Raises:
+        RecipeError: The folder holds no complete module.
+        HubError: The Hub refuses or cannot be reached.
     """
-    folders = metric_folders(folder)
     names = []
-    for path in progress(folders, f"pushing to {namespace}", unit="Space"):
-        name = f"{namespace}/{path.name}"
-        with hub_errors(f"push to {name}"):
-            _push(name, path, private, token)
-        names.append(name)
+    for path in progress(metric_folders(folder), f"pushing to {namespace}", unit="Space"):
+        names.append(f"{namespace}/{path.name}")
+        with hub_errors(f"push to {names[-1]}"):
+            _push(names[-1], path, private, token)
     return names
 
 

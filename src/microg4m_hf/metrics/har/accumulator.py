@@ -1,4 +1,4 @@
-"""Scores collected batch by batch: exact with any number of boxes per clip, in any order, on many processes."""
+"""Score batch by batch: exact with any number of boxes per clip, in any order, on many processes."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ import numpy as np
 
 from ...errors import PredictionError
 from ...taxonomy import ACTION_IDS
-from .columns import as_array, class_ids
-from .rows import ActionRows, encoded
+from .arrays import as_array, encode_strings
+from .columns import class_ids
+from .rows import ActionRows, Origin
 from .scores import har_scores
 
 _Key = tuple[str, int, str]
-_Entry = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # box, scores, action ids, place within its frame
-AGREE = 1e-2  # the same person computed in two batches may differ by rounding, not by more than this
+_Person = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # box, scores, action ids, place within its frame
+TOLERANCE = 1e-2  # by how much the scores of one person may differ between two batches
 
 
 class HarAccumulator:
-    """``update`` in the evaluation loop, ``compute`` once after it, ``reset`` before the next epoch.
+    """Collect scores: ``update`` in the evaluation loop, ``compute`` once after it, ``reset`` before the next epoch.
 
-    Every person has a key: clip, frame and ``person_id`` (without one, the box). What samplers and padding bring
-    twice is recognised by it and counted once; the same key with other scores is an error. ``compute`` first
-    collects from all processes when ``torch.distributed`` is running, and every process gets the same result,
-    equal to that of one process.
+    Every person has a key: clip, frame and ``person_id`` (without one, the box). A person that samplers or padding
+    repeat is counted once; the same key with other scores is an error. ``compute`` first gathers from all processes
+    when ``torch.distributed`` is running, and every process gets the same result, equal to that of one process.
 
-    Keywords are those of ``har_scores``. ``references`` may be given once (a key-frame file, say); without
-    it each update carries labels.
+    Args:
+        references: The labeled boxes, in any form that ``read_rows`` lists. Without them every update needs labels.
+        settings: Keywords of ``har_scores``.
 
-    >>> metric = HarAccumulator(protocol="instance")
-    >>> metric.update({"video_id": "a_001", "frame": 45, "boxes": [[0, 0, 1, 1]], "scores": [[3.0] + [-3.0] * 49],
-    ...                "action_ids": [[1]]})
-    >>> metric.compute()["scores"]["map"]
-    1.0
+    Example:
+        >>> metric = HarAccumulator(protocol="instance")
+        >>> metric.update({"video_id": "a_001", "frame": 45, "boxes": [[0, 0, 1, 1]], "scores": [[3.0] + [-3.0] * 49],
+        ...                "action_ids": [[1]]})
+        >>> metric.compute()["scores"]["map"]
+        1.0
     """
 
     def __init__(self, references: Any = None, **settings: Any) -> None:
@@ -43,16 +45,21 @@ class HarAccumulator:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was collected."""
-        self.entries: dict[_Key, _Entry] = {}
+        """Remove everything that was collected."""
+        self.entries: dict[_Key, _Person] = {}
         self.repeated = 0
 
     def update(self, clips: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None, **columns: Any) -> None:
-        """Add key frames: a dictionary, several, or ``video_id=[…], frame=[…], boxes=[…], scores=[…], …``.
+        """Add key frames.
 
-        A dictionary holds ``video_id``, ``frame``, ``boxes`` (n, 4), ``scores`` (n, classes) and, unless
-        references were given, ``labels`` (n, classes) of 0 and 1 or ``action_ids`` (n lists); ``person_id`` (n) is
-        optional. Tensors of any device and dtype, arrays and lists are taken alike.
+        Args:
+            clips: A dictionary or several, each with ``video_id``, ``frame``, ``boxes`` (n, 4), ``scores``
+                (n, classes) and, without references, ``labels`` (n, classes) of 0 and 1 or ``action_ids`` (n lists);
+                ``person_id`` (n) is optional. Values are tensors of any device and dtype, arrays or lists.
+            columns: The same as columns: ``video_id=[…], frame=[…], boxes=[…], scores=[…], …``.
+
+        Raises:
+            PredictionError: A key is missing, shapes do not fit, or a person comes again with other scores.
         """
         if clips is None:
             lengths = {name: len(values) for name, values in columns.items()}
@@ -63,48 +70,51 @@ class HarAccumulator:
             self._add(clip)
 
     def compute(self, *, sync: bool = True) -> dict[str, Any]:
-        """The result of ``har_scores`` over all that was added, here and (with ``sync``) in other processes."""
+        """Return the result of ``har_scores`` over everything added, here and (with ``sync``) in other processes."""
         if sync:
-            self._collect()
+            self._gather()
         if not self.entries:
             raise PredictionError("nothing was added; call update() for every batch before compute()")
         references = self if self.references is None else self.references
         return har_scores(self, references, **self.settings)
 
-    def state(self) -> list[tuple[_Key, _Entry]]:
-        """What was collected, to be pickled and given to ``merge`` elsewhere."""
+    def state(self) -> list[tuple[_Key, _Person]]:
+        """Return what was collected, to pickle and pass to ``merge`` in another process."""
         return list(self.entries.items())
 
-    def merge(self, state: Iterable[tuple[_Key, _Entry]]) -> None:
+    def merge(self, state: Iterable[tuple[_Key, _Person]]) -> None:
         """Add what another accumulator collected."""
         for key, entry in state:
             self._put(key, entry)
 
     def har_rows(self, *, references: bool) -> ActionRows:
-        """Everything collected as rows, in an order that does not depend on the order of arrival.
+        """Return everything collected as rows, in an order that does not depend on the order of the updates.
 
-        Frames are sorted; persons of a frame stay as their frame gave them, since in the paper's protocol the
-        first of overlapping detections claims a box.
+        Frames are sorted. Persons of a frame keep their order, because the first of overlapping detections claims a
+        box in the paper's protocol.
         """
         keys = sorted(self.entries, key=lambda key: (key[0], key[1], self.entries[key][3], key[2]))
         entries = [self.entries[key] for key in keys]
         sizes = [entry[2].size if references else entry[1].size for entry in entries]
-        which = np.repeat(np.arange(len(keys)), sizes)
-        video, videos = encoded([key[0] for key in keys])
+        index = np.repeat(np.arange(len(keys)), sizes)
+        video, videos = encode_strings([key[0] for key in keys])
         frame = np.array([key[1] for key in keys], dtype=np.int64)
         box = np.stack([entry[0] for entry in entries])
-        columns = None
         if references:
-            action = np.concatenate([entry[2] for entry in entries])
-            score = None
+            action, score = np.concatenate([entry[2] for entry in entries]), None
         else:
             action = np.concatenate([self._class_ids(len(entry[1])) for entry in entries])
             score = np.concatenate([entry[1] for entry in entries])
-            columns = sizes[0]
-        person = which if any(key[2].startswith("person") for key in keys) else None
-        name = "accumulated labels" if references else "accumulated scores"
         return ActionRows(
-            video[which], videos, frame[which], box[which], action, score, person, name=name, columns=columns
+            video[index],
+            videos,
+            frame[index],
+            box[index],
+            action,
+            score,
+            person=index if any(key[2].startswith("person") for key in keys) else None,
+            origin=Origin("accumulated labels" if references else "accumulated scores", references),
+            columns=None if references else sizes[0],
         )
 
     def _class_ids(self, width: int) -> np.ndarray:
@@ -163,20 +173,20 @@ class HarAccumulator:
             raise PredictionError(f"update(): clip {video!r} has {shape[0]} boxes and labels for {len(labels)}")
         return labels
 
-    def _put(self, key: _Key, entry: _Entry) -> None:
+    def _put(self, key: _Key, entry: _Person) -> None:
         known = self.entries.setdefault(key, entry)
         if known is entry:
             return
         self.repeated += 1
         one, two = known[1], entry[1]
-        if one.shape != two.shape or not np.allclose(one, two, rtol=AGREE, atol=AGREE, equal_nan=True):
+        if one.shape != two.shape or not np.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             raise PredictionError(
                 f"clip {key[0]!r}, frame {key[1]}, {key[2]} came twice with different scores; "
                 "reset() between epochs, and give person_id where persons share a box"
             )
 
-    def _collect(self) -> None:
-        """Entries of all processes, lowest rank first; a process that already has them all changes nothing."""
+    def _gather(self) -> None:
+        """Merge the entries of all processes, lowest rank first; doing so again changes nothing."""
         torch = sys.modules.get("torch")
         distributed = getattr(torch, "distributed", None)
         if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
@@ -188,10 +198,10 @@ class HarAccumulator:
             self.merge(state)
 
 
-def labels_of(action_ids: Iterable[int]) -> np.ndarray:
-    """A row of 0 and 1 over the 50 classes.
+def multi_hot(action_ids: Iterable[int]) -> np.ndarray:
+    """Return a row of 0 and 1 over the 50 classes.
 
-    >>> labels_of([1, 80]).nonzero()[0].tolist()
+    >>> multi_hot([1, 80]).nonzero()[0].tolist()
     [0, 49]
     """
     return np.isin(np.asarray(ACTION_IDS), list(action_ids)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From scored hits and misses to average precision, for all classes at once, and how far equal scores could move it."""
+"""Rank detections of all classes and compute average precision: as ranked, over all orders of ties, in resamples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numpy as np
 
 from .published_order import published_order
 
+BLOCK = 50  # resamples that share one random order of equal scores, and one piece of memory
+
 
 @dataclass(frozen=True)
 class Ranking:
     """Detections of all classes, class by class, best score first; equal scores form groups."""
 
     order: np.ndarray  # indices into the rows that were ranked
-    hit: np.ndarray  # per ranked row: found a labelled box
+    hit: np.ndarray  # per ranked row: found a labeled box
     start: np.ndarray  # (classes + 1,) where each class begins
     group: np.ndarray  # per ranked row: number of its group of equal scores
     group_start: np.ndarray  # per group: its first place
@@ -25,16 +27,33 @@ class Ranking:
 
     @property
     def group_size(self) -> np.ndarray:
+        """Per group: its number of rows."""
         return np.diff(np.r_[self.group_start, self.order.size])
 
     @property
     def mixed(self) -> np.ndarray:
-        """Per group: it holds hits and misses, so its order has a consequence."""
+        """Per group: it holds hits and misses, so that its order changes the average precision."""
         return (self.group_hits > 0) & (self.group_hits < self.group_size)
 
+    @property
+    def tied(self) -> np.ndarray:
+        """Per ranked row: another row of the same class has the same score."""
+        return (self.group_size > 1)[self.group]
 
-def by_class(classes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ActionRows class by class, where each class begins, and each class's places from smallest to largest value."""
+
+def rank(classes: np.ndarray, scores: np.ndarray, hit: np.ndarray, count: int) -> Ranking:
+    """Rank each class by score; rows with equal scores keep the order given."""
+    collected, start, place = sort_by_class(classes, -scores, count)
+    order = collected[place + np.repeat(start[:-1], np.diff(start))]
+    new = find_groups(scores[order], start)
+    group, group_start = np.cumsum(new) - 1, np.flatnonzero(new)
+    hits = hit[order]
+    group_hits = np.bincount(group[hits], minlength=group_start.size)
+    return Ranking(order, hits, start, group, group_start, group_hits, collected, place)
+
+
+def sort_by_class(classes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows class by class, where each class begins, and each class's places from lowest to highest value."""
     rows = np.argsort(classes.astype(np.int16), kind="stable")
     start = np.r_[0, np.cumsum(np.bincount(classes, minlength=count))]
     grouped = values[rows]
@@ -44,23 +63,16 @@ def by_class(classes: np.ndarray, values: np.ndarray, count: int) -> tuple[np.nd
     return rows, start, place
 
 
-def rank(classes: np.ndarray, scores: np.ndarray, hit: np.ndarray, count: int) -> Ranking:
-    """Rank each class by score; rows with equal scores keep the order given."""
-    collected, start, place = by_class(classes, -scores, count)
-    order = collected[place + np.repeat(start[:-1], np.diff(start))]
-    ranked = scores[order]
-    new = np.ones(order.size, dtype=bool)
+def find_groups(ranked: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Mark the first row of each group of equal scores within a class."""
+    new = np.ones(ranked.size, dtype=bool)
     new[1:] = ranked[1:] != ranked[:-1]
-    new[start[:-1][start[:-1] < order.size]] = True
-    group = np.cumsum(new) - 1
-    group_start = np.flatnonzero(new)
-    hits = hit[order]
-    group_hits = np.bincount(group[hits], minlength=group_start.size)
-    return Ranking(order, hits, start, group, group_start, group_hits, collected, place)
+    new[start[:-1][start[:-1] < ranked.size]] = True
+    return new
 
 
-def as_published(ranking: Ranking, scores: np.ndarray) -> Ranking:
-    """The same ranking with equal scores in the order of the published evaluation.
+def apply_published_order(ranking: Ranking, scores: np.ndarray) -> Ranking:
+    """Return the same ranking with equal scores in the order of the published evaluation.
 
     ``scores`` are the scores that were ranked, in the order in which that evaluation collected them.
     """
@@ -80,7 +92,7 @@ def as_published(ranking: Ranking, scores: np.ndarray) -> Ranking:
 
 
 def average_precisions(hit: np.ndarray, start: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """Area under each class's precision envelope; nan where a class has no labelled box.
+    """Return the area under each class's precision envelope; nan where a class has no labeled box.
 
     >>> average_precisions(np.array([True, False, True]), np.array([0, 3]), np.array([2])).round(4).tolist()
     [0.8333]
@@ -98,23 +110,13 @@ def average_precisions(hit: np.ndarray, start: np.ndarray, positives: np.ndarray
 
 
 def tie_range(ranking: Ranking, positives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per class the lowest and the highest average precision that the order of equal scores could give."""
+    """Return per class the lowest and highest average precision that an order of equal scores can give."""
     place = np.arange(ranking.order.size) - ranking.group_start[ranking.group]
     hits = ranking.group_hits[ranking.group]
     misses = ranking.group_size[ranking.group] - hits
     lowest = average_precisions(place >= misses, ranking.start, positives)
     highest = average_precisions(place < hits, ranking.start, positives)
     return lowest, highest
-
-
-def tied(ranking: Ranking) -> np.ndarray:
-    """Per ranked row: another row of the same class has the same score."""
-    return (ranking.group_size > 1)[ranking.group]
-
-
-# Average precision in many resamples at once: every ranked row counts as often as its source was drawn.
-
-BLOCK = 50  # resamples that share one random order of equal scores, and one piece of memory
 
 
 def weighted_precisions(
@@ -125,37 +127,41 @@ def weighted_precisions(
     *,
     shuffle_seed: int | None = None,
 ) -> np.ndarray:
-    """AP per resample and class, ``(resamples, classes)``; nan where a resample holds no labelled box of a class.
+    """Compute average precision in many resamples at once: a row counts as often as its source was drawn.
 
-    ``source`` is the source of each ranked row, ``positives`` counts labelled boxes per source and class. With
-    ``shuffle_seed`` equal scores take a new random order in every block of resamples (so the intervals hold the
-    uncertainty of the order, too); otherwise they keep the order of the ranking.
+    Args:
+        ranking: The ranked rows.
+        source: The source of each ranked row.
+        positives: Labeled boxes per source and class.
+        weights: How often each source is drawn, ``(resamples, sources)``.
+        shuffle_seed: Give equal scores a new random order in every block of resamples, so that the intervals include
+            the uncertainty of the order. By default they keep the order of the ranking.
+
+    Returns:
+        ``(resamples, classes)``; nan where a resample has no labeled box of a class.
     """
-    labelled = weights @ positives
-    result = np.where(labelled > 0, 0.0, np.nan)
+    labeled = weights @ positives
+    result = np.where(labeled > 0, 0.0, np.nan)
     random = None if shuffle_seed is None else np.random.RandomState(shuffle_seed)
     hit, source = ranking.hit, np.asarray(source)
     for begin in range(0, len(weights), BLOCK):
-        part = slice(begin, begin + BLOCK)
-        order = _shuffled(ranking, random) if random is not None else slice(None)
-        _fill(result[part], hit[order], source[order], ranking.start, weights[part], labelled[part])
+        block = slice(begin, begin + BLOCK)
+        order: np.ndarray | slice = slice(None)
+        if random is not None:
+            order = np.lexsort((random.random_sample(ranking.group.size), ranking.group))
+        _fill_block(result[block], hit[order], source[order], ranking.start, weights[block], labeled[block])
     return result
 
 
-def _shuffled(ranking: Ranking, random: np.random.RandomState) -> np.ndarray:
-    noise = random.random_sample(ranking.group.size)
-    return np.lexsort((noise, ranking.group))
-
-
-def _fill(
+def _fill_block(
     result: np.ndarray,
     hit: np.ndarray,
     source: np.ndarray,
     start: np.ndarray,
     weights: np.ndarray,
-    labelled: np.ndarray,
+    labeled: np.ndarray,
 ) -> None:
-    for label in np.flatnonzero((labelled > 0).any(axis=0)):
+    for label in np.flatnonzero((labeled > 0).any(axis=0)):
         own = slice(start[label], start[label + 1])
         places = np.flatnonzero(hit[own])
         if not places.size:
@@ -166,5 +172,5 @@ def _fill(
         with np.errstate(divide="ignore", invalid="ignore"):
             precision = np.where(mass > 0, np.cumsum(mass, axis=1) / before, 0.0)
             envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            area = (mass * envelope).sum(axis=1) / labelled[:, label]
-        result[:, label] = np.where(labelled[:, label] > 0, area, np.nan)
+            area = (mass * envelope).sum(axis=1) / labeled[:, label]
+        result[:, label] = np.where(labeled[:, label] > 0, area, np.nan)

@@ -1,4 +1,4 @@
-"""What predictions and references must be before they are scored; each fault names itself, its place and the cure."""
+"""Check predictions and references before they are scored. Each error names the row and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from ...errors import PredictionError
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
-from .rows import ActionRows, fail
+from .rows import ActionRows
 
 OUTSIDE = 0.1  # how far a detector's box may reach past the border of the frame
 AVA_IDS = tuple(range(1, NUM_AVA_CLASSES + 1))
 
 
-def listed(names: Sequence[str], limit: int = 5) -> str:
-    """The first few distinct names, and how many more there are.
+def shorten_list(names: Sequence[str], limit: int = 5) -> str:
+    """Join the first few distinct names and count the others.
 
-    >>> listed(["a", "b", "a", "c"], limit=2)
+    >>> shorten_list(["a", "b", "a", "c"], limit=2)
     'a, b and 1 more'
     """
     distinct = list(dict.fromkeys(names))
@@ -26,7 +26,18 @@ def listed(names: Sequence[str], limit: int = 5) -> str:
 
 
 def resolve_classes(predictions: ActionRows, classes: int | Sequence[int] | None) -> tuple[int, ...]:
-    """The action ids that F1, recall and precision average over: the 50, AVA's 80, or those given."""
+    """Return the action ids to score.
+
+    Args:
+        predictions: The predictions; without ``classes``, AVA's 80 are scored when these have 80 classes, else the 50.
+        classes: 50, 80 or a list of action ids.
+
+    Returns:
+        The ids that F1, recall and precision average over.
+
+    Raises:
+        PredictionError: ``classes`` is another number, empty, or repeats an id.
+    """
     if classes is None:
         ava = predictions.columns == NUM_AVA_CLASSES or set(np.unique(predictions.action)) == set(AVA_IDS)
         return AVA_IDS if ava else ACTION_IDS
@@ -45,82 +56,71 @@ def resolve_classes(predictions: ActionRows, classes: int | Sequence[int] | None
 def check_predictions(
     predictions: ActionRows, references: ActionRows, classes: Sequence[int], unknown: str
 ) -> tuple[ActionRows, int]:
-    """Refuse what cannot be scored; the rows that remain, and how many rows of unknown clips were dropped."""
+    """Refuse what cannot be scored, and return the rows of known clips and how many rows were dropped."""
     if unknown not in {"error", "drop"}:
         raise PredictionError(f"unknown={unknown!r} is not known; use 'error' or 'drop'")
     if not len(predictions):
-        raise fail(predictions, "holds no predictions", "give at least one row per labelled box")
+        raise predictions.error("holds no predictions", "give at least one row per labeled box")
     assert predictions.score is not None
-    _check_numbers(predictions, predictions.score)
-    _check_boxes(predictions, references=False)
+    bad = ~np.isfinite(predictions.score)
+    if bad.any():
+        row = int(bad.argmax())
+        raise predictions.error(
+            f"the score is {float(predictions.score[row])!r} ({int(bad.sum())} of {len(bad)} scores are not finite)",
+            "nan and inf cannot be ranked: check the model's outputs",
+            row=row,
+        )
+    _check_boxes(predictions)
     known = np.isin(predictions.action, np.asarray(classes))
     if not known.all():
-        row = int((~known).argmax())
-        ids = sorted(set(predictions.action[~known].tolist()))
-        raise fail(
-            predictions.where(row),
-            f"action ids {listed([str(action) for action in ids])} are not among the {len(classes)} classes",
+        ids = [str(action) for action in sorted(set(predictions.action[~known].tolist()))]
+        raise predictions.error(
+            f"action ids {shorten_list(ids)} are not among the {len(classes)} classes",
             "use the ids of label_map.pbtxt; pass classes=80 for AVA's classes",
+            row=int((~known).argmax()),
         )
-    strange = predictions.video >= len(references.videos)
-    if strange.any() and unknown == "error":
-        names = [predictions.videos[code] for code in np.unique(predictions.video[strange])]
-        raise fail(
-            predictions,
-            f"{len(names)} clips are not in the references: {listed(names)}",
+    foreign = predictions.video >= len(references.videos)
+    if foreign.any() and unknown == "error":
+        names = [predictions.videos[code] for code in np.unique(predictions.video[foreign])]
+        raise predictions.error(
+            f"{len(names)} clips are not in the references: {shorten_list(names)}",
             "score them with their own references, or pass unknown='drop'",
         )
-    if strange.all():
-        raise fail(predictions, "none of the clips is in the references", "check the split and how clips are named")
-    if not strange.any():
+    if foreign.all():
+        raise predictions.error("none of the clips is in the references", "check the split and how clips are named")
+    if not foreign.any():
         return predictions, 0
-    return predictions.take(np.flatnonzero(~strange)), int(strange.sum())
+    return predictions.take(np.flatnonzero(~foreign)), int(foreign.sum())
 
 
 def check_references(references: ActionRows) -> None:
-    """Refuse references without rows, with unknown actions, or with boxes that are none."""
+    """Refuse references without rows, with unknown actions, or with invalid boxes."""
     if not len(references):
-        raise fail(references, "holds no labelled boxes", "give the key-frame file of the split", references=True)
-    _check_boxes(references, references=True)
-    strange = (references.action < 1) | (references.action > NUM_AVA_CLASSES)
-    if strange.any():
-        row = int(strange.argmax())
-        raise fail(
-            references.where(row),
-            f"{int(references.action[row])} is no action id",
-            "use the ids of label_map.pbtxt",
-            references=True,
-        )
+        raise references.error("holds no labeled boxes", "give the key-frame file of the split")
+    _check_boxes(references)
+    unknown = (references.action < 1) | (references.action > NUM_AVA_CLASSES)
+    if unknown.any():
+        row = int(unknown.argmax())
+        problem = f"{int(references.action[row])} is not an action id"
+        raise references.error(problem, "use the ids of label_map.pbtxt", row=row)
 
 
-def _check_numbers(predictions: ActionRows, score: np.ndarray) -> None:
-    bad = ~np.isfinite(score)
-    if bad.any():
-        row = int(bad.argmax())
-        raise fail(
-            predictions.where(row),
-            f"the score is {float(score[row])!r} ({int(bad.sum())} of {len(score)} scores are not finite)",
-            "a model that gives nan or inf has gone wrong; find out why",
-        )
-
-
-def _check_boxes(rows: ActionRows, *, references: bool) -> None:
+def _check_boxes(rows: ActionRows) -> None:
     box = rows.box
-    whose = "the labelled box" if references else "the box"
+    name = "the labeled box" if rows.origin.references else "the box"
     bad = ~np.isfinite(box).all(axis=1)
     if bad.any():
         row = int(bad.argmax())
-        raise fail(rows.where(row), f"{whose} {box[row].tolist()} is not finite", "four numbers", references=references)
+        raise rows.error(f"{name} {box[row].tolist()} is not finite", "give four numbers", row=row)
     bad = ((box < -OUTSIDE) | (box > 1 + OUTSIDE)).any(axis=1)
     if bad.any():
         row = int(bad.argmax())
         hint = "boxes are fractions of width and height, 0 to 1"
         if box.max() > 2:
             hint += "; these look like pixels: divide them"
-        problem = f"{whose} {box[row].tolist()} lies outside the frame ({int(bad.sum())} such rows)"
-        raise fail(rows.where(row), problem, hint, references=references)
+        problem = f"{name} {box[row].tolist()} lies outside the frame ({int(bad.sum())} such rows)"
+        raise rows.error(problem, hint, row=row)
     bad = (box[:, 2] < box[:, 0]) | (box[:, 3] < box[:, 1])
-    if references and bad.any():
+    if rows.origin.references and bad.any():
         row = int(bad.argmax())
-        problem = f"{whose} {box[row].tolist()} ends before it begins"
-        raise fail(rows.where(row), problem, "x1 <= x2 and y1 <= y2", references=True)
+        raise rows.error(f"{name} {box[row].tolist()} ends before it begins", "give x1 <= x2 and y1 <= y2", row=row)

@@ -1,4 +1,4 @@
-"""F1, recall, precision and AUROC per class, from one row per box and class; weights make them resamples."""
+"""F1, recall, precision and AUROC per class, from one row per box and class, as they are or in many resamples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .average_precision import by_class
+from .average_precision import find_groups, sort_by_class
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Decisions:
     predicted: np.ndarray  # per row: the score reaches the threshold
 
 
-def decisions(
+def sort_decisions(
     label: np.ndarray,
     score: np.ndarray,
     positive: np.ndarray,
@@ -28,32 +28,29 @@ def decisions(
     cluster: np.ndarray,
     classes: int,
 ) -> Decisions:
-    """Sort rows for ``counts`` and ``auroc``."""
-    rows, start, place = by_class(label, score, classes)
+    """Sort rows for ``count_decisions`` and ``auroc``."""
+    rows, start, place = sort_by_class(label, score, classes)
     order = rows[place + np.repeat(start[:-1], np.diff(start))]
-    ranked = score[order]
-    new = np.ones(order.size, dtype=bool)
-    new[1:] = ranked[1:] != ranked[:-1]
-    new[start[:-1][start[:-1] < order.size]] = True
-    return Decisions(start, np.cumsum(new) - 1, cluster[order], positive[order], predicted[order])
+    group = np.cumsum(find_groups(score[order], start)) - 1
+    return Decisions(start, group, cluster[order], positive[order], predicted[order])
 
 
-def counts(rows: Decisions, clusters: int) -> np.ndarray:
-    """Hits, predicted and positive boxes per cluster and class: shape ``(3, clusters, classes)``."""
+def count_decisions(rows: Decisions, clusters: int) -> np.ndarray:
+    """Count hits, predicted and positive boxes per cluster and class: shape ``(3, clusters, classes)``."""
     classes = rows.start.size - 1
     label = np.repeat(np.arange(classes), np.diff(rows.start))
     place = rows.cluster * classes + label
     size = clusters * classes
     return np.stack(
         [
-            np.bincount(place[chosen], minlength=size).reshape(clusters, classes)
-            for chosen in (rows.positive & rows.predicted, rows.predicted, rows.positive)
+            np.bincount(place[mask], minlength=size).reshape(clusters, classes)
+            for mask in (rows.positive & rows.predicted, rows.predicted, rows.positive)
         ]
     )
 
 
 def f1_recall_precision(hits: np.ndarray, predicted: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Element by element, 0 where undefined.
+    """Compute the three scores element by element, 0 where undefined.
 
     >>> [score.tolist() for score in f1_recall_precision(np.array([1, 0]), np.array([2, 0]), np.array([1, 0]))]
     [[0.6666666666666666, 0.0], [1.0, 0.0], [0.5, 0.0]]
@@ -66,7 +63,7 @@ def f1_recall_precision(hits: np.ndarray, predicted: np.ndarray, positive: np.nd
 
 
 def auroc(rows: Decisions) -> np.ndarray:
-    """Chance that a positive box outscores a negative one (equal scores count half); nan without both."""
+    """Return the chance that a positive box outscores a negative one (equal scores count half); nan without both."""
     classes = rows.start.size - 1
     result = np.full(classes, np.nan)
     if not rows.group.size:
@@ -84,10 +81,10 @@ def auroc(rows: Decisions) -> np.ndarray:
 
 
 def weighted_auroc(rows: Decisions, weights: np.ndarray) -> np.ndarray:
-    """AUROC in each resample: ``weights`` is (resamples, clusters), the result (resamples, classes).
+    """Return AUROC in each resample: ``weights`` is (resamples, clusters), the result (resamples, classes).
 
-    How often a positive of one cluster outscores a negative of another is counted once; a resample weighs these counts
-    by how often it drew both clusters. All sums are whole or half numbers, and so exact.
+    The pairs in which a positive of one cluster outscores a negative of another are counted once; each resample weighs
+    these counts by how often it drew both clusters. All sums are whole or half numbers, and so exact.
     """
     classes = rows.start.size - 1
     drawn = weights.astype(np.float64)
@@ -97,7 +94,7 @@ def weighted_auroc(rows: Decisions, weights: np.ndarray) -> np.ndarray:
         positive = rows.positive[own]
         if not positive.any() or positive.all():
             continue
-        owners, wins = _wins(positive, rows.group[own], rows.cluster[own], weights.shape[1])
+        owners, wins = _count_wins(positive, rows.group[own], rows.cluster[own], weights.shape[1])
         both = [np.bincount(rows.cluster[own][kind], minlength=weights.shape[1]) for kind in (positive, ~positive)]
         pairs = (drawn @ both[0]) * (drawn @ both[1])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -106,8 +103,10 @@ def weighted_auroc(rows: Decisions, weights: np.ndarray) -> np.ndarray:
     return result
 
 
-def _wins(positive: np.ndarray, group: np.ndarray, cluster: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
-    """The clusters of positives, and how many negatives of every cluster theirs outscore; equal scores count half."""
+def _count_wins(
+    positive: np.ndarray, group: np.ndarray, cluster: np.ndarray, clusters: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the clusters with positives, and how many negatives of each cluster theirs outscore (ties count half)."""
     levels, level = np.unique(group[positive], return_inverse=True)  # the scores of positives
     slot = np.searchsorted(levels, group[~positive])  # the lowest of them that is not below each negative
     place = slot * clusters + cluster[~positive]

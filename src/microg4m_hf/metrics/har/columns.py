@@ -1,4 +1,4 @@
-"""Columns of any input into checked rows: names, numbers, boxes, actions, scores."""
+"""Turn columns of any input into checked ``ActionRows``: names, numbers, boxes, actions, scores."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
-from .rows import FRAME_LIMIT, ActionRows, encoded, fail, to_numpy
+from .arrays import as_array, encode_strings, to_matrix
+from .rows import FRAME_LIMIT, ActionRows, Origin
 
 SIDES = ("x1", "y1", "x2", "y2")
 FLAT = ("video_id", "frame", *SIDES, "action_id")
@@ -29,23 +29,10 @@ _OTHER_NAMES = {
 }
 
 
-def as_array(values: Any) -> Any:
-    """Numpy from whatever holds numbers: a tensor (any device or dtype, with gradient), an Arrow column, a list."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        if "bfloat16" in str(values.dtype):
-            values = values.float()
-        return values.numpy()
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        plain = to_numpy(values)
-        return values.to_pylist() if plain is None else plain
-    return values
+def rename_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename columns to the names used here, in the same order: ``xmin`` becomes ``x1``, ``scores`` becomes ``score``.
 
-
-def known_names(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns under the names used here, in the same order: ``xmin`` becomes ``x1``, ``scores`` becomes ``score``, …
-
-    >>> list(known_names({"video_id": [], "frame_stamp": [], "scores": []}))
+    >>> list(rename_columns({"video_id": [], "frame_stamp": [], "scores": []}))
     ['video_id', 'frame', 'score']
     """
     name_of = {other: name for name, others in _OTHER_NAMES.items() for other in others if name not in columns}
@@ -53,84 +40,103 @@ def known_names(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rows_from_columns(
-    columns: Mapping[str, Any], name: str, *, references: bool, action_ids: Sequence[int] | None = None, **more: Any
+    columns: Mapping[str, Any],
+    origin: Origin,
+    *,
+    action_ids: Sequence[int] | None = None,
+    first_line: int | None = None,
 ) -> ActionRows:
-    """One row per box and action from flat columns, or from one entry per box with a list of scores or labels."""
-    named = known_names(columns)
-    wanted = ["video_id", "frame"] + ([] if "box" in named else list(SIDES))
-    missing = [column for column in wanted if column not in named]
+    """Build rows from flat columns, or from one entry per box with a list of scores or labels.
+
+    Args:
+        columns: Columns of equal length under any of the known names.
+        origin: What error messages call the input, and whether it holds references.
+        action_ids: The action of each score in a list, for lists that are neither 50 nor 80 long.
+        first_line: Line of the file that the first row was read from.
+
+    Returns:
+        The rows.
+
+    Raises:
+        PredictionError: A column of predictions is missing or holds something else.
+        DataError: The same for references.
+    """
+    named = rename_columns(columns)
+    missing = [column for column in ("video_id", "frame", *(() if "box" in named else SIDES)) if column not in named]
     if missing:
-        raise fail(
-            name,
+        needed = "action_id" if origin.references else "action_id, score or scores"
+        raise origin.error(
             f"column {missing[0]!r} is missing; the columns are {list(columns)}",
-            "needed: video_id, frame, x1, y1, x2, y2 and "
-            + ("action_id" if references else "action_id, score or scores"),
-            references=references,
+            f"needed: video_id, frame, x1, y1, x2, y2 and {needed}",
         )
-    video, videos = _videos(named["video_id"], name, references)
-    frame = frames(named["frame"], name, references)
-    boxes = _boxes(named, name, references)
+    video, videos = _read_videos(named["video_id"], origin)
+    frame, boxes = _read_frames(named["frame"], origin), _read_boxes(named, origin)
     count = len(video)
     for column, values in (("frame", frame), ("box", boxes)):
         if len(values) != count:
-            raise fail(
-                name,
-                f"column {column!r} has {len(values)} entries where video_id has {count}",
-                "give one entry per row in every column",
-                references=references,
-            )
-    person = _persons(named, count)
-    more["domain"] = _domains(named, video, len(videos))
-    if references:
-        which, action = _labels(named, name, count)
-        score = None
+            problem = f"column {column!r} has {len(values)} entries where video_id has {count}"
+            raise origin.error(problem, "give one entry per row in every column")
+    person, domain = _read_persons(named, count), _read_domains(named, video, len(videos))
+    index: np.ndarray | None
+    score = width = None
+    if origin.references:
+        index, action = _read_labels(named, origin, count)
     else:
-        which, action, score, width = _scores(named, name, count, action_ids)
-        more["columns"] = width
-    if which is not None:
-        video, frame, boxes = video[which], frame[which], boxes[which]
-        person = None if person is None else person[which]
-    return ActionRows(video, videos, frame, boxes, action, score, person, name=name, **more)
+        index, action, score, width = _read_scores(named, origin, count, action_ids)
+    if index is not None:
+        video, frame, boxes = video[index], frame[index], boxes[index]
+        person = None if person is None else person[index]
+    return ActionRows(video, videos, frame, boxes, action, score, person, domain, origin, first_line, width)
 
 
-def _videos(values: Any, name: str, references: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+def class_ids(width: int, action_ids: Sequence[int] | None, name: str) -> np.ndarray:
+    """Return the action of each column of a score matrix: ``action_ids``, the 50 in order, or AVA's 80.
+
+    >>> class_ids(50, None, "scores")[:3].tolist()
+    [1, 3, 5]
+    """
+    if action_ids is not None and len(action_ids) == width:
+        return np.asarray(action_ids, dtype=np.int64)
+    if width == NUM_ACTIONS:
+        return np.asarray(ACTION_IDS)
+    if width == NUM_AVA_CLASSES:
+        return np.arange(1, NUM_AVA_CLASSES + 1)
+    raise Origin(name).error(
+        f"{width} scores per box",
+        f"a box has {NUM_ACTIONS} scores (MicroG-4M, ids ascending) or {NUM_AVA_CLASSES} (AVA); "
+        "for others pass classes=, the action id of each",
+    )
+
+
+def _read_videos(values: Any, origin: Origin) -> tuple[np.ndarray, tuple[str, ...]]:
+    hint = "write it as released, e.g. 'Apollo13_032'"
     try:
-        codes, videos = encoded(values)
+        codes, videos = encode_strings(values)
     except TypeError as error:
-        raise fail(
-            name,
-            f"a video_id is not a string: {error}",
-            "write it as released, e.g. 'Apollo13_032'",
-            references=references,
-        ) from None
+        raise origin.error(f"a video_id is not a string: {error}", hint) from None
     if any(not video for video in videos):
-        raise fail(name, "a video_id is empty", "write it as released, e.g. 'Apollo13_032'", references=references)
+        raise origin.error("a video_id is empty", hint)
     return codes, videos
 
 
-def numbers(values: Any, column: str, name: str, references: bool, shape: str = "") -> np.ndarray:
-    """A float64 array, or an error that names the first value that is no number."""
+def _to_floats(values: Any, column: str, origin: Origin) -> np.ndarray:
+    """Return a float64 array, or raise an error that names the first value that is not a number."""
     plain = as_array(values)
     try:
         if isinstance(plain, (list, tuple)):
             plain = [as_array(value) for value in plain]
         return np.asarray(plain, dtype=np.float64)
     except (TypeError, ValueError):
-        bad = next((value for value in _flat(plain) if not _is_number(value)), None)
-        problem = (
-            f"column {column!r} holds {bad!r}, which is no number"
-            if bad is not None
-            else (f"column {column!r} has entries of different lengths{shape}")
-        )
-        raise fail(
-            name, problem, "every entry must be a number, and all lists of one length", references=references
-        ) from None
+        bad = next((value for value in _flatten(plain) if not _is_number(value)), None)
+        problem = "has entries of different lengths" if bad is None else f"holds {bad!r}, which is not a number"
+        hint = "every entry must be a number, and all lists of one length"
+        raise origin.error(f"column {column!r} {problem}", hint) from None
 
 
-def _flat(values: Any) -> Any:
+def _flatten(values: Any) -> Any:
     for value in values:
         if isinstance(value, (list, tuple, np.ndarray)):
-            yield from _flat(value)
+            yield from _flatten(value)
         else:
             yield value
 
@@ -143,62 +149,44 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def whole(values: np.ndarray, column: str, name: str, references: bool) -> np.ndarray:
-    """Integers from numbers that must be whole and in range."""
+def _to_integers(values: np.ndarray, column: str, origin: Origin) -> np.ndarray:
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
     bad = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < FRAME_LIMIT))
     if bad.any():
         row = int(bad.argmax())
-        raise fail(
-            name,
-            f"row {row}: {column} {float(values[row])!r} is no whole number",
-            "give an integer",
-            references=references,
-        )
+        raise origin.error(f"row {row}: {column} {float(values[row])!r} is not a whole number", "give an integer")
     return values.astype(np.int64)
 
 
-def frames(values: Any, name: str, references: bool) -> np.ndarray:
-    """Frame numbers; ``1``, ``"0001"`` and ``1.0`` are the same frame."""
+def _read_frames(values: Any, origin: Origin) -> np.ndarray:
+    """Return frame numbers; ``1``, ``"0001"`` and ``1.0`` are the same frame."""
     plain = as_array(values)
     if not (isinstance(plain, np.ndarray) and plain.dtype.kind in "iu"):
-        plain = numbers(plain, "frame", name, references)
-    result = whole(plain, "frame", name, references)
+        plain = _to_floats(plain, "frame", origin)
+    result = _to_integers(plain, "frame", origin)
     if result.size and (result.min() < 0 or result.max() >= FRAME_LIMIT):
-        raise fail(
-            name, f"frame {int(result.min())} is negative or too large", "frames count from 0", references=references
-        )
+        raise origin.error(f"frame {int(result.min())} is negative or too large", "frames count from 0")
     return result
 
 
-def _boxes(named: dict[str, Any], name: str, references: bool) -> np.ndarray:
+def _read_boxes(named: dict[str, Any], origin: Origin) -> np.ndarray:
     if "box" in named:
-        boxes = numbers(named["box"], "box", name, references)
+        boxes = _to_floats(named["box"], "box", origin)
         if boxes.size == 0:
             return boxes.reshape(-1, 4)
         if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise fail(
-                name,
-                f"boxes have the shape {boxes.shape}",
-                "a box is x1, y1, x2, y2: four numbers",
-                references=references,
-            )
+            raise origin.error(f"boxes have the shape {boxes.shape}", "a box is x1, y1, x2, y2: four numbers")
         return boxes
-    sides = [numbers(named[side], side, name, references) for side in SIDES]
+    sides = [_to_floats(named[side], side, origin) for side in SIDES]
     lengths = {side.size for side in sides}
     if len(lengths) > 1:
-        raise fail(
-            name,
-            f"columns x1, y1, x2, y2 have {sorted(lengths)} entries",
-            "give one entry per row",
-            references=references,
-        )
+        raise origin.error(f"columns x1, y1, x2, y2 have {sorted(lengths)} entries", "give one entry per row")
     return np.stack(sides, axis=1) if sides[0].size else np.empty((0, 4))
 
 
-def _persons(named: dict[str, Any], count: int) -> np.ndarray | None:
-    """Persons as numbers that mean the same in predictions and references, whatever they are called."""
+def _read_persons(named: dict[str, Any], count: int) -> np.ndarray | None:
+    """Return persons as numbers that mean the same in predictions and references."""
     if "person_id" not in named:
         return None
     plain = np.asarray(as_array(named["person_id"]))
@@ -209,46 +197,42 @@ def _persons(named: dict[str, Any], count: int) -> np.ndarray | None:
     return plain.astype(np.int64)
 
 
-def _domains(named: dict[str, Any], video: np.ndarray, videos: int) -> np.ndarray | None:
-    if "domain" not in named:
-        return None
-    plain = as_array(named["domain"])
-    if len(plain) != len(video):
+def _read_domains(named: dict[str, Any], video: np.ndarray, videos: int) -> np.ndarray | None:
+    plain = as_array(named.get("domain", ()))
+    if "domain" not in named or len(plain) != len(video):
         return None
     result = np.full(videos, "", dtype=object)
     result[video] = [str(value) for value in plain]
     return result
 
 
-def _labels(named: dict[str, Any], name: str, count: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Action ids, and for entries with lists of them the entry each belongs to."""
+def _read_labels(named: dict[str, Any], origin: Origin, count: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return action ids and, where entries are lists of them, the entry that each belongs to."""
     packed = "action_id" not in named
     if packed and "label" not in named:
-        raise fail(name, "column 'action_id' is missing", "references need the action of each box", references=True)
+        raise origin.error("column 'action_id' is missing", "references need the action of each box")
     plain = as_array(named["label" if packed else "action_id"])
-    which = None
-    table = _multi_hot(plain) if packed else None
+    index = None
+    table = _multi_hot_table(plain) if packed else None
     if table is not None and len(table) == count:
-        which, column = np.nonzero(table)
-        return which, class_ids(table.shape[1], None, name)[column]
+        index, column = np.nonzero(table)
+        return index, class_ids(table.shape[1], None, origin.name)[column]
     if len(plain) and not np.isscalar(plain[0]) and np.ndim(plain[0]) == 1:
         lists = [np.asarray(as_array(entry)) for entry in plain]
-        which = np.repeat(np.arange(count), [entry.size for entry in lists])
-        plain = np.concatenate(lists) if lists else np.empty(0)
-    ids = whole(numbers(plain, "action_id", name, True), "action_id", name, True)
-    if which is None and len(ids) != count:
-        raise fail(name, f"{len(ids)} action ids for {count} rows", "give one entry per row", references=True)
+        index = np.repeat(np.arange(count), [entry.size for entry in lists])
+        plain = np.concatenate(lists)
+    ids = _to_integers(_to_floats(plain, "action_id", origin), "action_id", origin)
+    if index is None and len(ids) != count:
+        raise origin.error(f"{len(ids)} action ids for {count} rows", "give one entry per row")
     if packed:
         if ids.size and (ids.min() < 0 or ids.max() >= NUM_ACTIONS):
-            raise fail(
-                name, f"label {int(ids.max())} is outside 0..49", "released ids go into action_id", references=True
-            )
+            raise origin.error(f"label {int(ids.max())} is outside 0..49", "released ids go into action_id")
         ids = np.asarray(ACTION_IDS)[ids]
-    return which, ids
+    return index, ids
 
 
-def _multi_hot(labels: Any) -> np.ndarray | None:
-    """Labels as a table of 0 and 1 per box and class, if that is what they are (packed labels are far fewer)."""
+def _multi_hot_table(labels: Any) -> np.ndarray | None:
+    """Return labels as a table of 0 and 1 per box and class, if that is what they are (lists of labels are shorter)."""
     try:
         table = np.asarray([as_array(row) for row in labels] if isinstance(labels, (list, tuple)) else labels)
     except ValueError:  # lists of different lengths
@@ -258,59 +242,24 @@ def _multi_hot(labels: Any) -> np.ndarray | None:
     return table if np.isin(table, (0, 1)).all() else None
 
 
-def _scores(
-    named: dict[str, Any], name: str, count: int, action_ids: Sequence[int] | None
+def _read_scores(
+    named: dict[str, Any], origin: Origin, count: int, action_ids: Sequence[int] | None
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, int | None]:
+    """Return the entry of each score (None for flat columns), its action, the score, and the width of a matrix."""
     if "score" not in named:
-        raise fail(name, "column 'score' is missing", "give score with action_id, or scores, one list per box")
-    scores = _score_matrix(named["score"]) if "action_id" not in named else None
+        raise origin.error("column 'score' is missing", "give score with action_id, or scores, one list per box")
+    scores = to_matrix(named["score"]) if "action_id" not in named else None
     if scores is None:
-        scores = numbers(named["score"], "score", name, False)
+        scores = _to_floats(named["score"], "score", origin)
     if scores.ndim == 1 and "action_id" in named:
-        ids = whole(numbers(named["action_id"], "action_id", name, False), "action_id", name, False)
+        ids = _to_integers(_to_floats(named["action_id"], "action_id", origin), "action_id", origin)
         if len(ids) != count or len(scores) != count:
-            raise fail(name, f"{len(ids)} action ids and {len(scores)} scores for {count} rows", "one of each per row")
+            problem = f"{len(ids)} action ids and {len(scores)} scores for {count} rows"
+            raise origin.error(problem, "one of each per row")
         return None, ids, scores, None
     if scores.size == 0:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0), NUM_ACTIONS
     if scores.ndim != 2 or len(scores) != count:
-        raise fail(name, f"scores have the shape {scores.shape} for {count} boxes", "give one list of scores per box")
-    ids = class_ids(scores.shape[1], action_ids, name)
+        raise origin.error(f"scores have the shape {scores.shape} for {count} boxes", "give one list of scores per box")
+    ids = class_ids(scores.shape[1], action_ids, origin.name)
     return np.repeat(np.arange(count), len(ids)), np.tile(ids, count), scores.ravel(), len(ids)
-
-
-def _score_matrix(values: Any) -> np.ndarray | None:
-    """A list column of Arrow as a matrix, when all its lists have one length."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if not isinstance(values, pa.Array) or values.null_count or len(values) == 0:
-        return None
-    if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
-        return None
-    flat, offsets = to_numpy(values.flatten()), to_numpy(values.offsets)
-    if flat is None or offsets is None:
-        return None
-    lengths = np.diff(offsets)
-    if (lengths != lengths[0]).any():
-        return None
-    return flat.reshape(len(values), int(lengths[0])).astype(np.float64)
-
-
-def class_ids(width: int, action_ids: Sequence[int] | None, name: str) -> np.ndarray:
-    """The action of each column of a score matrix: the 50 in order, or AVA's 80.
-
-    >>> class_ids(50, None, "scores")[:3].tolist()
-    [1, 3, 5]
-    """
-    if action_ids is not None and len(action_ids) == width:
-        return np.asarray(action_ids, dtype=np.int64)
-    if width == NUM_ACTIONS:
-        return np.asarray(ACTION_IDS)
-    if width == NUM_AVA_CLASSES:
-        return np.arange(1, NUM_AVA_CLASSES + 1)
-    raise fail(
-        name,
-        f"{width} scores per box",
-        f"a box has {NUM_ACTIONS} scores (MicroG-4M, ids ascending) or {NUM_AVA_CLASSES} (AVA); "
-        "for others pass classes=, the action id of each",
-    )

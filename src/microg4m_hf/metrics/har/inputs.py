@@ -1,4 +1,4 @@
-"""Predictions and references as people have them: files, tables, columns, rows, one dictionary per clip."""
+"""``read_rows``: predictions and references from files, tables, columns, rows or one dictionary per clip."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .columns import FLAT, as_array, known_names, rows_from_columns
+from .arrays import as_array
+from .columns import FLAT, rename_columns, rows_from_columns
 from .files import read_csv, read_parquet, rows_from_table
-from .rows import ActionRows, fail
+from .rows import ActionRows, Origin
 
-_HOW = (
+_FORMS = (
     "give a CSV or Parquet file, columns, rows (video_id, frame, x1, y1, x2, y2, action_id, score), "
     "or one dictionary per clip with video_id, frame, boxes and scores"
 )
 
 
 def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] | None = None) -> ActionRows:
-    """ActionRows from any of the forms below.
+    """Read rows from any of these forms.
 
     * a path to ``.csv`` or ``.parquet``;
     * an Arrow table, a pandas frame, a ``datasets.Dataset`` (also the ``har`` config: one row per clip with persons);
@@ -30,42 +31,55 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
     * dictionaries, one per row, per box or per clip (``boxes`` with ``scores``, or with ``action_ids``/``labels``);
     * a mapping ``{video_id: dictionary}``.
 
-    >>> rows = read_rows([("a_001", 1, 0, 0, 1, 1, 12, 0.5)])
-    >>> len(rows), rows.videos, rows.action.tolist()
-    (1, ('a_001',), [12])
+    Args:
+        data: The predictions or references.
+        references: Whether ``data`` holds references: labels instead of scores.
+        action_ids: The action of each score in a list, for lists that are neither 50 nor 80 long.
+
+    Returns:
+        One row per box and action.
+
+    Raises:
+        PredictionError: Predictions cannot be read.
+        DataError: References cannot be read.
+
+    Example:
+        >>> rows = read_rows([("a_001", 1, 0, 0, 1, 1, 12, 0.5)])
+        >>> len(rows), rows.videos, rows.action.tolist()
+        (1, ('a_001',), [12])
     """
     if isinstance(data, ActionRows):
         return data
-    name = "references" if references else "predictions"
+    origin = Origin("references" if references else "predictions", references)
     if isinstance(data, (str, os.PathLike)):
         return _read_file(Path(data), references, action_ids)
     if hasattr(data, "har_rows"):  # an accumulator
         return data.har_rows(references=references)
-    table = _as_table(data)
+    table = _to_table(data)
     if table is not None:
         if "persons" in table.column_names:
-            return _from_dictionaries(_from_clips(table.to_pylist()), name, references, action_ids)
-        return rows_from_table(table, name, references=references, action_ids=action_ids)
+            return _read_dictionaries(_split_persons(table.to_pylist()), origin, action_ids)
+        return rows_from_table(table, origin, action_ids=action_ids)
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return rows_from_columns({field: data[field] for field in data.dtype.names}, origin, action_ids=action_ids)
     if isinstance(data, Mapping):
         if not data:
-            raise _empty(name, references)
-        if _is_columns(data):
-            return _from_columns(data, name, references, action_ids)
-        return _from_dictionaries(_with_ids(data), name, references, action_ids)
-    if isinstance(data, np.ndarray) and data.dtype.names:
-        return _from_columns({field: data[field] for field in data.dtype.names}, name, references, action_ids)
+            raise origin.error("nothing was given", _FORMS)
+        if {"video_id", "frame"} <= set(rename_columns(data)):
+            return rows_from_columns(data, origin, action_ids=action_ids)
+        return _read_dictionaries(_add_video_ids(data, origin), origin, action_ids)
     if not isinstance(data, (list, tuple, np.ndarray)):
         if not isinstance(data, Iterable):
-            raise fail(name, f"cannot use {type(data).__name__}", _HOW, references=references)
+            raise origin.error(f"cannot use {type(data).__name__}", _FORMS)
         data = list(data)
     if len(data) == 0:
-        return _no_rows(name, references)
+        return _no_rows(origin)
     if isinstance(data[0], Mapping):
-        return _from_dictionaries(list(data), name, references, action_ids)
+        return _read_dictionaries(list(data), origin, action_ids)
     if _are_columns(data):
         fields = [*FLAT, "person_id" if references else "score"][: len(data)]
-        return _from_columns(dict(zip(fields, data, strict=True)), name, references, action_ids)
-    return _from_tuples(data, name, references)
+        return rows_from_columns(dict(zip(fields, data, strict=True)), origin, action_ids=action_ids)
+    return _read_tuples(data, origin)
 
 
 def _read_file(path: Path, references: bool, action_ids: Sequence[int] | None) -> ActionRows:
@@ -74,12 +88,11 @@ def _read_file(path: Path, references: bool, action_ids: Sequence[int] | None) -
         return read_csv(path, references=references)
     if suffix == ".parquet":
         return read_parquet(path, references=references, action_ids=action_ids)
-    raise fail(
-        str(path), f"files {suffix or 'without an ending'} are not read", "give .csv or .parquet", references=references
-    )
+    problem = f"files {suffix or 'without an extension'} are not supported"
+    raise Origin(str(path), references).error(problem, "give .csv or .parquet")
 
 
-def _as_table(data: Any) -> pa.Table | None:
+def _to_table(data: Any) -> pa.Table | None:
     if isinstance(data, pa.Table):
         return data
     if hasattr(data, "with_format") and hasattr(data, "column_names"):  # datasets.Dataset
@@ -90,12 +103,8 @@ def _as_table(data: Any) -> pa.Table | None:
     return None
 
 
-def _is_columns(data: Mapping[str, Any]) -> bool:
-    return {"video_id", "frame"} <= set(known_names(data))
-
-
 def _are_columns(data: Sequence[Any]) -> bool:
-    """Columns rather than rows: the first holds only strings, the third none."""
+    """Return whether ``data`` holds columns rather than rows: the first holds only strings, the third none."""
     if not len(FLAT) <= len(data) <= len(FLAT) + 1:
         return False
     first, third = data[0], as_array(data[2])
@@ -106,23 +115,19 @@ def _are_columns(data: Sequence[Any]) -> bool:
     return len(third) == 0 or not isinstance(third[0], str)
 
 
-def _from_columns(data: Mapping[str, Any], name: str, references: bool, action_ids: Sequence[int] | None) -> ActionRows:
-    return rows_from_columns(data, name, references=references, action_ids=action_ids)
-
-
-def _with_ids(data: Mapping[Any, Any]) -> list[dict[str, Any]]:
-    """Dictionaries of clips from ``{video_id: dictionary or list of dictionaries}``."""
+def _add_video_ids(data: Mapping[Any, Any], origin: Origin) -> list[dict[str, Any]]:
+    """Return dictionaries of clips from ``{video_id: dictionary or list of dictionaries}``."""
     entries: list[dict[str, Any]] = []
     for video_id, value in data.items():
         several = [value] if isinstance(value, Mapping) else list(value)
         if not all(isinstance(entry, Mapping) for entry in several):
-            raise fail("predictions", f"clip {video_id!r} holds {type(several[0]).__name__}", _HOW)
+            raise origin.error(f"clip {video_id!r} holds {type(several[0]).__name__}", _FORMS)
         entries += [{"video_id": video_id, **entry} for entry in several]
     return entries
 
 
-def _from_clips(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One dictionary per person from rows of the ``har`` config."""
+def _split_persons(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one dictionary per person from rows of the ``har`` config."""
     return [
         {
             "video_id": clip["video_id"],
@@ -138,72 +143,56 @@ def _from_clips(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _from_dictionaries(
-    entries: list[dict[str, Any]], name: str, references: bool, action_ids: Sequence[int] | None
-) -> ActionRows:
-    """ActionRows from one dictionary per row or box, or per clip with ``boxes`` as a list of boxes."""
+def _read_dictionaries(entries: list[dict[str, Any]], origin: Origin, action_ids: Sequence[int] | None) -> ActionRows:
+    """Read one dictionary per row or box, or per clip with ``boxes`` as a list of boxes."""
     columns: dict[str, list[Any]] = {}
-    keys = list(known_names(entries[0])) if entries else []
+    keys = list(rename_columns(entries[0])) if entries else []
     for place, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
-            raise fail(name, f"entry {place} is {type(entry).__name__}, not a dictionary", _HOW, references=references)
-        named = known_names(entry)
-        for key in keys:
-            if key not in named:
-                raise fail(
-                    name, f"entry {place} has no {key!r}", "every entry needs the same keys", references=references
-                )
-        for key, values in _per_box(named, name, place, references).items():
+            raise origin.error(f"entry {place} is {type(entry).__name__}, not a dictionary", _FORMS)
+        named = rename_columns(entry)
+        missing = [key for key in keys if key not in named]
+        if missing:
+            raise origin.error(f"entry {place} has no {missing[0]!r}", "every entry needs the same keys")
+        for key, values in _split_boxes(named, place, origin).items():
             if key in keys:
                 columns.setdefault(key, []).extend(values)
-    if not columns:
-        return _no_rows(name, references)
-    return rows_from_columns(columns, name, references=references, action_ids=action_ids)
+    return rows_from_columns(columns, origin, action_ids=action_ids) if columns else _no_rows(origin)
 
 
-def _per_box(named: dict[str, Any], name: str, place: int, references: bool) -> dict[str, list[Any]]:
+def _split_boxes(named: dict[str, Any], place: int, origin: Origin) -> dict[str, list[Any]]:
+    """Return the columns of one entry, with a value for each of its boxes."""
     box = as_array(named.get("box"))
     if box is None or (len(box) == 4 and np.ndim(box[0]) == 0):
         return {key: [value] for key, value in named.items()}
     count = len(box)
-    parts = {}
+    columns = {}
     for key, value in named.items():
         plain = as_array(value)
-        if isinstance(plain, (str, bytes)) or np.ndim(plain) == 0 if not isinstance(plain, (list, tuple)) else False:
-            parts[key] = [plain] * count
+        if not isinstance(plain, (list, tuple)) and (isinstance(plain, (str, bytes)) or np.ndim(plain) == 0):
+            columns[key] = [plain] * count
         elif len(plain) != count:
             problem = f"entry {place} (clip {named.get('video_id')!r}) has {count} boxes but {len(plain)} of {key!r}"
-            raise fail(name, problem, "give one entry per box", references=references)
+            raise origin.error(problem, "give one entry per box")
         else:
-            parts[key] = list(plain)
-    return parts
+            columns[key] = list(plain)
+    return columns
 
 
-def _from_tuples(data: Any, name: str, references: bool) -> ActionRows:
-    width = {len(row) if isinstance(row, (list, tuple, np.ndarray)) else 0 for row in data}
-    allowed = (len(FLAT), len(FLAT) + 1) if references else (len(FLAT) + 1,)
-    if len(width) != 1 or width.isdisjoint(allowed):
-        row = next(
-            place
-            for place, row in enumerate(data)
-            if not isinstance(row, (list, tuple, np.ndarray)) or len(row) not in allowed or len(row) != len(data[0])
-        )
-        raise fail(
-            name,
-            f"row {row} is {data[row]!r}"[:200],
-            f"a row is ({', '.join(FLAT)}{', …' if references else ', score'})",
-            references=references,
-        )
-    fields = [*FLAT, "person_id" if references else "score"]
+def _read_tuples(data: Any, origin: Origin) -> ActionRows:
+    width = len(FLAT) + 1
+    allowed = (len(FLAT), width) if origin.references else (width,)
+    lengths = [len(row) if isinstance(row, (list, tuple, np.ndarray)) else 0 for row in data]
+    bad = [row for row, length in enumerate(lengths) if length not in allowed or length != lengths[0]]
+    if bad:
+        hint = f"a row is ({', '.join(FLAT)}{', …' if origin.references else ', score'})"
+        raise origin.error(f"row {bad[0]} is {data[bad[0]]!r}"[:200], hint)
+    fields = [*FLAT, "person_id" if origin.references else "score"]
     columns = {field: list(values) for field, values in zip(fields, zip(*data, strict=True), strict=False)}
-    return rows_from_columns(columns, name, references=references)
+    return rows_from_columns(columns, origin)
 
 
-def _empty(name: str, references: bool) -> Exception:
-    return fail(name, "nothing was given", _HOW, references=references)
-
-
-def _no_rows(name: str, references: bool) -> ActionRows:
+def _no_rows(origin: Origin) -> ActionRows:
     none = np.empty(0, dtype=np.int64)
-    score = None if references else np.empty(0)
-    return ActionRows(none, (), none, np.empty((0, 4)), none, score, name=name)
+    score = None if origin.references else np.empty(0)
+    return ActionRows(none, (), none, np.empty((0, 4)), none, score, origin=origin)

@@ -1,11 +1,11 @@
-"""The order in which the published evaluation ranked equal scores, on any machine and numpy.
+"""The order in which the published evaluation ranked equal scores, on any machine and with any numpy.
 
-The evaluation read ``numpy.argsort`` backwards. Its order of equal values is an accident of the algorithm, and
-newer numpy sorts with other (SIMD) code, so the scalar algorithm is done again here: introsort with a
-median-of-three pivot, the smaller part first and the larger kept for later, parts of at most 16 by insertion,
-heapsort where the recursion gets too deep.
+The evaluation read ``numpy.argsort`` backwards. Its order of equal values depends on the algorithm, and newer numpy
+sorts with other (SIMD) code, so this module repeats the scalar algorithm: introsort with a median-of-three pivot, the
+smaller part first and the larger one later, insertion sort for parts of at most 16, heapsort where the recursion gets
+too deep.
 
-Two facts make it quick. A partition only swaps the k-th element from the left that is not below the pivot with
+Two facts make it fast. A partition only swaps the k-th element from the left that is not below the pivot with
 the k-th from the right that is not above it, which is one array operation. And insertion sort is stable, so
 once every part is small, one stable sort of the whole finishes all of them.
 """
@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import numpy as np
 
-SMALL = 16  # a part of at most this many elements is left to insertion
+SMALL = 16  # longest part that insertion sort finishes
 
 
 def published_order(scores: np.ndarray, matters: np.ndarray | None = None) -> np.ndarray:
-    """Indices that sort ``scores`` ascending, equal scores in the order of numpy's scalar quicksort ``argsort``.
+    """Return indices that sort ``scores`` ascending, equal scores in the order of numpy's scalar ``argsort``.
 
-    ``matters`` may mark the elements whose order has a consequence; parts with fewer than two of them are
-    left to the stable sort. The order among the marked elements with equal scores is then still exact.
+    ``matters`` may mark the elements whose order has a consequence: parts with fewer than two of them are not divided
+    further, which is faster, and the order of marked elements with equal scores stays exact.
 
     >>> published_order(np.zeros(20)).tolist()
     [0, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 18, 19]
@@ -56,8 +56,8 @@ def _partition_all(values: np.ndarray, order: np.ndarray, matters: np.ndarray | 
 
 
 def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> int:
-    """Split ``order[first:last + 1]`` around the median of its ends and middle; the pivot's final place."""
-    part = order[first : last + 1]  # a view: writing into it is writing into `order`
+    """Partition ``order[first:last + 1]`` around the median of its ends and middle; return the pivot's final place."""
+    part = order[first : last + 1]  # a view: writes go to `order`
     end = last - first
     middle = end >> 1
     for low, high in ((0, middle), (middle, end), (0, middle)):
@@ -67,7 +67,7 @@ def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> 
     part[middle], part[end - 1] = part[end - 1], part[middle]
 
     held = values[part]
-    # The two scans stop at the pivot's parking place on the right and at the first element on the left.
+    # The scans stop at the pivot, parked at the right end, and at the first element on the left.
     from_left = np.flatnonzero(held[1:end] >= pivot) + 1
     from_right = np.flatnonzero(held[: end - 1] <= pivot)[::-1]
     pairs = min(from_left.size, from_right.size)
@@ -76,14 +76,14 @@ def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> 
     left, right = from_left[:swaps], from_right[:swaps]
     part[left], part[right] = part[right], part[left]
     cut = int(from_left[swaps])
-    if swaps and right[-1] < cut:  # the left scan stops at what the last swap brought there
+    if swaps and right[-1] < cut:  # the left scan stops at the element of the last swap
         cut = int(right[-1])
     part[cut], part[end - 1] = part[end - 1], part[cut]
     return first + cut
 
 
 def _heapsorted(values: np.ndarray, order: list[int]) -> list[int]:
-    """The same indices by heapsort, as the scalar code does it (equal values keep no particular order)."""
+    """Sort the indices by heapsort, as the scalar code does (equal values keep no particular order)."""
     size = len(order)
     heap = [-1, *order]  # children of i are 2i and 2i + 1
 

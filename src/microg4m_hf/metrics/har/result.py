@@ -13,13 +13,13 @@ import numpy as np
 from ...errors import PredictionError
 from ...taxonomy import ACTION_IDS, ACTIONS
 from ..bootstrap import LEVEL, RESAMPLES, cluster_weights, interval
-from ..signature import Signature
+from ..results import Signature
 from .alignment import Alignment, align
 from .checks import resolve_classes
 from .frame_ap import mean_defined
 from .matching import IOU
 from .rows import ActionRows
-from .statistics import PROTOCOLS, ClassScores, Statistics, Thresholds, statistics
+from .statistics import PROTOCOLS, ClassScores, Statistics, Thresholds, compute_statistics
 from .subsets import CLIP_PARTS, check_parts, class_parts, clip_parts, select_clips
 from .thresholds import DEFAULT, TunedThresholds, are_logits
 
@@ -271,7 +271,7 @@ def score_har(predictions: ActionRows, references: ActionRows, settings: HarSett
         predictions, references, columns, iou=settings.iou, missing=settings.missing, unknown=settings.unknown
     )
     logits = are_logits(aligned.predictions, settings.scores_are) if settings.protocol == "instance" else False
-    counted = statistics(
+    statistics = compute_statistics(
         aligned,
         columns,
         [action for action in columns if action in set(ACTION_IDS)] or list(columns),
@@ -281,7 +281,7 @@ def score_har(predictions: ActionRows, references: ActionRows, settings: HarSett
         logits=logits,
         strict=settings.missing == "error",
     )
-    return HarResult(predictions, references, settings, aligned, counted, logits)
+    return HarResult(predictions, references, settings, aligned, statistics, logits)
 
 
 def intervals(samples: ClassScores, level: float = LEVEL, mask: np.ndarray | None = None) -> dict[str, list[float]]:

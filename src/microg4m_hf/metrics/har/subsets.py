@@ -1,4 +1,4 @@
-"""Parts of a result: by domain, by source (which clips count), by action group, by frequency (which classes count)."""
+"""Parts of a result: some of the clips (by domain or source) or some of the classes (by action group or frequency)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ...clip_ids import source_of
 from ...errors import PredictionError
 from ...taxonomy import ACTIONS, GROUPS
-from .checks import listed
+from .checks import shorten_list
 from .rows import ActionRows
 
 CLIP_PARTS = ("domain", "source")
@@ -20,7 +20,7 @@ FREQUENCIES = ("head", "middle", "tail")
 
 
 def check_parts(by: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of parts, or an error that lists those there are."""
+    """Return the names of parts as a tuple, or raise an error that lists the known ones."""
     names = (by,) if isinstance(by, str) else tuple(by)
     for name in names:
         if name not in PARTS:
@@ -29,7 +29,7 @@ def check_parts(by: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def clip_parts(name: str, references: ActionRows, domains: Mapping[str, str] | None) -> dict[str, set[str]]:
-    """Clips of each part."""
+    """Return the clips of each domain or source."""
     part_of: dict[str, str] = {}
     if name == "source":
         part_of = {video: source_of(video) for video in references.videos}
@@ -37,14 +37,14 @@ def clip_parts(name: str, references: ActionRows, domains: Mapping[str, str] | N
         unknown = [video for video in references.videos if video not in domains]
         if unknown:
             raise PredictionError(
-                f"domains= lacks {len(unknown)} clips: {listed(unknown)}; map every video_id to 'real' or 'movie'"
+                f"domains= lacks {len(unknown)} clips: {shorten_list(unknown)}; map every video_id to 'real' or 'movie'"
             )
         part_of = {video: str(domains[video]) for video in references.videos}
     elif references.domain is not None:
         part_of = {video: str(domain) for video, domain in zip(references.videos, references.domain, strict=True)}
     else:
         raise PredictionError(
-            "by='domain' needs to know the domain of each clip; pass domains={video_id: 'real' or 'movie'}, "
+            "by='domain' needs the domain of each clip; pass domains={video_id: 'real' or 'movie'}, "
             "or references with a column 'domain'"
         )
     parts: dict[str, set[str]] = {}
@@ -56,10 +56,10 @@ def clip_parts(name: str, references: ActionRows, domains: Mapping[str, str] | N
 def class_parts(
     name: str, classes: Sequence[int], references: ActionRows, class_counts: Mapping[int, int] | None
 ) -> dict[str, np.ndarray]:
-    """Which classes (as a mask) belong to each part.
+    """Return the classes of each action group or frequency, as masks.
 
-    Frequency: the MicroG-4M classes in order of their number of labels (``class_counts``, for example of the
-    training split; else of the references), equal ones by id, cut into thirds.
+    Frequency: the MicroG-4M classes sorted by their number of labels (``class_counts``, for example of the training
+    split; by default of the references) and then by id, cut into thirds.
     """
     group_of = {action.action_id: action.group for action in ACTIONS}
     if name == "group":
@@ -75,11 +75,10 @@ def class_parts(
 
 
 def select_clips(rows: ActionRows, clips: Set[str]) -> ActionRows:
-    """The rows of some clips."""
+    """Return the rows of some clips."""
     wanted = np.array([video in clips for video in rows.videos], dtype=bool)
-    chosen = np.flatnonzero(wanted[rows.video])
-    kept = rows.take(chosen)
-    # Clips that are left out must not come back as sources.
+    kept = rows.take(np.flatnonzero(wanted[rows.video]))
+    # Also drop the names of the other clips: they would count as sources.
     codes, video = np.unique(kept.video, return_inverse=True)
     domain = None if rows.domain is None else rows.domain[codes]
     return replace(kept, video=video, videos=tuple(rows.videos[code] for code in codes), domain=domain)

@@ -1,4 +1,4 @@
-"""One threshold per class, chosen for F1 on validation data and refused on the data it was chosen on."""
+"""Tune one threshold per class for F1 on validation data, and refuse it on the data it was tuned on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 
 from ...errors import PredictionError
 from .alignment import align
-from .checks import listed, resolve_classes
+from .checks import resolve_classes, shorten_list
 from .inputs import read_rows
 from .rows import ActionRows
-from .statistics import BoxTargets, sigmoid
+from .statistics import sigmoid
+from .targets import BoxTargets
 
 DEFAULT = 0.5
 
 
 @dataclass(frozen=True)
 class TunedThresholds(Mapping[int, float]):
-    """Probability thresholds per action id, with the clips they were chosen on."""
+    """Probability thresholds per action id, with the clips they were tuned on."""
 
     values_of: dict[int, float]
     clips: frozenset[str]
@@ -36,16 +37,16 @@ class TunedThresholds(Mapping[int, float]):
         return len(self.values_of)
 
     def refuse(self, references: ActionRows) -> None:
-        """Raise when references share clips with the data the thresholds were chosen on."""
+        """Raise ``PredictionError`` when references share clips with the data that the thresholds were tuned on."""
         shared = sorted(self.clips & set(references.videos))
         if shared:
             raise PredictionError(
                 f"the thresholds were tuned on {len(shared)} of the {len(references.videos)} clips to be scored "
-                f"({listed(shared)}); tune them on the validation split and score the test split"
+                f"({shorten_list(shared)}); tune them on the validation split and score the test split"
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` takes them back."""
+        """Return plain JSON values for ``from_dict``."""
         return {
             "thresholds": {str(action): value for action, value in self.values_of.items()},
             "default": self.default,
@@ -54,7 +55,7 @@ class TunedThresholds(Mapping[int, float]):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> TunedThresholds:
-        """Thresholds from what ``as_dict`` gave.
+        """Build thresholds from the result of ``as_dict``.
 
         >>> TunedThresholds.from_dict({"thresholds": {"12": 0.25}, "clips": ["a_001"]})[12]
         0.25
@@ -73,34 +74,49 @@ def tune_thresholds(
     missing: str = "error",
     iou: float = 0.5,
 ) -> TunedThresholds:
-    """The threshold of best F1 for each class that occurs; others keep ``default``. Give validation data only.
+    """Find the threshold of best F1 for each class that occurs. Use validation data only.
 
-    Each person counts with that person's own labels. The threshold lies half-way between the lowest score that
-    counts as predicted and the next one below; of equally good ones the nearest to ``default`` is taken.
+    Each person counts with that person's own labels. The threshold lies halfway between the lowest score that counts
+    as predicted and the next one below; of equally good ones the nearest to ``default`` is taken.
 
-    >>> truth = [("a_001", 1, 0, 0, 1, 1, 12), ("b_001", 1, 0, 0, 1, 1, 14)]
-    >>> scores = [("a_001", 1, 0, 0, 1, 1, 12, 0.3), ("b_001", 1, 0, 0, 1, 1, 12, 0.1)]
-    >>> tune_thresholds(scores, truth, scores_are="probabilities")[12]
-    0.2
+    Args:
+        predictions: Predictions in any form that ``read_rows`` lists.
+        references: The labeled boxes.
+        classes: 50, 80 or a list of action ids, as for ``har_scores``.
+        scores_are: ``"logits"`` or ``"probabilities"``; by default scores outside 0..1 mean logits.
+        default: Threshold of classes without a label.
+        missing: ``"error"``, ``"zero"`` or ``"drop"``, as for ``har_scores``.
+        iou: Overlap from which a box is a person's.
+
+    Returns:
+        The thresholds, for ``har_scores(..., protocol="instance", threshold=...)``.
+
+    Raises:
+        PredictionError: The predictions or options cannot be used.
+        DataError: The references cannot be used.
+
+    Example:
+        >>> truth = [("a_001", 1, 0, 0, 1, 1, 12), ("b_001", 1, 0, 0, 1, 1, 14)]
+        >>> scores = [("a_001", 1, 0, 0, 1, 1, 12, 0.3), ("b_001", 1, 0, 0, 1, 1, 12, 0.1)]
+        >>> tune_thresholds(scores, truth, scores_are="probabilities")[12]
+        0.2
     """
-    given = read_rows(predictions)
-    columns = resolve_classes(given, classes)
-    aligned = align(given, read_rows(references, references=True), columns, iou=iou, missing=missing)
-    place = np.full(max(columns) + 1, -1)
-    place[list(columns)] = np.arange(len(columns))
-    _, label, score, positive, _, _ = BoxTargets(aligned, place, len(columns)).by_person(strict=missing == "error")
-    if are_logits(given, scores_are):
+    rows = read_rows(predictions)
+    columns = resolve_classes(rows, classes)
+    aligned = align(rows, read_rows(references, references=True), columns, iou=iou, missing=missing)
+    _, label, score, positive, _, _ = BoxTargets(aligned, columns, strict=missing == "error").by_person()
+    if are_logits(rows, scores_are):
         score = np.where(np.isfinite(score), sigmoid(score), 0.0)
-    chosen = {}
+    values = {}
     for index, action in enumerate(columns):
         own = label == index
         if positive[own].any():
-            chosen[int(action)] = best_threshold(score[own], positive[own], default)
-    return TunedThresholds(chosen, frozenset(aligned.references.videos), default)
+            values[int(action)] = best_threshold(score[own], positive[own], default)
+    return TunedThresholds(values, frozenset(aligned.references.videos), default)
 
 
 def best_threshold(probability: np.ndarray, positive: np.ndarray, default: float = DEFAULT) -> float:
-    """The threshold with the highest F1.
+    """Return the threshold with the highest F1.
 
     >>> best_threshold(np.array([0.9, 0.4, 0.2]), np.array([True, True, False])).__round__(3)
     0.3
@@ -112,7 +128,7 @@ def best_threshold(probability: np.ndarray, positive: np.ndarray, default: float
     below = np.r_[0.0, value[:-1]]
     cut = (value + below) / 2
     best = np.flatnonzero(f1 >= f1.max() - 1e-12)
-    # The default itself, when it separates the same boxes.
+    # Prefer the default itself, where it separates the same boxes.
     same = best[(below[best] < default) & (default <= value[best])]
     if same.size:
         return float(default)
@@ -120,7 +136,7 @@ def best_threshold(probability: np.ndarray, positive: np.ndarray, default: float
 
 
 def are_logits(predictions: ActionRows, scores_are: str | None) -> bool:
-    """Whether scores need a sigmoid: as said, else they do when any lies outside 0..1.
+    """Return whether scores need a sigmoid: as ``scores_are`` says, by default when any lies outside 0..1.
 
     >>> are_logits(read_rows([("a_001", 1, 0, 0, 1, 1, 12, -2.5)]), None)
     True
@@ -131,7 +147,7 @@ def are_logits(predictions: ActionRows, scores_are: str | None) -> bool:
     outside = bool(((predictions.score < 0) | (predictions.score > 1)).any())
     if scores_are == "probabilities" and outside:
         raise PredictionError(
-            f"{predictions.name}: scores from {predictions.score.min():g} to {predictions.score.max():g} are no "
-            "probabilities; pass scores_are='logits'"
+            f"{predictions.origin.name}: scores from {predictions.score.min():g} to {predictions.score.max():g} are "
+            "not probabilities; pass scores_are='logits'"
         )
     return outside if scores_are is None else scores_are == "logits"

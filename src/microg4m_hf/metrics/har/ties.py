@@ -1,8 +1,8 @@
-"""Average precision when equal scores are put in random order: its expectation, computed and not sampled.
+"""Expected average precision when equal scores are put in random order: computed, not sampled.
 
-With the precision envelope, AP is the integral over x in (0, 1) of K(x) / positives, where K(x) counts the hits
-up to the last place whose precision reaches x. Its expectation is needed for each x. Groups of equal scores are
-independent, and at the end of a group nothing is random, so the last group that reaches x decides.
+With the precision envelope, AP is the integral over x in (0, 1) of K(x) / positives, where K(x) counts the hits up to
+the last place whose precision reaches x. The expectation of K(x) is needed for each x. Groups of equal scores are
+independent, and the precision at the end of a group is not random, so the last group that reaches x decides.
 
 Inside a group of m places with t hits, let A(k) be the last place at which k hits still reach x. "k was the last
 to reach x" means: exactly k hits among the first A(k) places, and none later that reaches x. The chance w(k) of
@@ -20,13 +20,13 @@ import numpy as np
 
 from .average_precision import Ranking, average_precisions
 
-EXACT = 150_000_000  # terms of the recursion for one class: below a second
-BRACKET = 20_000_000  # what narrowing the bracket may cost where the exact sum would take longer
+EXACT = 150_000_000  # terms of the recursion for one class that are computed exactly: below a second
+BRACKET = 20_000_000  # terms to spend on narrowing the bracket where there are more
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Places with one score: ``before`` places and ``hits_before`` hits come first."""
+    """Places with one score, after ``before`` places with ``hits_before`` hits."""
 
     before: int
     hits_before: int
@@ -39,7 +39,7 @@ class _Group:
 
 
 def expected_precisions(ranking: Ranking, positives: np.ndarray) -> np.ndarray:
-    """Expected average precision of each class over random order of equal scores; nan without a labelled box."""
+    """Return the expected average precision of each class over random order of ties; nan without a labeled box."""
     result = average_precisions(ranking.hit, ranking.start, positives)
     sizes = ranking.group_size
     bounds = np.searchsorted(ranking.group_start, ranking.start)
@@ -76,7 +76,7 @@ def _integral(groups: list[_Group]) -> float:
 
 
 def _bracketed(groups: list[_Group]) -> float:
-    """The integral between two sums over a grid that is refined where they differ most."""
+    """Return the integral between two sums over a grid that is refined where they differ most."""
     level = np.linspace(0, 1, 65)
     value = _expected_hits(level, groups)
     left = BRACKET // max(group.hits**2 for group in groups if group.hits < group.size)
@@ -93,7 +93,7 @@ def _bracketed(groups: list[_Group]) -> float:
 
 
 def _expected_hits(level: np.ndarray, groups: list[_Group]) -> np.ndarray:
-    """E[K] at each level: hits up to the last place whose precision is at least the level."""
+    """Return E[K] at each level: hits up to the last place whose precision is at least the level."""
     expected = np.zeros(level.size)
     open_chance = np.ones(level.size)  # that no later group reaches the level
     for group in reversed(groups):
@@ -115,12 +115,12 @@ def _expected_hits(level: np.ndarray, groups: list[_Group]) -> np.ndarray:
 
 
 def _last_reaching(level: np.ndarray, group: _Group, binomial: np.ndarray) -> np.ndarray:
-    """P(the k-th hit of the group is the last to reach the level), columns k = 1..hits."""
+    """Return P(the k-th hit of the group is the last to reach the level) for k = 1..hits in columns."""
     size, hits = group.size, group.hits
     count = np.arange(1, hits + 1)
     wanted = group.hits_before + count
     place = np.floor(wanted / level[:, None]).astype(np.int64)  # over all places, then within the group
-    place += wanted / (place + 1) >= level[:, None]  # rounding may have taken the border for the wrong side
+    place += wanted / (place + 1) >= level[:, None]  # undo rounding at the border
     place -= wanted / np.maximum(place, 1) < level[:, None]
     place = np.clip(place - group.before, 0, size)
 
@@ -128,7 +128,7 @@ def _last_reaching(level: np.ndarray, group: _Group, binomial: np.ndarray) -> np
     here = binomial[place, count] * rest / binomial[size, hits]
     possible = here > 0
     stays = np.zeros(place.shape)
-    weight = np.zeros(place.shape)  # chance to stay below from there, times the ways to go on
+    weight = np.zeros(place.shape)  # chance to stay below from there, times `rest`
     flat = binomial.ravel()
     start = place * binomial.shape[1]
     for k in range(hits - 1, -1, -1):
@@ -143,7 +143,7 @@ def _last_reaching(level: np.ndarray, group: _Group, binomial: np.ndarray) -> np
 
 
 def _binomial_table(group: _Group) -> np.ndarray:
-    """Chance of r hits in n places, (size + 1, hits + 1); in products the rate of hits cancels, leaving choices."""
+    """Return P(r hits in n places), (size + 1, hits + 1); in the ratios above the rate of hits cancels."""
     places = np.arange(group.size + 1)[:, None]
     picked = np.arange(group.hits + 1)[None, :]
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, group.size + 1)))])

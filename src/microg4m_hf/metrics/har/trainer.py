@@ -1,4 +1,4 @@
-"""``compute_metrics`` for ``transformers.Trainer`` with padded boxes."""
+"""``compute_metrics`` for ``transformers.Trainer``, over padded boxes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import PredictionError
-from .columns import as_array, class_ids
-from .rows import ActionRows
+from .arrays import as_array
+from .columns import class_ids
+from .rows import ActionRows, Origin
 from .scores import har_scores
 
 PADDING = -100
@@ -23,18 +24,29 @@ def make_compute_metrics(
     action_ids: Sequence[int] | None = None,
     prefix: str = "",
 ) -> Callable[[Any], dict[str, float]]:
-    """A function for ``Trainer(compute_metrics=…)``.
+    """Make a function for ``Trainer(compute_metrics=…)``.
 
-    The collator pads boxes: logits ``(clips, boxes, classes)``, labels of the same shape with 0 and 1, and -100 in
-    the rows of boxes that are padding (the Trainer drops ragged boxes silently, so padding is the only exact way).
-    Every clip is one key frame. The Trainer tells nothing about clips, so nothing is resampled here; score a
-    prediction file for intervals. Use an accumulator where clips can come twice.
+    The collator pads boxes: logits ``(clips, boxes, classes)``, labels of the same shape with 0 and 1, and -100 for
+    boxes that are padding (the Trainer silently drops ragged boxes, so only padding is exact). Every clip is one key
+    frame. The Trainer does not pass on which clip a row belongs to: for intervals score a prediction file, and where
+    clips can be repeated use ``HarAccumulator``.
 
-    >>> class Output:
-    ...     predictions = np.array([[[9.0, -9.0], [0.0, 0.0]]])
-    ...     label_ids = np.array([[[1.0, 0.0], [-100, -100]]])
-    >>> make_compute_metrics(action_ids=[1, 3])(Output())["map"]
-    1.0
+    Args:
+        protocol: ``"paper"`` or ``"instance"``.
+        threshold: As for ``har_scores``.
+        scores_are: ``"logits"`` or ``"probabilities"``.
+        action_ids: The action of each class; by default the 50 (or AVA's 80) in order.
+        prefix: Prepended to the name of each score.
+
+    Returns:
+        The function. It raises ``PredictionError`` when shapes do not fit or every box is padding.
+
+    Example:
+        >>> class Output:
+        ...     predictions = np.array([[[9.0, -9.0], [0.0, 0.0]]])
+        ...     label_ids = np.array([[[1.0, 0.0], [-100, -100]]])
+        >>> make_compute_metrics(action_ids=[1, 3])(Output())["map"]
+        1.0
     """
 
     def compute_metrics(output: Any) -> dict[str, float]:
@@ -51,7 +63,7 @@ def make_compute_metrics(
         ids = class_ids(logits.shape[2], action_ids, "logits")
         clip, slot = np.nonzero(real)
         scores, truth = logits[real].astype(np.float64), labels[real] > 0.5
-        # Persons of a clip get boxes side by side: each is found by its own prediction and by no other.
+        # Persons of a clip get boxes side by side, so that each matches its own prediction only.
         left = slot / logits.shape[1]
         box = np.stack([left, np.zeros(left.size), left + 1 / logits.shape[1], np.ones(left.size)], axis=1)
         videos = tuple(f"clip{number}" for number in range(len(logits)))
@@ -63,10 +75,11 @@ def make_compute_metrics(
             np.repeat(box, len(ids), axis=0),
             np.tile(ids, clip.size),
             scores.ravel(),
-            name="predictions of the Trainer",
+            origin=Origin("predictions of the Trainer"),
             columns=len(ids),
         )
-        references = ActionRows(clip[row], videos, np.zeros(row.size, dtype=np.int64), box[row], ids[place])
+        frame, origin = np.zeros(row.size, dtype=np.int64), Origin("labels of the Trainer", references=True)
+        references = ActionRows(clip[row], videos, frame, box[row], ids[place], origin=origin)
         result = har_scores(
             predictions,
             references,
@@ -82,7 +95,7 @@ def make_compute_metrics(
 
 
 def _first(values: Any) -> np.ndarray:
-    """The array itself, or the first (or the one called logits or labels) of several."""
+    """Return an array, the first of several, or the one called logits or labels."""
     if isinstance(values, dict):
         values = values.get("logits", values.get("labels", next(iter(values.values()))))
     if isinstance(values, (tuple, list)):

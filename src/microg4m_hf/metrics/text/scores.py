@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import RecipeError
 from ..bootstrap import LEVEL, RESAMPLES
-from ..signature import Signature
+from ..results import Signature
 from .base import MetricResult, check_texts, find_empty
 from .bleu import compute_bleu
 from .cider import cider_items

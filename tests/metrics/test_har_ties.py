@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from microg4m_hf.metrics import frame_ap
-from microg4m_hf.metrics.har import ties as expected
+from microg4m_hf.metrics.har import ties
 from microg4m_hf.metrics.har.average_precision import average_precisions, rank, tie_range
-from microg4m_hf.metrics.har.frame_ap import evaluate
+from microg4m_hf.metrics.har.frame_ap import evaluate_frames
 from microg4m_hf.metrics.har.inputs import read_rows
 from microg4m_hf.metrics.har.ties import expected_precisions
 from tests.support.har_split import IDS, draw
@@ -42,7 +42,7 @@ def test_large_groups_are_bracketed(monkeypatch: pytest.MonkeyPatch) -> None:
     hit, scores = random.rand(200) < 0.2, random.randint(0, 2, 200).astype(float)
     ranked, positives = ranking(scores, hit), np.array([50])
     exact = expected_precisions(ranked, positives)[0]
-    monkeypatch.setattr(expected, "EXACT", 0)
+    monkeypatch.setattr(ties, "EXACT", 0)
     assert expected_precisions(ranked, positives)[0] == pytest.approx(exact, abs=1e-4)
 
 
@@ -58,7 +58,7 @@ def test_no_order_of_rows_changes_it() -> None:
 def test_range_holds_the_published_and_the_expected_value() -> None:
     truth, found = draw(2, clips=40, ties=True)
     references, predictions = read_rows(truth, references=True), read_rows(found)
-    published, mean = (evaluate(predictions, references, IDS, ties=ties) for ties in ("published", "expected"))
+    published, mean = (evaluate_frames(predictions, references, IDS, ties=ties) for ties in ("published", "expected"))
     for result in (published, mean):
         assert (result.ap >= result.lowest - 1e-12).all()
         assert (result.ap <= result.highest + 1e-12).all()

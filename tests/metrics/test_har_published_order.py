@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from microg4m_hf.metrics.har import published_order as tie_order
+from microg4m_hf.metrics.har import published_order as module
 from microg4m_hf.metrics.har.published_order import published_order
 
 # Runs with numpy's SIMD sorts switched off, so that numpy itself is the reference.
@@ -61,8 +61,8 @@ def test_order_is_that_of_scalar_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_deep_recursion_reaches_heapsort(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = tie_order._heapsorted
-    monkeypatch.setattr(tie_order, "_heapsorted", lambda values, order: calls.append(1) or real(values, order))
+    real = module._heapsorted
+    monkeypatch.setattr(module, "_heapsorted", lambda values, order: calls.append(1) or real(values, order))
     half, values = 500, [0] * 1000
     for step in range(1, half + 1):
         if step % 2:
