@@ -106,9 +106,9 @@ def encoder_times(said: list[str], meant: list[str]) -> dict[str, Any]:
     from sentence_transformers import SentenceTransformer
 
     from microg4m_hf.metrics import SentenceEncoder, vqa_scores
-    from microg4m_hf.metrics.text.sentence import _where
+    from microg4m_hf.metrics.text.sentence import locate_encoder
 
-    model = SentenceTransformer(_where(None)[0], device="cpu")
+    model = SentenceTransformer(locate_encoder(None)[0], device="cpu")
     model.encode(meant[:64])
     expected: list[np.ndarray] = []
     slow = best_time(lambda: expected.append(model.encode(meant)), 1)

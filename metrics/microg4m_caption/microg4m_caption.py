@@ -1,4 +1,4 @@
-"""`evaluate` module for captions of MicroG-4M; the scores are `microg4m_hf.metrics.caption_scores`."""
+"""`evaluate` module for captions of MicroG-4M, around `microg4m_hf.metrics.caption_scores`."""
 
 import os
 
@@ -25,7 +25,7 @@ Args:
     details: also return items, statistics, intervals, counts and recipe.
     Everything else is passed to `caption_scores`: protocol, missing, unknown, on_empty, by, resamples, encoder, ...
 Returns:
-    one entry per score, as fractions (CIDEr from 0 to 10), and `signature`, which says how they were made.
+    one entry per score, as fractions (CIDEr from 0 to 10), and `signature`, which says how they were computed.
 Examples:
     >>> metric = evaluate.load("metrics/microg4m_caption")
     >>> metric.compute(predictions="captions.jsonl", references="vqa_and_captioning.json")["cider"]
@@ -54,15 +54,15 @@ class Microg4mCaption(evaluate.Metric):
         )
 
     def compute(self, *, predictions=None, references=None, **kwargs):
-        """The scores of what was added, or of `predictions` and `references`, which may be files."""
+        """Score what was added, or `predictions` and `references`, which may be files."""
         if isinstance(predictions, (str, os.PathLike)):  # a file, joined with its references by clip
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references, details=False, **settings):
         if isinstance(predictions, (str, os.PathLike)) or isinstance(predictions[0], dict):
-            # By key, so that any number of processes gives the same sums to the last digit.
-            result = caption_scores(_sorted(predictions), _sorted(references), **settings)
+            # Sorted by key, so that any number of processes gives the same sums to the last digit.
+            result = caption_scores(_sort(predictions), _sort(references), **settings)
         else:
             predictions, references = zip(*sorted(zip(predictions, references, strict=True)), strict=True)
             result = text_scores(list(predictions), list(references), **settings)
@@ -70,7 +70,7 @@ class Microg4mCaption(evaluate.Metric):
         return {**short, **result} if details else short
 
 
-def _sorted(side):
-    if isinstance(side, list) and isinstance(side[0], dict):
-        return sorted(side, key=lambda row: row["video_id"])
-    return side
+def _sort(rows):
+    if isinstance(rows, list) and isinstance(rows[0], dict):
+        return sorted(rows, key=lambda row: row["video_id"])
+    return rows

@@ -1,4 +1,4 @@
-"""The Space's page: the card, and a form to try the metric."""
+"""The page of the Space: the card, and a form to try the metric."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`evaluate` module for answers on MicroG-4M; the scores are `microg4m_hf.metrics.vqa_scores`."""
+"""`evaluate` module for answers about MicroG-4M, around `microg4m_hf.metrics.vqa_scores`."""
 
 import os
 
@@ -26,7 +26,7 @@ Args:
     Everything else is passed to `vqa_scores`: protocol, missing, unknown, on_empty, by, resamples, encoder, ...
 Returns:
     one entry per score, as fractions (CIDEr from 0 to 10), exact_match, refusal_rate, `answerable` (the scores of
-    questions with and without an answer), and `signature`, which says how they were made.
+    questions with and without an answer), and `signature`, which says how they were computed.
 Examples:
     >>> metric = evaluate.load("metrics/microg4m_vqa")
     >>> metric.compute(predictions="answers.jsonl", references="vqa_and_captioning.json")["refusal_rate"]
@@ -54,28 +54,28 @@ class Microg4mVqa(evaluate.Metric):
         )
 
     def compute(self, *, predictions=None, references=None, **kwargs):
-        """The scores of what was added, or of `predictions` and `references`, which may be files."""
+        """Score what was added, or `predictions` and `references`, which may be files."""
         if isinstance(predictions, (str, os.PathLike)):  # a file, joined with its references by clip and question
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references, details=False, **settings):
         if not isinstance(predictions, (str, os.PathLike)) and isinstance(predictions[0], str):
-            # Plain strings have no clip: numbered, and without intervals, which would need the films.
+            # Plain strings have no clip: number them, and leave out intervals, which need the films.
             settings["resamples"] = 0
             predictions, references = zip(*sorted(zip(predictions, references, strict=True)), strict=True)
-            predictions, references = _numbered(predictions), _numbered(references)
-        # By key, so that any number of processes gives the same sums to the last digit.
-        result = vqa_scores(_sorted(predictions), _sorted(references), **settings)
+            predictions, references = _number(predictions), _number(references)
+        # Sorted by key, so that any number of processes gives the same sums to the last digit.
+        result = vqa_scores(_sort(predictions), _sort(references), **settings)
         short = {**result["scores"], "answerable": result["by"]["answerable"], "signature": result["signature"]}
         return {**short, **result} if details else short
 
 
-def _numbered(texts):
+def _number(texts):
     return {(str(number), "question"): text for number, text in enumerate(texts)}
 
 
-def _sorted(side):
-    if isinstance(side, list) and isinstance(side[0], dict):
-        return sorted(side, key=lambda row: (row["video_id"], row.get("question", "")))
-    return side
+def _sort(rows):
+    if isinstance(rows, list) and isinstance(rows[0], dict):
+        return sorted(rows, key=lambda row: (row["video_id"], row.get("question", "")))
+    return rows

@@ -1,4 +1,4 @@
-"""The evaluate modules for texts: loaded from their folders, fed in batches, combined, and run by two processes."""
+"""The evaluate modules for texts, loaded from their folders: batches, files, combinations and two processes."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("task", ["caption", "vqa"])
 def test_batches_equal_one_call(task: str) -> None:
-    said, meant = items(task)
-    expected = SCORES[task](_sorted(said), _sorted(meant))
+    predictions, references = items(task)
+    expected = SCORES[task](_sorted(predictions), _sorted(references))
     metric = _load(task)
-    whole = metric.compute(predictions=said, references=meant, details=True)
+    whole = metric.compute(predictions=predictions, references=references, details=True)
     assert whole["scores"] == expected["scores"] and whole["intervals"] == expected["intervals"]
-    for start in range(0, len(said), 5):
-        metric.add_batch(predictions=said[start : start + 5], references=meant[start : start + 5])
+    for start in range(0, len(predictions), 5):
+        metric.add_batch(predictions=predictions[start : start + 5], references=references[start : start + 5])
     assert metric.compute()["cider"] == expected["scores"]["cider"]
-    for one, other in zip(reversed(said), reversed(meant), strict=True):
+    for one, other in zip(reversed(predictions), reversed(references), strict=True):
         metric.add(prediction=one, reference=other)
     assert metric.compute()["bleu_4"] == expected["scores"]["bleu_4"]
 
@@ -55,52 +55,56 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert (tmp_path / "rank0.json").exists(), errors[0][-2000:]
     both = json.loads((tmp_path / "rank0.json").read_text())
     for task, result in both.items():
-        said, meant = items(task)
-        assert result == _load(task).compute(predictions=said, references=meant)
+        predictions, references = items(task)
+        assert result == _load(task).compute(predictions=predictions, references=references)
     assert json.loads((tmp_path / "rank1.json").read_text()) == {"caption": None, "vqa": None}
 
 
 def test_plain_strings_and_several_references() -> None:
-    said, meant = ["a cat sits", "two dogs run"], ["a cat sat", "two dogs ran"]
-    expected = text_scores(said, meant)["scores"]
-    assert _load("caption").compute(predictions=said, references=meant)["cider"] == expected["cider"]
-    several = [[one, "something else"] for one in meant]
-    expected = text_scores(said, several)["scores"]
-    assert _load("caption").compute(predictions=said, references=several)["bleu_2"] == expected["bleu_2"]
+    predictions, references = ["a cat sits", "two dogs run"], ["a cat sat", "two dogs ran"]
+    expected = text_scores(predictions, references)["scores"]
+    assert _load("caption").compute(predictions=predictions, references=references)["cider"] == expected["cider"]
+    several = [[one, "something else"] for one in references]
+    expected = text_scores(predictions, several)["scores"]
+    assert _load("caption").compute(predictions=predictions, references=several)["bleu_2"] == expected["bleu_2"]
     answers = _load("vqa").compute(predictions=["Not mentioned", "Blue."], references=["Red", "blue"])
     assert answers["refusal_rate"] == 0.5 and answers["exact_match"] == 0.5
 
 
 def test_files(tmp_path: Path) -> None:
-    said, meant = items("vqa")
-    paths = [tmp_path / "said.jsonl", tmp_path / "meant.jsonl"]
-    for path, rows in zip(paths, (said, meant), strict=True):
+    predictions, references = items("vqa")
+    paths = [tmp_path / "predictions.jsonl", tmp_path / "references.jsonl"]
+    for path, rows in zip(paths, (predictions, references), strict=True):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = _load("vqa").compute(
         predictions=str(paths[0]), references=str(paths[1]), protocol="coco", metrics=["bleu"]
     )
-    assert result["bleu_1"] == vqa_scores(said, meant, protocol="coco", metrics=["bleu"])["scores"]["bleu_1"]
+    assert (
+        result["bleu_1"] == vqa_scores(predictions, references, protocol="coco", metrics=["bleu"])["scores"]["bleu_1"]
+    )
     assert "tokenizer:ptb" in result["signature"]
-    assert _load("vqa").compute(predictions=paths[0], references=meant, protocol="coco", metrics=["bleu"]) == result
+    assert (
+        _load("vqa").compute(predictions=paths[0], references=references, protocol="coco", metrics=["bleu"]) == result
+    )
 
 
 def test_combine() -> None:
     import evaluate
 
-    said, meant = items("caption")
+    predictions, references = items("caption")
     both = evaluate.combine([_load("caption")])
-    both.add_batch(predictions=said, references=meant)
-    assert both.compute()["rouge_l"] == caption_scores(_sorted(said), _sorted(meant))["scores"]["rouge_l"]
+    both.add_batch(predictions=predictions, references=references)
+    assert both.compute()["rouge_l"] == caption_scores(_sorted(predictions), _sorted(references))["scores"]["rouge_l"]
 
 
-def test_padded_repeats_of_a_sampler_count_once_and_conflicts_are_refused() -> None:
-    said, meant = items("caption")
+def test_repeats_of_a_padding_sampler_count_once_and_conflicts_raise() -> None:
+    predictions, references = items("caption")
     metric = _load("caption")
-    padded = metric.compute(predictions=said + said[:2], references=meant + meant[:2])
-    assert padded["cider"] == metric.compute(predictions=said, references=meant)["cider"]
-    other = [*said, {**said[0], "caption": "another one"}]
+    padded = metric.compute(predictions=predictions + predictions[:2], references=references + references[:2])
+    assert padded["cider"] == metric.compute(predictions=predictions, references=references)["cider"]
+    other = [*predictions, {**predictions[0], "caption": "another one"}]
     with pytest.raises(PredictionError, match="has another prediction already"):
-        metric.compute(predictions=other, references=[*meant, meant[0]])
+        metric.compute(predictions=other, references=[*references, references[0]])
 
 
 @pytest.mark.parametrize("task", ["caption", "vqa"])

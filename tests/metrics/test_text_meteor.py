@@ -1,4 +1,4 @@
-"""Both METEORs: the Java program's values from its own counts, nltk's with a WordNet of four words."""
+"""METEOR 1.5 equals the Java program, computed from its counts; METEOR of nltk runs with a WordNet of two words."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _released_cases(shared: Path) -> list[dict]:
 def test_released_values_of_the_java_program(shared: Path) -> None:
     pytest.importorskip("pycocoevalcap")
     cases = _released_cases(shared)
-    said = [text for case in cases for text in case["predictions"]]
-    meant = [[one] if isinstance(one, str) else one for case in cases for one in case["references"]]
-    counts = meteor_1_5.meteor_counts(said, meant)  # one start of the program for all cases
+    predictions = [text for case in cases for text in case["predictions"]]
+    references = [[one] if isinstance(one, str) else one for case in cases for one in case["references"]]
+    counts = meteor_1_5.meteor_counts(predictions, references)  # one start of the program for all cases
     start = 0
     for case in cases:
         rows = counts[start : start + len(case["predictions"])]
@@ -41,12 +41,12 @@ def test_released_values_of_the_java_program(shared: Path) -> None:
 
 
 @needs_java
-def test_texts_that_would_break_the_pipe() -> None:
+def test_texts_with_separators_of_the_program() -> None:
     pytest.importorskip("pycocoevalcap")
-    said = ["a cat\nsits", "two ||| dogs", "", "naïve \u2028 ünï", "\ud800 lone"]
-    meant = ["a cat sits", "two dogs", "x", "naïve ünï", "lone"]
+    predictions = ["a cat\nsits", "two ||| dogs", "", "naïve \u2028 ünï", "\ud800 lone"]
+    references = ["a cat sits", "two dogs", "x", "naïve ünï", "lone"]
     sources = ["p", "q", "r", "s", "t"]
-    result = text_scores(said, meant, metrics=["meteor_1_5", "rouge_l"], on_empty="score", sources=sources)
+    result = text_scores(predictions, references, metrics=["meteor_1_5", "rouge_l"], on_empty="score", sources=sources)
     items = result["items"]["meteor_1_5"]
     assert items[:4] == pytest.approx([1, 1, 0, 1]) and items[4] > 0
     low, high = result["intervals"]["meteor_1_5"]
@@ -65,7 +65,7 @@ def test_corpus_score_comes_from_summed_counts() -> None:
     assert meteor_1_5.meteor_from_statistics(counts.sum(0)) == pytest.approx(expected)
 
 
-def test_without_java_the_message_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_java_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("pycocoevalcap")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
@@ -73,7 +73,7 @@ def test_without_java_the_message_says_so(monkeypatch: pytest.MonkeyPatch, tmp_p
         text_scores(["a", "b"], ["a", "b"], metrics=["meteor_1_5"])
 
 
-def test_a_java_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_message_of_a_failing_java_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("pycocoevalcap")
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
@@ -103,16 +103,16 @@ def no_wordnet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(nltk.data, "path", [])
     monkeypatch.setattr(type(wordnet), "ensure_loaded", _not_found, raising=False)
     monkeypatch.setattr(meteor_nltk, "_DEBIAN", tmp_path / "none")
-    meteor_nltk.wordnet_reader.cache_clear()
+    meteor_nltk.load_wordnet.cache_clear()
     yield tmp_path
-    meteor_nltk.wordnet_reader.cache_clear()
+    meteor_nltk.load_wordnet.cache_clear()
 
 
 def _not_found(_: object) -> None:
     raise LookupError("no corpus here")
 
 
-def test_nltk_meteor_with_a_wordnet_of_its_own(no_wordnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nltk_meteor_with_a_local_wordnet(no_wordnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WNSEARCHDIR", str(_wordnet(no_wordnet / "dict")))
     result = text_scores(
         ["the dog barks", "Yes", ""], ["the hound barks", "yes", "no"], metrics=["meteor_nltk"], on_empty="score"
@@ -122,6 +122,6 @@ def test_nltk_meteor_with_a_wordnet_of_its_own(no_wordnet: Path, monkeypatch: py
     assert "wordnet:local" in result["signature"]
 
 
-def test_without_wordnet_the_message_says_how_to_get_it(no_wordnet: Path) -> None:
+def test_missing_wordnet_is_explained(no_wordnet: Path) -> None:
     with pytest.raises(MissingExtraError, match=r"nltk\.downloader wordnet"):
         text_scores(["a", "b"], ["a", "b"], metrics=["meteor_nltk"])

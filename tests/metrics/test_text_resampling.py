@@ -1,4 +1,4 @@
-"""Intervals and comparisons of text scores: by source, seeded, from the same statistics as the scores."""
+"""Intervals and comparisons resample sources with a seed, from the same statistics as the scores."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ WORDS = ("the", "a", "crew", "floats", "eats", "near", "window", "blue")
 
 def _texts(seed: int, count: int = 60) -> tuple[list[str], list[str], list[str]]:
     random = np.random.RandomState(seed)
-    meant = [" ".join(random.choice(WORDS, random.randint(3, 12))) for _ in range(count)]
-    said = [" ".join(word if random.rand() < 0.7 else "x" for word in text.split()) for text in meant]
-    return said, meant, [f"film{place % 7}" for place in range(count)]
+    references = [" ".join(random.choice(WORDS, random.randint(3, 12))) for _ in range(count)]
+    predictions = [" ".join(word if random.rand() < 0.7 else "x" for word in text.split()) for text in references]
+    return predictions, references, [f"film{place % 7}" for place in range(count)]
 
 
-def test_a_resample_is_the_score_of_the_items_drawn() -> None:
-    said, meant, sources = _texts(0)
-    result = text_scores(said, meant, sources=sources)
+def test_a_resample_equals_the_score_of_the_drawn_items() -> None:
+    predictions, references, sources = _texts(0)
+    result = text_scores(predictions, references, sources=sources)
     samples = resample_scores(result, 5, 3)
     names, codes = cluster_codes(sources)
     weights = cluster_weights(len(names), 5, 3)
     for row in range(5):
-        drawn = [place for place in range(len(said)) for _ in range(weights[row][codes[place]])]
+        drawn = [place for place in range(len(predictions)) for _ in range(weights[row][codes[place]])]
         again = text_scores(
-            [said[place] for place in drawn], [meant[place] for place in drawn], metrics=["bleu", "rouge_l"]
+            [predictions[place] for place in drawn], [references[place] for place in drawn], metrics=["bleu", "rouge_l"]
         )
         for name, value in again["scores"].items():
             assert samples[name][row] == pytest.approx(value, rel=1e-12)
@@ -40,33 +40,33 @@ def test_a_resample_is_the_score_of_the_items_drawn() -> None:
         assert samples["cider"][row] == pytest.approx(np.mean([result["items"]["cider"][place] for place in drawn]))
 
 
-def test_intervals_hold_the_score_and_repeat_with_the_seed() -> None:
-    said, meant, sources = _texts(1)
-    first = text_scores(said, meant, sources=sources, seed=4)
-    assert first["intervals"] == text_scores(said, meant, sources=sources, seed=4)["intervals"]
-    assert first["intervals"] != text_scores(said, meant, sources=sources, seed=5)["intervals"]
+def test_intervals_contain_the_score_and_depend_on_the_seed_only() -> None:
+    predictions, references, sources = _texts(1)
+    first = text_scores(predictions, references, sources=sources, seed=4)
+    assert first["intervals"] == text_scores(predictions, references, sources=sources, seed=4)["intervals"]
+    assert first["intervals"] != text_scores(predictions, references, sources=sources, seed=5)["intervals"]
     for name, (low, high) in first["intervals"].items():
         assert low <= first["scores"][name] <= high
     assert "|seed:4|" in first["signature"]
-    assert "intervals" not in text_scores(said, meant, sources=sources, resamples=0)
+    assert "intervals" not in text_scores(predictions, references, sources=sources, resamples=0)
 
 
-def test_one_film_gives_no_width() -> None:
-    said, meant, _ = _texts(2)
-    result = text_scores(said, meant, sources=["film"] * len(said))
+def test_one_film_gives_intervals_of_no_width() -> None:
+    predictions, references, _ = _texts(2)
+    result = text_scores(predictions, references, sources=["film"] * len(predictions))
     for name, (low, high) in result["intervals"].items():
         assert low == pytest.approx(high) == pytest.approx(result["scores"][name])
 
 
-def test_comparison_survives_json_and_another_order() -> None:
-    said, meant, sources = _texts(3)
-    ids = [("film", place) for place in range(len(said))]
-    good = text_scores(said, meant, sources=sources, ids=ids)
-    order = np.random.RandomState(0).permutation(len(said)).tolist()
-    worse = ["x " + said[place] for place in order]
+def test_compare_accepts_results_from_json_in_another_order() -> None:
+    predictions, references, sources = _texts(3)
+    ids = [("film", place) for place in range(len(predictions))]
+    good = text_scores(predictions, references, sources=sources, ids=ids)
+    order = np.random.RandomState(0).permutation(len(predictions)).tolist()
+    worse = ["x " + predictions[place] for place in order]
     bad = text_scores(
         worse,
-        [meant[place] for place in order],
+        [references[place] for place in order],
         sources=[sources[place] for place in order],
         ids=[ids[place] for place in order],
     )
@@ -84,10 +84,10 @@ def test_comparison_survives_json_and_another_order() -> None:
         ({"ids": list(range(1, 61))}, "do not cover the same items: 2 are in one only"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change: dict[str, Any], message: str) -> None:
-    said, meant, sources = _texts(4)
-    first = text_scores(said, meant, sources=sources)
+def test_results_that_cannot_be_compared_raise(change: dict[str, Any], message: str) -> None:
+    predictions, references, sources = _texts(4)
+    first = text_scores(predictions, references, sources=sources)
     with pytest.raises(PredictionError, match=message):
-        compare_texts(first, text_scores(said, meant, sources=sources, **change))
+        compare_texts(first, text_scores(predictions, references, sources=sources, **change))
     with pytest.raises(PredictionError, match="does not know the source"):
-        compare_texts(text_scores(said, meant), text_scores(said, meant))
+        compare_texts(text_scores(predictions, references), text_scores(predictions, references))

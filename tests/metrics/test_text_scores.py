@@ -1,4 +1,4 @@
-"""The paper protocol gives the released evaluation's values: corpus and items, on the real texts and on odd ones."""
+"""``text_scores`` equals the released evaluation, for the corpus and for every item, on real texts and on odd ones."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_several_references_take_the_closest_length_and_the_best_precision_and_r
 
 
 def _slow_rouge(prediction: str, reference: str) -> float:
-    said, meant = prediction.split(" "), reference.split(" ")
-    table = [[0] * (len(meant) + 1) for _ in range(len(said) + 1)]
-    for i, left in enumerate(said):
-        for j, right in enumerate(meant):
+    predicted, expected = prediction.split(" "), reference.split(" ")
+    table = [[0] * (len(expected) + 1) for _ in range(len(predicted) + 1)]
+    for i, left in enumerate(predicted):
+        for j, right in enumerate(expected):
             table[i + 1][j + 1] = table[i][j] + 1 if left == right else max(table[i][j + 1], table[i + 1][j])
     common = table[-1][-1]
-    precision, recall = common / len(said), common / len(meant)
+    precision, recall = common / len(predicted), common / len(expected)
     return (1 + 1.44) * precision * recall / (recall + 1.44 * precision) if common else 0.0
 
 
@@ -98,9 +98,9 @@ def _slow_cider(predictions: list[str], references: list[str]) -> list[float]:
                     for gram, count in grams(text, n).items()
                 }
 
-            said, meant = weighed(prediction), weighed(reference)
-            norm = math.sqrt(sum(v * v for v in said.values())) * math.sqrt(sum(v * v for v in meant.values()))
-            shared = sum(min(value, meant[gram]) * meant[gram] for gram, value in said.items() if gram in meant)
+            mine, theirs = weighed(prediction), weighed(reference)
+            norm = math.sqrt(sum(v * v for v in mine.values())) * math.sqrt(sum(v * v for v in theirs.values()))
+            shared = sum(min(value, theirs[gram]) * theirs[gram] for gram, value in mine.items() if gram in theirs)
             difference = max(len(prediction.split()) - 1, 0) - max(len(reference.split()) - 1, 0)
             total += shared / norm * math.exp(-(difference**2) / 72) if norm else 0.0
         scores.append(total / 4 * 10)
@@ -119,9 +119,9 @@ pairs = st.lists(st.tuples(texts, texts), min_size=2, max_size=7)
 @settings(max_examples=60, deadline=None)
 @given(pairs)
 def test_equals_a_plain_implementation(items: list[tuple[str, str]]) -> None:
-    said, meant = [list(column) for column in zip(*items, strict=True)]
-    result = _scores(said, meant)
-    np.testing.assert_allclose(result["items"]["cider"], _slow_cider(said, meant), rtol=1e-9, atol=1e-12)
+    predictions, references = [list(column) for column in zip(*items, strict=True)]
+    result = _scores(predictions, references)
+    np.testing.assert_allclose(result["items"]["cider"], _slow_cider(predictions, references), rtol=1e-9, atol=1e-12)
     slow = [_slow_rouge(*item) for item in items]
     np.testing.assert_allclose(result["items"]["rouge_l"], slow, rtol=1e-12)
 
@@ -170,12 +170,12 @@ def test_identical_texts_score_one(words: list[str]) -> None:
     assert result["scores"]["bleu_4"] == pytest.approx(1, abs=1e-8)
 
 
-def test_long_texts_leave_the_fast_path_and_agree() -> None:
+def test_long_texts_give_the_same_rouge_l() -> None:
     random = np.random.RandomState(0)
-    said = [" ".join(map(str, random.randint(0, 30, size))) for size in (900, 70, 64, 63, 1, 300)]
-    meant = [" ".join(map(str, random.randint(0, 30, size))) for size in (700, 640, 63, 64, 127, 1)]
-    expected = [_slow_rouge(*item) for item in zip(said, meant, strict=True)]
-    np.testing.assert_allclose(_scores(said, meant)["items"]["rouge_l"], expected, rtol=1e-12)
+    predictions = [" ".join(map(str, random.randint(0, 30, size))) for size in (900, 70, 64, 63, 1, 300)]
+    references = [" ".join(map(str, random.randint(0, 30, size))) for size in (700, 640, 63, 64, 127, 1)]
+    expected = [_slow_rouge(*item) for item in zip(predictions, references, strict=True)]
+    np.testing.assert_allclose(_scores(predictions, references)["items"]["rouge_l"], expected, rtol=1e-12)
 
 
 def test_rouge_score_finds_the_same_subsequences() -> None:
@@ -185,11 +185,11 @@ def test_rouge_score_finds_the_same_subsequences() -> None:
         def tokenize(self, text: str) -> list[str]:
             return text.split(" ")
 
-    said, meant = "the cat sat on a mat", "a cat sat near the mat today"
-    theirs = scorer.RougeScorer(["rougeL"], tokenizer=Words()).score(meant, said)["rougeL"]
+    prediction, reference = "the cat sat on a mat", "a cat sat near the mat today"
+    theirs = scorer.RougeScorer(["rougeL"], tokenizer=Words()).score(reference, prediction)["rougeL"]
     weighed = theirs.recall + 1.44 * theirs.precision
     expected = 2.44 * theirs.precision * theirs.recall / weighed
-    assert _scores([said], [meant])["scores"]["rouge_l"] == pytest.approx(expected)
+    assert _scores([prediction], [reference])["scores"]["rouge_l"] == pytest.approx(expected)
 
 
 def test_cider_of_one_item_is_explained() -> None:
@@ -213,7 +213,7 @@ def test_cider_of_one_item_is_explained() -> None:
         (["a"], ["a"], {"sources": ["x", "y"]}, "2 sources for 1 items"),
     ],
 )
-def test_wrong_input_is_named(predictions: Any, references: Any, options: dict[str, Any], message: str) -> None:
+def test_wrong_input_raises(predictions: Any, references: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(PredictionError, match=message):
         text_scores(predictions, references, metrics=["rouge_l"], **options)
 
@@ -228,12 +228,12 @@ def test_wrong_input_is_named(predictions: Any, references: Any, options: dict[s
         ({"on_empty": "zero"}, "on_empty"),
     ],
 )
-def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
+def test_wrong_options_raise(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         text_scores(["a"], ["a"], **options)
 
 
-def test_the_path_of_n_grams_imports_nothing_heavy() -> None:
+def test_ngram_metrics_import_nothing_heavy() -> None:
     import subprocess
     import sys
 

@@ -80,7 +80,7 @@ def test_batches_do_not_change_values(encoder_folder: Path, monkeypatch: pytest.
     np.testing.assert_allclose(SentenceEncoder(encoder_folder, device="cpu").encode(TEXTS), whole, atol=1e-6)
 
 
-def test_a_model_that_is_loaded_already_is_used_and_left_as_it_was(encoder_folder: Path) -> None:
+def test_a_loaded_model_is_used_and_not_changed(encoder_folder: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(encoder_folder), device="cpu")
@@ -106,18 +106,18 @@ def test_the_published_encoder_from_its_package() -> None:
     assert 0.5 < near < 1 and far < 0.3
     from sentence_transformers import SentenceTransformer
 
-    plain = SentenceTransformer(sentence._where(None)[0], device="cpu").encode(TEXTS)
+    plain = SentenceTransformer(sentence.locate_encoder(None)[0], device="cpu").encode(TEXTS)
     np.testing.assert_allclose(encoder.encode(TEXTS), plain, atol=1e-6)
 
 
-def test_an_encoder_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+def test_an_encoder_that_cannot_be_loaded_raises(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for model in ("/no/such/encoder", str(tmp_path / "empty")):
         with pytest.raises(CheckpointError, match=r"cannot be loaded .* give a folder that holds it"):
             text_scores(["a"], ["a"], metrics=["sbert"], encoder=model)
 
 
-def test_where_a_model_comes_from(tmp_path: Path) -> None:
-    assert sentence._where("org/name@abc") == ("org/name", "org/name", "abc")
-    assert sentence._where("org/name") == ("org/name", "org/name", "main")
-    assert sentence._where(tmp_path) == (str(tmp_path), tmp_path.name, "local")
+def test_locate_encoder(tmp_path: Path) -> None:
+    assert sentence.locate_encoder("org/name@abc") == ("org/name", "org/name", "abc")
+    assert sentence.locate_encoder("org/name") == ("org/name", "org/name", "main")
+    assert sentence.locate_encoder(tmp_path) == (str(tmp_path), tmp_path.name, "local")

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (a text and its tokens stay on one line)
-"""Our Penn-Treebank tokens are the reference program's."""
+"""``tokenize_ptb`` gives the tokens of the reference program."""
 
 from __future__ import annotations
 

