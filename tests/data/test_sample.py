@@ -1,4 +1,4 @@
-"""The sample: the released layout, the same pixels everywhere, boxes and texts that are true of them."""
+"""The sample has the released layout, the same pixels on every machine, and true boxes and texts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from microg4m_hf.data.sample import CONTENT_VERSION, ensure_sample, make_sample
-from microg4m_hf.data.sample.cabin import PINK, SHIRT_COLORS, TURQUOISE, VIOLET, YELLOW
+from microg4m_hf.data.sample.poses import PINK, SHIRT_COLORS, TURQUOISE, VIOLET, YELLOW
 from microg4m_hf.data.sample.drawing import paint
-from microg4m_hf.data.sample.render import box, figure_strokes, frames
+from microg4m_hf.data.sample.render import astronaut_strokes, box, frames
 from microg4m_hf.data.sample.world import CABINS, FACES, HANDS, NUM_FRAMES, POSTURES, Scene, practice_scenes, scenes
 from microg4m_hf.data.sample.write import clip_path, write_annotations
 from microg4m_hf.taxonomy import ACTION_IDS
@@ -73,7 +73,7 @@ def test_annotations_name_persons_that_exist(sample: Path) -> None:
         assert 0 <= ymin < ymax <= 144
 
 
-def test_key_frames_are_the_middle_of_the_track_and_normalised(sample: Path) -> None:
+def test_key_frames_are_the_middle_of_the_track_and_normalized(sample: Path) -> None:
     annotated = defaultdict(dict)
     for video_id, frame, person, *sides in _rows(sample / "annotation_files/bounding_boxes.csv")[1:]:
         annotated[video_id, person][int(frame)] = [int(side) for side in sides]
@@ -114,7 +114,7 @@ def test_label_map_is_the_released_one(sample: Path, released: Path) -> None:
     assert ours.read_text().split() == theirs.read_text().split()
 
 
-def test_same_pixels_and_letters_on_every_machine(tmp_path: Path) -> None:
+def test_same_pixels_and_texts_on_every_machine(tmp_path: Path) -> None:
     """When this fails, the sample has changed: raise CONTENT_VERSION and note the new digests here."""
     digest = hashlib.sha256()
     for scene in scenes()[:50:17]:
@@ -131,24 +131,24 @@ def test_same_pixels_and_letters_on_every_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize("height", [144, 480])
 def test_boxes_are_tight_around_the_painted_body(height: int) -> None:
     for scene in scenes()[::9]:
-        for figure in scene.figures:
+        for astronaut in scene.astronauts:
             for number in (9, 50, 89):
                 canvas = np.zeros((3, height, round(height * 854 / 960) * 2), np.float32)
-                for stroke in figure_strokes(scene, figure, number, height):
+                for stroke in astronaut_strokes(scene, astronaut, number, height):
                     if stroke.body:
                         paint(canvas, stroke._replace(color=(255, 255, 255)))
                 bar = round(0.1 * height) if scene.domain == "movie" else 0
                 rows, columns = np.nonzero(canvas.max(axis=0)[bar : height - bar] > 8)
                 seen = (columns.min(), rows.min() + bar, columns.max() + 1, rows.max() + 1 + bar)
-                assert np.abs(np.subtract(seen, box(scene, figure, number, height))).max() <= 1
+                assert np.abs(np.subtract(seen, box(scene, astronaut, number, height))).max() <= 1
 
 
-def test_shirt_and_cabin_do_not_give_the_action_away() -> None:
-    people = [(scene, figure) for scene in scenes() for figure in scene.figures]
+def test_shirt_and_cabin_do_not_reveal_the_action() -> None:
+    people = [(scene, astronaut) for scene in scenes() for astronaut in scene.astronauts]
     for looks in (
-        [figure.shirt for _, figure in people],
+        [astronaut.shirt for _, astronaut in people],
         [scene.cabin for scene, _ in people],
-        [str(figure.side) for _, figure in people],
+        [str(astronaut.side) for _, astronaut in people],
     ):
         for deeds in zip(*((f.posture, f.hands, f.face) for _, f in people), strict=True):
             assert _cramers_v(looks, list(deeds)) < 0.3
@@ -163,24 +163,24 @@ def _cramers_v(a: list[str], b: list[str]) -> float:
     return float(np.sqrt(((table - expected) ** 2 / expected).sum() / table.sum() / (min(table.shape) - 1)))
 
 
-def test_every_class_lives_in_several_sources_and_both_domains() -> None:
+def test_every_class_occurs_in_several_sources_and_both_domains() -> None:
     where = defaultdict(set)
     for scene in scenes():
-        for figure in scene.figures:
-            for action in figure.action_ids:
+        for astronaut in scene.astronauts:
+            for action in astronaut.action_ids:
                 where[action] |= {scene.source, scene.domain}
     assert set(where) == CLASSES
     assert min(len(places) for places in where.values()) >= 2 + 5
 
 
-def test_upright_takes_away_the_rotation_and_nothing_else() -> None:
+def test_upright_removes_only_the_rotation() -> None:
     turned, upright = scenes(), scenes(upright=True)
-    assert all(figure.spin and 0 <= figure.angle < 360 for scene in turned for figure in scene.figures)
-    orientations = [figure.angle // 90 for scene in turned for figure in scene.figures]
+    assert all(astronaut.spin and 0 <= astronaut.angle < 360 for scene in turned for astronaut in scene.astronauts)
+    orientations = [astronaut.angle // 90 for scene in turned for astronaut in scene.astronauts]
     assert min(orientations.count(quarter) for quarter in range(4)) >= 15
     for one, other in zip(turned, upright, strict=True):
-        stilled = tuple(replace(figure, angle=0.0, spin=0.0) for figure in one.figures)
-        assert other == replace(one, figures=stilled)
+        stilled = tuple(replace(astronaut, angle=0.0, spin=0.0) for astronaut in one.astronauts)
+        assert other == replace(one, astronauts=stilled)
 
 
 def test_answers_about_shirts_are_true_of_the_decoded_pixels(sample: Path) -> None:
@@ -193,7 +193,7 @@ def test_answers_about_shirts_are_true_of_the_decoded_pixels(sample: Path) -> No
         pairs = {pair["Q"]: pair["A"] for pair in texts[scene.video_id]["qa_pairs"]}
         question = next(text for text in pairs if text.startswith("What color is the shirt"))
         place = next((at for word, at in by_place.items() if word in question), 0)
-        boxes = sorted(box(scene, figure, 44, 144) for figure in scene.figures)
+        boxes = sorted(box(scene, astronaut, 44, 144) for astronaut in scene.astronauts)
         left, top, right, bottom = boxes[place]
         patch = _decoded(sample, scene)[44][top:bottom, left:right].astype(int)
         share = {
@@ -209,19 +209,19 @@ def test_answers_about_shirts_are_true_of_the_decoded_pixels(sample: Path) -> No
 
 
 def test_answers_about_rotation_are_true_of_the_decoded_pixels(sample: Path) -> None:
-    """The thing at the feet circles the shirt: the sense of its turning is measured in the decoded clip."""
+    """The item at the feet circles the shirt; its direction is measured in the decoded clip."""
     texts = {text["video_id"]: text for text in json.loads((sample / "vqa_and_captioning.json").read_text())}
     under = {"stand": YELLOW, "walk": TURQUOISE, "jump": PINK, "sit": VIOLET}
     checked = 0
     for scene in scenes():
-        if scene.domain == "movie" or len(scene.figures) > 1:
+        if scene.domain == "movie" or len(scene.astronauts) > 1:
             continue
-        figure = scene.figures[0]
+        astronaut = scene.astronauts[0]
         answer = next(pair["A"] for pair in texts[scene.video_id]["qa_pairs"] if "direction" in pair["Q"])
         turned = []
         for number, frame in enumerate(_decoded(sample, scene)):
-            mask = np.abs(frame.astype(int) - under[figure.posture]).max(axis=-1) < 60
-            left, top, right, bottom = box(scene, figure, number, 144)
+            mask = np.abs(frame.astype(int) - under[astronaut.posture]).max(axis=-1) < 60
+            left, top, right, bottom = box(scene, astronaut, number, 144)
             if mask.sum() > 20:
                 y, x = np.argwhere(mask).mean(axis=0)
                 turned.append(np.arctan2(y - (top + bottom) / 2, x - (left + right) / 2))
@@ -244,8 +244,8 @@ def test_odd_sizes_are_refused(tmp_path: Path) -> None:
         make_sample(tmp_path, height=145)
 
 
-def test_two_processes_may_ask_at_once(tmp_path: Path) -> None:
-    """Only the size is cut down, so that the test is quick; the making and the renaming are the real ones."""
+def test_two_processes_may_make_the_sample_at_once(tmp_path: Path) -> None:
+    """Only the size is reduced, to keep the test quick; the rest is the real code."""
     code = (
         "import microg4m_hf.data.sample as s; full = s.make_sample; made = []\n"
         "s.make_sample = lambda folder: made.append(full(folder, height=48, clips=3))\n"
@@ -263,23 +263,28 @@ def test_two_processes_may_ask_at_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*/videos/*/*/*.mp4"))) == 3
 
 
-def test_lying_people_are_told_apart_by_straps_and_upright_by_how_they_lie() -> None:
+def test_straps_and_orientation_tell_lying_people_apart() -> None:
     turned, upright = scenes(lying=True), scenes(lying=True, upright=True)
-    people = [figure for scene in upright for figure in scene.figures]
-    assert {figure.action_ids for figure in people} == {(12,), (8,)}
-    assert all(abs(figure.angle) == (90 if figure.action_ids == (8,) else 0) and not figure.spin for figure in people)
-    assert all(figure.spin for scene in turned for figure in scene.figures)
-    drawn = {figure.posture: len(figure_strokes(upright[0], figure, 40, 144)) for figure in people}
+    people = [astronaut for scene in upright for astronaut in scene.astronauts]
+    assert {astronaut.action_ids for astronaut in people} == {(12,), (8,)}
+    assert all(
+        abs(astronaut.angle) == (90 if astronaut.action_ids == (8,) else 0) and not astronaut.spin
+        for astronaut in people
+    )
+    assert all(astronaut.spin for scene in turned for astronaut in scene.astronauts)
+    drawn = {astronaut.posture: len(astronaut_strokes(upright[0], astronaut, 40, 144)) for astronaut in people}
     assert drawn["sleep"] == drawn["idle"] + 2
     for one, other in zip(turned, upright, strict=True):
-        assert [figure.action_ids for figure in one.figures] == [figure.action_ids for figure in other.figures]
+        assert [astronaut.action_ids for astronaut in one.astronauts] == [
+            astronaut.action_ids for astronaut in other.astronauts
+        ]
 
 
-def test_practice_scenes_are_no_clips_of_the_sample_and_frames_can_be_picked() -> None:
+def test_practice_scenes_are_new_and_frames_can_be_selected() -> None:
     practice, own = practice_scenes(60), scenes()
     assert not {scene.source for scene in practice} & {scene.source for scene in own}
-    assert not {scene.figures for scene in practice} & {scene.figures for scene in own}
-    assert {len(scene.figures) for scene in practice} == {1, 2, 3}
+    assert not {scene.astronauts for scene in practice} & {scene.astronauts for scene in own}
+    assert {len(scene.astronauts) for scene in practice} == {1, 2, 3}
     assert {scene.cabin for scene in practice} == set(CABINS)
     assert practice[:5] == practice_scenes(5)
     picked = list(frames(practice[0], 48, [0, 40]))

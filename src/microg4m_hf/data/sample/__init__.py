@@ -1,7 +1,7 @@
-"""The built-in sample: a small MicroG-4M that is drawn on first use, in exactly the released layout.
+"""The built-in sample: a small MicroG-4M in the released layout that is drawn on first use.
 
-Cartoon astronauts float and turn in a spacecraft; limbs, their motion and the things in their hands show what the
-labels say, so a small network can learn the actions and every caption and answer is true of the pixels.
+Cartoon astronauts float and rotate in a spacecraft. Their limbs, motion and items show the labeled actions, so a small
+network can learn them, and every caption and answer is true of the pixels.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .write import clip_path, write_annotations, write_clip
 
 __all__ = ["CONTENT_VERSION", "ensure_sample", "make_sample"]
 
-CONTENT_VERSION = "6"  # raise it whenever a pixel or a letter of the sample changes
+CONTENT_VERSION = "6"  # increase it whenever a pixel or a character of the sample changes
 
 
 def ensure_sample() -> Path:
-    """The folder of the sample; made when it is not there yet, which takes some seconds.
+    """Return the folder of the sample, after drawing it on first use, which takes some seconds.
 
-    Several processes may ask at once, as the ranks of a training do: one draws, the others wait for it.
+    Several processes may call it at once, such as the ranks of a training: one draws, the others wait.
     """
     target = cache_home() / f"sample-{CONTENT_VERSION}"
     if not target.is_dir():
@@ -45,22 +45,27 @@ def make_sample(
     clips: int | None = None,
     preset: str = "veryfast",
 ) -> Path:
-    """Write a sample into a folder: ``height=480`` for clips as large as the released ones.
+    """Write a sample into a folder.
 
-    ``upright=True`` draws the same scenes with no figure rotated; with ``lying=True`` people only stand or lie asleep,
-    to probe how much a model leans on what is up. ``clips`` stops after that many; ``preset`` is x264's: ``"medium"``
-    for clips that cost as much to decode as real ones.
+    Args:
+        folder: The target folder.
+        height: Height of the clips in pixels; 480 as in the release.
+        upright: Draw the same scenes without rotation.
+        lying: People only stand or lie asleep, to probe how much a model relies on the upright direction.
+        clips: Number of clips, all by default.
+        preset: The x264 preset; ``"medium"`` for clips that cost as much to decode as real ones.
 
-    >>> import tempfile
-    >>> made = make_sample(tempfile.mkdtemp(), height=48, clips=1)
-    >>> sorted(path.name for path in made.iterdir())
-    ['annotation_files', 'label_map', 'train_ready', 'videos', 'vqa_and_captioning.json']
+    Example:
+        >>> import tempfile
+        >>> made = make_sample(tempfile.mkdtemp(), height=48, clips=1)
+        >>> sorted(path.name for path in made.iterdir())
+        ['annotation_files', 'label_map', 'train_ready', 'videos', 'vqa_and_captioning.json']
     """
     if height < 48 or height % 2:
-        raise ValueError(f"height={height!r} cannot hold the figures in yuv420p; give an even number from 48 up")
+        raise ValueError(f"height={height!r} cannot hold the astronauts in yuv420p; give an even number from 48 up")
     root = Path(folder)
-    chosen = scenes(upright=upright, lying=lying)[:clips]
-    for scene in progress(chosen, "drawing the sample", unit="clip"):
+    wanted = scenes(upright=upright, lying=lying)[:clips]
+    for scene in progress(wanted, "drawing the sample", unit="clip"):
         write_clip(root / clip_path(scene), frames(scene, height), fps=FPS, preset=preset)
-    write_annotations(root, chosen, height)
+    write_annotations(root, wanted, height)
     return root

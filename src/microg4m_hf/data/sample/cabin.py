@@ -1,16 +1,15 @@
-"""The cabin behind the figures: a far wall, a nearer row of handrails, each wider than the frame so it can pan."""
+"""Draw the cabin behind the astronauts: a far wall and nearer handrails, each wider than the frame for panning."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .drawing import Canvas, Color, Stroke, disc, paint
-from .world import ASPECT, FPS, NUM_FRAMES, Dice, Scene
+from .world import ASPECT, FPS, NUM_FRAMES, Scene, StableRandom
 
-# feature of a cabin -> how captions and answers speak of it
+# feature of a cabin -> its description in captions and answers
 DESCRIPTIONS = {
     "window": "a round window with the Earth behind it",
     "lockers": "a row of blue lockers",
@@ -25,22 +24,22 @@ _WALLS: dict[str, Color] = {
     "screens": (116, 120, 126),
     "hatch": (156, 152, 148),
 }
-_SPAN = 0.9  # the feature repeats at this distance (frame heights), so it is always in view
+_SPAN = 0.9  # distance in frame heights at which the feature repeats, so that it is always in view
 _MARGIN = 0.45  # how far the camera can pan to either side
 
 
 class Cabin:
-    """Both layers of one clip's background, drawn once."""
+    """The background of one clip; both layers are drawn once."""
 
     def __init__(self, scene: Scene, height: int) -> None:
         self._pan, self._height = scene.pan, height
         self.width = frame_width(height)
         wide = self.width + int(2 * _MARGIN * height) + 2
-        self._far = _far_wall(scene, height, wide)
-        self._near, self._near_cover = _handrails(scene, height, wide)
+        self._far = _draw_wall(scene, height, wide)
+        self._near, self._near_cover = _draw_handrails(scene, height, wide)
 
     def at(self, frame: int) -> Canvas:
-        """A fresh canvas of the background at a frame (0-based)."""
+        """Return a new canvas with the background at a frame (0-based)."""
         far = self._view(self._far, 1.0, frame)
         cover = self._view(self._near_cover, 2.4, frame)
         return far + cover * (self._view(self._near, 2.4, frame) - far)
@@ -52,7 +51,7 @@ class Cabin:
 
 
 def frame_width(height: int) -> int:
-    """Even width of a frame with the proportions of 854×480.
+    """Return the even width of a frame with the proportions of 854×480.
 
     >>> frame_width(480), frame_width(144)
     (854, 256)
@@ -60,41 +59,41 @@ def frame_width(height: int) -> int:
     return round(height * ASPECT / 2) * 2
 
 
-def _far_wall(scene: Scene, height: int, wide: int) -> Canvas:
-    dice = Dice("cabin", scene.source)
+def _draw_wall(scene: Scene, height: int, wide: int) -> Canvas:
+    rng = StableRandom("cabin", scene.source)
     wall = _WALLS[scene.cabin]
     canvas = np.empty((3, height, wide), np.float32)
     canvas[:] = np.array(wall, np.float32)[:, None, None]
     rows = np.linspace(0.82, 1.08, height, dtype=np.float32)
     canvas *= rows[None, :, None]
     u = float(height)
-    seam = _tone(wall, 0.72)
-    offset = dice.between(0, 0.4)
+    seam = _scale_brightness(wall, 0.72)
+    offset = rng.uniform(0, 0.4)
     for k in range(int(wide / u / 0.3) + 2):  # wall plates of differing width and brightness
-        x = (k * 0.3 - offset + dice.between(-0.05, 0.05)) * u
+        x = (k * 0.3 - offset + rng.uniform(-0.05, 0.05)) * u
         for top, bottom in ((0.0, 0.36), (0.36, 0.68), (0.68, 1.0)):
-            shade = _tone(wall, dice.between(0.86, 1.1))
+            shade = _scale_brightness(wall, rng.uniform(0.86, 1.1))
             half = 0.14 * u
             paint(canvas, Stroke((x, (top + 0.01) * u), (x, (bottom - 0.01) * u), half, shade, True, False))
-            if dice.unit() < 0.35:
+            if rng.random() < 0.35:
                 y = (top + 0.05) * u
                 paint(canvas, Stroke((x - 0.08 * u, y), (x + 0.05 * u, y), 0.012 * u, seam, True, False))
-    start = dice.between(0.1, 0.5)
+    start = rng.uniform(0.1, 0.5)
     for k in range(int(wide / u / _SPAN) + 1):
         _FEATURES[scene.cabin](canvas, (start + k * _SPAN) * u, u)
     return canvas
 
 
-def _handrails(scene: Scene, height: int, wide: int) -> tuple[Canvas, Canvas]:
-    """Rails and a cable nearer to the camera than the wall, and where they cover it."""
-    dice = Dice("rails", scene.source)
-    color = dice.pick(((84, 90, 104), (186, 182, 170), (90, 90, 96)))
+def _draw_handrails(scene: Scene, height: int, wide: int) -> tuple[Canvas, Canvas]:
+    """Return rails nearer to the camera than the wall, and a mask of where they cover it."""
+    rng = StableRandom("rails", scene.source)
+    color = rng.choice(((84, 90, 104), (186, 182, 170), (90, 90, 96)))
     canvas = np.zeros((3, height, wide), np.float32)
     cover = np.zeros((3, height, wide), np.float32)
     u = float(height)
-    for y in (dice.between(0.12, 0.2), dice.between(0.8, 0.9)):
+    for y in (rng.uniform(0.12, 0.2), rng.uniform(0.8, 0.9)):
         for k in range(int(wide / u / 0.6) + 2):
-            x = (k * 0.6 + dice.between(0, 0.12)) * u
+            x = (k * 0.6 + rng.uniform(0, 0.12)) * u
             for target, tint in ((canvas, color), (cover, (1, 1, 1))):
                 paint(target, Stroke((x, y * u), (x + 0.34 * u, y * u), 0.016 * u, tint, outline=False))
     return canvas, cover
@@ -143,45 +142,6 @@ def _hatch(canvas: Canvas, x: float, u: float) -> None:
 _FEATURES = {"window": _window, "lockers": _lockers, "bags": _bags, "screens": _screens, "hatch": _hatch}
 
 
-def _tone(color: Color, factor: float) -> Color:
+def _scale_brightness(color: Color, factor: float) -> Color:
     red, green, blue = (min(255, int(channel * factor)) for channel in color)
     return red, green, blue
-
-
-def noise(scene: Scene, height: int) -> NDArray[np.float32]:
-    """Camera noise with room to shift it: a sum of three bytes of a counted-out bit generator, about normal."""
-    rows, columns = height + 64, frame_width(height) + 64
-    seed = Dice("noise", scene.video_id).whole(2**31)
-    words = np.random.PCG64(seed).random_raw(rows * columns).view(np.uint8).reshape(rows, columns, 8)
-    total = words[..., 0].astype(np.float32) + words[..., 1] + words[..., 2]
-    return (total - np.float32(382.5)) / np.float32(128)
-
-
-# The colours of figures and their things.
-
-# Shirts are muted and everything else on a body is grey: the bright colours belong to what the actions need.
-SHIRT_COLORS: dict[str, Color] = {
-    "red": (176, 70, 66),
-    "green": (92, 142, 92),
-    "blue": (78, 104, 166),
-    "purple": (126, 90, 152),
-    "brown": (122, 84, 56),
-    "black": (46, 48, 54),
-}
-SKINS: tuple[Color, ...] = ((241, 206, 178), (208, 160, 122), (142, 100, 74))
-HELMET: Color = (166, 172, 182)
-GLOVE: Color = (150, 154, 162)
-ARM: Color = (128, 132, 142)
-TROUSER: Color = (92, 96, 108)
-BOOT: Color = (60, 62, 70)
-STRAP: Color = (196, 178, 140)
-YELLOW: Color = (255, 222, 0)
-TURQUOISE: Color = (0, 214, 160)
-PINK: Color = (255, 50, 168)
-VIOLET: Color = (132, 44, 232)
-ORANGE: Color = (255, 112, 0)
-SKY: Color = (50, 206, 255)
-NAVY: Color = (0, 24, 230)
-GREEN: Color = (30, 255, 40)
-RED: Color = (255, 16, 16)
-WHITE: Color = (255, 255, 255)

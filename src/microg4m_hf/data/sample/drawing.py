@@ -1,7 +1,7 @@
-"""Shapes on a float canvas: strokes with round or flat ends, smooth edges, a dark outline.
+"""Paint strokes on a float canvas, with round or flat ends, smooth edges and a dark outline.
 
-Only additions, products, quotients and square roots touch the pixels, and the end points are rounded to 1/64 of a
-pixel first: every machine paints the same picture, which sines in the last bit or another Pillow would not.
+Only additions, products, quotients and square roots compute pixels, and end points are rounded to 1/64 of a pixel
+first, so every machine paints the same pixels. The last bit of a sine, or another version of Pillow, could differ.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INK: Color = (24, 26, 34)
 
 
 class Stroke(NamedTuple):
-    """A line from ``a`` to ``b`` of a half width; round ends make limbs and discs, flat ends boxes and screens."""
+    """A line from ``a`` to ``b`` with a half width; round ends for limbs and discs, flat ends for boxes and screens."""
 
     a: Point
     b: Point
@@ -29,7 +29,7 @@ class Stroke(NamedTuple):
     color: Color
     flat: bool = False
     outline: bool = True
-    body: bool = True  # counts for the person's box
+    body: bool = True  # part of the person, so inside the box
 
 
 def disc(center: Point, radius: float, color: Color, *, outline: bool = True, body: bool = True) -> Stroke:
@@ -37,12 +37,12 @@ def disc(center: Point, radius: float, color: Color, *, outline: bool = True, bo
 
 
 def outline_width(height: int) -> float:
-    """Width in pixels of the dark edge around strokes on a frame of this height."""
+    """Return the width in pixels of the dark edge around strokes on a frame of this height."""
     return max(1.0, height / 144)
 
 
 def paint(canvas: Canvas, stroke: Stroke) -> None:
-    """Draw one stroke given in pixels."""
+    """Paint one stroke, whose lengths are in pixels."""
     edge = outline_width(canvas.shape[1]) if stroke.outline else 0.0
     left, top, right, bottom = bounds(stroke, edge)
     x0, x1 = max(int(left) - 1, 0), min(int(right) + 2, canvas.shape[2])
@@ -52,15 +52,15 @@ def paint(canvas: Canvas, stroke: Stroke) -> None:
     columns, rows = _centers(canvas.shape[2]), _centers(canvas.shape[1])
     depth = np.float32(stroke.half + 0.5) - _distance(stroke, columns[x0:x1], rows[y0:y1, None])
     patch = canvas[:, y0:y1, x0:x1]
-    color = _column(stroke.color)
+    color = _as_column(stroke.color)
     if edge:
-        color = _column(INK) + _cover(depth) * (color - _column(INK))
+        color = _as_column(INK) + _clamp(depth) * (color - _as_column(INK))
         depth = depth + np.float32(edge)
-    patch += _cover(depth) * (color - patch)
+    patch += _clamp(depth) * (color - patch)
 
 
 def bounds(stroke: Stroke, edge: float) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what a stroke covers, in pixels."""
+    """Return left, top, right and bottom of a stroke, in pixels."""
     (ax, ay), (bx, by) = stroke.a, stroke.b
     wide = tall = stroke.half + edge
     length = sqrt((bx - ax) * (bx - ax) + (by - ay) * (by - ay))
@@ -71,7 +71,7 @@ def bounds(stroke: Stroke, edge: float) -> tuple[float, float, float, float]:
 
 
 def _distance(stroke: Stroke, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distance of each pixel to the middle line (for flat ends: to it or, beyond an end, shifted to match)."""
+    """Return the distance of each pixel to the middle line; beyond a flat end, shifted to end the stroke there."""
     (ax, ay), (bx, by) = stroke.a, stroke.b
     dx, dy = np.float32(bx - ax), np.float32(by - ay)
     px, py = x - np.float32(ax), y - np.float32(ay)
@@ -84,12 +84,12 @@ def _distance(stroke: Stroke, x: NDArray[np.float32], y: NDArray[np.float32]) ->
         beyond = np.abs(along - np.float32(0.5)) * length - length / 2
         across = np.abs(px * dy - py * dx) / length
         return np.maximum(across, beyond + np.float32(stroke.half))
-    nearest = _cover(along)
+    nearest = _clamp(along)
     px, py = px - nearest * dx, py - nearest * dy
     return np.sqrt(px * px + py * py)
 
 
-def _cover(depth: NDArray[np.float32]) -> NDArray[np.float32]:
+def _clamp(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.minimum(np.maximum(depth, np.float32(0)), np.float32(1))
 
 
@@ -99,14 +99,14 @@ def _centers(count: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=256)
-def _column(color: Color) -> NDArray[np.float32]:
+def _as_column(color: Color) -> NDArray[np.float32]:
     return np.array(color, np.float32)[:, None, None]
 
 
-def snap(value: float) -> float:
+def round_to_64th(value: float) -> float:
     """Round to 1/64 of a pixel.
 
-    >>> snap(1.0001)
+    >>> round_to_64th(1.0001)
     1.0
     """
     return round(value * 64) / 64

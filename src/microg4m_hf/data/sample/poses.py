@@ -1,6 +1,6 @@
-"""A figure at one moment as strokes in its own frame: x to the right, y towards the head, figure height 1.
+"""Draw an astronaut at one moment, as strokes in its own coordinates: x to the right, y to the head, height 1.
 
-Each action shows in the limbs, their motion and the thing in the hands, never in the colour of the shirt.
+The limbs, their motion and the item in the hands show the action; the color of the shirt never does.
 """
 
 from __future__ import annotations
@@ -8,79 +8,86 @@ from __future__ import annotations
 from math import cos, pi, radians, sin
 from typing import NamedTuple
 
-from .cabin import (
-    ARM,
-    BOOT,
-    GLOVE,
-    GREEN,
-    HELMET,
-    NAVY,
-    ORANGE,
-    PINK,
-    RED,
-    SHIRT_COLORS,
-    SKINS,
-    SKY,
-    STRAP,
-    TROUSER,
-    TURQUOISE,
-    VIOLET,
-    WHITE,
-    YELLOW,
-)
 from .drawing import INK, Color, Point, Stroke, disc
-from .world import Figure
+from .world import Astronaut
+
+# Shirts are muted and the rest of the body is gray: bright colors are for the items of the actions.
+SHIRT_COLORS: dict[str, Color] = {
+    "red": (176, 70, 66),
+    "green": (92, 142, 92),
+    "blue": (78, 104, 166),
+    "purple": (126, 90, 152),
+    "brown": (122, 84, 56),
+    "black": (46, 48, 54),
+}
+SKINS: tuple[Color, ...] = ((241, 206, 178), (208, 160, 122), (142, 100, 74))
+HELMET: Color = (166, 172, 182)
+GLOVE: Color = (150, 154, 162)
+ARM: Color = (128, 132, 142)
+TROUSER: Color = (92, 96, 108)
+BOOT: Color = (60, 62, 70)
+STRAP: Color = (196, 178, 140)
+YELLOW: Color = (255, 222, 0)
+TURQUOISE: Color = (0, 214, 160)
+PINK: Color = (255, 50, 168)
+VIOLET: Color = (132, 44, 232)
+ORANGE: Color = (255, 112, 0)
+SKY: Color = (50, 206, 255)
+NAVY: Color = (0, 24, 230)
+GREEN: Color = (30, 255, 40)
+RED: Color = (255, 16, 16)
+WHITE: Color = (255, 255, 255)
 
 SHOULDER, ELBOW, FOREARM, THIGH, SHIN = 0.2, 0.15, 0.16, 0.2, 0.2
 
 
 class Moment(NamedTuple):
-    """What a pose depends on."""
+    """An astronaut at one moment."""
 
-    figure: Figure
+    astronaut: Astronaut
     time: float  # seconds
-    gaze: Point  # unit vector towards the watched person, in the figure's frame
+    gaze: Point  # unit vector towards the watched person, in the astronaut's coordinates
 
     def cycle(self, hertz: float, shift: float = 0.0) -> float:
-        """Sine of a cycle of this figure, -1 to 1."""
-        return sin(2 * pi * (hertz * self.time + self.figure.phase + shift))
+        """Return the sine of a cycle of this astronaut, from -1 to 1."""
+        return sin(2 * pi * (hertz * self.time + self.astronaut.phase + shift))
 
     @property
     def shirt(self) -> Color:
-        return SHIRT_COLORS[self.figure.shirt]
+        return SHIRT_COLORS[self.astronaut.shirt]
 
 
-def strokes(moment: Moment) -> list[Stroke]:
-    """Everything of a figure, back to front."""
-    below = [*_lower(moment), *_torso(moment), *_head(moment)]
-    if moment.figure.hands == "carry":  # hugged: the arms go behind it
-        return [*below, *_arms(moment), *_thing(moment)]
-    return [*below, *_thing(moment), *_arms(moment)]
+def draw_astronaut(moment: Moment) -> list[Stroke]:
+    """Return all strokes of an astronaut, back to front."""
+    below = [*_legs(moment), *_torso(moment), *_head(moment)]
+    if moment.astronaut.hands == "carry":  # hugged: the arms go behind it
+        return [*below, *_arms(moment), *_item(moment)]
+    return [*below, *_item(moment), *_arms(moment)]
 
 
-def lift(figure: Figure, time: float) -> float:
-    """How far a jump carries the whole figure along its own axis, in figure heights."""
-    return 0.06 * _stretch(figure, time) if figure.posture == "jump" else 0.0
+def jump_height(astronaut: Astronaut, time: float) -> float:
+    """Return how far a jump moves the whole astronaut along its own axis, in astronaut heights."""
+    return 0.06 * _stretch(astronaut, time) if astronaut.posture == "jump" else 0.0
 
 
-def _stretch(figure: Figure, time: float) -> float:
-    """0 crouched … 1 stretched, for a jump."""
-    return 0.5 + 0.5 * sin(2 * pi * (1.0 * time + figure.phase))
+def _stretch(astronaut: Astronaut, time: float) -> float:
+    """Return 0 (crouched) to 1 (stretched) for a jump."""
+    return 0.5 + 0.5 * sin(2 * pi * (1.0 * time + astronaut.phase))
 
 
-def _lower(moment: Moment) -> list[Stroke]:
-    """Legs, boots and what they stand, walk, jump or sit on."""
-    figure, side = moment.figure, moment.figure.side
-    if figure.posture in ("stand", "idle", "sleep"):
+def _legs(moment: Moment) -> list[Stroke]:
+    """Return legs, boots and the item that they stand, walk, jump or sit on."""
+    astronaut, side = moment.astronaut, moment.astronaut.side
+    if astronaut.posture in ("stand", "idle", "sleep"):
         sway = 2 * moment.cycle(0.4)
         legs = _leg(-0.06, -5 + sway, -5 + sway) + _leg(0.06, 5 + sway, 5 + sway)
-        if figure.posture == "stand":
+        if astronaut.posture == "stand":
             return [*legs, Stroke((-0.2, -0.46), (0.2, -0.46), 0.045, YELLOW, body=False)]
-        levels = (-0.14, -0.3) if figure.posture == "sleep" else ()
+        levels = (-0.14, -0.3) if astronaut.posture == "sleep" else ()
         return [*legs, *(Stroke((-0.13, y), (0.13, y), 0.026, STRAP, flat=True) for y in levels)]
-    if figure.posture == "walk":
+    if astronaut.posture == "walk":
         belt = Stroke((-0.24, -0.48), (0.24, -0.48), 0.045, TURQUOISE, flat=True, body=False)
-        shift = (moment.time * 0.55 * side + figure.phase) % 0.12
+        shift = (moment.time * 0.55 * side + astronaut.phase) % 0.12
         marks = [
             Stroke((x, -0.52), (x, -0.44), 0.02, INK, flat=True, outline=False, body=False)
             for x in (-0.24 + 0.12 * k + shift for k in range(4))
@@ -91,10 +98,10 @@ def _lower(moment: Moment) -> list[Stroke]:
             knee = 8 + 42 * max(0.0, moment.cycle(1.1, half + 0.25))
             legs += _leg(0.0, side * swing, side * (swing - knee))
         return [*legs, belt, *marks]
-    if figure.posture == "jump":
-        crouch = 1 - _stretch(figure, moment.time)
+    if astronaut.posture == "jump":
+        crouch = 1 - _stretch(astronaut, moment.time)
         open_, fold = 14 + 66 * crouch, 14 - 74 * crouch
-        level = -0.42 - lift(figure, moment.time)  # the trampoline stays where it is while the figure leaves it
+        level = -0.42 - jump_height(astronaut, moment.time)  # the trampoline does not move
         mat = Stroke((-0.22, level), (0.22, level), 0.045, PINK, flat=True, body=False)
         return [mat, *_leg(-0.06, -open_, -fold), *_leg(0.06, open_, fold)]
     seat = [
@@ -107,10 +114,10 @@ def _lower(moment: Moment) -> list[Stroke]:
 
 
 def _leg(hip: float, thigh: float, shin: float) -> list[Stroke]:
-    """A leg from its two angles (degrees, positive to the right of straight down)."""
+    """Return a leg from its two angles (degrees, positive to the right of straight down)."""
     start = (hip, -0.06)
-    knee = _step(start, thigh - 90, THIGH)
-    foot = _step(knee, shin - 90, SHIN)
+    knee = _offset(start, thigh - 90, THIGH)
+    foot = _offset(knee, shin - 90, SHIN)
     return [
         Stroke(start, knee, 0.056, TROUSER),
         Stroke(knee, foot, 0.048, TROUSER),
@@ -123,10 +130,10 @@ def _torso(moment: Moment) -> list[Stroke]:
 
 
 def _head(moment: Moment) -> list[Stroke]:
-    figure = moment.figure
-    skin = SKINS[int(figure.phase * 997) % len(SKINS)]
+    astronaut = moment.astronaut
+    skin = SKINS[int(astronaut.phase * 997) % len(SKINS)]
     x, y = 0.0, 0.42
-    if figure.face == "watch":  # the face turns towards the watched person, binoculars before the eyes
+    if astronaut.face == "watch":  # the face turns towards the watched person, binoculars before the eyes
         gx, gy = moment.gaze
         fx, fy = x + 0.04 * gx, y + 0.04 * gy
         found = [disc((x, y), 0.135, HELMET), disc((fx, fy), 0.092, skin, outline=False)]
@@ -136,40 +143,40 @@ def _head(moment: Moment) -> list[Stroke]:
         return found
     found = [disc((x, y), 0.135, HELMET), disc((x, y), 0.1, skin, outline=False)]
     eyes = [disc((x + dx, y + 0.028), 0.017, INK, outline=False) for dx in (-0.04, 0.04)]
-    if figure.face != "talk":
+    if astronaut.face != "talk":
         return [*found, *eyes, Stroke((x - 0.03, y - 0.045), (x + 0.03, y - 0.045), 0.007, INK, outline=False)]
     wide = 0.5 + 0.5 * moment.cycle(3.3)
     # The lamp ring of a talking helmet is lit, and words come out as in a comic.
     found = [disc((x, y), 0.142, WHITE), disc((x, y), 0.092, skin, outline=False)]
     mouth = disc((x, y - 0.035), 0.016 + 0.036 * wide, (120, 12, 26), outline=False)
-    bx, by = 0.17 * figure.side, y + 0.06
+    bx, by = 0.17 * astronaut.side, y + 0.06
     bubble = Stroke((bx - 0.05, by), (bx + 0.05, by), 0.072 + 0.016 * wide, WHITE, body=False)
     dots = [disc((bx + dx, by), 0.02, INK, outline=False, body=False) for dx in (-0.065, 0.0, 0.065)]
     return [*found, *eyes, mouth, bubble, *dots]
 
 
-def _thing(moment: Moment) -> list[Stroke]:
-    """What is in or at the hands, drawn before the arms."""
-    figure, side = moment.figure, moment.figure.side
-    if figure.hands == "computer":
+def _item(moment: Moment) -> list[Stroke]:
+    """Return the item in or near the hands."""
+    astronaut, side = moment.astronaut, moment.astronaut.side
+    if astronaut.hands == "computer":
         lines = [
             Stroke((-0.1, y), (-0.1 + width, y), 0.009, (12, 60, 120), flat=True, outline=False)
-            for y, width in zip((0.15, 0.115, 0.08), _typed(moment), strict=True)
+            for y, width in zip((0.15, 0.115, 0.08), _line_lengths(moment), strict=True)
         ]
         return [
             Stroke((-0.16, 0.12), (0.16, 0.12), 0.095, SKY, flat=True),
             *lines,
             Stroke((-0.17, 0.01), (0.17, 0.01), 0.035, (58, 60, 70), flat=True),
         ]
-    if figure.hands == "carry" and figure.item == "striped box":
+    if astronaut.hands == "carry" and astronaut.item == "striped box":
         bars = [Stroke((x, -0.065), (x, 0.145), 0.02, INK, flat=True, outline=False) for x in (-0.07, 0.07)]
         return [Stroke((-0.15, 0.04), (0.15, 0.04), 0.115, ORANGE, flat=True), *bars]
-    if figure.hands == "carry":
+    if astronaut.hands == "carry":
         return [
             disc((0.0, 0.04), 0.145, ORANGE),
             disc((0.0, 0.04), 0.04, INK, outline=False),
         ]
-    if figure.hands == "touch":
+    if astronaut.hands == "touch":
         lamp = 0.09 + 0.015 * (_reach(moment) > 0.5)  # it swells under the finger
         return [
             Stroke((0.3 * side, 0.02), (0.3 * side, 0.3), 0.115, INK, flat=True, body=False),
@@ -178,47 +185,47 @@ def _thing(moment: Moment) -> list[Stroke]:
     return []
 
 
-def _typed(moment: Moment) -> tuple[float, float, float]:
-    """Lengths of the three lines on the screen; the last one grows while the figure types."""
-    grown = (moment.time * 1.4 + moment.figure.phase) % 1.0
+def _line_lengths(moment: Moment) -> tuple[float, float, float]:
+    """Return the lengths of the three lines on the screen; the last one grows while the astronaut types."""
+    grown = (moment.time * 1.4 + moment.astronaut.phase) % 1.0
     return 0.19, 0.14, 0.02 + 0.17 * grown
 
 
 def _reach(moment: Moment) -> float:
-    """0 drawn back … 1 finger on the pad."""
+    """Return 0 (hand drawn back) to 1 (finger on the pad)."""
     return 0.5 + 0.5 * moment.cycle(1.2)
 
 
 def _arms(moment: Moment) -> list[Stroke]:
-    figure, side = moment.figure, moment.figure.side
-    if figure.hands == "computer":
+    astronaut, side = moment.astronaut, moment.astronaut.side
+    if astronaut.hands == "computer":
         return [
             stroke
             for arm, shift in ((-1, 0.0), (1, 0.5))
             for stroke in _arm_to(moment, arm, (arm * (0.07 + 0.02 * moment.cycle(2.4, shift)), 0.02))
         ]
-    if figure.hands == "carry":
+    if astronaut.hands == "carry":
         return [stroke for arm in (-1, 1) for stroke in _arm_to(moment, arm, (arm * 0.16, 0.02))]
-    if figure.hands == "touch":
+    if astronaut.hands == "touch":
         hand = (side * (0.14 + 0.07 * _reach(moment)), 0.1)
-        return _loose_arm(moment, -side) + _arm_to(moment, side, hand)
-    if figure.hands == "wave":
-        elbow = _step((side * 0.09, SHOULDER), 90 - side * 58, ELBOW)
-        hand = _step(elbow, 90 - side * (34 + 36 * moment.cycle(1.9)), FOREARM + 0.03)
+        return _floating_arm(moment, -side) + _arm_to(moment, side, hand)
+    if astronaut.hands == "wave":
+        elbow = _offset((side * 0.09, SHOULDER), 90 - side * 58, ELBOW)
+        hand = _offset(elbow, 90 - side * (34 + 36 * moment.cycle(1.9)), FOREARM + 0.03)
         palm = [disc(hand, 0.09, GREEN)]
-        return _loose_arm(moment, -side) + _arm(moment, side, elbow, hand) + palm
-    return _loose_arm(moment, -1) + _loose_arm(moment, 1)
+        return _floating_arm(moment, -side) + _arm(moment, side, elbow, hand) + palm
+    return _floating_arm(moment, -1) + _floating_arm(moment, 1)
 
 
-def _loose_arm(moment: Moment, arm: int) -> list[Stroke]:
-    """An arm at nobody's service floats a little away from the body."""
+def _floating_arm(moment: Moment, arm: int) -> list[Stroke]:
+    """Return a free arm, which floats a little away from the body."""
     sway = 6 * moment.cycle(0.5, 0.25 * arm)
-    elbow = _step((arm * 0.09, SHOULDER), -90 + arm * (40 + sway), ELBOW)
-    return _arm(moment, arm, elbow, _step(elbow, -90 + arm * (16 - sway), FOREARM))
+    elbow = _offset((arm * 0.09, SHOULDER), -90 + arm * (40 + sway), ELBOW)
+    return _arm(moment, arm, elbow, _offset(elbow, -90 + arm * (16 - sway), FOREARM))
 
 
 def _arm_to(moment: Moment, arm: int, hand: Point) -> list[Stroke]:
-    """An arm whose hand is at a given place; the elbow follows."""
+    """Return an arm whose hand is at a given point."""
     sx, sy = arm * 0.09, SHOULDER
     dx, dy = hand[0] - sx, hand[1] - sy
     far = (dx * dx + dy * dy) ** 0.5
@@ -238,5 +245,5 @@ def _arm(moment: Moment, arm: int, elbow: Point, hand: Point) -> list[Stroke]:
     ]
 
 
-def _step(start: Point, angle: float, length: float) -> Point:
+def _offset(start: Point, angle: float, length: float) -> Point:
     return start[0] + length * cos(radians(angle)), start[1] + length * sin(radians(angle))

@@ -1,4 +1,4 @@
-"""A scene to frames, and where its figures are in each of them."""
+"""Render the frames of a scene, and find the boxes of its astronauts."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from math import cos, pi, radians, sin
 import numpy as np
 from numpy.typing import NDArray
 
-from .cabin import Cabin, frame_width, noise
-from .drawing import Canvas, Stroke, bounds, outline_width, paint, snap
-from .poses import Moment, lift, strokes
-from .world import FPS, LETTERBOX, NUM_FRAMES, Figure, Scene
+from .cabin import Cabin, frame_width
+from .drawing import Canvas, Stroke, bounds, outline_width, paint, round_to_64th
+from .poses import Moment, draw_astronaut, jump_height
+from .world import FPS, LETTERBOX, NUM_FRAMES, Astronaut, Scene, StableRandom
 
 Box = tuple[int, int, int, int]
-_AXIS = 0.03  # the body turns around a point just above the hips
-_FILM = ((1.08, 116.0), (1.04, 119.0), (1.0, 126.0))  # gain and grey point of red, green and blue
+_AXIS = 0.03  # the body rotates around a point just above the hips
+_GRADING = ((1.08, 116.0), (1.04, 119.0), (1.0, 126.0))  # gain and gray point of red, green and blue
 
 
 def frames(scene: Scene, height: int, numbers: Iterable[int] = range(NUM_FRAMES)) -> Iterator[NDArray[np.uint8]]:
-    """The 90 frames of a clip, or those with the given numbers (from 0), RGB, (height, width, 3).
+    """Yield the 90 frames of a clip, or those with the given numbers (0-based), as uint8 RGB (height, width, 3).
 
     >>> from .world import scenes
     >>> next(frames(scenes()[0], 72)).shape
     (72, 128, 3)
     """
-    cabin, grain = Cabin(scene, height), noise(scene, height)
+    cabin, noise = Cabin(scene, height), _camera_noise(scene, height)
     strength = np.float32(2.2 if scene.domain == "movie" else 1.6)
     for number in numbers:
         canvas = cabin.at(number)
-        for figure in scene.figures:
-            for stroke in figure_strokes(scene, figure, number, height):
+        for astronaut in scene.astronauts:
+            for stroke in astronaut_strokes(scene, astronaut, number, height):
                 paint(canvas, stroke)
         if scene.domain == "movie":
-            _film_look(canvas)
+            _grade_movie(canvas)
         top, left = number * 29 % 64, number * 47 % 64
-        canvas += strength * grain[top : top + height, left : left + canvas.shape[2]]
+        canvas += strength * noise[top : top + height, left : left + canvas.shape[2]]
         if bar := _bar(scene, height):
             canvas[:, :bar] = canvas[:, height - bar :] = 16
         np.clip(canvas, 0, 255, out=canvas)
@@ -43,40 +43,44 @@ def frames(scene: Scene, height: int, numbers: Iterable[int] = range(NUM_FRAMES)
         yield np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0))
 
 
-def figure_strokes(scene: Scene, figure: Figure, number: int, height: int) -> list[Stroke]:
-    """A figure's strokes in pixels at a frame (0-based), back to front."""
+def astronaut_strokes(scene: Scene, astronaut: Astronaut, number: int, height: int) -> list[Stroke]:
+    """Return the strokes of an astronaut in pixels at a frame (0-based), back to front."""
     time = number / FPS
-    x, y = _center(figure, time)
-    turn = radians(angle(figure, time))
+    x, y = _center(astronaut, time)
+    turn = radians(orientation(astronaut, time))
     c, s = cos(turn), sin(turn)
-    up = lift(figure, time) - _AXIS
-    unit = figure.height * height
+    up = jump_height(astronaut, time) - _AXIS
+    unit = astronaut.height * height
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         right, above = point[0], point[1] + up
-        return snap(x * height + unit * (right * c + above * s)), snap(y * height + unit * (right * s - above * c))
+        return round_to_64th(x * height + unit * (right * c + above * s)), round_to_64th(
+            y * height + unit * (right * s - above * c)
+        )
 
-    moment = Moment(figure, time, _gaze(scene, figure, time))
+    moment = Moment(astronaut, time, _gaze(scene, astronaut, time))
     return [
-        stroke._replace(a=place(stroke.a), b=place(stroke.b), half=snap(stroke.half * unit))
-        for stroke in strokes(moment)
+        stroke._replace(a=place(stroke.a), b=place(stroke.b), half=round_to_64th(stroke.half * unit))
+        for stroke in draw_astronaut(moment)
     ]
 
 
-def angle(figure: Figure, time: float) -> float:
-    """Orientation in degrees, clockwise from upright.
+def orientation(astronaut: Astronaut, time: float) -> float:
+    """Return the orientation in degrees, clockwise from upright.
 
     >>> from .world import scenes
-    >>> angle(scenes(upright=True)[0].figures[0], 2.0)
+    >>> orientation(scenes(upright=True)[0].astronauts[0], 2.0)
     0.0
     """
-    return figure.angle + figure.spin * time
+    return astronaut.angle + astronaut.spin * time
 
 
-def box(scene: Scene, figure: Figure, number: int, height: int) -> Box:
-    """xmin, ymin, xmax, ymax in pixels around the figure at a frame (0-based), cut where the picture ends."""
+def box(scene: Scene, astronaut: Astronaut, number: int, height: int) -> Box:
+    """Return the box (xmin, ymin, xmax, ymax) of an astronaut at a frame (0-based), clipped to the visible part."""
     edge, bar = outline_width(height), _bar(scene, height)
-    around = [bounds(s, edge if s.outline else 0) for s in figure_strokes(scene, figure, number, height) if s.body]
+    around = [
+        bounds(s, edge if s.outline else 0) for s in astronaut_strokes(scene, astronaut, number, height) if s.body
+    ]
     left, top = min(b[0] for b in around), min(b[1] for b in around)
     right, bottom = max(b[2] for b in around), max(b[3] for b in around)
     return (
@@ -91,33 +95,42 @@ def _bar(scene: Scene, height: int) -> int:
     return round(height * LETTERBOX[scene.domain])
 
 
-def _center(figure: Figure, time: float) -> tuple[float, float]:
-    slow, fast = 2 * pi * (0.21 * time + figure.phase), 2 * pi * (0.29 * time + 2 * figure.phase)
-    return figure.x + figure.drift[0] * sin(slow), figure.y + figure.drift[1] * sin(fast)
+def _center(astronaut: Astronaut, time: float) -> tuple[float, float]:
+    slow, fast = 2 * pi * (0.21 * time + astronaut.phase), 2 * pi * (0.29 * time + 2 * astronaut.phase)
+    return astronaut.x + astronaut.drift[0] * sin(slow), astronaut.y + astronaut.drift[1] * sin(fast)
 
 
-def _gaze(scene: Scene, figure: Figure, time: float) -> tuple[float, float]:
-    """Where the watched person's head is, as a unit vector in this figure's own frame."""
-    if figure.watches is None:
+def _gaze(scene: Scene, astronaut: Astronaut, time: float) -> tuple[float, float]:
+    """Return the direction to the head of the watched person, a unit vector in this astronaut's coordinates."""
+    if astronaut.watches is None:
         return 0.0, 0.0
-    other = next(one for one in scene.figures if one.person_id == figure.watches)
-    (ax, ay), (bx, by) = (_head(one, time) for one in (figure, other))
+    other = next(one for one in scene.astronauts if one.person_id == astronaut.watches)
+    (ax, ay), (bx, by) = (_head_position(one, time) for one in (astronaut, other))
     dx, dy = bx - ax, by - ay
     far = (dx * dx + dy * dy) ** 0.5
-    turn = radians(angle(figure, time))
+    turn = radians(orientation(astronaut, time))
     c, s = cos(turn), sin(turn)
     return (dx * c + dy * s) / far, (dx * s - dy * c) / far
 
 
-def _head(figure: Figure, time: float) -> tuple[float, float]:
-    x, y = _center(figure, time)
-    turn, up = radians(angle(figure, time)), (0.42 - _AXIS + lift(figure, time)) * figure.height
+def _head_position(astronaut: Astronaut, time: float) -> tuple[float, float]:
+    x, y = _center(astronaut, time)
+    turn, up = radians(orientation(astronaut, time)), (0.42 - _AXIS + jump_height(astronaut, time)) * astronaut.height
     return x + up * sin(turn), y - up * cos(turn)
 
 
-def _film_look(canvas: Canvas) -> None:
-    """Warm lights, cold shadows, and the contrast of a film."""
-    for plane, (gain, grey) in zip(canvas, _FILM, strict=True):
+def _grade_movie(canvas: Canvas) -> None:
+    """Apply warm lights, cold shadows and high contrast."""
+    for plane, (gain, gray) in zip(canvas, _GRADING, strict=True):
         plane -= np.float32(128)
         plane *= np.float32(gain)
-        plane += np.float32(grey)
+        plane += np.float32(gray)
+
+
+def _camera_noise(scene: Scene, height: int) -> NDArray[np.float32]:
+    """Return noise with a margin to shift it: a sum of three random bytes, nearly normal, the same on every machine."""
+    rows, columns = height + 64, frame_width(height) + 64
+    seed = StableRandom("noise", scene.video_id).randrange(2**31)
+    words = np.random.PCG64(seed).random_raw(rows * columns).view(np.uint8).reshape(rows, columns, 8)
+    total = words[..., 0].astype(np.float32) + words[..., 1] + words[..., 2]
+    return (total - np.float32(382.5)) / np.float32(128)
