@@ -101,11 +101,7 @@ def data_fingerprint(layout: Layout, config: str, *, videos: bool) -> str:
 
 
 def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _hash_clips(videos: Path) -> str:

@@ -47,19 +47,7 @@ class SplitTables:
 
 
 def build_tables(request: Request, root: Path) -> SplitTables:
-    """Read a release and build the rows of each split.
-
-    Args:
-        request: The config, its splits, and what to keep.
-        root: The folder of the release, with the clips if the request needs them.
-
-    Returns:
-        The tables, whose columns and types are those of :func:`~microg4m_hf.data.features.features_of`.
-
-    Raises:
-        DataError: If the release has a fault and the request does not skip faults.
-        SourceError: If a file that the config needs is missing.
-    """
+    """Read the release in ``root`` and return the rows of each split, in the columns and types of the features."""
     release = read_release(root, need={request.config}, on_error=request.on_error)
     policy = ErrorPolicy(request.on_error)
     table = _TABLE_OF[request.config](release, domain=request.domain)
@@ -73,22 +61,12 @@ def build_tables(request: Request, root: Path) -> SplitTables:
 
 
 def caption_table(release: Release, domain: str | None = None) -> pa.Table:
-    """Return one row per caption: the clip's columns and ``caption``; sorted by clip.
-
-    Args:
-        release: A release that was read with ``need={"caption"}``.
-        domain: Keep only clips of this domain.
-    """
+    """Return one row per caption: the clip's columns and ``caption``; sorted by clip."""
     return _join_clips(release, release.captions, domain, ["caption"])
 
 
 def vqa_table(release: Release, domain: str | None = None) -> pa.Table:
-    """Return one row per question: the clip's columns, ``question_id``, ``question``, ``answer``, ``answerable``.
-
-    Args:
-        release: A release that was read with ``need={"vqa"}``.
-        domain: Keep only clips of this domain.
-    """
+    """Return one row per question: the clip's columns, ``question_id``, ``question``, ``answer``, ``answerable``."""
     table = _join_clips(release, release.questions, domain, ["question_id", "question", "answer"])
     answerable = pc.invert(pc.starts_with(table["answer"], pattern=UNANSWERABLE))
     return table.append_column("answerable", answerable)
@@ -226,10 +204,9 @@ def _divide(table: pa.Table, split_of_clip: Mapping[str, str], scheme: str, poli
 def _as_stored(table: pa.Table, request: Request) -> pa.Table:
     """Return exactly the columns and types of the features, so that ``datasets`` writes the table without a cast."""
     schema = features_of(request.config, videos=request.videos).arrow_schema
-    columns = [table[field.name] for field in schema]
     columns = [
-        column if column.type == field.type else column.cast(field.type)
-        for column, field in zip(columns, schema, strict=True)
+        table[field.name] if table[field.name].type == field.type else table[field.name].cast(field.type)
+        for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema).combine_chunks()
 

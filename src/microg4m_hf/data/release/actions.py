@@ -14,6 +14,7 @@ from ...errors import DataError
 from ...taxonomy import ACTION_IDS, ACTIONS, NUM_AVA_CLASSES, RELEASED_GROUPS
 from .csv_reader import TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
+from .layout import read_text
 
 COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT, "person_id": WHOLE, "action": WHOLE}
 DOMAINS = {"m": "movie", "r": "real"}
@@ -151,15 +152,7 @@ def check_label_map(path: Path, *, name: str | None = None) -> int:
         microg4m_hf.errors.DataError: label_map.pbtxt, line 1: action 12 is 'stand', but the file calls it: 'sit'
     """
     name = name or path.name
-    try:
-        data = path.read_bytes()[: _MAX_BYTES + 1]
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
-    except UnicodeDecodeError:
-        raise DataError("this is not UTF-8 text", file=name) from None
-    if len(data) > _MAX_BYTES:
-        raise DataError("the file is larger than 1 MiB", file=name)
+    text = read_text(path, name, _MAX_BYTES)
     known = {action.action_id: action for action in ACTIONS}
     seen: set[int] = set()
     for item in _ITEM.finditer(text):

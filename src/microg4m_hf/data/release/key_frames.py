@@ -22,15 +22,8 @@ SPLIT_OF_FILE = {"ava_train": 0, "ava_val": 1, "ava_test": 2, "ava_all": -1}
 COLUMNS = {"video_id": TEXT, "frame": WHOLE, **dict.fromkeys(BOX, REAL), "action_id": WHOLE, "person_id": WHOLE}
 OUTSIDE = 0.001  # normalized boxes have three decimals: a box that ends 0.001 past the border was rounded
 
-KEY_FRAME_SCHEMA = pa.schema(
-    [
-        ("video_id", pa.string()),
-        ("frame", pa.int32()),
-        ("person_id", pa.int32()),
-        *((name, pa.float64()) for name in BOX),
-        ("split", pa.string()),
-    ]
-)
+_IDS = {"video_id": pa.string(), "frame": pa.int32(), "person_id": pa.int32()}
+KEY_FRAME_SCHEMA = pa.schema({**_IDS, **dict.fromkeys(BOX, pa.float64()), "split": pa.string()})
 
 
 def read_key_frames(
@@ -170,16 +163,8 @@ def derive_key_frames(boxes: pa.Table, labels: pa.Table) -> pa.Table:
     middle = (starts + stops - 1) // 2
     middle = middle[np.isin(person[middle], person_keys(labels, ids))] if len(middle) else middle
     rows = boxes.take(pa.array(middle))
-    return pa.table(
-        [
-            rows["video_id"].cast(pa.string()),
-            rows["frame"].cast(pa.int32()),
-            rows["person_id"],
-            *(rows[name].cast(pa.float64()) for name in BOX),
-            pa.nulls(len(middle), pa.string()),
-        ],
-        schema=KEY_FRAME_SCHEMA,
-    )
+    rows = rows.append_column("split", pa.nulls(len(middle), pa.string()))
+    return rows.select(KEY_FRAME_SCHEMA.names).cast(KEY_FRAME_SCHEMA)
 
 
 def read_predicted_boxes(path: Path, clips: pa.Table, policy: ErrorPolicy, *, name: str | None = None) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Find the files of a release in a folder, under any folder names."""
+"""Find the files of a release in a folder, under any folder names, and read text files safely."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ...errors import SourceError
+from ...errors import DataError, SourceError
 
 MAX_DEPTH = 3
 
@@ -126,6 +126,21 @@ def find_layout(root: str | os.PathLike[str]) -> Layout:
         if depth < MAX_DEPTH:
             queue += [(path, depth + 1) for path in folders if path.name not in (*DOMAIN_FOLDERS, _NOT_CLIPS)]
     return Layout(root=top, refused_links=tuple(refused), **found)
+
+
+def read_text(path: Path, name: str, max_bytes: int) -> str:
+    """Return the text of a file; raise a ``DataError`` if it is too large or not UTF-8."""
+    try:
+        data = path.read_bytes() if path.stat().st_size <= max_bytes else None
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
+    if data is None:
+        raise DataError(f"the file is larger than {max_bytes >> 20} MiB", file=name)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, value = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 8]
+        raise DataError("this is not UTF-8 text", file=name, line=line, value=value) from None
 
 
 def _allowed_targets(top: Path) -> tuple[Path, ...]:

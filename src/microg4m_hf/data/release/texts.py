@@ -11,14 +11,13 @@ import pyarrow as pa
 
 from ...errors import DataError
 from .faults import ErrorPolicy
+from .layout import read_text
 
 UNANSWERABLE = "Not mentioned"
 _MAX_BYTES = 1 << 30
 
-CAPTION_SCHEMA = pa.schema([("video_id", pa.string()), ("caption", pa.string())])
-QUESTION_SCHEMA = pa.schema(
-    [("video_id", pa.string()), ("question_id", pa.string()), ("question", pa.string()), ("answer", pa.string())]
-)
+CAPTION_SCHEMA = pa.schema(dict.fromkeys(("video_id", "caption"), pa.string()))
+QUESTION_SCHEMA = pa.schema(dict.fromkeys(("video_id", "question_id", "question", "answer"), pa.string()))
 
 
 def read_texts(
@@ -30,7 +29,7 @@ def read_texts(
     repeated question with the same answer is kept once; a different answer is a fault.
     """
     name = name or path.name
-    text = _read_text(path, name)
+    text = read_text(path, name, _MAX_BYTES)
     entries = _parse_entries(text, name)
     known = set(clips["video_id"].to_pylist())
     captions: list[tuple[str, str]] = []
@@ -74,19 +73,6 @@ def read_texts(
 def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     return pa.table([pa.array(column, pa.string()) for column in columns], schema=schema)
-
-
-def _read_text(path: Path, name: str) -> str:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise DataError("the file is larger than 1 GiB", file=name)
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        value = error.object[error.start : error.start + 8]
-        raise DataError("this is not UTF-8 text", file=name, line=line, value=value) from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
 
 
 def _parse_entries(text: str, name: str) -> list[Any]:
