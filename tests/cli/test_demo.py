@@ -67,13 +67,13 @@ def test_the_work_of_the_demo(tmp_path: Path) -> None:
     asked = ["predict", "score"]
     assert commands == ["data", "train", "score", "python", *asked, *asked, *asked, "compare", "report"]
     assert "training on 21 training clips of the sample" in ran.stdout
-    assert "blind floor 50.0 %" in ran.stdout
+    assert "blind baseline 50.0 %" in ran.stdout
     page = (folder / "demo_output" / "report" / "report.html").read_text()
     assert "vqa-blind" in page and "vqa-tiny-vlm" in page and "caption-tiny-vlm" in page
     words = [sys.executable, "-m", "microg4m_hf", "demo"]
     again = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert again.returncode == 2  # at once, not after the training of the network
-    assert "holds a demo with other --steps" in again.stderr
+    assert "contains a demo with other --steps" in again.stderr
     assert "[1/" not in again.stdout
 
 

@@ -1,4 +1,4 @@
-"""The ``microg4m`` command: finds the group, imports only that group, turns user errors into one line."""
+"""The ``microg4m`` command: import the group that is called, run it, and print user errors on one line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..errors import MicroG4MError
 
 # group -> (module with ``configure(parser)`` and ``run(args) -> int``, one-line help)
 GROUPS: dict[str, tuple[str, str]] = {
-    "data": ("data", "make the sample, check, count, publish and export the data set"),
-    "demo": ("demo", "make the sample, load it, look at it"),
-    "models": ("models", "list the networks, say what they are, convert checkpoints"),
+    "data": ("data", "make the sample; check, count, publish and export the dataset"),
+    "demo": ("demo", "make the sample, look at it, train tiny models on it and report their scores"),
+    "models": ("models", "list and describe the networks, convert checkpoints"),
     "train": ("train", "fine-tune a model from a recipe"),
-    "push": ("push", "put a finished run on the Hub"),
-    "score": ("score", "the scores of a prediction file, with their recipe and intervals"),
-    "report": ("report", "the benchmark's tables and pictures with your runs beside the published rows"),
-    "explore": ("explore", "browse clips with boxes, references and your runs in a web page on this machine"),
-    "gap": ("gap", "where the gap between Earth and space comes from: transfer, leak, orientation"),
-    "compare": ("compare", "which differences between two systems are real"),
-    "predict": ("predict", "what a model says about the clips"),
-    "metrics": ("metrics", "put the evaluate modules on the Hub"),
-    "env": ("env", "what is installed, what is missing and how to get it"),
+    "push": ("push", "push a finished run to the Hub"),
+    "score": ("score", "score a prediction file, with confidence intervals"),
+    "report": ("report", "write tables and figures with your runs beside the published rows"),
+    "explore": ("explore", "browse clips with boxes, references and predictions in a web page on this machine"),
+    "gap": ("gap", "measure parts of the gap between Earth and space: transfer, leak, orientation"),
+    "compare": ("compare", "test which differences between two prediction files are significant"),
+    "predict": ("predict", "predict actions, captions or answers with a model"),
+    "metrics": ("metrics", "push the evaluate modules to the Hub"),
+    "env": ("env", "show what is installed, what is missing and how to install it"),
 }
 
 
@@ -32,7 +32,7 @@ def _overview() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="microg4m",
         description="The MicroG-4M benchmark on the command line.",
-        epilog="microg4m GROUP --help explains a group.",
+        epilog="See microg4m GROUP --help for the options of a group.",
     )
     parser.add_argument("--version", action="version", version=f"microg4m-hf {__version__}")
     groups = parser.add_subparsers(title="groups", metavar="GROUP")
@@ -42,11 +42,18 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 good, 1 the check found faults, 2 wrong use).
+    """Run one command.
 
-    >>> main(["env", "--brief"])  # doctest: +ELLIPSIS
-    microg4m-hf ...
-    0
+    Args:
+        argv: The words after ``microg4m``; by default those of the process.
+
+    Returns:
+        The exit code: 0 for success, 1 when a check found faults, 2 for an error of the user.
+
+    Example:
+        >>> main(["env", "--brief"])  # doctest: +ELLIPSIS
+        microg4m-hf ...
+        0
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] not in GROUPS:
@@ -66,14 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        # A path that cannot be read or written; without a path it is a fault of ours, and its traceback is needed.
+        # Without a path this is a bug in the library, and the traceback is needed.
         if error.filename is None:
             raise
-        print(f"microg4m: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
+        print(f"microg4m: {error.filename}: {error.strerror}; use another path", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # `microg4m … | head` is no error, and Python would complain while shutting down
+        sys.stderr.close()  # `microg4m … | head` is not an error, but Python would print one at exit
         return 0
     except KeyboardInterrupt:
-        print("microg4m: stopped; run the same command again to go on", file=sys.stderr)
+        print("microg4m: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
