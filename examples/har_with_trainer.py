@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     )
     train = KeyFrameWindows(split_items(data, "train"), data, training=True)
     # Frames of one size, so that clips of any shape fit into one batch.
-    held_out = KeyFrameWindows(split_items(data, "validation"), data, centre_crop=True)
+    held_out = KeyFrameWindows(split_items(data, "validation"), data, center_crop=True)
     model = create(args.model)
     trainer = Trainer(
         model=PaddedModel(model),

@@ -50,7 +50,7 @@ class Training:
     out: Path
     log: Path
 
-    def ended(self, seconds: float = 120) -> list[int]:
+    def ended(self, seconds: float = 900) -> list[int]:
         """The exit status of every rank; a training that hangs is killed and fails the test."""
         timer = threading.Timer(seconds, self._kill)
         timer.start()
@@ -62,13 +62,13 @@ class Training:
     def finish(self) -> None:
         assert self.ended() == [0] * len(self.pids), self.log.read_text()[-3000:]
 
-    def kill_at(self, step: int, seconds: float = 120) -> None:
+    def kill_at(self, step: int, seconds: float = 900) -> None:
         """Kill -9 every process of the training as soon as it has logged ``step``."""
         self.reach(step, seconds)
         self._kill()
         self.ended()
 
-    def reach(self, step: int, seconds: float = 120) -> None:
+    def reach(self, step: int, seconds: float = 900) -> None:
         deadline = time.monotonic() + seconds
         while steps_logged(self.out) < step:
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
@@ -138,7 +138,7 @@ def command(recipe: Path, out: Path, *words: str, processes: int = 1) -> list[st
 
 
 def run_command(
-    words: Sequence[str], seconds: float = 300, env: Mapping[str, str] | None = None
+    words: Sequence[str], seconds: float = 1200, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | dict(env or {})
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=seconds)

@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,12 +40,12 @@ def test_a_broken_clip_stops_or_is_counted(trainers: Trainers, tmp_path: Path, b
     words = (f"data.data_dir={broken_data}", "data.source=null", "loop.max_steps=6")
     stopped = trainers.start(recipe, tmp_path / "stopped", *words)
     assert stopped.ended() == [2]
-    assert "set data.on_error=skip to go on" in stopped.log.read_text()
+    assert "set data.on_error=skip to continue" in stopped.log.read_text()
     assert "Traceback" not in stopped.log.read_text()
 
     training = trainers.start(recipe, tmp_path / "went_on", *words, "data.on_error=skip")
     training.finish()
-    told = training.log.read_text().count("left out: ")
+    told = training.log.read_text().count("skipped: ")
     assert told > 0
     assert json.loads((tmp_path / "went_on" / "results.json").read_text())["skipped_clips"] == told
 
@@ -68,10 +69,28 @@ def test_a_killed_loader_of_one_rank_ends_the_run(trainers: Trainers, tmp_path: 
     children = Path(f"/proc/{victim}/task/{victim}/children").read_text().split()
     assert children
     os.kill(int(children[0]), signal.SIGKILL)
-    codes = training.ended(60)
+    codes = training.ended()
     assert codes[1] == 2
     assert codes[0] not in (0, -signal.SIGKILL)  # the other rank stops by itself
     assert "a process that decodes clips died" in training.log.read_text()
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_loader_killed_while_it_sends_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """The broken connection can come before torch notices the dead process."""
+    from microg4m_hf.training import har
+    from microg4m_hf.training.dataset import iterate_batches
+
+    class Broken:
+        def __iter__(self) -> Any:
+            yield {}
+            raise error
+
+    monkeypatch.setattr(har, "run_training", lambda recipe, run: list(iterate_batches(Broken())))
+    assert har.main(["--config", str(write_recipe(tmp_path)), "--out", str(tmp_path / "run")]) == 2
+    assert "a process that decodes clips died" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -100,7 +119,7 @@ def test_out_of_memory_halves_the_piece(
     from microg4m_hf.training.prepare import prepare
     from microg4m_hf.training.recipe_io import load_recipe
     from microg4m_hf.training.run_folder import RunFolder
-    from microg4m_hf.training.step import take_step
+    from microg4m_hf.training.step import training_step
 
     words = ["model.overrides.dropout=0.0", "loop.batch_norm=frozen", "data.flip=0.0", "loop.channels_last=false"]
     recipe = load_recipe(write_recipe(tmp_path), words)
@@ -116,7 +135,7 @@ def test_out_of_memory_halves_the_piece(
             torch.empty(2**62 if full(next(calls), len(given[0][0])) else 1, dtype=torch.uint8)
 
         model.backbone.network.s3.register_forward_pre_hook(ask)  # type: ignore[union-attr]
-        loss, pieces = take_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), micro)
+        loss, pieces = training_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), micro)
         return loss, pieces, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
     whole, _, expected = one_step(lambda call, clips: False)

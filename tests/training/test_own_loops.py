@@ -32,7 +32,7 @@ def test_the_example(tmp_path: Path) -> None:
     data = Data(num_frames=4, stride=8, source="sample", key_frame="exact", crop=48, eval_short_side=48)
     items = split_items(data, "validation")
     model = MicroG4MHarForVideoClassification.from_pretrained(tmp_path)
-    logits = predict_logits(Accelerator(cpu=True), model, KeyFrameWindows(items, data, centre_crop=True))
+    logits = predict_logits(Accelerator(cpu=True), model, KeyFrameWindows(items, data, center_crop=True))
     assert any(len(item.boxes) > 1 for item in items)
     expected = har_scores(prediction_columns(items, logits), reference_columns(items), protocol="paper")["scores"]
     assert scores["eval_map"] == pytest.approx(expected["map"], abs=1e-4)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from transformers import VideoMAEConfig
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError
@@ -15,7 +18,7 @@ from microg4m_hf.metrics import har_scores
 from microg4m_hf.models import PUBLISHED
 from microg4m_hf.taxonomy import ACTION_IDS
 from microg4m_hf.training.predict_run import predict_har, recipe_of
-from microg4m_hf.training.recipe_io import load_recipe
+from microg4m_hf.training.recipe_io import load_recipe, save_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -64,7 +67,68 @@ def test_zero_shot_recipes(name: str, tmp_path: Path) -> None:
     assert recipe_of(recipe.model.name, "ava.pkl").data.key_frame == "released"
 
 
+WRAPPED = VideoMAEConfig(
+    image_size=32,
+    patch_size=16,
+    num_frames=4,
+    hidden_size=8,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=16,
+)
+
+
+@pytest.fixture(params=["model folder", "model with a recipe", "run folder"])
+def wrapped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A VideoMAE encoder behind the head, saved in every way that a user has it."""
+    import torch
+
+    from microg4m_hf.models import wrap
+
+    torch.manual_seed(3)
+    folder = tmp_path / "wrapped"
+    model = folder / "model" if request.param == "run folder" else folder
+    wrap(WRAPPED, sampling_rate=8).save_pretrained(model)
+    words = ["num_frames=4", "stride=8", "crop=32", "eval_short_side=32", "source=sample", "workers=0"]
+    words = [f"data.{word}" for word in words] + ["loop.mixed_precision=no"]
+    recipe = load_recipe(RECIPES / "videomae_b_16x4.yaml", words)
+    if request.param != "model folder":
+        save_recipe(recipe, folder / ("config.yaml" if request.param == "run folder" else "recipe.yaml"))
+    return folder
+
+
+def test_a_wrapped_encoder_is_fed_the_same_by_predict_and_probe(
+    wrapped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from microg4m_hf.bench.orientation import Turn, open_model, orientation_probe
+    from microg4m_hf.models import MicroG4MHarForVideoClassification
+    from microg4m_hf.training import split_items
+
+    calls: list[tuple[torch.Tensor, torch.Tensor]] = []
+    forward = MicroG4MHarForVideoClassification.forward
+
+    def record(self: MicroG4MHarForVideoClassification, pixel_values: torch.Tensor, **inputs: Any) -> Any:
+        output = forward(self, pixel_values=pixel_values, **inputs)
+        calls.append((pixel_values, output.logits))
+        return output
+
+    monkeypatch.setattr(MicroG4MHarForVideoClassification, "forward", record)
+    predict_har(recipe_of(str(wrapped), source="sample", workers=0), tmp_path / "out")
+    predicted, probed = list(calls), calls
+    calls.clear()
+    model, data = open_model(str(wrapped))
+    data = replace(data, source="sample", workers=0)
+    orientation_probe(model, split_items(data, "test"), data, turns=[Turn(0), Turn(0, mirrored=True)], resamples=10)
+    assert len(predicted) > 1
+    assert {clips.shape[2:] for clips, _ in predicted} == {(4, 32, 32)}
+    for (clips, logits), (other_clips, other_logits) in zip(predicted, probed[: len(predicted)], strict=True):
+        assert clips.equal(other_clips)
+        assert logits.equal(other_logits)
+
+
 def test_a_model_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "har", "--model", "/no/such/model/folder"]) == 2
-    assert "is no run, no model folder" in capsys.readouterr().err
+    assert "is not a run, a model folder" in capsys.readouterr().err
     assert main(["predict", "har"]) == 2

@@ -69,7 +69,7 @@ def test_a_lost_connection_and_the_same_call_again(finished: Path, at_hub: HubSe
 
 
 def test_an_unfinished_run(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="holds no finished run"):
+    with pytest.raises(RecipeError, match="does not contain a finished run"):
         push_run(tmp_path, "me/probe")
 
 

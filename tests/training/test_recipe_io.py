@@ -48,7 +48,7 @@ def test_words_win_over_the_file(file: Path) -> None:
         ({"data": {"num_frames": 8, "stride": 8, "short_side": [256]}}, r"data\.short_side must be"),
         ({"schedule": {"steps": [0, 20], "factors": [1.0]}}, "as long as"),
         ({"schedule": {"steps": [5], "factors": [1.0]}}, "begin with 0"),
-        ({"schedule": {"steps": [0, 30, 20], "factors": [1, 1, 1]}}, "must rise"),
+        ({"schedule": {"steps": [0, 30, 20], "factors": [1, 1, 1]}}, "must increase"),
         ({"model": "x3d_s"}, "model must be a mapping"),
         ({"variant": "best"}, "variant is 'best'"),
     ],
@@ -59,7 +59,7 @@ def test_what_is_wrong_is_named(change: dict[str, object], says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("a: [", "no readable YAML"), ("- 1", "holds list"), (None, "there is no recipe")]
+    ("text", "says"), [("a: [", "is not valid YAML"), ("- 1", "contains a list"), (None, "there is no recipe")]
 )
 def test_unreadable_files(tmp_path: Path, text: str | None, says: str) -> None:
     path = tmp_path / "broken.yaml"
@@ -67,6 +67,19 @@ def test_unreadable_files(tmp_path: Path, text: str | None, says: str) -> None:
         path.write_text(text)
     with pytest.raises(RecipeError, match=says):
         load_recipe(path)
+
+
+def test_the_former_name_of_no_decay_has_the_same_effect(file: Path, tmp_path: Path) -> None:
+    former = tmp_path / "former.yaml"
+    former.write_text(TEXT + "optim: {undecayed: none}\n")
+    assert load_recipe(former).optim.no_decay == "none"
+    assert load_recipe(former, ["optim.undecayed=one_dimensional"]) == load_recipe(
+        former, ["optim.no_decay=one_dimensional"]
+    )
+    assert load_recipe(file, ["optim.undecayed=none"]) == load_recipe(file, ["optim.no_decay=none"])
+    both = {"no_decay": "none", "undecayed": "none"}
+    with pytest.raises(RecipeError, match=r"optim\.undecayed is the old name of optim\.no_decay"):
+        recipe_from(MINIMAL | {"optim": both})
 
 
 @pytest.mark.parametrize("word", ["optim.lr", "=3", "optim..lr=3", "name.first=x"])

@@ -51,10 +51,10 @@ def test_published_rows_as_logged(name: str) -> None:
     assert (plan.warmup_epochs, loop.eval_every, loop.seed) == (5.0, 5, 0)
     assert (loop.loss_mean, loop.batch_norm, loop.mixed_precision, loop.ema) == ("per_process", "train", "fp16", None)
     if optim.name == "sgd":
-        assert (optim.momentum, optim.nesterov, optim.undecayed, optim.clip_norm) == (0.9, True, "batchnorm", None)
+        assert (optim.momentum, optim.nesterov, optim.no_decay, optim.clip_norm) == (0.9, True, "batchnorm", None)
         assert plan.warmup_start == 1.25e-4
     else:
-        assert (optim.betas, optim.eps, optim.undecayed, optim.clip_norm) == ((0.9, 0.999), 1e-8, "none", 1.0)
+        assert (optim.betas, optim.eps, optim.no_decay, optim.clip_norm) == ((0.9, 0.999), 1e-8, "none", 1.0)
         assert plan.warmup_start == 1e-6
     partly = {"c2d_8x8_r50", "c2d_nln_8x8_r50", "slowfast_4x16_r50", "mvitv1_b_16x4"}
     assert recipe.model.init_partial == (name in partly)
@@ -68,7 +68,7 @@ def test_corrected_rows(name: str) -> None:
     assert (better.data.key_frame, better.data.validation_crop) == ("exact", False)
     # No published file has the non-local blocks of C2D; they start as identities.
     assert better.model.init_partial == (name == "c2d_nln_8x8_r50")
-    assert (better.optim.undecayed, better.loop.loss_mean) == ("one_dimensional", "global")
+    assert (better.optim.no_decay, better.loop.loss_mean) == ("one_dimensional", "global")
     assert (better.optim.lr, better.schedule, better.loop.batch) == (paper.optim.lr, paper.schedule, paper.loop.batch)
     if name.startswith("slowfast"):
         assert better.data.num_frames == 32
@@ -84,7 +84,7 @@ def test_full_size_networks_take_three_steps(name: str) -> None:
     from microg4m_hf.training.build import build_model, split_items
     from microg4m_hf.training.dataset import KeyFrameWindows, collate
     from microg4m_hf.training.optim import build_optimizer
-    from microg4m_hf.training.step import accumulate
+    from microg4m_hf.training.step import accumulate_gradients
 
     small = ["data.crop=64", "data.short_side=[64,72]", "data.source=sample"]
     recipe = load_recipe(FOLDER / f"{name}_corrected.yaml", small)
@@ -94,7 +94,7 @@ def test_full_size_networks_take_three_steps(name: str) -> None:
     optimizer = build_optimizer(model, recipe.optim)
     before = next(model.parameters()).detach().clone()
     for step in range(3):
-        loss = accumulate(accelerator, model, collate([items[0, step], items[0, step + 3]]), recipe.loop, 2)
+        loss = accumulate_gradients(accelerator, model, collate([items[0, step], items[0, step + 3]]), recipe.loop, 2)
         optimizer.step()
         optimizer.zero_grad()
         assert 0.0 < loss < 2.0

@@ -44,7 +44,7 @@ def test_the_card_says_what_it_is(finished: Path) -> None:
     assert head["model-index"][0]["results"][0]["metrics"][0]["type"] == "map"
     assert "variant `own`" in text
     assert "Not a published setting" in text
-    assert "of drawn clips" in text
+    assert "of synthetic clips" in text
     assert text.count("\n| ") > 50  # a row for each class
 
 
@@ -76,9 +76,18 @@ def test_another_recipe_is_refused_with_the_differences(finished: Path, tmp_path
         RunFolder(finished).begin(changed)
 
 
+def test_a_run_of_an_earlier_version_is_resumed(finished: Path, tmp_path: Path) -> None:
+    run = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    run.config.write_text(run.config.read_text().replace("no_decay: batchnorm", "undecayed: batchnorm"))
+    assert "undecayed" in run.config.read_text()
+    run.begin(load_recipe(write_recipe(tmp_path)))
+    with pytest.raises(RecipeError, match=r"optim\.no_decay: 'batchnorm' -> 'none'\. Give --out another"):
+        run.begin(load_recipe(write_recipe(tmp_path), ["optim.no_decay=none"]))
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
-    with pytest.raises(RecipeError, match="not empty and holds no run"):
+    with pytest.raises(RecipeError, match="not empty and does not contain a run"):
         RunFolder(tmp_path).begin(load_recipe(recipe))
     assert har.main(["--config", str(recipe), "--out", str(tmp_path / "none"), "--resume"]) == 2
 

@@ -8,7 +8,7 @@ import pytest
 from microg4m_hf.training.optim import learning_rate
 from microg4m_hf.training.recipe import Data, Optim, Schedule
 from microg4m_hf.training.sampler import RunBatches, epoch_order, steps_in_epoch
-from microg4m_hf.training.transforms import Geometry, evaluation_geometry, move_boxes, resized, training_geometry
+from microg4m_hf.training.transforms import Geometry, evaluation_geometry, move_boxes, scaled_size, training_geometry
 
 
 def test_published_rate() -> None:
@@ -56,9 +56,9 @@ def test_training_geometry_stays_inside() -> None:
 
 
 def test_odd_shapes() -> None:
-    assert resized(854, 480, 256) == (455, 256)
-    assert resized(256, 400, 256) == (256, 400)
-    assert evaluation_geometry(480, 854, 256, centre_crop=True) == Geometry(256, 455, 0, 100, 256, 256)
+    assert scaled_size(854, 480, 256) == (455, 256)
+    assert scaled_size(256, 400, 256) == (256, 400)
+    assert evaluation_geometry(480, 854, 256, center_crop=True) == Geometry(256, 455, 0, 100, 256, 256)
 
 
 def test_boxes_follow_the_pixels() -> None:
@@ -90,7 +90,7 @@ def test_published_parameter_groups() -> None:
 
     model = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 1), torch.nn.BatchNorm3d(4), torch.nn.LayerNorm(4))
     decayed = {
-        kind: parameter_groups(model, Optim(undecayed=kind, weight_decay=0.05))
+        kind: parameter_groups(model, Optim(no_decay=kind, weight_decay=0.05))
         for kind in ("batchnorm", "one_dimensional", "none")
     }
     sizes = {kind: [len(group["params"]) for group in groups] for kind, groups in decayed.items()}

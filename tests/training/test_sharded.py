@@ -46,7 +46,7 @@ def test_the_same_losses_and_weights(
         words = (*SHORT, f"loop.max_steps={end}")
         trainers.start(write_recipe(tmp_path), out, *words, processes=2, env=sharding).finish()
         assert steps_logged(out) == end
-    assert "going on from step 2" in (tmp_path / "log.txt").read_text()
+    assert "resuming at step 2" in (tmp_path / "log.txt").read_text()
     assert losses(out) == pytest.approx(losses(plain), rel=1e-5)
     whole, gathered = (load_file(folder / "model" / "model.safetensors") for folder in (plain, out))
     assert whole.keys() == gathered.keys()

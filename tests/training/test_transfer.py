@@ -76,7 +76,7 @@ def test_jhmdb(jhmdb: Path, tmp_path: Path, finished: Path, capsys: pytest.Captu
     ("row", "says"),
     [
         ("w1,7,0,0,1", "x1 < x2"),
-        ("w1,seven,0,0,1,1,14,1", "a row has"),
+        ("w1,seven,0,0,1,1,14,1", "a row needs"),
         ("w1,7,0.5,0,0.5,1,14,1", "x1 < x2"),
         ("w1,0,0,0,1,1,14,1", "frames count from 1"),
         ("w1,7,0,0,1,1,81,1", "actions from 1 to 80"),
@@ -94,6 +94,6 @@ def test_rows_that_cannot_be(tmp_path: Path, row: str, says: str) -> None:
 
 def test_a_file_that_is_no_matlab(jhmdb: Path, tmp_path: Path) -> None:
     (jhmdb / "puppet_mask" / "walk" / "w1" / "puppet_mask.mat").write_bytes(b"no MATLAB here" * 30)
-    with pytest.raises(DataError, match="no MATLAB file"):
+    with pytest.raises(DataError, match="not a MATLAB file"):
         convert(jhmdb, tmp_path / "ava")
     assert not (tmp_path / "ava").exists()

@@ -1,8 +1,9 @@
-"""An adapter learns the sample, goes on exactly where it was stopped, and is pushed, pulled and asked."""
+"""Train an adapter on the sample, resume it exactly, push it, pull it and use it."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,9 +66,9 @@ def test_learns_resumes_exactly_is_pushed_and_answers(
     assert train(model, parts, "max_steps=10", "frames=3") == 2
     assert "frames: 2 -> 3" in capsys.readouterr().err
 
-    from microg4m_hf.training.push import push_adapter
+    from microg4m_hf.training import push_run
 
-    assert push_adapter(whole, "me/adapter")
+    assert push_run(whole, "me/adapter")
     pushed = at_hub.repo("model", "me/adapter").tree()
     assert {"adapter_model.safetensors", "adapter_config.json", "README.md", "processor_config.json"} <= set(pushed)
     words = ["predict", "caption", "--source", "sample", "--limit", "2", "--frames", "2", "--max-new-tokens", "8"]
@@ -81,10 +82,64 @@ def test_learns_resumes_exactly_is_pushed_and_answers(
     assert captions(tmp_path / "pulled") == captions(tmp_path / "tuned")
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("retry", ["push", "train"])
+def test_a_failed_push_is_tried_again(
+    model: Path, tmp_path: Path, at_hub: HubServer, capsys: pytest.CaptureFixture[str], retry: str
+) -> None:
+    """By ``microg4m push`` as the error says, and by the same training command, which takes no further step."""
+    out = tmp_path / "run"
+    words = ["max_steps=2", "--push-to-hub", "me/adapter"]
+    at_hub.fail("POST", "/commit/", status=403)
+    assert train(model, out, *words) == 2
+    assert f"to push it again: microg4m push {out} me/adapter" in capsys.readouterr().err
+    weights = (out / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert (main(["push", str(out), "me/adapter"]) if retry == "push" else train(model, out, *words)) == 0
+    assert "pushed to " in capsys.readouterr().out
+    pushed = at_hub.repo("model", "me/adapter").tree()
+    assert {"adapter_model.safetensors", "README.md", "config_run.yaml", "metrics.jsonl"} <= set(pushed)
+    assert (out / "adapter" / "adapter_model.safetensors").read_bytes() == weights
+    assert len(losses(out)) == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_python_and_module_train_the_same_adapter(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from microg4m_hf.training import load_vlm_recipe, run_vlm_training
+    from tests.support.train_runs import run_command
+
+    words = [f"model={model}", *SMALL, "max_steps=2"]
+    loss = run_vlm_training(load_vlm_recipe(RECIPE, words), tmp_path / "door")
+    assert f"last loss {loss:.4f}" in capsys.readouterr().out
+    command = [sys.executable, "-m", "microg4m_hf.training.vlm", "--config", str(RECIPE)]
+    ended = run_command([*command, "--out", str(tmp_path / "module"), *words], seconds=1200)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert f"last loss {loss:.4f}" in ended.stdout
+    runs = [tmp_path / name for name in ("door", "module")]
+    assert losses(runs[0]) == losses(runs[1]) != []
+    assert len({(run / "adapter" / "adapter_model.safetensors").read_bytes() for run in runs}) == 1
+    ended = run_command([*command, "--out", str(tmp_path / "none"), "--resume", *words], seconds=1200)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+
+
+def test_a_finished_adapter_is_described(model: Path, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    from microg4m_hf.training.card import write_adapter_card
+
+    for scheme, warned in (("official", True), ("source_disjoint", False)):
+        recipe = load_vlm_recipe(RECIPE, [f"scheme={scheme}"])
+        card = ModelCard.load(write_adapter_card(recipe, 10, 0.5, tmp_path))
+        assert card.data.base_model == "Qwen/Qwen2.5-VL-7B-Instruct"
+        assert (card.data.library_name, card.data.datasets) == ("peft", ["LEI-QI-233/MicroG-4M"])
+        assert ("also in training" in card.text) == warned
+
+
 def test_recipes_are_read_strictly(tmp_path: Path) -> None:
     assert load_vlm_recipe(RECIPE).scheme == "source_disjoint"
     for word, what in (
-        ("tasks=[har]", "tasks can hold caption and vqa"),
+        ("tasks=[har]", "tasks can be caption and vqa"),
         ("rnk=4", "unknown key rnk; did you mean rank"),
         ("batch=0", "batch must be at least 1"),
         ("frames=many", "frames must be int"),
@@ -102,13 +157,13 @@ def test_only_the_answer_and_its_end_are_learned(model: Path) -> None:
     from transformers import AutoProcessor
 
     from microg4m_hf.data import load_dataset
-    from microg4m_hf.training.vlm import IGNORED, Examples
+    from microg4m_hf.training.vlm import IGNORE_INDEX, ExampleEncoder
 
     processor = AutoProcessor.from_pretrained(model)
     row = load_dataset("vqa", split="test", source="sample")[0]
-    example = Examples(processor, prompts="default", frames=2).example(row)
+    example = ExampleEncoder(processor, prompts="default", frames=2).encode(row)
     labels = example["labels"][0]
-    learned = labels[labels != IGNORED]
+    learned = labels[labels != IGNORE_INDEX]
     assert processor.tokenizer.decode(learned) == row["answer"].strip() + processor.tokenizer.eos_token
     assert (example["input_ids"][0, -len(learned) :] == learned).all()
     assert example["mm_token_type_ids"].shape == example["input_ids"].shape == labels[None].shape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +16,8 @@ from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS
 from ..training.dataset import KeyFrame, KeyFrameWindows
 from ..training.predict import predict_logits, prediction_columns, reference_columns
+from ..training.predict_run import load_model, recipe_of
 from ..training.recipe import Data
-from ..training.recipe_io import recipe_from
 
 # Clips turned by quarters and mirrored, boxes with them: what weightlessness does to "up".
 
@@ -102,7 +101,7 @@ def orientation_probe(
     settings = HarSettings(protocol, scores_are="logits", missing="zero")
     scored, left_out = {}, 0
     for turn in turns:
-        windows = TurnedWindows(items, data, turn, centre_crop=data.test_crop)
+        windows = TurnedWindows(items, data, turn, center_crop=data.test_crop)
         logits = predict_logits(
             accelerator, model, windows, batch=batch, workers=data.workers, what=f"turned {turn.name}"
         )
@@ -169,20 +168,10 @@ def _class_gaps(
 
 
 def open_model(place: str) -> tuple[Any, Data]:
-    """A model and how it is fed: from a run folder, a model folder or the Hub."""
-    import yaml
+    """Return a model and how it is fed, as ``microg4m predict har`` loads and feeds it.
 
-    from ..models import MicroG4MHarForVideoClassification
-
-    folder = Path(place)
-    inner = folder / "model"
-    model: Any = MicroG4MHarForVideoClassification.from_pretrained(inner if inner.is_dir() else place)
-    for path in (folder / "config.yaml", folder / "recipe.yaml"):
-        if path.is_file():
-            saved = yaml.safe_load(path.read_text(encoding="utf-8"))
-            # How it was trained is of no concern here, so only the data of the recipe must be understood.
-            stub = {"name": "probe", "variant": "own", "model": {"name": place}, "data": (saved or {}).get("data")}
-            return model, recipe_from(stub, str(path)).data
-    config = model.config
-    fed = {"num_frames": config.num_frames, "stride": config.sampling_rate}
-    return model, Data(**fed, crop=config.train_size, eval_short_side=config.test_size, workers=0)
+    Args:
+        place: A run folder, a model folder or a Hub id.
+    """
+    recipe = recipe_of(place)
+    return load_model(recipe), recipe.data

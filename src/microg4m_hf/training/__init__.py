@@ -1,12 +1,12 @@
-"""Recipes and Accelerate loops: where data, metrics and models meet.
+"""Fine-tuning: ``run_training(recipe, run)`` for an action model, ``run_vlm_training(recipe, run)`` for an adapter.
 
-``run_training(recipe, run)`` does everything. Its pieces serve other loops as well:
+The pieces of action training work in other loops as well:
 
-- data set: ``split_items`` gives the key frames of a split, ``KeyFrameWindows`` decodes them
-- transforms: ``training_geometry`` and ``move_boxes`` as numbers in the worker, ``render_batch`` on the device
-- sampler: ``RunBatches``, whole runs that can begin at any step
-- collators: ``collate`` for ragged people, ``PaddedCollator`` with ``PaddedModel`` for ``transformers.Trainer``
-- scores: ``predict_logits`` and ``score_logits``; ``microg4m_hf.metrics.HarAccumulator`` batch by batch
+- dataset: ``split_items`` returns the key frames of a split, ``KeyFrameWindows`` decodes them
+- transforms: ``training_geometry`` and ``move_boxes`` in the worker, ``render_batch`` on the device
+- sampler: ``RunBatches`` covers a whole run and can start at any step
+- collators: ``collate`` for lists of boxes, ``PaddedCollator`` with ``PaddedModel`` for ``transformers.Trainer``
+- scores: ``predict_logits`` and ``score_logits``, or ``microg4m_hf.metrics.HarAccumulator`` batch by batch
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ if TYPE_CHECKING:
     from .push import push_run as push_run
     from .recipe import Data as Data
     from .recipe import Recipe as Recipe
+    from .recipe import VlmRecipe as VlmRecipe
     from .recipe_io import load_recipe as load_recipe
+    from .recipe_io import load_vlm_recipe as load_vlm_recipe
+    from .run_folder import RunFolder as RunFolder
     from .sampler import RunBatches as RunBatches
     from .transforms import Geometry as Geometry
     from .transforms import move_boxes as move_boxes
     from .transforms import render_batch as render_batch
     from .transforms import training_geometry as training_geometry
+    from .vlm import run_vlm_training as run_vlm_training
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -51,9 +55,11 @@ __getattr__, __dir__, __all__ = attach(
         "predict": ["predict_logits", "score_logits"],
         "predict_run": ["predict_har", "recipe_of"],
         "push": ["push_run"],
-        "recipe": ["Data", "Recipe"],
-        "recipe_io": ["load_recipe"],
+        "recipe": ["Data", "Recipe", "VlmRecipe"],
+        "recipe_io": ["load_recipe", "load_vlm_recipe"],
+        "run_folder": ["RunFolder"],
         "sampler": ["RunBatches"],
         "transforms": ["Geometry", "move_boxes", "render_batch", "training_geometry"],
+        "vlm": ["run_vlm_training"],
     },
 )

@@ -1,8 +1,8 @@
-"""Any data set in AVA's form as key frames: to test models on Earth as they are tested in space.
+"""Read any dataset in AVA's format as key frames, to test models on Earth as they are tested in space.
 
-The folder holds the clips somewhere below ``videos/``, each named ``<video_id>.<ending>``, and ``annotations.csv``
-without a header: ``video_id, frame, x1, y1, x2, y2, action_id, person_id``, frames counted from 1, boxes in parts of
-the frame, AVA's action ids 1..80.
+The folder contains clips below ``videos/``, each named ``<video_id>`` with a video suffix, and ``annotations.csv``
+without a header: ``video_id, frame, x1, y1, x2, y2, action_id, person_id``. Frames count from 1, boxes are normalized,
+and action ids are AVA's 1 to 80.
 """
 
 from __future__ import annotations
@@ -18,17 +18,28 @@ import numpy as np
 from ..errors import DataError
 from ..taxonomy import NUM_AVA_CLASSES
 from .dataset import KeyFrame
+from .predict import reference_columns
 
-ENDINGS = (".mp4", ".mov", ".mkv", ".webm")
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
 
 def ava_items(folder: str | os.PathLike[str]) -> list[KeyFrame]:
-    """The key frames of a folder; labels are 80 wide, column ``j`` is AVA's id ``j + 1``."""
+    """Read the key frames of a folder.
+
+    Args:
+        folder: A folder in AVA's format.
+
+    Returns:
+        Key frames with 80 columns of labels; column ``j`` is AVA's id ``j + 1``.
+
+    Raises:
+        DataError: If a row is invalid, or its clip does not exist.
+    """
     root = Path(folder)
     file = root / "annotations.csv"
     if not file.is_file():
-        raise DataError("there is no annotations.csv with rows of AVA", file=root)
-    clips = {path.stem: path for path in (root / "videos").rglob("*") if path.suffix.lower() in ENDINGS}
+        raise DataError("the folder has no annotations.csv", file=root)
+    clips = {path.stem: path for path in (root / "videos").rglob("*") if path.suffix.lower() in SUFFIXES}
     found: dict[tuple[str, int], dict[int, tuple[list[float], set[int]]]] = {}
     with file.open(encoding="utf-8", newline="") as lines:
         for number, row in enumerate(csv.reader(lines), start=1):
@@ -40,32 +51,35 @@ def ava_items(folder: str | os.PathLike[str]) -> list[KeyFrame]:
                 raise DataError("a person has two boxes in one frame", file=file, line=number, value=person)
             actions.add(action)
     if not found:
-        raise DataError("the file holds no row", file=file)
+        raise DataError("the file is empty", file=file)
     return [_key_frame(clips[video], video, frame, persons) for (video, frame), persons in sorted(found.items())]
 
 
 def ava_references(items: Sequence[KeyFrame]) -> dict[str, Any]:
-    """The truth as metrics take it, with AVA's ids."""
-    return {
-        "video_id": [item.video_id for item in items for _ in item.boxes],
-        "frame": np.repeat([item.frame for item in items], [len(item.boxes) for item in items]),
-        "person_id": np.concatenate([item.person_ids for item in items]),
-        "boxes": np.concatenate([item.boxes for item in items]),
-        "action_ids": [np.flatnonzero(labels) + 1 for item in items for labels in item.labels],
-    }
+    """Return the references of key frames as metrics take them, with AVA's ids."""
+    columns = reference_columns(items)
+    return columns | {"action_ids": [labels + 1 for labels in columns.pop("labels")]}
 
 
 def shared_map(one: dict[str, Any], two: dict[str, Any]) -> dict[str, float]:
-    """mAP of two results over the classes that have labels in both, and how many they are."""
+    """Return the mAP of two results over the classes with labels in both.
+
+    Args:
+        one: Scores with ``per_class``.
+        two: The scores to compare with.
+
+    Returns:
+        ``classes`` (how many there are) and, unless it is 0, ``one``, ``two`` and ``gap``.
+    """
     pairs = [
         (one["per_class"][action]["ap"], two["per_class"][action]["ap"])
         for action in sorted(one["per_class"].keys() & two["per_class"].keys())
     ]
-    known = np.array([pair for pair in pairs if not np.isnan(pair).any()]).reshape(-1, 2)
-    if not len(known):
+    both = np.array([pair for pair in pairs if not np.isnan(pair).any()]).reshape(-1, 2)
+    if not len(both):
         return {"classes": 0}
-    first, second = known.mean(0).tolist()
-    return {"classes": len(known), "one": first, "two": second, "gap": first - second}
+    first, second = both.mean(0).tolist()
+    return {"classes": len(both), "one": first, "two": second, "gap": first - second}
 
 
 def _row(row: list[str], file: Path, line: int) -> tuple[str, int, list[float], int, int]:
@@ -73,9 +87,11 @@ def _row(row: list[str], file: Path, line: int) -> tuple[str, int, list[float], 
         video, frame, *sides, action, person = row
         box, numbers = [float(side) for side in sides], [int(frame), int(action), int(person)]
     except ValueError:
-        raise DataError("a row has a clip, a frame, four sides, an action, a person", file=file, line=line) from None
+        raise DataError(
+            "a row needs a clip, a frame, four sides, an action and a person", file=file, line=line
+        ) from None
     if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-        raise DataError("a box is x1 < x2, y1 < y2 in parts of the frame", file=file, line=line, value=sides)
+        raise DataError("a box needs x1 < x2 and y1 < y2, between 0 and 1", file=file, line=line, value=sides)
     if numbers[0] < 1 or not 1 <= numbers[1] <= NUM_AVA_CLASSES:
         raise DataError("frames count from 1, actions from 1 to 80", file=file, line=line, value=numbers[:2])
     return video, numbers[0], box, numbers[1], numbers[2]
@@ -83,8 +99,8 @@ def _row(row: list[str], file: Path, line: int) -> tuple[str, int, list[float], 
 
 def _key_frame(path: Path, video: str, frame: int, persons: dict[int, tuple[list[float], set[int]]]) -> KeyFrame:
     labels = np.zeros((len(persons), NUM_AVA_CLASSES), np.uint8)
-    for place, (_, actions) in enumerate(persons.values()):
-        labels[place, [action - 1 for action in actions]] = 1
+    for number, (_, actions) in enumerate(persons.values()):
+        labels[number, [action - 1 for action in actions]] = 1
     return KeyFrame(
         video=str(path),
         video_id=video,

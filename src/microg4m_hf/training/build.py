@@ -1,4 +1,4 @@
-"""What a recipe names, built: the accelerator, the model, the data of each split."""
+"""Build what a recipe describes: the accelerator, the model, and the key frames of a split."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
-ENCODERS = ("videomae", "vjepa2")  # of transformers, wrapped by our head
+ENCODERS = ("videomae", "vjepa2")  # encoders of transformers that get the benchmark's head
 
 
 def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
-    """One process or many, as ``accelerate launch`` or ``torchrun`` started them."""
+    """Return the accelerator of one process or of many, as ``accelerate launch`` or ``torchrun`` started them."""
     import torch
     from accelerate import Accelerator
     from accelerate.utils import DistributedType, InitProcessGroupKwargs, set_seed
 
     if recipe.loop.tracker is not None:
-        require(recipe.loop.tracker, "loop.tracker")  # Accelerate would go on without a word
+        require(recipe.loop.tracker, "loop.tracker")  # Accelerate would silently go on without it
     on_gpu, precision = torch.cuda.is_available(), recipe.loop.mixed_precision
     if precision == "fp16" and not on_gpu:
         if is_main_process():
@@ -40,64 +40,76 @@ def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
         mixed_precision=precision,
         log_with=recipe.loop.tracker,
         project_dir=str(run.path),
-        # Ranks wait for each other while one of them evaluates or writes; ten minutes are not always enough.
+        # Ranks wait for each other while one of them evaluates or writes; the default of ten minutes can be too short.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
     )
     if accelerator.distributed_type == DistributedType.FSDP:
-        # Its own casting would halve BatchNorm's weights and validation; a step enters autocast by itself.
+        # FSDP's own casting would affect BatchNorm weights and validation; a training step enters autocast by itself.
         accelerator.state.fsdp_plugin.mixed_precision_policy = None
     if accelerator.state.deepspeed_plugin is not None:
-        _fill_in(accelerator.state.deepspeed_plugin.deepspeed_config, recipe, accelerator.num_processes)
+        _configure_deepspeed(accelerator.state.deepspeed_plugin.deepspeed_config, recipe, accelerator.num_processes)
     set_seed(recipe.loop.seed + accelerator.process_index)  # dropout differs between ranks, as in the published runs
     return accelerator
 
 
-def _fill_in(config: dict[str, Any], recipe: Recipe, processes: int) -> None:
-    """What DeepSpeed wants to know beforehand and the recipe says: it sees no loader, and clips gradients itself."""
+def _configure_deepspeed(config: dict[str, Any], recipe: Recipe, processes: int) -> None:
+    """Set what DeepSpeed reads from a data loader, which it does not get here, and gradient clipping."""
     config["train_micro_batch_size_per_gpu"] = math.ceil(recipe.loop.batch / processes)
-    config["gradient_accumulation_steps"] = 1  # a share in pieces is still one step, and its sums are weighed by us
+    config["gradient_accumulation_steps"] = 1  # micro batches belong to one step, and are weighted in step.py
     config["gradient_clipping"] = recipe.optim.clip_norm or 0.0
-    config["zero_allow_untested_optimizer"] = True  # our SGD and AdamW are torch's own
+    config["zero_allow_untested_optimizer"] = True  # SGD and AdamW are those of torch
 
 
 def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
-    """The named architecture, from scratch or from a checkpoint, fed as the recipe says; equal on every rank."""
+    """Return the model of a recipe, with the same weights on every rank.
+
+    Args:
+        model: Architecture, initial weights and overrides.
+        data: How the model is fed; its config records it.
+        seed: Seed of random weights.
+    """
     import torch
+    from transformers import AutoConfig
 
     from .. import models
 
-    fed = {"num_frames": data.num_frames, "sampling_rate": data.stride}
-    settings = (
-        fed | {"train_size": data.crop or data.short_side[0], "test_size": data.eval_short_side} | model.overrides
-    )
+    settings: dict[str, Any] = {
+        "num_frames": data.num_frames,
+        "sampling_rate": data.stride,
+        "train_size": data.crop or data.short_side[0],
+        "test_size": data.eval_short_side,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if model.name in ENCODERS:
-            return _wrapped(model, settings)
         if model.init is None:
-            return models.create(model.name, **settings)
+            if model.name not in ENCODERS:
+                return models.create(model.name, **settings | model.overrides)
+            encoder = AutoConfig.for_model(model.name, **model.overrides)
+            return models.wrap(encoder, **{key: value for key, value in settings.items() if key not in model.overrides})
+        settings |= model.overrides
         if model.init.endswith((".pyth", ".pkl", ".pt", ".pth")):
             return models.load_pyslowfast(model.name, model.init, partial=model.init_partial, **settings)
         saved = RunFolder(model.init).model
-        return models.MicroG4MHarForVideoClassification.from_pretrained(
-            saved if saved.is_dir() else model.init, **settings
-        )
-
-
-def _wrapped(model: Model, settings: dict[str, Any]) -> torch.nn.Module:
-    """An encoder of transformers under our head; without ``init`` the overrides are those of the encoder's config."""
-    from .. import models
-
-    if model.init is not None:
-        return models.wrap(model.init, **settings)
-    from transformers import AutoConfig
-
-    encoder = AutoConfig.for_model(model.name, **model.overrides)
-    return models.wrap(encoder, **{key: value for key, value in settings.items() if key not in model.overrides})
+        source = str(saved) if saved.is_dir() else model.init
+        har_model = models.MicroG4MHarForVideoClassification
+        if (
+            model.name in ENCODERS
+            and AutoConfig.from_pretrained(source).model_type != har_model.config_class.model_type
+        ):
+            return models.wrap(source, **settings)
+        return har_model.from_pretrained(source, **settings)
 
 
 def split_items(data: Data, split: str) -> list[KeyFrame]:
-    """The key frames of one split."""
+    """Return the key frames of a split.
+
+    Args:
+        data: Where the dataset is, and the split scheme.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+
+    Raises:
+        RecipeError: If the split has no key frame with a box.
+    """
     from ..data import load_dataset
 
     rows: Any = load_dataset(
@@ -110,14 +122,12 @@ def split_items(data: Data, split: str) -> list[KeyFrame]:
     )
     items = key_frames(rows)
     if not items:
-        raise RecipeError(
-            f"the {split} split of scheme {data.scheme} holds no key frame with a box; check data.data_dir"
-        )
+        raise RecipeError(f"the {split} split of scheme {data.scheme} has no key frame with a box; check data.data_dir")
     return items
 
 
 def save_model(accelerator: Accelerator, model: torch.nn.Module, folder: Path) -> None:
-    """Save a model with its config in one step; every process must call it."""
+    """Save a model with its config; the folder is replaced when it is complete. Every process must call this."""
     from ..storage import atomic_folder
 
     state = accelerator.get_state_dict(model)

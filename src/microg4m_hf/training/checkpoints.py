@@ -1,31 +1,44 @@
-"""Checkpoints of a run: written beside, renamed when whole, the newest whole one found again."""
+"""Checkpoints of a run: complete or absent, found again by step, the oldest ones removed."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..storage import atomic_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
 @dataclass
-class Progress:
-    """How far a run is; everything else a resume needs is a function of it and the recipe."""
+class TrainState:
+    """How far a run is. With the recipe, this is all that a resumed run needs to know besides the weights."""
 
-    step: int = 0  # optimiser steps taken
+    step: int = 0  # optimizer steps taken
     best: float = -1.0  # validation mAP
     best_step: int = -1
     skipped_clips: int = 0
 
 
-def save(accelerator: Accelerator, folder: Path, progress: Progress, keep: int) -> Path:
-    """Save the state of all processes; a kill at any moment leaves the older checkpoints untouched."""
-    final = folder / f"step-{progress.step:08d}"
-    scratch = folder / f".step-{progress.step:08d}.part"
+def save_checkpoint(accelerator: Accelerator, folder: Path, state: TrainState, keep: int) -> Path:
+    """Save the state of all processes in a scratch folder, and rename it when it is complete.
+
+    Args:
+        accelerator: The accelerator that prepared model and optimizer; every process must call this function.
+        folder: The folder of all checkpoints.
+        state: Saved as ``progress.json``.
+        keep: How many checkpoints to keep; 0 keeps all.
+
+    Returns:
+        The folder of this checkpoint.
+    """
+    final = folder / f"step-{state.step:08d}"
+    scratch = folder / f".step-{state.step:08d}.part"
     if accelerator.is_main_process:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -33,39 +46,62 @@ def save(accelerator: Accelerator, folder: Path, progress: Progress, keep: int) 
     accelerator.save_state(str(scratch))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        (scratch / "progress.json").write_text(json.dumps(asdict(progress)), encoding="utf-8")
-        _sync(scratch)
+        (scratch / "progress.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
+        for path in scratch.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())  # before the rename, so that a complete name means complete files
         shutil.rmtree(final, ignore_errors=True)
         scratch.rename(final)
-        for old in whole(folder)[:-keep] if keep else []:
+        for old in list_checkpoints(folder)[:-keep] if keep else []:
             shutil.rmtree(old, ignore_errors=True)
     accelerator.wait_for_everyone()
     return final
 
 
-def whole(folder: Path) -> list[Path]:
-    """All finished checkpoints, oldest first."""
+def load_checkpoint(accelerator: Accelerator, checkpoint: Path) -> TrainState:
+    """Load a checkpoint into everything that the accelerator prepared."""
+    accelerator.load_state(str(checkpoint))
+    values: dict[str, Any] = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
+    return TrainState(**values)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return all complete checkpoints of an action run, oldest first."""
     return sorted(path.parent for path in folder.glob("step-*/progress.json"))
 
 
-def clean(folder: Path) -> None:
-    """Remove what a kill left half-written; call it on one process before anything is saved."""
+def remove_partial(folder: Path) -> None:
+    """Remove checkpoints that a kill left incomplete. Call it on one process, before anything is saved."""
     for part in folder.glob(".step-*.part"):
         shutil.rmtree(part, ignore_errors=True)
 
 
-def restore(accelerator: Accelerator, checkpoint: Path) -> Progress:
-    """Load a checkpoint into everything the accelerator prepared."""
-    accelerator.load_state(str(checkpoint))
-    values: dict[str, Any] = json.loads((checkpoint / "progress.json").read_text(encoding="utf-8"))
-    return Progress(**values)
+def save_adapter_checkpoint(folder: Path, step: int, weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
+    """Save the weights of an adapter and its optimizer, and remove all but the last two checkpoints."""
+    import torch
+    from safetensors.torch import save_file
+
+    with atomic_folder(folder / f"step-{step:08d}", replace=True) as scratch:
+        weights = {name: value.contiguous().cpu() for name, value in weights.items()}
+        save_file(weights, scratch / "adapter.safetensors")
+        torch.save(optimizer, scratch / "optimizer.pt")
+    for old in _adapter_checkpoints(folder)[:-2]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def _sync(folder: Path) -> None:
-    """Flush the files to disk before the rename makes them count."""
-    import os
+def load_adapter_checkpoint(folder: Path) -> tuple[int, dict[str, Any], dict[str, Any]] | None:
+    """Return step, weights and optimizer state of the newest checkpoint of an adapter, or None."""
+    import torch
+    from safetensors.torch import load_file
 
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+    found = _adapter_checkpoints(folder)
+    if not found:
+        return None
+    step = int(found[-1].name.removeprefix("step-"))
+    optimizer = torch.load(found[-1] / "optimizer.pt", weights_only=True)
+    return step, load_file(found[-1] / "adapter.safetensors"), optimizer
+
+
+def _adapter_checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))

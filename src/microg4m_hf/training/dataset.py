@@ -1,9 +1,9 @@
-"""The torch data set of one split: decodes the window of a key frame in the worker, straight from the mp4."""
+"""The key frames of a split as a torch dataset: workers decode the frames around a key frame straight from the mp4."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,27 +13,39 @@ from ..data import open_clip, window
 from ..errors import ClipError
 from ..taxonomy import NUM_ACTIONS
 from .recipe import Data
-from .transforms import Geometry, evaluation_geometry, move_boxes, resized, training_geometry
+from .transforms import Geometry, evaluation_geometry, move_boxes, scaled_size, training_geometry
 from .window_cache import WindowCache
 
-# Key frames as training items: one clip, one frame number, every person in it with box and actions.
+RELEASED_SIZE = (480, 854)  # height and width of the released clips, and of the black frames for an unreadable one
 
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """Everything about one item but its pixels."""
+    """One frame number of a clip with every annotated person in it: everything about an item but its pixels."""
 
-    video: Any  # what ``open_clip`` takes
+    video: Any  # what `open_clip` takes
     video_id: str
-    frame: int  # as released: numbered from 1
-    boxes: np.ndarray  # (persons, 4) normalised xyxy, float32
+    frame: int  # as released: counted from 1
+    boxes: np.ndarray  # (persons, 4) normalized xyxy, float32
     labels: np.ndarray  # (persons, 50) 0 or 1, uint8
     person_ids: np.ndarray  # (persons,)
     domain: str | None = None
 
 
+@dataclass
+class Item:
+    """A decoded key frame on its way to the device."""
+
+    index: int
+    frames: np.ndarray  # uint8 (T, H, W, 3)
+    geometry: Geometry
+    boxes: np.ndarray  # the boxes after `geometry`, as the model sees them
+    labels: np.ndarray
+    fault: str | None = None  # why the clip is unreadable; its boxes then have no weight
+
+
 def key_frames(rows: Iterable[Mapping[str, Any]]) -> list[KeyFrame]:
-    """Group the persons of ``har`` rows by clip and key frame; persons without a box have none and are left out.
+    """Group the persons of ``har`` rows by clip and key frame. Persons without a box are left out.
 
     >>> row = {"video": None, "video_id": "a_001", "persons": [
     ...     {"person_id": 1, "actions": [0, 3], "key_frame": 52, "key_box": [0, 0, 1, 1]}]}
@@ -48,8 +60,8 @@ def key_frames(rows: Iterable[Mapping[str, Any]]) -> list[KeyFrame]:
                 by_frame.setdefault(person["key_frame"], []).append(person)
         for frame, persons in sorted(by_frame.items()):
             labels = np.zeros((len(persons), NUM_ACTIONS), np.uint8)
-            for place, person in enumerate(persons):
-                labels[place, person["actions"]] = 1
+            for number, person in enumerate(persons):
+                labels[number, person["actions"]] = 1
             items.append(
                 KeyFrame(
                     video=row.get("video"),
@@ -64,25 +76,17 @@ def key_frames(rows: Iterable[Mapping[str, Any]]) -> list[KeyFrame]:
     return items
 
 
-RELEASED_SIZE = (480, 854)  # height and width of the released clips, for what stands in for an unreadable one
-
-
-@dataclass
-class Item:
-    """One key frame on its way to the device."""
-
-    index: int
-    frames: np.ndarray  # uint8 (T, H, W, 3)
-    geometry: Geometry
-    boxes: np.ndarray  # where the persons are in what the network sees
-    labels: np.ndarray
-    fault: str | None = None  # why the clip could not be read; its boxes then count for nothing
-
-
 class KeyFrameWindows:
-    """Items by ``(epoch, index)``; augmentation is a pure function of seed, epoch and index.
+    """A dataset of decoded windows, indexed by ``(epoch, index)``; augmentation is a function of seed, epoch and index.
 
-    ``training`` chooses random scale, crop and flip; otherwise the whole frame, or with ``centre_crop`` its middle.
+    Args:
+        items: The key frames, from :func:`split_items`.
+        data: How to sample, scale and crop.
+        training: Draw a random scale, crop and flip; otherwise the whole frame is used.
+        center_crop: Without ``training``, crop the center of the frame.
+        seed: Seed of the augmentation.
+        backend: The video decoder.
+        centre_crop: The former name of ``center_crop``.
     """
 
     def __init__(
@@ -91,11 +95,12 @@ class KeyFrameWindows:
         data: Data,
         *,
         training: bool = False,
-        centre_crop: bool = False,
+        center_crop: bool = False,
         seed: int = 0,
         backend: str = "auto",
+        centre_crop: bool = False,
     ) -> None:
-        self.items, self.data, self.training, self.centre_crop = items, data, training, centre_crop
+        self.items, self.data, self.training, self.center_crop = items, data, training, center_crop or centre_crop
         self.seed, self.backend, self.epoch = seed, backend, 0
         self.cache = WindowCache(data.cache, data.cache_gb) if data.cache else None
 
@@ -103,7 +108,7 @@ class KeyFrameWindows:
         return len(self.items)
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch that plain indices mean; Accelerate's loaders and the ``Trainer`` call it."""
+        """Set the epoch of plain indices. Accelerate's loaders and ``transformers.Trainer`` call it."""
         self.epoch = epoch
 
     def __getitem__(self, place: tuple[int, int] | int) -> Item:
@@ -116,31 +121,26 @@ class KeyFrameWindows:
             fault = str(error)
             frames = np.zeros((self.data.num_frames, *RELEASED_SIZE, 3), np.uint8)
         height, width = frames.shape[1:3]
-        geometry = self._geometry(height, width, epoch, index)
+        if self.training:
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch << 32 | index]))
+            geometry = training_geometry(height, width, self.data, rng)
+        else:
+            geometry = evaluation_geometry(height, width, self.data.eval_short_side, self.center_crop)
         return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)
-
-    def _geometry(self, height: int, width: int, epoch: int, index: int) -> Geometry:
-        if not self.training:
-            return evaluation_geometry(height, width, self.data.eval_short_side, self.centre_crop)
-        rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch << 32 | index]))
-        return training_geometry(height, width, self.data, rng)
 
     def _frames(self, item: KeyFrame) -> np.ndarray:
         if self.cache is None:
             return self._decode(item)
+        # No training scale is larger than this, so cached windows need not be either.
+        side = max(*self.data.short_side, self.data.crop or 0) if self.training else self.data.eval_short_side
         path = item.video.get("path") if isinstance(item.video, dict) else item.video
-        frames = f"{item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame} {self._side}"
+        frames = f"{item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame} {side}"
         key = f"{path} {self.data.revision} {item.video_id} {frames}"
         cached = self.cache.get(key)
         if cached is None:
-            cached = shrink(self._decode(item), self._side)
+            cached = shrink(self._decode(item), side)
             self.cache.put(key, cached)
         return cached
-
-    @property
-    def _side(self) -> int:
-        """The largest short side this split ever asks for; cached windows need not be larger."""
-        return max(*self.data.short_side, self.data.crop or 0) if self.training else self.data.eval_short_side
 
     def _decode(self, item: KeyFrame) -> np.ndarray:
         with open_clip(item.video, backend=self.backend) as clip:
@@ -155,7 +155,7 @@ class KeyFrameWindows:
 
 
 def shrink(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Frames resized to ``short_side`` and rounded, or as they are when they are not larger."""
+    """Resize uint8 frames to ``short_side`` and round; smaller frames are returned as they are."""
     import torch
 
     from .transforms import render
@@ -163,24 +163,43 @@ def shrink(frames: np.ndarray, short_side: int) -> np.ndarray:
     height, width = frames.shape[1:3]
     if min(height, width) <= short_side:
         return frames
-    new_height, new_width = resized(height, width, short_side)
+    new_height, new_width = scaled_size(height, width, short_side)
     pixels = render(torch.from_numpy(frames), Geometry(new_height, new_width, 0, 0, new_height, new_width))
     return pixels.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
 
 
-def left_out(faults: Sequence[str], on_error: str) -> int:
-    """Say which clips of a batch could not be read and how many they are, or stop at the first."""
+def iterate_batches(loader: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Iterate over a ``DataLoader``. A worker that dies raises a RuntimeError starting with "DataLoader worker".
+
+    Torch raises it from the signal of the dead process, or when it notices that no batch arrives. In between, a broken
+    connection can be first: a worker killed while it sends a batch.
+    """
+    try:
+        yield from loader
+    except (OSError, EOFError) as error:
+        if "DataLoader worker process" in str(error):  # raised by the dataset, in a worker that is alive
+            raise
+        raise RuntimeError(f"DataLoader worker died while sending a batch: {error}") from error
+
+
+def report_faults(faults: Sequence[str], on_error: str) -> int:
+    """Print which clips of a batch are unreadable and return their number; with ``"raise"``, stop at the first."""
     if faults and on_error == "raise":
-        raise ClipError(f"{faults[0]}; mend the file, or set data.on_error=skip to go on without such clips")
+        raise ClipError(f"{faults[0]}; repair the file, or set data.on_error=skip to continue without such clips")
     for fault in faults:
-        print(f"left out: {fault}", file=sys.stderr)
+        print(f"skipped: {fault}", file=sys.stderr)
     return len(faults)
 
 
 def collate(items: Sequence[Item]) -> dict[str, Any]:
-    """A step's items as lists (windows of different films have different sizes) and stacked boxes.
+    """Collate items whose windows and numbers of persons differ: lists, and labels stacked over all boxes.
 
-    ``weights`` has one number a box: 0 where the clip could not be read.
+    Args:
+        items: Items of :class:`KeyFrameWindows`.
+
+    Returns:
+        Lists of ``indices``, ``windows``, ``geometries``, ``boxes`` and ``faults``, a tensor of ``labels``, and
+        ``weights`` with one number per box: 0 where the clip is unreadable.
     """
     import torch
 

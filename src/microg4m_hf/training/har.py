@@ -1,20 +1,22 @@
-"""Train a HAR model from a recipe: ``accelerate launch -m microg4m_hf.training.har --config recipes/….yaml``.
+"""Train an action model from a recipe, test it, and write its card.
 
-Started again with the same run folder it goes on; started when everything is done it says so and does nothing.
+    accelerate launch -m microg4m_hf.training.har --config recipes/i3d_nln_8x8_r50.yaml model.init=K400_FILE.pkl
+
+The same command resumes a stopped run; for a finished run it only says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import HubError, MicroG4MError, RecipeError
-from ..runtime import is_main_process, rank_and_world_size
+from ..errors import RecipeError
+from ..runtime import is_main_process
+from .launch import add_training_options, exit_process, run_folder_of, run_main
 from .recipe import Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -25,23 +27,26 @@ if TYPE_CHECKING:
     from torch.optim.swa_utils import AveragedModel
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML recipe, see recipes/")
-    parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/<recipe name>-<variant>)")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that must be there already")
-    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="push model, card, scores and predictions at the end")
-    parser.add_argument("set", nargs="*", metavar="section.key=value", help="values that win over the recipe")
-
-
 def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
-    """Train, keep the best model by validation mAP, predict and score the test split; returns the test result."""
+    """Train, keep the model with the best validation mAP, then predict and score the test split with it.
+
+    Args:
+        recipe: What to train, from :func:`load_recipe`.
+        run: The run folder; training resumes at its newest checkpoint. Every process of a launch must call this.
+
+    Returns:
+        The test scores, as in ``results.json``.
+
+    Raises:
+        RecipeError: If the folder belongs to another recipe, or the recipe cannot be run here.
+    """
     import torch
 
     from .build import build_accelerator, build_model, save_model, split_items
     from .dataset import KeyFrameWindows
     from .loop import train
     from .predict import predict_logits, score_logits
-    from .predict_run import finish
+    from .predict_run import evaluate_best_model
     from .prepare import prepare
 
     accelerator = build_accelerator(recipe, run)
@@ -49,24 +54,24 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
         run.begin(recipe)
     accelerator.wait_for_everyone()
     if recipe.loop.tracker:
-        accelerator.init_trackers("microg4m", config=_flat(recipe))
+        accelerator.init_trackers("microg4m", config=_tracker_config(recipe))
 
     items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True, seed=recipe.loop.seed)
     held_out = split_items(recipe.data, "validation")
-    validation = KeyFrameWindows(held_out, recipe.data, centre_crop=recipe.data.validation_crop)
+    validation = KeyFrameWindows(held_out, recipe.data, center_crop=recipe.data.validation_crop)
     if items.cache is not None and accelerator.is_main_process:
         items.cache.clean()
 
     model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, recipe.loop.seed), recipe)
-    average = _average(accelerator, model, recipe)
+    average = _moving_average(accelerator, model, recipe)
 
-    def evaluate(shown: torch.nn.Module) -> float:
-        # A minute of compiling for each shape of a short split would not come back.
+    def evaluate(candidate: torch.nn.Module) -> float:
+        # Compiling takes a minute for each clip shape, which a short split does not win back.
         with torch.compiler.set_stance("force_eager"):
-            logits = predict_logits(accelerator, shown, validation, workers=recipe.data.workers, what="validating")
+            logits = predict_logits(accelerator, candidate, validation, workers=recipe.data.workers, what="validating")
         return score_logits(held_out, logits)["scores"]["map"]
 
-    progress = train(
+    state = train(
         accelerator,
         model,
         optimizer,
@@ -74,32 +79,35 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
         recipe,
         run,
         evaluate=evaluate,
-        keep_best=lambda shown, _: save_model(accelerator, shown, run.model),
+        save_best=lambda candidate: save_model(accelerator, candidate, run.model),
         average=average,
     )
-    summary = run.finished(progress.step)
+    summary = run.read_summary(state.step)
     if summary is None:
-        result = finish(accelerator, recipe, run, progress)
+        result = evaluate_best_model(accelerator, recipe, run, state)
     else:
         result = summary["test"]
         if accelerator.is_main_process:
-            print(f"this run is finished; loop.max_steps or --out start more ({run.path})", file=sys.stderr)
+            print(
+                f"this run is finished ({run.path}); raise loop.max_steps to continue it, or give another --out",
+                file=sys.stderr,
+            )
     accelerator.end_training()
     return result
 
 
-def _average(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -> AveragedModel | None:
-    """The moving average of the weights, when the recipe asks for one; saved and resumed with the checkpoints."""
+def _moving_average(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -> AveragedModel | None:
+    """The averaged copy of the weights, if the recipe wants one; checkpoints include it."""
     if recipe.loop.ema is None:
         return None
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    from .prepare import sharded
+    from .prepare import is_sharded
 
-    if sharded(accelerator):
+    if is_sharded(accelerator):
         raise RecipeError(
             "loop.ema needs the whole model on every process, which FSDP and DeepSpeed do not keep; "
-            "leave it out (loop.ema=null), or train with DDP"
+            "set loop.ema=null, or train with DDP"
         )
     average = AveragedModel(
         accelerator.unwrap_model(model), multi_avg_fn=get_ema_multi_avg_fn(recipe.loop.ema), use_buffers=True
@@ -108,8 +116,8 @@ def _average(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -
     return average
 
 
-def _flat(recipe: Recipe) -> dict[str, str | int | float | bool]:
-    """Settings as trackers take them: one level, no None and no lists."""
+def _tracker_config(recipe: Recipe) -> dict[str, str | int | float | bool]:
+    """The recipe as trackers accept it: one level, without None and lists."""
     found: dict[str, str | int | float | bool] = {}
     for section, values in recipe.to_dict().items():
         for key, value in values.items() if isinstance(values, dict) else [("", values)]:
@@ -118,49 +126,39 @@ def _flat(recipe: Recipe) -> dict[str, str | int | float | bool]:
     return found
 
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_training_options(parser, "runs/<recipe name>-<variant>", "model, card, scores and predictions")
+
+
 def run(args: argparse.Namespace) -> int:
+    """Train an action model from a recipe, and test it."""
     recipe = load_recipe(args.config, args.set)
-    folder = RunFolder(args.out or Path("runs") / f"{recipe.name}-{recipe.variant}")
-    if args.resume and not folder.config.exists():
-        raise RecipeError(f"{folder.path} holds no run to go on with; leave --resume out to begin one")
+    folder = run_folder_of(args, f"{recipe.name}-{recipe.variant}")
     try:
         result = run_training(recipe, folder)
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise the same error again, anywhere
+        if not str(error).startswith("DataLoader worker"):
             raise
         raise RecipeError(
-            f"a process that decodes clips died ({error}); when the memory was full, lower data.workers. "
-            "The same command goes on from the last checkpoint"
+            f"a process that decodes clips died ({error}); if memory was full, lower data.workers. "
+            "The same command resumes at the last checkpoint"
         ) from error
     if is_main_process():
-        shown = f"test mAP {result['scores']['map']:.4f} (chance {result['chance_map']:.4f}), variant {recipe.variant}"
-        print(f"{shown}; model, predictions and results are in {folder.path}")
+        print(
+            f"test mAP {result['scores']['map']:.4f} (chance {result['chance_map']:.4f}), variant {recipe.variant}; "
+            f"model, predictions and results are in {folder.path}"
+        )
         if args.push_to_hub:
-            from .push import push_run
+            from .push import push_after_training
 
-            try:
-                print(f"pushed to {push_run(folder.path, args.push_to_hub)}")
-            except MicroG4MError as error:
-                again = f"microg4m push {folder.path} {args.push_to_hub}"
-                raise HubError(f"{error}. The run is whole; to try again: {again}") from error
+            push_after_training(folder, args.push_to_hub)
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The launchable entry; errors of the user are one line and exit code 2."""
-    parser = argparse.ArgumentParser(prog="microg4m train har", description=run_training.__doc__)
-    configure(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except MicroG4MError as error:
-        print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    return run_main("har", configure, run, argv)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if rank_and_world_size()[1] > 1:
-        os._exit(code)  # gloo can abort in its own teardown after all work is done
-    sys.exit(code)
+    exit_process(main())

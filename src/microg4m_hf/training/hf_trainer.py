@@ -1,4 +1,4 @@
-"""For loops that want tensors of one shape, such as ``transformers.Trainer``: people padded to the fullest clip."""
+"""Adapters for loops that need tensors of one shape, such as ``transformers.Trainer``: persons are padded."""
 
 from __future__ import annotations
 
@@ -9,43 +9,54 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .dataset import Item, left_out
+from .dataset import Item, report_faults
 from .transforms import render_batch
 
-PADDING = -100  # in labels; `metrics.make_compute_metrics` and the Trainer know it
+PADDING = -100  # label of padded persons, as `metrics.make_compute_metrics` and the Trainer expect it
 
 
 class PaddedCollator:
-    """Items of ``KeyFrameWindows`` to ``pixel_values``, ``boxes``, ``box_mask`` and ``labels``; frames of one size.
+    """Collates items of ``KeyFrameWindows`` into ``pixel_values``, ``boxes``, ``box_mask`` and ``labels``.
 
-    >>> import numpy as np
-    >>> from microg4m_hf.models import config_of
-    >>> from microg4m_hf.training.transforms import Geometry
-    >>> item = Item(0, np.zeros((4, 8, 8, 3), np.uint8), Geometry(8, 8, 0, 0, 8, 8), np.zeros((2, 4), np.float32),
-    ...             np.zeros((2, 50), np.uint8))
-    >>> {name: tuple(value.shape) for name, value in PaddedCollator(config_of("tiny_slow"))([item]).items()}
-    {'pixel_values': (1, 3, 4, 8, 8), 'boxes': (1, 2, 4), 'box_mask': (1, 2), 'labels': (1, 2, 50)}
+    The frames of a batch must have one size.
+
+    Args:
+        config: The config of the model, for the normalization of pixels.
+        on_error: For unreadable clips: ``"raise"`` stops, ``"skip"`` masks their persons.
+
+    Example:
+        >>> import numpy as np
+        >>> from microg4m_hf.models import config_of
+        >>> from microg4m_hf.training.transforms import Geometry
+        >>> item = Item(0, np.zeros((4, 8, 8, 3), np.uint8), Geometry(8, 8, 0, 0, 8, 8), np.zeros((2, 4), np.float32),
+        ...             np.zeros((2, 50), np.uint8))
+        >>> {name: tuple(value.shape) for name, value in PaddedCollator(config_of("tiny_slow"))([item]).items()}
+        {'pixel_values': (1, 3, 4, 8, 8), 'boxes': (1, 2, 4), 'box_mask': (1, 2), 'labels': (1, 2, 50)}
     """
 
     def __init__(self, config: Any, on_error: str = "raise") -> None:
         self.config, self.on_error = config, on_error
 
     def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        left_out([item.fault for item in items if item.fault is not None], self.on_error)
+        report_faults([item.fault for item in items if item.fault is not None], self.on_error)
         frames = [torch.from_numpy(item.frames) for item in items]
         boxes = [torch.from_numpy(item.boxes) for item in items]
         labels = [torch.from_numpy(item.labels).float() for item in items]
-        known = [torch.full((len(item.boxes),), item.fault is None) for item in items]
+        readable = [torch.full((len(item.boxes),), item.fault is None) for item in items]
         return {
             "pixel_values": render_batch(frames, [item.geometry for item in items], self.config),
             "boxes": pad_sequence(boxes, batch_first=True),
-            "box_mask": pad_sequence(known, batch_first=True),
+            "box_mask": pad_sequence(readable, batch_first=True),
             "labels": pad_sequence(labels, batch_first=True, padding_value=PADDING),
         }
 
 
 class PaddedModel(nn.Module):
-    """A model whose logits come as ``(clips, people, classes)``, zero where there is nobody."""
+    """Wraps a model so that its logits are ``(clips, persons, classes)``, zero for padded persons.
+
+    Args:
+        model: A model of :mod:`microg4m_hf.models`.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -54,7 +65,7 @@ class PaddedModel(nn.Module):
     def forward(
         self, pixel_values: Tensor, boxes: Tensor, box_mask: Tensor, labels: Tensor | None = None
     ) -> dict[str, Any]:
-        found = self.model(pixel_values=pixel_values, boxes=boxes, box_mask=box_mask, labels=labels)
-        logits = found.logits.new_zeros(*box_mask.shape, found.logits.shape[1])
-        logits[box_mask] = found.logits
-        return {"loss": found.loss, "logits": logits}
+        output = self.model(pixel_values=pixel_values, boxes=boxes, box_mask=box_mask, labels=labels)
+        logits = output.logits.new_zeros(*box_mask.shape, output.logits.shape[1])
+        logits[box_mask] = output.logits
+        return {"loss": output.loss, "logits": logits}

@@ -1,8 +1,8 @@
-"""JHMDB as released to a folder in AVA's form: ``python -m microg4m_hf.training.jhmdb JHMDB FOLDER``.
+"""Convert JHMDB to a folder in AVA's format: ``python -m microg4m_hf.training.jhmdb JHMDB FOLDER``.
 
-Read are ``splits/<class>_test_split<n>.txt``, ``Rename_Images/<class>/<clip>/*.png`` and, for the box,
+The input files are ``splits/<class>_test_split<n>.txt``, ``Rename_Images/<class>/<clip>/*.png`` and, for the box,
 ``puppet_mask/<class>/<clip>/puppet_mask.mat`` (the outline of the person) or else
-``joint_positions/<class>/<clip>/joint_positions.mat``. A clip becomes one key frame, its middle.
+``joint_positions/<class>/<clip>/joint_positions.mat``. Every clip gives one key frame, its middle.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..extras import require
 from ..runtime import progress
 from ..storage import atomic_folder
 
-# The nearest of AVA's classes, by what the clips show; None where AVA has none, such clips are left out. JHMDB's
-# sit and stand are the movements of sitting down and standing up; AVA calls only the latter a class of its own.
+# The nearest class of AVA, judged by the clips; classes without one (None) are left out. JHMDB's sit and stand are the
+# movements of sitting down and standing up, of which AVA has only the latter as a class of its own.
 AVA_ID: dict[str, int | None] = {
     "brush_hair": None,
     "catch": 18,
@@ -44,32 +44,45 @@ AVA_ID: dict[str, int | None] = {
     "wave": 69,
 }
 FPS = 25  # of all clips
-JOINT_MARGIN = 0.1  # joints lie inside the person; the outline is further out by about this part of their extent
+JOINT_MARGIN = 0.1  # joints lie inside the person: grow their extent by this fraction to reach the outline
 
 
 def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int:
-    """Write the clips of one part of a split, and ``annotations.csv``; the number of clips."""
+    """Write the clips of a split and their ``annotations.csv``.
+
+    Args:
+        root: The folder of JHMDB.
+        target: The folder to write; it appears when it is complete.
+        split: Which of JHMDB's three splits.
+        part: ``"train"`` or ``"test"``.
+
+    Returns:
+        The number of clips.
+
+    Raises:
+        DataError: If a file is missing or invalid.
+    """
     from ..data.sample.write import write_clip
 
-    wanted = _listed(root, split, {"train": 1, "test": 2}[part])
+    wanted = _list_clips(root, split, {"train": 1, "test": 2}[part])
     if not wanted:
-        raise DataError(f"no split {split} of JHMDB lists a clip", file=root / "splits")
+        raise DataError(f"split {split} of JHMDB lists no clip", file=root / "splits")
     rows = []
     with atomic_folder(target) as scratch:
         for name, clip in progress(wanted, "converting", unit="clip"):
-            pictures = _pictures(root / "Rename_Images" / name / clip)
-            middle = len(pictures) // 2
-            height, width = pictures[0].shape[:2]
-            box = _box(root, name, clip, middle, height, width)
-            # Encoders of 4:2:0 want even sides.
-            even = [np.ascontiguousarray(one[: height // 2 * 2, : width // 2 * 2]) for one in pictures]
+            frames = _read_frames(root / "Rename_Images" / name / clip)
+            middle = len(frames) // 2
+            height, width = frames[0].shape[:2]
+            box = _read_box(root, name, clip, middle, height, width)
+            # 4:2:0 video needs even sides.
+            even = [np.ascontiguousarray(frame[: height // 2 * 2, : width // 2 * 2]) for frame in frames]
             write_clip(scratch / "videos" / name / f"{clip}.mp4", even, fps=FPS)
             rows.append(",".join([clip, str(middle + 1), *(f"{side:.3f}" for side in box), str(AVA_ID[name]), "1"]))
         (scratch / "annotations.csv").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
     return len(rows)
 
 
-def _listed(root: Path, split: int, code: int) -> list[tuple[str, str]]:
+def _list_clips(root: Path, split: int, code: int) -> list[tuple[str, str]]:
     found = []
     for name, action in AVA_ID.items():
         file = root / "splits" / f"{name}_test_split{split}.txt"
@@ -80,27 +93,27 @@ def _listed(root: Path, split: int, code: int) -> list[tuple[str, str]]:
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             words = line.split()
             if len(words) != 2 or words[1] not in ("1", "2") or Path(words[0]).name != words[0]:
-                raise DataError("a line is a clip and 1 or 2", file=file, line=number, value=line)
+                raise DataError("a line needs a clip and 1 or 2", file=file, line=number, value=line)
             if int(words[1]) == code:
                 found.append((name, Path(words[0]).stem))
     return found
 
 
-def _pictures(folder: Path) -> list[np.ndarray]:
+def _read_frames(folder: Path) -> list[np.ndarray]:
     from PIL import Image
 
     files = sorted(folder.glob("*.png"))
     if not files:
-        raise DataError("there are no pictures", file=folder)
-    pictures = []
+        raise DataError("the folder has no png files", file=folder)
+    frames = []
     for file in files:
-        with Image.open(file) as picture:
-            pictures.append(np.asarray(picture.convert("RGB")))
-    return pictures
+        with Image.open(file) as image:
+            frames.append(np.asarray(image.convert("RGB")))
+    return frames
 
 
-def _box(root: Path, name: str, clip: str, frame: int, height: int, width: int) -> list[float]:
-    """x1, y1, x2, y2 in parts of the frame."""
+def _read_box(root: Path, name: str, clip: str, frame: int, height: int, width: int) -> list[float]:
+    """x1, y1, x2, y2, normalized."""
     mask = root / "puppet_mask" / name / clip / "puppet_mask.mat"
     if mask.is_file():
         outline = _mat(mask, "part_mask", 3)
@@ -121,21 +134,21 @@ def _box(root: Path, name: str, clip: str, frame: int, height: int, width: int) 
 
 
 def _mat(file: Path, name: str, dimensions: int) -> np.ndarray:
-    """One numeric array of a MATLAB file; scipy runs no code of the file."""
+    """A numeric array in a MATLAB file; reading it with scipy runs no code."""
     io: Any = require("scipy.io", "reading MATLAB files")
     if not file.is_file():
-        raise DataError("neither an outline nor joints of the person", file=file)
+        raise DataError("there is neither an outline nor joints of the person", file=file)
     try:
         values = np.asarray(io.loadmat(file, variable_names=[name])[name])
-    except Exception as error:  # scipy raises what its parser happens to trip over
-        raise DataError(f"this is no MATLAB file with {name} ({type(error).__name__})", file=file) from error
+    except Exception as error:  # scipy's parser can raise anything on an invalid file
+        raise DataError(f"this is not a MATLAB file with {name} ({type(error).__name__})", file=file) from error
     if values.ndim != dimensions or values.dtype.kind not in "biuf":
-        raise DataError(f"{name} is no table of numbers with {dimensions} axes", file=file)
+        raise DataError(f"{name} is not a numeric array with {dimensions} axes", file=file)
     return values
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="JHMDB to a folder in AVA's form")
+    parser = argparse.ArgumentParser(description="Convert JHMDB to a folder in AVA's format")
     parser.add_argument("root", type=Path, help="the folder with Rename_Images, splits and puppet_mask")
     parser.add_argument("target", type=Path)
     parser.add_argument("--split", type=int, default=1, choices=(1, 2, 3))

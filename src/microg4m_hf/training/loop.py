@@ -1,4 +1,4 @@
-"""The training loop, top to bottom: order, step, log, checkpoint, evaluate, go on."""
+"""The training loop: batches, steps, log, checkpoints, evaluation, and resuming."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..runtime import is_main_process
-from . import checkpoints
-from .checkpoints import Progress
-from .dataset import KeyFrameWindows, collate, left_out
+from .checkpoints import TrainState, list_checkpoints, load_checkpoint, remove_partial, save_checkpoint
+from .dataset import KeyFrameWindows, collate, iterate_batches, report_faults
 from .optim import learning_rate
-from .prepare import sharded
+from .prepare import is_sharded
 from .recipe import Recipe
 from .run_folder import RunFolder
 from .sampler import RunBatches, steps_in_epoch
-from .step import take_step
+from .step import training_step
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
-
-Evaluate = Callable[["torch.nn.Module"], float]  # a model to its validation mAP
 
 
 def train(
@@ -34,73 +31,83 @@ def train(
     recipe: Recipe,
     run: RunFolder,
     *,
-    evaluate: Evaluate,
-    keep_best: Callable[[torch.nn.Module, Progress], None],
+    evaluate: Callable[[torch.nn.Module], float],
+    save_best: Callable[[torch.nn.Module], None],
     average: torch.optim.swa_utils.AveragedModel | None = None,
-) -> Progress:
-    """Train prepared objects until the recipe's end; goes on from the newest checkpoint of the run folder."""
+) -> TrainState:
+    """Train to the end of the recipe, from the newest checkpoint in the run folder if there is one.
+
+    Args:
+        accelerator: The accelerator that prepared model and optimizer.
+        model: The prepared model.
+        optimizer: The prepared optimizer.
+        items: The training split.
+        recipe: Schedule, batch, and when to evaluate and save.
+        run: Where log and checkpoints go.
+        evaluate: A function that returns the validation mAP of a model.
+        save_best: A function that saves a model with the best mAP so far.
+        average: The averaged copy of the model, evaluated and saved instead of it.
+
+    Returns:
+        The state after the last step.
+    """
     from tqdm import tqdm
 
-    progress = Progress()
-    found = checkpoints.whole(run.checkpoints)
-    if found:
-        progress = checkpoints.restore(accelerator, found[-1])
-        if accelerator.is_main_process:
-            print(f"going on from step {progress.step} ({found[-1]})", file=sys.stderr)
-    if accelerator.is_main_process:
-        run.forget_after(progress.step)
-        checkpoints.clean(run.checkpoints)
-    accelerator.wait_for_everyone()
-
+    state = _resume(accelerator, run)
     steps = steps_in_epoch(len(items), recipe.loop.batch)
     end = steps * recipe.schedule.epochs
     if recipe.loop.max_steps is not None:
         end = min(end, recipe.loop.max_steps)
-    bar = tqdm(total=end, initial=progress.step, desc="training", unit="step", disable=not is_main_process())
     share = math.ceil(recipe.loop.batch / accelerator.num_processes)
-    micro = min(recipe.loop.micro_batch or share, share)
+    micro_batch = min(recipe.loop.micro_batch or share, share)
+    bar = tqdm(total=end, initial=state.step, desc="training", unit="step", disable=not is_main_process())
 
-    training_mode(model, recipe)
-    loader = _loader(items, recipe, progress.step, end, accelerator)
-    skipped, waited = 0, time.perf_counter()
-    for batch in loader:
-        began = time.perf_counter()
-        skipped += left_out(batch["faults"], items.data.on_error)
-        rate = learning_rate(recipe.optim.lr, recipe.schedule, progress.step / steps)
+    set_training_mode(model, recipe)
+    skipped, waiting_since = 0, time.perf_counter()
+    for batch in iterate_batches(_loader(items, recipe, state.step, end, accelerator)):
+        started = time.perf_counter()
+        skipped += report_faults(batch["faults"], items.data.on_error)
+        rate = learning_rate(recipe.optim.lr, recipe.schedule, state.step / steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, micro = take_step(accelerator, model, optimizer, batch, recipe, run, micro)
+        loss, micro_batch = training_step(accelerator, model, optimizer, batch, recipe, run, micro_batch)
         if average is not None:
             average.update_parameters(accelerator.unwrap_model(model))
         ended = time.perf_counter()
-        progress.step += 1
+        state.step += 1
         if accelerator.is_main_process:
-            times = {"wait_s": round(began - waited, 4), "step_s": round(ended - began, 4)}
-            run.log({"step": progress.step, "epoch": progress.step / steps, "loss": loss, "lr": rate, **times})
-        accelerator.log({"loss": loss, "lr": rate}, step=progress.step)
+            times = {"wait_s": round(started - waiting_since, 4), "step_s": round(ended - started, 4)}
+            run.log({"step": state.step, "epoch": state.step / steps, "loss": loss, "lr": rate, **times})
+        accelerator.log({"loss": loss, "lr": rate}, step=state.step)
         bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         bar.update()
 
-        last, epoch_over = progress.step == end, progress.step % steps == 0
+        last, epoch_ends = state.step == end, state.step % steps == 0
         every = recipe.loop.checkpoint_every
-        saves = last or epoch_over or (every > 0 and progress.step % every == 0)
+        saves = last or epoch_ends or (every > 0 and state.step % every == 0)
         if saves:
-            share_statistics(accelerator, model)
-        if last or (epoch_over and progress.step // steps % recipe.loop.eval_every == 0):
-            shown = model if average is None else average.module
-            _evaluate(accelerator, shown, progress, run, evaluate, keep_best)
-            training_mode(model, recipe)
+            _synchronize_buffers(accelerator, model)
+        if last or (epoch_ends and state.step // steps % recipe.loop.eval_every == 0):
+            candidate = model if average is None else average.module
+            score = evaluate(candidate)
+            accelerator.log({"validation_map": score}, step=state.step)
+            if accelerator.is_main_process:
+                run.log({"step": state.step, "validation_map": score})
+            if score > state.best:
+                state.best, state.best_step = score, state.step
+                save_best(candidate)
+            set_training_mode(model, recipe)
         if saves:
-            progress.skipped_clips += total(accelerator, skipped)
+            state.skipped_clips += _sum_over_processes(accelerator, skipped)
             skipped = 0
-            checkpoints.save(accelerator, run.checkpoints, progress, recipe.loop.keep_checkpoints)
-        waited = time.perf_counter()
+            save_checkpoint(accelerator, run.checkpoints, state, recipe.loop.keep_checkpoints)
+        waiting_since = time.perf_counter()
     bar.close()
-    return progress
+    return state
 
 
-def training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
-    """Switch dropout and BatchNorm to training; ``batch_norm: frozen`` leaves the latter as it was loaded."""
+def set_training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
+    """Set dropout and BatchNorm to training mode; with ``batch_norm: frozen``, BatchNorm stays in evaluation mode."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     model.train()
@@ -110,42 +117,23 @@ def training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
                 module.eval()
 
 
-def share_statistics(accelerator: Accelerator, model: torch.nn.Module) -> None:
-    """The running statistics of the first process for all: DDP sees to it at every step, FSDP and DeepSpeed never."""
-    import torch
-
-    if sharded(accelerator):
-        for buffer in model.buffers():
-            torch.distributed.broadcast(buffer, src=0)
-
-
-def total(accelerator: Accelerator, count: int) -> int:
-    """A number added up over all processes."""
-    import torch
-
-    return int(accelerator.reduce(torch.tensor(count, device=accelerator.device), "sum"))
-
-
-def _evaluate(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    progress: Progress,
-    run: RunFolder,
-    evaluate: Evaluate,
-    keep_best: Callable[[torch.nn.Module, Progress], None],
-) -> None:
-    """Score the model on the validation split and keep it if it is the best so far."""
-    score = evaluate(model)
-    accelerator.log({"validation_map": score}, step=progress.step)
+def _resume(accelerator: Accelerator, run: RunFolder) -> TrainState:
+    """Load the newest checkpoint, and remove what a stopped process wrote after it."""
+    state = TrainState()
+    found = list_checkpoints(run.checkpoints)
+    if found:
+        state = load_checkpoint(accelerator, found[-1])
+        if accelerator.is_main_process:
+            print(f"resuming at step {state.step} ({found[-1]})", file=sys.stderr)
     if accelerator.is_main_process:
-        run.log({"step": progress.step, "validation_map": score})
-    if score > progress.best:
-        progress.best, progress.best_step = score, progress.step
-        keep_best(model, progress)
+        run.truncate_log(state.step)
+        remove_partial(run.checkpoints)
+    accelerator.wait_for_everyone()
+    return state
 
 
 def _loader(items: KeyFrameWindows, recipe: Recipe, first_step: int, end_step: int, accelerator: Accelerator) -> Any:
-    """All remaining batches of this process, in one loader."""
+    """All remaining batches of this process, in one loader, whose workers so outlive the epochs."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -164,6 +152,21 @@ def _loader(items: KeyFrameWindows, recipe: Recipe, first_step: int, end_step: i
         num_workers=recipe.data.workers,
         collate_fn=collate,
         pin_memory=accelerator.device.type == "cuda",
-        generator=torch.Generator().manual_seed(recipe.loop.seed),  # or the loader would draw from the model's RNG
+        generator=torch.Generator().manual_seed(recipe.loop.seed),  # keeps the global RNG for the model
         prefetch_factor=2 if recipe.data.workers else None,
     )
+
+
+def _synchronize_buffers(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    """Give all ranks the running statistics of rank 0. DDP does so at every step, FSDP and DeepSpeed never."""
+    import torch
+
+    if is_sharded(accelerator):
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
+
+
+def _sum_over_processes(accelerator: Accelerator, count: int) -> int:
+    import torch
+
+    return int(accelerator.reduce(torch.tensor(count, device=accelerator.device), "sum"))

@@ -1,4 +1,4 @@
-"""Logits for every person of a split, on any number of processes, each key frame exactly once."""
+"""Predict the logits of every person in a split, on any number of processes, and score them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..metrics import har_scores
 from ..runtime import is_main_process
 from ..taxonomy import NUM_AVA_CLASSES
-from .dataset import KeyFrame, KeyFrameWindows, collate, left_out
+from .dataset import KeyFrame, KeyFrameWindows, collate, iterate_batches, report_faults
 from .transforms import render_batch
 
 if TYPE_CHECKING:
@@ -27,10 +27,22 @@ def predict_logits(
     workers: int = 0,
     what: str = "predicting",
 ) -> dict[int, np.ndarray]:
-    """Item index to logits ``(persons, classes)``, float32, the same on every process.
+    """Predict every key frame. Every process of a launch must call this.
 
-    Every process takes the same number of items, the last ones twice if need be, so that sharded models stay in
-    step; what came twice is one entry of the mapping. Clips that cannot be read are missing from it.
+    All processes take the same number of items, as sharded models need it; an item that two processes predict is one
+    entry of the result.
+
+    Args:
+        accelerator: The accelerator of this process.
+        model: A model on its device.
+        items: The key frames.
+        batch: Key frames per forward pass.
+        workers: Processes that decode.
+        what: The label of the progress bar.
+
+    Returns:
+        For each index of an item, logits ``(persons, classes)`` in float32, the same on every process. Unreadable
+        clips are absent.
     """
     import torch
     from accelerate.utils import gather_object
@@ -38,56 +50,56 @@ def predict_logits(
     from tqdm import tqdm
 
     world, count = accelerator.num_processes, len(items)
-    own = [place % count for place in range(accelerator.process_index, -(-count // world) * world, world)]
+    own = [index % count for index in range(accelerator.process_index, -(-count // world) * world, world)]
     loader: Any = DataLoader(
         Subset(items, own),  # type: ignore[arg-type]
         batch_size=batch,
         num_workers=workers,
         collate_fn=collate,
-        generator=torch.Generator().manual_seed(0),  # or the loader would draw from the model's RNG
+        generator=torch.Generator().manual_seed(0),  # keeps the global RNG for the model
     )
     was_training = model.training
     model.eval()
     found: list[tuple[int, np.ndarray]] = []
     with torch.inference_mode():
-        for part in tqdm(loader, desc=what, disable=not is_main_process(), leave=False):
-            left_out(part["faults"], items.data.on_error)
-            found += _logits(accelerator, model, part)
+        for collated in tqdm(iterate_batches(loader), what, len(loader), leave=False, disable=not is_main_process()):
+            report_faults(collated["faults"], items.data.on_error)
+            found += _predict_batch(accelerator, model, collated)
     model.train(was_training)
     return dict(gather_object(found))
 
 
-def _logits(accelerator: Accelerator, model: torch.nn.Module, part: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
-    """Run the clips of a batch that have one size together."""
+def _predict_batch(
+    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any]
+) -> list[tuple[int, np.ndarray]]:
+    """Predict clips of one size together."""
     device, config = accelerator.device, accelerator.unwrap_model(model).config
+    counts = [len(boxes) for boxes in batch["boxes"]]
+    readable = [bool(weights.all()) for weights in batch["weights"].split(counts)]
     by_size: dict[tuple[int, int], list[int]] = {}
-    for place, geometry in enumerate(part["geometries"]):
+    for place, geometry in enumerate(batch["geometries"]):
         by_size.setdefault((geometry.crop_height, geometry.crop_width), []).append(place)
-    readable, start = set(), 0
-    for place, boxes in enumerate(part["boxes"]):
-        if part["weights"][start : start + len(boxes)].all():
-            readable.add(place)
-        start += len(boxes)
     found = []
     for places in by_size.values():
-        clips = render_batch(
-            [part["windows"][place].to(device) for place in places],
-            [part["geometries"][place] for place in places],
-            config,
-        )
-        boxes = [part["boxes"][place].to(device) for place in places]
-        logits = model(pixel_values=clips, boxes=boxes).logits.float().cpu()
-        pieces = logits.split([len(box) for box in boxes])
+        windows = [batch["windows"][place].to(device) for place in places]
+        clips = render_batch(windows, [batch["geometries"][place] for place in places], config)
+        boxes = [batch["boxes"][place].to(device) for place in places]
+        logits = model(pixel_values=clips, boxes=boxes).logits.float().cpu().split([len(box) for box in boxes])
         found += [
-            (part["indices"][place], piece.numpy())
-            for place, piece in zip(places, pieces, strict=True)
-            if place in readable
+            (batch["indices"][place], part.numpy())
+            for place, part in zip(places, logits, strict=True)
+            if readable[place]
         ]
     return found
 
 
 def prediction_columns(items: Sequence[KeyFrame], logits: dict[int, np.ndarray]) -> dict[str, Any]:
-    """One entry a person with the released box and all raw scores, as metrics and prediction files take them."""
+    """Return one entry per person, with the released box and raw scores, as metrics and prediction files take them.
+
+    Args:
+        items: The key frames.
+        logits: What :func:`predict_logits` returned for them.
+    """
     kept = sorted(logits)
     persons = [len(items[index].boxes) for index in kept]
     return {
@@ -100,7 +112,7 @@ def prediction_columns(items: Sequence[KeyFrame], logits: dict[int, np.ndarray])
 
 
 def reference_columns(items: Sequence[KeyFrame]) -> dict[str, Any]:
-    """The truth in the same form, with the packed labels of every person."""
+    """Return the references in the same form as :func:`prediction_columns`, with the packed labels of every person."""
     return {
         "video_id": [item.video_id for item in items for _ in item.boxes],
         "frame": np.repeat([item.frame for item in items], [len(item.boxes) for item in items]),
@@ -110,25 +122,31 @@ def reference_columns(items: Sequence[KeyFrame]) -> dict[str, Any]:
     }
 
 
-# Scores of a split from its logits, by the library's own metrics.
-
-
 def score_logits(items: Sequence[KeyFrame], logits: dict[int, np.ndarray], **settings: Any) -> dict[str, Any]:
-    """``har_scores`` of a split; key frames without logits (unreadable clips) count as missing predictions."""
+    """Score a split. Key frames without logits (unreadable clips) count as missing predictions.
+
+    Args:
+        items: The key frames.
+        logits: What :func:`predict_logits` returned for them.
+        settings: Options of :func:`microg4m_hf.metrics.har_scores`; ``references`` replaces the labels of the items.
+
+    Returns:
+        What ``har_scores`` returns.
+    """
     if len(logits) < len(items):
         settings.setdefault("missing", "zero")
     settings.setdefault("domains", {item.video_id: item.domain for item in items if item.domain})
     settings.setdefault("references", reference_columns(items))
     columns = prediction_columns(items, logits)
-    if columns["scores"].shape[1] == NUM_AVA_CLASSES:  # a model with AVA's outputs: to the 50 by their ids
+    if columns["scores"].shape[1] == NUM_AVA_CLASSES:  # a model with AVA's outputs, of which the 50 are scored
         settings.setdefault("classes", NUM_AVA_CLASSES)
     return har_scores(columns, settings.pop("references"), **settings)
 
 
 def chance_map(items: Sequence[KeyFrame], draws: int = 20) -> float:
-    """The mAP that random scores reach on these items: the mean of some draws, scored like any prediction.
+    """Return the mAP of random scores, averaged over some draws.
 
-    It is near the mean share of people who do a thing, and above it where a split is small.
+    It is close to the mean frequency of an action, and above it if the split is small.
     """
     references, rng = reference_columns(items), np.random.default_rng(0)
     shape = (len(references["labels"]), items[0].labels.shape[1])

@@ -1,7 +1,8 @@
-"""Predict a split with any model: a run, a model folder or Hub id, or a named network with the weights of a file."""
+"""Predict and score a split with an action model: a training run, a model, or an architecture with a checkpoint."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from ..errors import RecipeError
 from ..storage import write_atomic
 from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from .ava_folder import ava_items, ava_references, shared_map
-from .build import split_items
-from .checkpoints import Progress
+from .build import build_accelerator, build_model, split_items
+from .card import write_model_card
+from .checkpoints import TrainState
 from .dataset import KeyFrame, KeyFrameWindows
 from .predict import chance_map, predict_logits, prediction_columns, score_logits
 from .recipe import Data, Model, Recipe
@@ -26,79 +28,120 @@ if TYPE_CHECKING:
 
 
 def recipe_of(model: str, weights: str | None = None, **data: Any) -> Recipe:
-    """How a model is to be fed: as its run was, or as its config says; ``data`` are values that win.
+    """Return how a model is loaded and fed.
 
-    >>> recipe_of("slow_8x8_r50_ava", source="sample").data.stride
-    8
+    The settings are those of the training: from ``config.yaml`` of a run folder or ``recipe.yaml`` of a model. A model
+    without them is fed as its config describes.
+
+    Args:
+        model: A run folder, a model folder, a Hub id or a name from ``microg4m models list``.
+        weights: A checkpoint to load into it.
+        data: Fields of :class:`Data` that take precedence; None means not given.
+
+    Raises:
+        RecipeError: If there is no such model.
+
+    Example:
+        >>> recipe_of("slow_8x8_r50_ava", source="sample").data.stride
+        8
     """
-    given = {key: value for key, value in data.items() if value is not None}
+    from ..models import VARIANTS
+
+    init: str | None
     run = RunFolder(model)
     if run.config.is_file() and run.model.is_dir():
-        recipe = load_recipe(run.config)
-        return dataclasses.replace(
-            recipe,
-            model=dataclasses.replace(recipe.model, init=weights or str(run.model), overrides={}),
-            data=dataclasses.replace(recipe.data, cache=None, **given),
-        )
+        recipe, init = load_recipe(run.config), str(run.model)
+    else:
+        recipe, init = _recipe_of_model(model), None if model in VARIANTS else model
+    given = {key: value for key, value in data.items() if value is not None}
+    return dataclasses.replace(
+        recipe,
+        model=dataclasses.replace(recipe.model, init=weights or init, overrides={}),
+        data=dataclasses.replace(recipe.data, cache=None, **given),
+    )
+
+
+def _recipe_of_model(model: str) -> Recipe:
+    """The recipe saved beside a model, or one from its config."""
+    from transformers.utils import cached_file
+
     from ..models import VARIANTS, MicroG4MHarConfig
 
-    named = model in VARIANTS
     try:
-        known: Any = VARIANTS[model] if named else MicroG4MHarConfig.from_pretrained(model)
+        config: Any = VARIANTS[model] if model in VARIANTS else MicroG4MHarConfig.from_pretrained(model)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise RecipeError(
-            f"{model} is no run, no model folder, no Hub id and no name of `microg4m models list` ({reason})"
+            f"{model} is not a run, a model folder, a Hub id or a name from `microg4m models list` ({reason})"
         ) from error
-    square = getattr(known, "family", "") == "transformers"
-    fed = {
-        "num_frames": known.num_frames,
-        "stride": known.sampling_rate,
-        "crop": known.train_size,
-        "eval_short_side": known.test_size,
-        "test_crop": square,
-        "validation_crop": square,
-        "key_frame": "released" if known.settings == "paper" else "exact",
-    }
-    variant = known.settings if known.settings in ("paper", "corrected") else "own"
-    name = model if named else known.variant
+    if model not in VARIANTS:
+        with contextlib.suppress(OSError):  # this model has none
+            recipe = load_recipe(str(cached_file(model, "recipe.yaml")))
+            data = dataclasses.replace(recipe.data, data_dir=None)  # a folder of the machine it was trained on
+            return Recipe(recipe.name, recipe.variant, recipe.model, data)
+    needs_square = getattr(config, "family", "") == "transformers"
+    name = model if model in VARIANTS else config.variant
     return Recipe(
         name=name,
-        variant=variant,
-        model=Model(name=name, init=weights if named else model),
-        data=Data(**fed | given),
+        variant=config.settings if config.settings in ("paper", "corrected") else "own",
+        model=Model(name=name),
+        data=Data(
+            num_frames=config.num_frames,
+            stride=config.sampling_rate,
+            crop=config.train_size,
+            eval_short_side=config.test_size,
+            test_crop=needs_square,
+            validation_crop=needs_square,
+            key_frame="released" if config.settings == "paper" else "exact",
+        ),
     )
+
+
+def load_model(recipe: Recipe) -> Any:
+    """Return the trained model of a recipe, with its head.
+
+    Raises:
+        RecipeError: If the recipe names an architecture without weights.
+    """
+    if recipe.model.init is None:
+        raise RecipeError(
+            f"{recipe.model.name} has no weights yet; give --weights a checkpoint, or --model a trained model"
+        )
+    return build_model(recipe.model, recipe.data, recipe.loop.seed)
 
 
 def predict_har(
     recipe: Recipe, folder: str | Path, split: str = "test", *, ava_format: str | Path | None = None
 ) -> dict[str, Any]:
-    """Predict and score one split into ``folder``; every process of a launch must call it.
+    """Predict and score one split. Every process of a launch must call this.
 
-    ``ava_format`` is a second data set, on Earth, that is predicted under the same settings: ``earth`` has its scores
-    and ``gap`` the mAP of both over the classes that have labels in both.
+    Args:
+        recipe: The model and how it is fed, from :func:`recipe_of` or :func:`load_recipe`.
+        folder: Where ``predictions/<split>.parquet`` (raw scores of all classes of the model), ``results.json``,
+            ``config.yaml`` and ``environment.json`` are written.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        ava_format: The folder of a second dataset, on Earth, to predict with the same settings.
 
-    Leaves ``predictions/<split>.parquet`` (all classes of the model, raw scores), ``results.json``, ``config.yaml``
-    and ``environment.json``.
+    Returns:
+        The content of ``results.json``. With ``ava_format``, ``earth`` has the scores of the second dataset and
+        ``gap`` the mAP of both over the classes with labels in both.
+
+    Raises:
+        RecipeError: If the model has no weights.
     """
-    from .build import build_accelerator, build_model
-
-    if recipe.model.init is None:
-        raise RecipeError(
-            f"{recipe.model.name} has no weights yet; give --weights a checkpoint, or --model a trained one"
-        )
+    model: Any = load_model(recipe)
     run = RunFolder(folder)
     accelerator = build_accelerator(recipe, run)
     if accelerator.is_main_process:
         run.begin(recipe)
     accelerator.wait_for_everyone()
-    model: Any = build_model(recipe.model, recipe.data, recipe.loop.seed).to(accelerator.device)
-    result = predict_split(accelerator, model, recipe, run, split)
+    model = model.to(accelerator.device)
+    result = _predict_split(accelerator, model, recipe, run, split)
     summary: dict[str, Any] = {"name": recipe.name, "variant": recipe.variant, "split": split, split: result}
     if ava_format is not None:
-        earth = earth_items(ava_format, ava=len(model.config.id2label) == NUM_AVA_CLASSES)
-        references = ava_references(earth)
-        summary["earth"] = predict_items(accelerator, model, recipe, run, "earth", earth, references=references)
+        items = _earth_items(ava_format, ava=len(model.config.id2label) == NUM_AVA_CLASSES)
+        references = ava_references(items)
+        summary["earth"] = _predict_items(accelerator, model, recipe, run, "earth", items, references=references)
         summary["gap"] = shared_map(summary["earth"], result)
     if accelerator.is_main_process:
         write_atomic(run.results, json.dumps(summary, indent=1, default=float))
@@ -107,64 +150,47 @@ def predict_har(
     return summary
 
 
-def earth_items(folder: str | Path, *, ava: bool) -> list[KeyFrame]:
-    """Key frames of a folder in AVA's form; for models with the 50 classes without the labels they cannot give."""
-    items = ava_items(folder)
-    if ava:
-        return items
-    for item in items:
-        item.labels[:, [place for place in range(NUM_AVA_CLASSES) if place + 1 not in ACTION_IDS]] = 0
-    return items
+def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder, state: TrainState) -> dict[str, Any]:
+    """Predict and score the test split with the best model of a training. Every process must call this.
 
-
-# After the last step: the best model predicts and is scored, and the run folder gets everything it should hold.
-
-
-def finish(accelerator: Accelerator, recipe: Recipe, run: RunFolder, progress: Progress) -> dict[str, Any]:
-    """Predict and score the test split with the best model; every process must call it.
-
-    Leaves ``predictions/test.parquet``, ``results.json`` and the model card behind.
+    Writes ``predictions/test.parquet``, ``results.json`` and the model card.
     """
     from ..models import MicroG4MHarForVideoClassification
 
     model = MicroG4MHarForVideoClassification.from_pretrained(run.model).to(accelerator.device)
-    result = predict_split(accelerator, model, recipe, run, "test")
+    result = _predict_split(accelerator, model, recipe, run, "test")
     summary = {
         "name": recipe.name,
         "variant": recipe.variant,
-        "steps": progress.step,
-        "best_step": progress.best_step,
-        "validation_map": progress.best,
-        "skipped_clips": progress.skipped_clips,
+        "steps": state.step,
+        "best_step": state.best_step,
+        "validation_map": state.best,
+        "skipped_clips": state.skipped_clips,
         "processes": accelerator.num_processes,
         "test": result,
     }
     if accelerator.is_main_process:
-        from .card import write_card
-
         write_atomic(run.results, json.dumps(summary, indent=1, default=float))
-        write_card(recipe, summary, run.model)
+        write_model_card(recipe, summary, run.model)
     accelerator.wait_for_everyone()
     return result
 
 
-def predict_split(
-    accelerator: Accelerator, model: Any, recipe: Recipe, run: RunFolder, split: str, **settings: Any
-) -> dict[str, Any]:
-    """Predict one split into ``predictions/<split>.parquet`` and score it by domain, group and frequency."""
+def _predict_split(accelerator: Accelerator, model: Any, recipe: Recipe, run: RunFolder, split: str) -> dict[str, Any]:
+    """Predict a split and score it against the released labels, also by domain, group and frequency."""
+    items = split_items(recipe.data, split)
+    settings: dict[str, Any] = {"by": ("domain", "group", "frequency")}
     data = recipe.data
     file = released_references(
         split, scheme=data.scheme, data_dir=data.data_dir, source=data.source, revision=data.revision
     )
     if file is not None:
-        settings.setdefault("references", file)
-    settings.setdefault("by", ("domain", "group", "frequency"))
-    items = split_items(recipe.data, split)
-    result = predict_items(accelerator, model, recipe, run, split, items, **settings)
+        settings["references"] = file
+    result = _predict_items(accelerator, model, recipe, run, split, items, **settings)
     return result | {"chance_map": chance_map(items)}
 
 
-def predict_items(
+def _predict_items(
     accelerator: Accelerator,
     model: Any,
     recipe: Recipe,
@@ -173,10 +199,10 @@ def predict_items(
     items: Sequence[KeyFrame],
     **settings: Any,
 ) -> dict[str, Any]:
-    """Predict key frames into ``predictions/<split>.parquet`` and score them by both protocols."""
+    """Predict key frames into ``predictions/<split>.parquet`` and score them with both protocols."""
     from ..metrics.har.files import write_predictions
 
-    windows = KeyFrameWindows(items, recipe.data, centre_crop=recipe.data.test_crop)
+    windows = KeyFrameWindows(items, recipe.data, center_crop=recipe.data.test_crop)
     logits = predict_logits(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
     if accelerator.is_main_process:
         about = {
@@ -194,3 +220,11 @@ def predict_items(
     settings.pop("by", None)
     result["instance"] = score_logits(items, logits, protocol="instance", scores_are="logits", **settings)["scores"]
     return result
+
+
+def _earth_items(folder: str | Path, *, ava: bool) -> list[KeyFrame]:
+    """Key frames of a folder in AVA's format; a model with the 50 classes is not scored on AVA's other labels."""
+    items = ava_items(folder)
+    for item in () if ava else items:
+        item.labels[:, [column for column in range(NUM_AVA_CLASSES) if column + 1 not in ACTION_IDS]] = 0
+    return items

@@ -1,4 +1,4 @@
-"""Push a finished run: model, card, scores and predictions, in one commit; a failed push loses nothing."""
+"""Push a finished run to the Hub in one commit. A failed push changes nothing, and the same call tries again."""
 
 from __future__ import annotations
 
@@ -6,64 +6,67 @@ import json
 import os
 from pathlib import Path
 
-from ..errors import RecipeError
+from ..errors import HubError, MicroG4MError, RecipeError
 from ..hub import hub_client, hub_errors, with_retries
-from .run_folder import RunFolder, VlmFolder
+from .run_folder import RunFolder
 
 
 def push_run(folder: str | os.PathLike[str], repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-    """Upload the model of a run folder to the Hub and return the address of the commit.
+    """Upload what a run has trained: a model with its scores and predictions, or an adapter with its log.
 
-    The same call again after a failure goes on: what the Hub already has is not sent twice.
+    Files that the Hub already has, for example after a failed push, are not sent again.
 
-    >>> push_run("/no/such/run", "me/i3d")
-    Traceback (most recent call last):
-    microg4m_hf.errors.RecipeError: /no/such/run holds no finished run; train first, the model comes with the last step
+    Args:
+        folder: The folder of a finished run.
+        repo_id: The model repository, created if it does not exist.
+        private: Make a new repository private.
+        token: A token of the Hub; by default the one you are logged in with.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        RecipeError: If the run is not finished.
+        HubError: If the Hub refuses the push or cannot be reached.
+
+    Example:
+        >>> push_run("/no/such/run", "me/i3d")
+        Traceback (most recent call last):
+        microg4m_hf.errors.RecipeError: /no/such/run does not contain a finished run; train first, then push
     """
+    from huggingface_hub import CommitOperationAdd
+
     run = RunFolder(folder)
-    if not (run.results.is_file() and (run.model / "README.md").is_file()):
-        raise RecipeError(f"{run.path} holds no finished run; train first, the model comes with the last step")
-    from huggingface_hub import CommitOperationAdd
-
-    files = {path.relative_to(run.model).as_posix(): path for path in run.model.rglob("*") if path.is_file()}
-    files |= {f"predictions/{path.name}": path for path in run.predictions.glob("*.parquet")}
-    files |= {"results.json": run.results, "config_run.yaml": run.config}
-    scores = json.loads(run.results.read_text(encoding="utf-8"))["test"]["scores"]
+    files, message = _files_to_push(run)
+    operations = [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())]
     api = hub_client(token)
     with hub_errors(f"push to {repo_id}"):
         with_retries(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
-        commit = with_retries(
-            lambda: api.create_commit(
-                repo_id,
-                [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())],
-                commit_message=f"{Path(folder).name}: test mAP {100 * scores['map']:.2f}",
-            )
-        )
+        commit = with_retries(lambda: api.create_commit(repo_id, operations, commit_message=message))
     return str(commit.commit_url)
 
 
-# Push an adapter with its card, recipe and log, in one commit.
+def push_after_training(run: RunFolder, repo_id: str) -> None:
+    """Push a run that has just ended and print the address; an error names the command that tries again."""
+    try:
+        print(f"pushed to {push_run(run.path, repo_id)}")
+    except MicroG4MError as error:
+        retry = f"microg4m push {run.path} {repo_id}"
+        raise HubError(f"{error}. The run is complete; to push it again: {retry}") from error
 
 
-def push_adapter(path: str | os.PathLike[str], repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-    """Upload the adapter of a finished run and return the address of the commit.
+def _files_to_push(run: RunFolder) -> tuple[dict[str, Path], str]:
+    """The local file of every path in the repository, and the message of the commit."""
+    if run.results.is_file() and (run.model / "README.md").is_file():
+        files = _files_in(run.model) | {f"predictions/{path.name}": path for path in run.predictions.glob("*.parquet")}
+        scores = json.loads(run.results.read_text(encoding="utf-8"))["test"]["scores"]
+        files |= {"results.json": run.results, "config_run.yaml": run.config}
+        return files, f"{run.path.name}: test mAP {100 * scores['map']:.2f}"
+    if (run.adapter / "README.md").is_file():
+        files = _files_in(run.adapter) | {"config_run.yaml": run.config, "metrics.jsonl": run.metrics}
+        return files, f"{run.path.name}: LoRA adapter"
+    raise RecipeError(f"{run.path} does not contain a finished run; train first, then push")
 
-    >>> push_adapter("/no/such/run", "me/adapter")
-    Traceback (most recent call last):
-    microg4m_hf.errors.RecipeError: /no/such/run holds no adapter; train first
-    """
-    folder = VlmFolder(path)
-    if not (folder.adapter / "README.md").is_file():
-        raise RecipeError(f"{folder.path} holds no adapter; train first")
-    from huggingface_hub import CommitOperationAdd
 
-    files = {file.relative_to(folder.adapter).as_posix(): file for file in folder.adapter.rglob("*") if file.is_file()}
-    files |= {"config_run.yaml": folder.config, "metrics.jsonl": folder.path / "metrics.jsonl"}
-    api = hub_client(token)
-    with hub_errors(f"push to {repo_id}"):
-        with_retries(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
-        operations = [CommitOperationAdd(name, str(file)) for name, file in sorted(files.items())]
-        commit = with_retries(
-            lambda: api.create_commit(repo_id, operations, commit_message=f"{folder.path.name}: LoRA adapter")
-        )
-    return str(commit.commit_url)
+def _files_in(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""Recipes in and out: YAML read strictly, values set from the command line, two recipes compared."""
+"""Read recipes from YAML, apply ``section.key=value`` overrides, check every value, and compare two recipes."""
 
 from __future__ import annotations
 
@@ -9,75 +9,85 @@ import os
 import types
 import typing
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError
 from ..storage import write_atomic
-from .recipe import CHOICES, PRACTICAL, Recipe
+from .recipe import CHOICES, PRACTICAL, RENAMED, Recipe, VlmRecipe
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe; ``overrides`` are ``section.key=value`` words that win over the file.
+    """Read the recipe of an action model.
 
-    Unknown keys, wrong types and values outside their choices are refused with the place and the nearest right word.
-    Words that change the mathematics make the recipe one's own: its variant is no longer ``paper`` or ``corrected``.
+    Overrides that change what is learned set the variant to ``own``: the result is no longer a published setting.
+
+    Args:
+        path: A YAML file.
+        overrides: ``section.key=value`` words that take precedence over the file.
+
+    Raises:
+        RecipeError: If a key is unknown, or a value has the wrong type or is not one of its choices.
     """
-    import yaml
-
-    file = Path(path)
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {file}; recipes/ holds one for each row of the benchmark") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file} is no readable YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{file} holds {type(values).__name__}, a recipe is a mapping with name, model and data")
-    written = recipe_from(copy.deepcopy(values), str(file))
-    for word in overrides:
-        _override(values, word)
-    recipe = recipe_from(values, str(file))
-    changed = {line.partition(":")[0] for line in differences(written.to_dict(), recipe.to_dict())}
-    free = PRACTICAL | ({"data.scheme"} if written.variant == "corrected" else set())
-    if changed - free and recipe.variant == written.variant:
+    values = _read_yaml(path)
+    original = recipe_from(values, str(path))
+    recipe = recipe_from(_override(values, overrides), str(path))
+    changed = {line.partition(":")[0] for line in differences(original.to_dict(), recipe.to_dict())}
+    free = PRACTICAL | ({"data.scheme"} if original.variant == "corrected" else set())
+    if changed - free and recipe.variant == original.variant:
         recipe = dataclasses.replace(recipe, variant="own")
     return recipe
 
 
-def recipe_from(values: dict[str, Any], where: str = "recipe") -> Recipe:
-    """Check plain values against the dataclasses.
-
-    >>> recipe_from({"name": "mine", "variant": "own", "model": {"name": "x3d_s"},
-    ...              "data": {"num_frames": 13, "stride": 6}}).data.crop
-    224
-    """
-    recipe = _build(Recipe, values, "", where)
-    if len(recipe.schedule.steps) != len(recipe.schedule.factors) or recipe.schedule.steps[:1] != (0,):
-        raise RecipeError(f"{where}: schedule.steps must begin with 0 and be as long as schedule.factors")
-    if list(recipe.schedule.steps) != sorted(set(recipe.schedule.steps)):
-        raise RecipeError(f"{where}: schedule.steps must rise, given {list(recipe.schedule.steps)}")
-    for key in ("data.num_frames", "data.stride", "data.eval_short_side", "loop.batch", "schedule.epochs"):
-        if _get(recipe, key) < 1:
-            raise RecipeError(f"{where}: {key} must be at least 1, given {_get(recipe, key)}")
-    low, high = recipe.data.short_side
-    if low > high or (recipe.data.crop or 1) < 1:
-        raise RecipeError(f"{where}: data.short_side is [least, most] and data.crop at least 1 or null")
-    if recipe.data.crop is None and low != high:
-        raise RecipeError(f"{where}: without data.crop all frames need one size: give data.short_side twice the same")
+def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> VlmRecipe:
+    """Read the recipe of an adapter; see :func:`load_recipe`. Its keys have no sections: ``key=value``."""
+    recipe: VlmRecipe = _build(VlmRecipe, _override(_read_yaml(path), overrides), "", str(path))
+    if not recipe.tasks or set(recipe.tasks) - {"caption", "vqa"}:
+        raise RecipeError(f"{path}: tasks can be caption and vqa, given {list(recipe.tasks)}")
+    _check_positive(recipe, ("frames", "rank", "batch", "epochs", "checkpoint_every"), str(path))
     return recipe
 
 
-def save_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> Path:
-    """Write the fully resolved recipe as YAML."""
+def recipe_from(values: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Build a recipe from plain values and check them.
+
+    Args:
+        values: Nested dicts, as YAML gives them.
+        where: How error messages name the source of the values.
+
+    Raises:
+        RecipeError: As :func:`load_recipe`.
+
+    Example:
+        >>> recipe_from({"name": "mine", "variant": "own", "model": {"name": "x3d_s"},
+        ...              "data": {"num_frames": 13, "stride": 6}}).data.crop
+        224
+    """
+    recipe: Recipe = _build(Recipe, with_current_keys(values), "", where)
+    steps = recipe.schedule.steps
+    if len(steps) != len(recipe.schedule.factors) or steps[:1] != (0,):
+        raise RecipeError(f"{where}: schedule.steps must begin with 0 and be as long as schedule.factors")
+    if list(steps) != sorted(set(steps)):
+        raise RecipeError(f"{where}: schedule.steps must increase, given {list(steps)}")
+    positive = ("data.num_frames", "data.stride", "data.eval_short_side", "loop.batch", "schedule.epochs")
+    _check_positive(recipe, positive, where)
+    low, high = recipe.data.short_side
+    if low > high or (recipe.data.crop or 1) < 1:
+        raise RecipeError(f"{where}: data.short_side is [smallest, largest], and data.crop at least 1 or null")
+    if recipe.data.crop is None and low != high:
+        raise RecipeError(f"{where}: without data.crop all frames need one size: give data.short_side one value twice")
+    return recipe
+
+
+def save_recipe(recipe: Recipe | VlmRecipe, path: str | os.PathLike[str]) -> Path:
+    """Write a recipe with all its values as YAML."""
     import yaml
 
     return write_atomic(path, yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True))
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Every value that two recipes disagree on.
+    """List every value in which two recipes differ.
 
     >>> differences({"optim": {"lr": 0.1}}, {"optim": {"lr": 0.2}})
     ['optim.lr: 0.1 -> 0.2']
@@ -92,28 +102,63 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
     return found
 
 
-def _override(values: dict[str, Any], word: str) -> None:
+def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a recipe with the keys of earlier versions renamed.
+
+    >>> with_current_keys({"optim": {"undecayed": "none"}})
+    {'optim': {'no_decay': 'none'}}
+    """
+    values = copy.deepcopy(values)
+    for old, new in RENAMED.items():
+        section, old_key = old.split(".")
+        found = values.get(section)
+        if isinstance(found, dict) and old_key in found:
+            new_key = new.split(".")[1]
+            if new_key in found:
+                raise RecipeError(f"{old} is the old name of {new}, and the recipe gives both; keep {new}")
+            values[section] = {new_key if key == old_key else key: value for key, value in found.items()}
+    return values
+
+
+def _read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     import yaml
 
-    key, equals, text = word.partition("=")
-    parts = key.split(".")
-    if not equals or not all(parts):
-        raise RecipeError(f"{word!r} sets nothing; write section.key=value, for example optim.lr=0.05")
-    place = values
-    for part in parts[:-1]:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            raise RecipeError(f"{word!r}: {part} is a value, not a section")
     try:
-        value = yaml.safe_load(text)
-        if isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
-            value = _number(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"{word!r}: {text!r} is no YAML value") from None
-    place[parts[-1]] = value
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {path}; the folder recipes/ has one for every benchmark row") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} contains a {type(values).__name__}; a recipe is a mapping that starts with a name")
+    return with_current_keys(values)
 
 
-def _number(text: str) -> Any:
+def _override(values: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
+    """Return the values with the ``key=value`` words set."""
+    import yaml
+
+    values = copy.deepcopy(values)
+    for word in words:
+        key, equals, text = word.partition("=")
+        *sections, name = RENAMED.get(key, key).split(".")
+        if not equals or not all((*sections, name)):
+            raise RecipeError(f"{word!r} sets no value; write section.key=value, for example optim.lr=0.05")
+        target = values
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise RecipeError(f"{word!r}: {section} is a value, not a section; leave out what follows it")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise RecipeError(f"{word!r}: {text!r} is not a YAML value; quote it") from None
+        target[name] = _number(value) if isinstance(value, str) else value
+    return values
+
+
+def _number(text: str) -> float | str:
+    """Convert what YAML 1.1 reads as text although it is a number, such as ``1e-4``."""
     try:
         return float(text)
     except ValueError:
@@ -121,6 +166,7 @@ def _number(text: str) -> Any:
 
 
 def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
+    """Build a dataclass from a mapping, and the dataclasses in its fields."""
     if not isinstance(values, dict):
         raise RecipeError(f"{where}: {prefix.rstrip('.') or 'the recipe'} must be a mapping, given {values!r}")
     hints = typing.get_type_hints(kind)
@@ -128,7 +174,7 @@ def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
     for key, value in values.items():
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
-            advice = f"; did you mean {prefix}{near[0]}?" if near else f"; there are {', '.join(hints)}"
+            advice = f"; did you mean {prefix}{near[0]}?" if near else f"; the keys are {', '.join(hints)}"
             raise RecipeError(f"{where}: unknown key {prefix}{key}{advice}")
         arguments[key] = _convert(hints[key], value, f"{prefix}{key}", where)
     missing = [
@@ -142,11 +188,11 @@ def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
 
 
 def _convert(hint: Any, value: Any, key: str, where: str) -> Any:
-    """``value`` as the annotated type; YAML gives lists for tuples and ints for floats."""
+    """Convert a value to the annotated type: YAML has lists for tuples and ints for floats."""
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast(type, hint), value, f"{key}.", where)
     if value is False and "no" in CHOICES.get(key, ()):
-        value = "no"  # which YAML 1.1 reads as false
+        value = "no"  # YAML 1.1 reads an unquoted no as false
     if key in CHOICES and value is not None and value not in CHOICES[key]:
         raise RecipeError(f"{where}: {key} is {value!r}, it can be {', '.join(map(repr, CHOICES[key]))}")
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -161,7 +207,7 @@ def _convert(hint: Any, value: Any, key: str, where: str) -> Any:
     elif origin is dict and isinstance(value, dict):
         return dict(value)
     elif hint is float and isinstance(value, str):
-        number = _number(value)  # `1e-7` without a dot is text to YAML 1.1
+        number = _number(value)
         if isinstance(number, float):
             return number
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -172,70 +218,10 @@ def _convert(hint: Any, value: Any, key: str, where: str) -> Any:
     raise RecipeError(f"{where}: {key} must be {name}, given {value!r}")
 
 
-def _get(recipe: Recipe, key: str) -> Any:
-    section, name = key.split(".")
-    return getattr(getattr(recipe, section), name)
-
-
-# The recipe of an adapter for a vision-language model.
-
-# What may change between two starts of a run.
-FREE = {"max_steps", "checkpoint_every", "data_dir", "note"}
-
-
-@dataclass(frozen=True)
-class VlmRecipe:
-    """Everything that decides what an adapter becomes."""
-
-    name: str
-    model: str  # a Hub id or a folder
-    revision: str | None = None
-    tasks: tuple[str, ...] = ("caption", "vqa")
-    prompts: str = "default"
-    frames: int = 8
-    source: str | None = None  # "sample", or a Hub data set
-    data_dir: str | None = None
-    scheme: str = "source_disjoint"  # clips of one film overlap: with "official" the test films are in training
-    split: str = "train"
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)"
-    lr: float = 1e-4
-    weight_decay: float = 0.0
-    warmup_steps: int = 20
-    clip_grad: float = 1.0
-    batch: int = 16  # rows a step, over all processes
-    epochs: int = 1
-    max_steps: int | None = None
-    seed: int = 0
-    dtype: str = "bfloat16"
-    gradient_checkpointing: bool = False
-    checkpoint_every: int = 100  # steps
-    note: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"tasks": list(self.tasks)}
-
-
-def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> VlmRecipe:
-    """Read a recipe; ``key=value`` words win over the file. Unknown keys and wrong types are refused."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {path}; recipes/qwen2_5_vl_lora.yaml is one to begin with") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path} holds {type(values).__name__}, a recipe is a mapping with name and model")
-    for word in overrides:
-        _override(values, word)
-    recipe: VlmRecipe = _build(VlmRecipe, values, "", str(path))
-    if not recipe.tasks or set(recipe.tasks) - {"caption", "vqa"}:
-        raise RecipeError(f"{path}: tasks can hold caption and vqa, given {list(recipe.tasks)}")
-    for key in ("frames", "rank", "batch", "epochs", "checkpoint_every"):
-        if getattr(recipe, key) < 1:
-            raise RecipeError(f"{path}: {key} must be at least 1, given {getattr(recipe, key)}")
-    return recipe
+def _check_positive(recipe: Recipe | VlmRecipe, keys: Iterable[str], where: str) -> None:
+    for key in keys:
+        value: Any = recipe
+        for name in key.split("."):
+            value = getattr(value, name)
+        if value < 1:
+            raise RecipeError(f"{where}: {key} must be at least 1, given {value}")

@@ -1,4 +1,7 @@
-"""One optimiser step: the loss over ragged boxes, its gradients in as many pieces as memory allows."""
+"""One optimizer step: loss and gradients in as many micro batches as memory allows.
+
+Retry with smaller micro batches after out-of-memory, and fail on a NaN loss.
+"""
 
 from __future__ import annotations
 
@@ -19,55 +22,117 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-class NotFinite(RuntimeError):
-    """The loss became NaN or infinite; ``batch`` is what it happened on."""
-
-    def __init__(self, batch: dict[str, Any]) -> None:
-        super().__init__("the loss is not finite")
-        self.batch = batch
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite."""
 
 
-def accumulate(
+def training_step(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: dict[str, Any],
+    recipe: Recipe,
+    run: RunFolder,
+    micro_batch: int,
+) -> tuple[float, int]:
+    """Take one optimizer step. After out-of-memory the micro batch is halved and the step starts again.
+
+    Args:
+        accelerator: The accelerator that prepared model and optimizer.
+        model: The prepared model.
+        optimizer: The prepared optimizer.
+        batch: This process's share of the step, from :func:`collate`.
+        recipe: How the loss is averaged and gradients are clipped.
+        run: Where the batch of a NaN loss is saved.
+        micro_batch: How many clips to process at once.
+
+    Returns:
+        The loss, averaged over processes, and the micro batch that fit into memory.
+
+    Raises:
+        RecipeError: If the loss is NaN or infinite, or one of several processes runs out of memory.
+    """
+    import torch
+
+    while True:
+        rng_state = torch.get_rng_state()
+        try:
+            loss = accumulate_gradients(accelerator, model, batch, recipe.loop, micro_batch)
+            break
+        except NonFiniteLoss as error:
+            file = _save_bad_batch(run, batch, accelerator.process_index)
+            raise RecipeError(
+                f"{error}; the batch is in {file}. Lower optim.lr or use loop.mixed_precision=no"
+            ) from None
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or micro_batch == 1:
+                raise
+            smaller = math.ceil(micro_batch / 2)
+            if accelerator.num_processes > 1:  # the other processes are inside a collective of this step
+                raise RecipeError(
+                    f"out of memory with {micro_batch} clips at once; run the same command with "
+                    f"loop.micro_batch={smaller}, it resumes at the last checkpoint"
+                ) from None
+            print(
+                f"out of memory with {micro_batch} clips at once: now {smaller} at once and "
+                f"{math.ceil(len(batch['windows']) / smaller)} micro batches per step, with the same result",
+                file=sys.stderr,
+            )
+            micro_batch = smaller
+            optimizer.zero_grad()
+            torch.set_rng_state(rng_state)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+    if recipe.optim.clip_norm is not None:
+        accelerator.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss, micro_batch
+
+
+def accumulate_gradients(
     accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any], loop: Loop, micro_batch: int
 ) -> float:
-    """Forward and backward over a process's share of a step; gradients are left on the parameters.
+    """Run forward and backward over a process's share of a step; gradients stay on the parameters.
 
-    The loss is the mean of BCE-with-logits over boxes and classes. However the share is cut, every box weighs the
-    same: pieces add up sums divided by the count of the whole share (``per_process``) or of all shares (``global``).
-    The value is the mean over the processes, so that all of them notice when one of them meets a NaN.
+    The loss is the mean of BCE-with-logits over boxes and classes. Every box has the same weight however the share is
+    divided: micro batches add up sums divided by the number of boxes in the share (``per_process``) or in all shares
+    (``global``).
+
+    Returns:
+        The mean over the processes, so that all of them notice when one of them has a NaN.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
     device, config = accelerator.device, accelerator.unwrap_model(model).config
-    weights = batch["weights"].to(device)
-    total = weights.sum()
+    total = batch["weights"].to(device).sum()
     if loop.loss_mean == "global":
         total = accelerator.reduce(total, "sum") / accelerator.num_processes
     total = total.clamp(min=1e-12)
     loss_sum = torch.zeros((), device=device)
-    pieces = list(_pieces(batch, micro_batch))
+    parts = list(_micro_batches(batch, micro_batch))
     try:
-        for place, piece in enumerate(pieces):
-            accelerator.sync_gradients = place == len(pieces) - 1  # DeepSpeed takes its step inside the last backward
-            with _unsynchronised(accelerator, model), accelerator.autocast():
-                clips = render_batch([window.to(device) for window in piece["windows"]], piece["geometries"], config)
-                boxes = [box.to(device) for box in piece["boxes"]]
+        for number, part in enumerate(parts):
+            accelerator.sync_gradients = number == len(parts) - 1  # DeepSpeed steps inside the last backward
+            with _no_sync(accelerator, model), accelerator.autocast():
+                clips = render_batch([window.to(device) for window in part["windows"]], part["geometries"], config)
+                boxes = [box.to(device) for box in part["boxes"]]
                 logits = model(pixel_values=clips, boxes=boxes).logits.float()
-                each = bce(logits, piece["labels"].to(device), reduction="none").mean(1)
-                loss = (each * piece["weights"].to(device)).sum() / total
+                losses = bce(logits, part["labels"].to(device), reduction="none").mean(1)
+                loss = (losses * part["weights"].to(device)).sum() / total
                 accelerator.backward(loss)
             loss_sum += loss.detach()
     finally:
-        accelerator.sync_gradients = True  # while it is not, no optimiser of Accelerate's forgets a gradient
+        accelerator.sync_gradients = True  # otherwise zero_grad of Accelerate's optimizer would do nothing
     value = float(accelerator.reduce(loss_sum, "mean"))
     if not math.isfinite(value):
-        raise NotFinite(batch)
+        raise NonFiniteLoss("the loss is not finite")
     return value
 
 
-def _unsynchronised(accelerator: Accelerator, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
-    """Keeps the gradients of all but the last piece at home; DeepSpeed does so by itself."""
+def _no_sync(accelerator: Accelerator, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """Exchange gradients only after the last micro batch; DeepSpeed does this by itself."""
     from accelerate.utils import DistributedType
 
     if accelerator.sync_gradients or accelerator.distributed_type == DistributedType.DEEPSPEED:
@@ -75,75 +140,23 @@ def _unsynchronised(accelerator: Accelerator, model: torch.nn.Module) -> context
     return accelerator.no_sync(model)
 
 
-def _pieces(batch: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
-    """The share in pieces of ``size`` clips."""
+def _micro_batches(batch: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
     ends = [0]
     for boxes in batch["boxes"]:
         ends.append(ends[-1] + len(boxes))
     for start in range(0, len(batch["windows"]), size):
         stop = min(start + size, len(batch["windows"]))
         rows = slice(ends[start], ends[stop])
-        piece = {name: batch[name][start:stop] for name in ("windows", "geometries", "boxes")}
-        yield piece | {"labels": batch["labels"][rows], "weights": batch["weights"][rows]}
+        part = {name: batch[name][start:stop] for name in ("windows", "geometries", "boxes")}
+        yield part | {"labels": batch["labels"][rows], "weights": batch["weights"][rows]}
 
 
-# One optimiser step that survives a full memory and stops at a loss that is no number.
-
-
-def take_step(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: dict[str, Any],
-    recipe: Recipe,
-    run: RunFolder,
-    micro: int,
-) -> tuple[float, int]:
-    """One optimiser step; when memory runs out the pieces are halved and the step is taken again."""
-    import torch
-
-    while True:
-        state = torch.get_rng_state()
-        try:
-            loss = accumulate(accelerator, model, batch, recipe.loop, micro)
-            break
-        except NotFinite as error:
-            where = save_bad_batch(run, batch, accelerator.process_index)
-            raise RecipeError(
-                f"{error}; the batch is in {where}. Lower optim.lr or use loop.mixed_precision=no"
-            ) from None
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or micro == 1:
-                raise
-            smaller = math.ceil(micro / 2)
-            if accelerator.num_processes > 1:  # the other processes are inside a collective of the old step
-                raise RecipeError(
-                    f"out of memory with {micro} clips at once; run the same command with loop.micro_batch={smaller}, "
-                    "it goes on from the last checkpoint"
-                ) from None
-            print(
-                f"out of memory with {micro} clips at once: now {smaller} at once and "
-                f"{math.ceil(len(batch['windows']) / smaller)} pieces a step, the step stays the same",
-                file=sys.stderr,
-            )
-            micro = smaller
-            optimizer.zero_grad()
-            torch.set_rng_state(state)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-    if recipe.optim.clip_norm is not None:
-        accelerator.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss, micro
-
-
-def save_bad_batch(run: RunFolder, batch: dict[str, Any], rank: int) -> str:
-    """Keep the batch that broke the loss, as plain arrays."""
+def _save_bad_batch(run: RunFolder, batch: dict[str, Any], rank: int) -> str:
+    """Save the batch of a NaN loss as plain arrays."""
     import numpy as np
 
     path = run.path / f"bad_batch_rank{rank}.npz"
-    windows = {f"window_{place}": window.numpy() for place, window in enumerate(batch["windows"])}
-    boxes = {f"boxes_{place}": box.numpy() for place, box in enumerate(batch["boxes"])}
+    windows = {f"window_{number}": window.numpy() for number, window in enumerate(batch["windows"])}
+    boxes = {f"boxes_{number}": box.numpy() for number, box in enumerate(batch["boxes"])}
     np.savez_compressed(path, indices=batch["indices"], labels=batch["labels"].numpy(), **windows, **boxes)
     return str(path)

@@ -1,7 +1,7 @@
-"""Where the pixels and the boxes of a clip go: scale, crop and flip as numbers, drawn once per item.
+"""Scale, crop and flip a clip and its boxes: the geometry as numbers, boxes in the worker, pixels on the device.
 
-The released pipeline resizes with one factor, crops, flips and clips boxes to the border; boxes that are cropped
-away collapse onto it and stay. Pixels follow the same numbers on the device (`pixels.py`).
+The geometry follows the released pipeline: resize with one factor, crop, flip, and clip boxes to the border. Boxes
+outside the crop collapse onto its border and stay.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Resize to ``(height, width)``, cut ``(crop_height, crop_width)`` at ``(top, left)``, then maybe mirror."""
+    """Resize to ``(height, width)``, crop ``(crop_height, crop_width)`` at ``(top, left)``, then flip if asked."""
 
     height: int
     width: int
@@ -34,37 +34,44 @@ class Geometry:
 
 
 def training_geometry(height: int, width: int, data: Data, rng: np.random.Generator) -> Geometry:
-    """Random scale (1/side uniform), random square crop or the whole frame, mirrored with probability ``data.flip``."""
+    """Draw a random scale, crop and flip.
+
+    Args:
+        height: Height of the frame.
+        width: Width of the frame.
+        data: The range of scales (drawn so that 1/side is uniform), the crop, and the probability of a flip.
+        rng: The random generator.
+    """
     low, high = data.short_side
     side = round(1.0 / rng.uniform(1.0 / high, 1.0 / low)) if high > low else low
     if data.crop is None:
-        new_height, new_width = resized(height, width, side)
+        new_height, new_width = scaled_size(height, width, side)
         return Geometry(new_height, new_width, 0, 0, new_height, new_width, bool(rng.random() < data.flip))
-    new_height, new_width = resized(height, width, max(side, data.crop))
+    new_height, new_width = scaled_size(height, width, max(side, data.crop))
     top = int(rng.integers(0, new_height - data.crop)) if new_height > data.crop else 0
     left = int(rng.integers(0, new_width - data.crop)) if new_width > data.crop else 0
     return Geometry(new_height, new_width, top, left, data.crop, data.crop, bool(rng.random() < data.flip))
 
 
-def evaluation_geometry(height: int, width: int, short_side: int, centre_crop: bool) -> Geometry:
-    """The whole frame at ``short_side``, or its centre square.
+def evaluation_geometry(height: int, width: int, short_side: int, center_crop: bool) -> Geometry:
+    """Scale the short side to ``short_side``, and crop the center square if asked.
 
-    >>> evaluation_geometry(480, 854, 256, centre_crop=False).crop_width
+    >>> evaluation_geometry(480, 854, 256, center_crop=False).crop_width
     455
-    >>> evaluation_geometry(480, 854, 256, centre_crop=True).left
+    >>> evaluation_geometry(480, 854, 256, center_crop=True).left
     100
     """
-    new_height, new_width = resized(height, width, short_side)
-    if not centre_crop:
+    new_height, new_width = scaled_size(height, width, short_side)
+    if not center_crop:
         return Geometry(new_height, new_width, 0, 0, new_height, new_width)
     top, left = math.ceil((new_height - short_side) / 2), math.ceil((new_width - short_side) / 2)
     return Geometry(new_height, new_width, top, left, short_side, short_side)
 
 
-def resized(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """The short side becomes ``short_side``, the long one is rounded down.
+def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Return height and width with the short side scaled to ``short_side``; the long side is rounded down.
 
-    >>> resized(480, 854, 256)
+    >>> scaled_size(480, 854, 256)
     (256, 455)
     """
     if min(height, width) == short_side:
@@ -75,10 +82,20 @@ def resized(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 
 def move_boxes(boxes: np.ndarray, height: int, width: int, geometry: Geometry) -> np.ndarray:
-    """Normalised xyxy of the original frame to normalised xyxy of what the network sees.
+    """Move boxes from the original frame to what the model sees.
 
-    >>> move_boxes(np.array([[0.0, 0.0, 0.5, 0.5]]), 100, 100, Geometry(100, 100, 0, 0, 100, 100)).round(2).tolist()
-    [[0.0, 0.0, 0.5, 0.5]]
+    Args:
+        boxes: Normalized xyxy.
+        height: Height of the original frame.
+        width: Width of the original frame.
+        geometry: What happens to the pixels.
+
+    Returns:
+        Normalized xyxy, float32.
+
+    Example:
+        >>> move_boxes(np.array([[0.0, 0.0, 0.5, 0.5]]), 100, 100, Geometry(100, 100, 0, 0, 100, 100)).round(2).tolist()
+        [[0.0, 0.0, 0.5, 0.5]]
     """
     moved = boxes.astype(np.float64) * [width, height, width, height]
     moved = _clip(moved, height, width)
@@ -98,14 +115,11 @@ def _clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
     return boxes
 
 
-# Pixels on the device: resize, crop, mirror and normalise uint8 windows in one bilinear pass.
-
-
 def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """One window, uint8 ``(T, H, W, 3)`` RGB, to float ``(3, T, crop height, crop width)`` from 0 to 255.
+    """Resize, crop and flip a window, uint8 ``(T, H, W, 3)``, to float ``(3, T, crop height, crop width)``, 0 to 255.
 
-    Samples exactly where a bilinear resize without anti-aliasing followed by a crop would: at half-pixel centres,
-    the border repeated. Only the crop is computed.
+    The result is that of a bilinear resize without anti-aliasing (half-pixel centers, repeated border) followed by a
+    crop, but only the crop is computed.
 
     >>> import torch
     >>> render(torch.zeros(2, 8, 8, 3, dtype=torch.uint8), Geometry(4, 4, 0, 0, 4, 4)).shape
@@ -114,11 +128,11 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     height, width = frames.shape[1:3]
     first_row, rows = _samples(geometry.top, geometry.crop_height, geometry.height, height, frames.device)
     first_column, columns = _samples(geometry.left, geometry.crop_width, geometry.width, width, frames.device)
-    # Only what the crop looks at becomes float.
-    seen = frames[
+    # Only the pixels that the crop needs become float.
+    needed = frames[
         :, first_row : first_row + int(rows[1][-1]) + 1, first_column : first_column + int(columns[1][-1]) + 1
     ]
-    clip = seen.permute(0, 3, 1, 2).float()
+    clip = needed.permute(0, 3, 1, 2).float()
     if geometry.flip:
         columns = (columns[0].flip(0), columns[1].flip(0), columns[2].flip(0))
     clip = _lerp(clip, rows, 2)
@@ -127,12 +141,24 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 
 
 def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry], config: Any) -> torch.Tensor:
-    """A batch of windows whose crops are of one size, normalised as the config of the model says."""
+    """Render a batch of windows and normalize it.
+
+    Args:
+        windows: uint8 ``(T, H, W, 3)``, of any size.
+        geometries: What happens to each window; all crops must have one size.
+        config: The config of the model, with ``image_mean`` and ``image_std``.
+
+    Returns:
+        Clips ``(batch, 3, T, height, width)``.
+
+    Raises:
+        RecipeError: If the crops have several sizes.
+    """
     import torch
 
     sizes = {(geometry.crop_height, geometry.crop_width) for geometry in geometries}
     if len(sizes) > 1:
-        raise RecipeError(f"frames of {len(sizes)} sizes in one batch, {sorted(sizes)[:3]}: set data.crop to a side")
+        raise RecipeError(f"a batch has frames of {len(sizes)} sizes, {sorted(sizes)[:3]}; set data.crop to one side")
     pairs = zip(windows, geometries, strict=True)
     clips = torch.stack([render(window, geometry) for window, geometry in pairs])
     mean, std = (clips.new_tensor(list(values)).view(3, 1, 1, 1) for values in (config.image_mean, config.image_std))
@@ -140,13 +166,13 @@ def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry]
 
 
 def _samples(
-    offset: int, count: int, resized: int, original: int, device: torch.device
+    offset: int, count: int, scaled: int, original: int, device: torch.device
 ) -> tuple[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """The first pixel that is looked at; from there left neighbour, right neighbour and weight of the right one."""
+    """The first pixel needed, and counted from it: left neighbors, right neighbors, and weights of the right ones."""
     import torch
 
     position = torch.arange(offset, offset + count, dtype=torch.float64)
-    position = (position + 0.5) * (original / resized) - 0.5
+    position = (position + 0.5) * (original / scaled) - 0.5
     position = position.clamp(0, original - 1)
     left = position.floor().long()
     right = (left + 1).clamp(max=original - 1)

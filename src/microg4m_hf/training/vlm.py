@@ -1,37 +1,95 @@
-"""Train a LoRA adapter of a vision-language model on captions and answers: one Accelerate loop, resumed exactly.
+"""Train a LoRA adapter of a vision-language model on captions and answers, in one Accelerate loop.
 
-A step's rows are a function of the recipe's seed and the step's number, and so is all randomness in it; adapter and
-optimiser are all there is to keep.
+    accelerate launch -m microg4m_hf.training.vlm --config recipes/qwen2_5_vl_lora.yaml
+
+The same command resumes a stopped run exactly: the rows of a step and all its randomness are functions of the seed and
+the number of the step, so that adapter and optimizer are the only state.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, cast
 
 from ..errors import RecipeError
 from ..extras import require
 from ..inference.frames import read_frames
-from ..inference.items import ClipQueries, Query, prompt_set
+from ..inference.items import ClipQueries, Query, TextSettings, prompt_set
 from ..inference.vlm.generate import collate_prompts, collate_visuals
-from ..inference.vlm.inputs import ClipInputs, InputPreparer, PromptBuilder
-from ..runtime import progress
-from .recipe_io import VlmRecipe
-from .run_folder import VlmFolder, card
+from ..inference.vlm.inputs import InputPreparer, PromptBuilder
+from ..inference.vlm.loading import Placement, load_model
+from ..runtime import is_main_process, progress
+from .card import write_adapter_card
+from .checkpoints import load_adapter_checkpoint, save_adapter_checkpoint
+from .launch import add_training_options, exit_process, run_folder_of, run_main
+from .push import push_after_training
+from .recipe import VlmRecipe
+from .recipe_io import load_vlm_recipe
+from .run_folder import RunFolder
+
+IGNORE_INDEX = -100  # label of tokens without loss
 
 Row = Mapping[str, Any]
+Encode = Callable[[Row], dict[str, Any]]
+
+
+def run_vlm_training(
+    recipe: VlmRecipe, out: RunFolder | str | os.PathLike[str], *, push_to_hub: str | None = None
+) -> float:
+    """Load the model and the rows, train an adapter, and push it if asked to.
+
+    A run that was stopped resumes at its newest checkpoint; a finished run is only pushed.
+
+    Args:
+        recipe: What to train, from :func:`load_vlm_recipe`.
+        out: The run folder; the adapter is in its ``adapter/``.
+        push_to_hub: The repository to push to, as ``"org/name"``.
+
+    Returns:
+        The loss of the last step.
+
+    Raises:
+        RecipeError: If the folder belongs to another recipe, or the batch cannot be divided among the processes.
+        HubError: If the push fails; ``microg4m push`` tries again.
+    """
+    from ..data import load_dataset
+
+    run = out if isinstance(out, RunFolder) else RunFolder(out)
+    rows: list[Row] = []
+    for task in recipe.tasks:
+        where: dict[str, Any] = {"source": recipe.source, "data_dir": recipe.data_dir}
+        rows += load_dataset(cast(Literal["caption", "vqa"], task), split=recipe.split, scheme=recipe.scheme, **where)
+    settings = TextSettings(recipe.tasks[0], recipe.model, revision=recipe.revision, dtype=recipe.dtype)
+    model, processor = load_model(settings, Placement())
+    encoder = ExampleEncoder(processor, prompts=recipe.prompts, frames=recipe.frames)
+    loss = train_adapter(recipe, run, model, processor, rows, encoder.encode)
+    if is_main_process():
+        print(f"last loss {loss:.4f}; the adapter is in {run.adapter}: microg4m predict vqa --model {run.adapter}")
+        if push_to_hub is not None:
+            push_after_training(run, push_to_hub)
+    return loss
 
 
 def train_adapter(
-    recipe: VlmRecipe,
-    folder: VlmFolder,
-    model: Any,
-    processor: Any,
-    rows: Sequence[Row],
-    example: Callable[[Row], dict[str, Any]],
+    recipe: VlmRecipe, run: RunFolder, model: Any, processor: Any, rows: Sequence[Row], encode: Encode
 ) -> float:
-    """Train and save ``adapter/``; returns the last loss. Started again, it goes on after the newest checkpoint."""
+    """Train a loaded model and save ``adapter/``.
+
+    Args:
+        recipe: Rank, learning rate, batch, number of steps.
+        run: The run folder; training resumes at its newest checkpoint.
+        model: The model to adapt.
+        processor: Its processor, saved beside the adapter.
+        rows: The rows to learn.
+        encode: A function that turns a row into inputs of the model, with labels.
+
+    Returns:
+        The loss of the last step.
+    """
     require("peft", "training an adapter")
     import torch
     from accelerate import Accelerator
@@ -39,9 +97,12 @@ def train_adapter(
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     if recipe.batch % accelerator.num_processes:
-        raise RecipeError(f"batch is {recipe.batch}, which {accelerator.num_processes} processes cannot share evenly")
+        raise RecipeError(
+            f"batch is {recipe.batch}, which {accelerator.num_processes} processes cannot share evenly; "
+            "give a multiple of the number of processes"
+        )
     if accelerator.is_main_process:
-        folder.begin(recipe)
+        run.begin(recipe)
     accelerator.wait_for_everyone()
 
     torch.manual_seed(recipe.seed)
@@ -52,88 +113,83 @@ def train_adapter(
         r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, target_modules=recipe.targets
     )
     tuned = get_peft_model(model, lora)
-    learned = [weight for weight in tuned.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    trainable = [weight for weight in tuned.parameters() if weight.requires_grad]
+    optimizer: Any = torch.optim.AdamW(trainable, lr=recipe.lr, weight_decay=recipe.weight_decay)
 
-    step, newest = 0, folder.newest()
-    if newest is not None:
-        from safetensors.torch import load_file
-
-        step = int(newest.name.removeprefix("step-"))
-        set_peft_model_state_dict(tuned, load_file(newest / "adapter.safetensors"))
-        optimizer.load_state_dict(torch.load(newest / "optimizer.pt", weights_only=True))
+    step, checkpoint = 0, load_adapter_checkpoint(run.checkpoints)
+    if checkpoint is not None:
+        step, weights, optimizer_state = checkpoint
+        set_peft_model_state_dict(tuned, weights)
+        optimizer.load_state_dict(optimizer_state)
     if accelerator.is_main_process:
-        folder.forget_after(step)
+        run.truncate_log(step)
+    accelerator.wait_for_everyone()
     wrapped, optimizer = accelerator.prepare(tuned, optimizer)
     wrapped.train()
 
-    per_epoch = max(1, len(rows) // recipe.batch)
-    total = min(recipe.max_steps or sys.maxsize, per_epoch * recipe.epochs)
-    loss = float("nan")
+    steps_per_epoch = max(1, len(rows) // recipe.batch)
+    total = min(recipe.max_steps or sys.maxsize, steps_per_epoch * recipe.epochs)
+    loss = next((record["loss"] for record in reversed(run.read_log())), float("nan"))
     for number in progress(range(step, total), "fine-tuning", total=total - step):
         torch.manual_seed(recipe.seed * 1_000_003 + number)
-        loss = _step(recipe, accelerator, wrapped, optimizer, learned, number, per_epoch, rows, example)
+        indices = _indices_of_step(recipe, number, steps_per_epoch, len(rows))
+        batch = [encode(rows[index]) for index in indices[accelerator.process_index :: accelerator.num_processes]]
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(1.0, (number + 1) / max(1, recipe.warmup_steps))
+        loss = _training_step(accelerator, wrapped, optimizer, batch, recipe.clip_grad)
         if accelerator.is_main_process:
-            folder.log({"step": number + 1, "loss": loss})
+            run.log({"step": number + 1, "loss": loss})
             if (number + 1) % recipe.checkpoint_every == 0 or number + 1 == total:
-                folder.save(number + 1, get_peft_model_state_dict(tuned), optimizer.state_dict())
-    if accelerator.is_main_process and (step < total or not folder.adapter.is_dir()):
-        tuned.save_pretrained(str(folder.adapter))
-        processor.save_pretrained(folder.adapter)
-        (folder.adapter / "README.md").write_text(card(recipe, total, loss), encoding="utf-8")
+                weights = get_peft_model_state_dict(tuned)
+                save_adapter_checkpoint(run.checkpoints, number + 1, weights, optimizer.state_dict())
+    if accelerator.is_main_process and (step < total or not (run.adapter / "README.md").is_file()):
+        tuned.save_pretrained(str(run.adapter))
+        processor.save_pretrained(run.adapter)
+        write_adapter_card(recipe, total, loss, run.adapter)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return loss
 
 
-def _step(
-    recipe: VlmRecipe,
-    accelerator: Any,
-    model: Any,
-    optimizer: Any,
-    learned: list[Any],
-    number: int,
-    per_epoch: int,
-    rows: Sequence[Row],
-    example: Callable[[Row], dict[str, Any]],
-) -> float:
-    """One optimiser step; the loss is the mean over all labelled tokens of the step, however they are divided."""
+def _indices_of_step(recipe: VlmRecipe, number: int, steps_per_epoch: int, count: int) -> list[int]:
     import torch
 
-    epoch, place = divmod(number, per_epoch)
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(recipe.seed * 7919 + epoch))
-    chosen = [int(order[(place * recipe.batch + offset) % len(rows)]) for offset in range(recipe.batch)]
-    own = [example(rows[index]) for index in chosen[accelerator.process_index :: accelerator.num_processes]]
-    tokens = torch.tensor(sum(int((one["labels"] != -100).sum()) for one in own), device=accelerator.device)
+    epoch, place = divmod(number, steps_per_epoch)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(recipe.seed * 7919 + epoch))
+    return [int(order[(place * recipe.batch + offset) % count]) for offset in range(recipe.batch)]
+
+
+def _training_step(
+    accelerator: Any, model: Any, optimizer: Any, batch: Sequence[dict[str, Any]], clip_norm: float
+) -> float:
+    """Take one optimizer step; the loss is the mean over all labeled tokens of the step, on all processes."""
+    import torch
+
+    tokens = torch.tensor(sum(int((one["labels"] != IGNORE_INDEX).sum()) for one in batch), device=accelerator.device)
     tokens = accelerator.reduce(tokens, "sum")
-    rate = recipe.lr * min(1.0, (number + 1) / max(1, recipe.warmup_steps))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
     optimizer.zero_grad()
-    whole = torch.zeros((), device=accelerator.device)
-    for one in own:
+    total = torch.zeros((), device=accelerator.device)
+    for one in batch:
         inputs = {name: value.to(accelerator.device) for name, value in one.items()}
         labels = inputs.pop("labels")
         logits = model(**inputs, use_cache=False).logits[:, :-1].float()
-        loss = (
-            torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum") / tokens
-        )
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+        loss = losses / tokens
         accelerator.backward(loss * accelerator.num_processes)
-        whole += loss.detach()
-    accelerator.clip_grad_norm_(learned, recipe.clip_grad)
+        total += loss.detach()
+    accelerator.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], clip_norm)
     optimizer.step()
-    return float(accelerator.reduce(whole, "sum"))
+    return float(accelerator.reduce(total, "sum"))
 
 
-# Captions and answers as training examples: the prompt as the runner writes it, then the text to learn.
+class ExampleEncoder:
+    """Encodes rows of ``caption`` and ``vqa`` as inputs of a model, with labels for the answer and its end token.
 
-IGNORED = -100
-
-
-class Examples:
-    """Turns rows of ``caption`` and ``vqa`` into what a model's ``forward`` takes, with labels.
-
-    Only the text to learn and the token that ends it are labelled.
+    Args:
+        processor: The processor of the model.
+        prompts: The name of a prompt set; prompts are built as ``microg4m predict`` builds them.
+        frames: How many frames of a clip the model sees.
+        pick: How they are chosen.
     """
 
     def __init__(self, processor: Any, *, prompts: str, frames: int, pick: str = "uniform") -> None:
@@ -141,20 +197,35 @@ class Examples:
         self._tokenizer = processor.tokenizer
         self._frames, self._pick = frames, pick
 
-    def example(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """One row as a batch of one."""
+    def encode(self, row: Row) -> dict[str, Any]:
+        """Return a row as a batch of one."""
+        import torch
+
         query = Query(row["video_id"], row.get("question"))
-        shown = read_frames(row["video"], self._frames, self._pick)
-        (item,) = self._preparer.prepare(ClipQueries(row["video"], row["video_id"], (query,)), shown)
+        frames = read_frames(row["video"], self._frames, self._pick)
+        (prepared,) = self._preparer.prepare(ClipQueries(row["video"], row["video_id"], (query,)), frames)
         text = str(row["answer"] if query.question is not None else row["caption"]).strip()
-        said = self._tokenizer(text, add_special_tokens=False)["input_ids"] + [self._tokenizer.eos_token_id]
-        return _labelled(item, said)
+        answer = self._tokenizer(text, add_special_tokens=False)["input_ids"] + [self._tokenizer.eos_token_id]
+        prompt = prepared.input_ids[0]
+        prepared = dataclasses.replace(prepared, input_ids=[prompt + answer])
+        labels = torch.tensor([[IGNORE_INDEX] * len(prompt) + answer])
+        return {**collate_prompts([(prepared, 0)]), **collate_visuals([prepared]), "labels": labels}
 
 
-def _labelled(item: ClipInputs, said: list[int]) -> dict[str, Any]:
-    import torch
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_training_options(parser, "runs/<recipe name>", "adapter, card and log")
 
-    prompt = item.input_ids[0]
-    whole = ClipInputs(item.clip, item.queries, [prompt + said], item.visual, item.token_fields)
-    labels = torch.tensor([[IGNORED] * len(prompt) + said])
-    return {**collate_prompts([(whole, 0)]), **collate_visuals([whole]), "labels": labels}
+
+def run(args: argparse.Namespace) -> int:
+    """Train a LoRA adapter of a vision-language model from a recipe."""
+    recipe = load_vlm_recipe(args.config, args.set)
+    run_vlm_training(recipe, run_folder_of(args, recipe.name), push_to_hub=args.push_to_hub)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_main("vlm", configure, run, argv)
+
+
+if __name__ == "__main__":
+    exit_process(main())

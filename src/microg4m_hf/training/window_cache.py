@@ -1,7 +1,7 @@
-"""Resized uint8 windows on disk, so that epochs after the first need no video decoder.
+"""A cache of resized uint8 windows on disk: epochs after the first need no video decoder.
 
-One file per key frame, written whole and renamed: workers and ranks share the folder without locks, and a kill leaves
-at most a temporary file that the next run removes. The folder is bounded; what does not fit is decoded each time.
+There is one file per key frame, renamed when complete, so workers and ranks share the folder without locks. A kill
+leaves at most a temporary file, which the next run removes. What does not fit into the size limit is decoded each time.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-_CHECK_EVERY = 64  # writes between two looks at the folder's size
+_CHECK_EVERY = 64  # writes between two measurements of the folder
 
 
 class WindowCache:
-    """Get and put windows by key.
+    """Windows by key.
 
-    >>> cache = WindowCache(tempfile.mkdtemp(), limit_gb=0.1)
-    >>> cache.put("a_001 52", np.zeros((2, 4, 4, 3), np.uint8))
-    >>> cache.get("a_001 52").shape
-    (2, 4, 4, 3)
+    Args:
+        folder: Where the files are; created if it does not exist.
+        limit_gb: How large the folder may become.
+
+    Example:
+        >>> cache = WindowCache(tempfile.mkdtemp(), limit_gb=0.1)
+        >>> cache.put("a_001 52", np.zeros((2, 4, 4, 3), np.uint8))
+        >>> cache.get("a_001 52").shape
+        (2, 4, 4, 3)
     """
 
     def __init__(self, folder: str | os.PathLike[str], limit_gb: float) -> None:
@@ -34,7 +39,7 @@ class WindowCache:
         self._writes_left = 0
 
     def get(self, key: str) -> np.ndarray | None:
-        """The window; None when it is not there or not whole."""
+        """Return a window, or None if it is absent or incomplete."""
         try:
             window = np.load(self._path(key), allow_pickle=False)
         except (FileNotFoundError, ValueError, EOFError):
@@ -42,10 +47,10 @@ class WindowCache:
         return window if window.dtype == np.uint8 and window.ndim == 4 else None
 
     def put(self, key: str, window: np.ndarray) -> None:
-        """Keep a window if it fits; a full disk or a full cache is no error, only slower."""
+        """Store a window if it fits. A full disk or a full cache is not an error, only slower."""
         if self._writes_left <= 0:
             self._free = self.limit - sum(entry.stat().st_size for entry in os.scandir(self.folder))
-            # Others write as well: the nearer the limit, the more often the folder is looked at.
+            # Other processes write as well: near the limit, measure the folder more often.
             self._writes_left = max(1, min(_CHECK_EVERY, self._free // (_CHECK_EVERY * max(1, window.nbytes))))
         if window.nbytes > self._free:
             return
@@ -65,7 +70,7 @@ class WindowCache:
         self._writes_left -= 1
 
     def clean(self) -> None:
-        """Remove what a killed process left half-written; call it on one process before work begins."""
+        """Remove incomplete files of a killed process. Call it on one process, before any work."""
         for part in self.folder.glob("*.part"):
             part.unlink(missing_ok=True)
 

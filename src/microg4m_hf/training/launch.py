@@ -1,0 +1,55 @@
+"""The command line that ``python -m microg4m_hf.training.har`` and ``python -m microg4m_hf.training.vlm`` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import MicroG4MError, RecipeError
+from ..runtime import rank_and_world_size
+from .run_folder import RunFolder
+
+
+def add_training_options(parser: argparse.ArgumentParser, default_out: str, pushed: str) -> None:
+    parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML recipe, see recipes/")
+    parser.add_argument("--out", metavar="FOLDER", help=f"the run folder (default {default_out})")
+    parser.add_argument("--resume", action="store_true", help="fail unless the folder contains a run to resume")
+    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help=f"push {pushed} at the end")
+    parser.add_argument("set", nargs="*", metavar="key=value", help="values that take precedence over the recipe")
+
+
+def run_folder_of(args: argparse.Namespace, default: str) -> RunFolder:
+    """Return the folder that ``--out`` names; with ``--resume`` it must contain a run."""
+    run = RunFolder(args.out or Path("runs") / default)
+    if args.resume and not run.config.exists():
+        raise RecipeError(f"{run.path} does not contain a run to resume; leave out --resume to start one")
+    return run
+
+
+def run_main(
+    kind: str,
+    configure: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+) -> int:
+    """Parse and run; an error of the user is one line and exit code 2."""
+    parser = argparse.ArgumentParser(prog=f"microg4m train {kind}", description=run.__doc__)
+    configure(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except MicroG4MError as error:
+        print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def exit_process(code: int) -> NoReturn:
+    """End a launched process; gloo can abort in its own teardown, after all work is done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if rank_and_world_size()[1] > 1:
+        os._exit(code)
+    sys.exit(code)
