@@ -40,8 +40,7 @@ def small_release(folder: Path) -> Path:
 
 def release_of(folder: Path, *, sources: int, clips: int, boxes: int) -> Path:
     sys.path.insert(0, str(PROJECT))
-    from tests.support.fake_release import full_size_boxes, make_release
-    from tests.support.release_clips import put_clips
+    from tests.support.fake_release import full_size_boxes, make_release, put_clips
 
     release = make_release(folder / "release", sources=sources, clips=clips)
     size_of = full_size_boxes(release.root / "ava_all.csv", release.root / "bounding_boxes.csv", rows=boxes)

@@ -17,7 +17,7 @@ from microg4m_hf.data.video.index import read_index
 from microg4m_hf.data.video.source import as_source
 from microg4m_hf.errors import ClipError, MissingExtraError
 from microg4m_hf.extras import is_installed
-from tests.support.videos import KINDS, every_kind, flipped, pictures, write_video
+from tests.support.videos import KINDS, flip_bits, pictures, write_every_kind, write_video
 
 ROTATIONS = {"quarter": -1, "half": 2, "three_quarters": 1}
 NAMES = [*KINDS, "mkv", "webm", "cover", "cut", "cut_short_gop", "cut_open_gop", *ROTATIONS, "mirror"]
@@ -25,7 +25,7 @@ NAMES = [*KINDS, "mkv", "webm", "cover", "cut", "cut_short_gop", "cut_open_gop",
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return every_kind(tmp_path_factory.mktemp("kinds"))
+    return write_every_kind(tmp_path_factory.mktemp("kinds"))
 
 
 @pytest.fixture(scope="module", params=["pyav", "decord", "torchcodec"])
@@ -164,7 +164,7 @@ def test_flipped_bits_give_the_same_result_with_every_decoder(tmp_path: Path, ba
     source = write_video(tmp_path / "whole.mp4", pictures(12, 144, 176))
     refused = 0
     for seed in range(8):
-        broken = flipped(source, tmp_path / "broken.mp4", seed=seed, bits=6)
+        broken = flip_bits(source, tmp_path / "broken.mp4", seed=seed, bits=6)
         try:
             got = read_frames(broken, every, backend=backend)
         except ClipError as error:

@@ -17,8 +17,7 @@ from microg4m_hf.data import open_clip
 from microg4m_hf.data.features import features_of
 from microg4m_hf.errors import DataError, SourceError
 from microg4m_hf.taxonomy import ACTION_NAMES, label_of
-from tests.support.fake_release import FakeRelease, make_release
-from tests.support.release_clips import put_clips
+from tests.support.fake_release import FakeRelease, make_release, put_clips
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from microg4m_hf.cli.main import main
 from microg4m_hf.data.check import check
 from tests.support.fake_release import FakeRelease, make_release
-from tests.support.tiny_mp4 import write_mp4
+from tests.support.videos import write_mp4
 
 
 def write_clips(truth: FakeRelease, size: tuple[int, int] | None = None) -> None:

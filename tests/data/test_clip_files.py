@@ -14,7 +14,7 @@ from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.data.release.release import read_release
 from microg4m_hf.errors import DataError
 from tests.support.fake_release import FakeRelease, make_release
-from tests.support.tiny_mp4 import write_mp4
+from tests.support.videos import write_mp4
 
 
 @pytest.fixture()

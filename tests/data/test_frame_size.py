@@ -10,7 +10,7 @@ import pytest
 from microg4m_hf.data.release.frame_size import HOW, infer_frame_sizes
 from microg4m_hf.data.release.release import read_release
 from tests.support.fake_release import make_release
-from tests.support.tiny_mp4 import write_mp4
+from tests.support.videos import write_mp4
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 2, 6])

@@ -18,7 +18,7 @@ import pytest
 
 from microg4m_hf.data import every, open_clip, probe, read_frames
 from microg4m_hf.errors import ClipError
-from tests.support.videos import audio_only, flipped, media, pictures, turned, write_video
+from tests.support.videos import audio_only, flip_bits, media, pictures, rotate, write_video
 
 HTML = b"<!DOCTYPE html><html><title>404 Not Found</title></html>"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
@@ -138,7 +138,7 @@ HOSTILE: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     "pictures of 65535×65535": (_changed(_put(b"stsd", 40, ">HH", 65535, 65535)), "65535×65535"),
     "a codec nobody has": (_changed(_put(b"stsd", 12, ">I", 0x78797A77)), "'xyzw'"),
     "a sheared picture": (
-        lambda folder, good: turned(good, folder / "bad.mp4", (0.7, 0.7, -0.7, 0.7)),
+        lambda folder, good: rotate(good, folder / "bad.mp4", (0.7, 0.7, -0.7, 0.7)),
         "not a rotation by 90 degrees",
     ),
     "None": (_text(None), "cannot be opened from NoneType"),
@@ -212,7 +212,7 @@ def test_a_damaged_clip_is_named(good: Path, tmp_path: Path) -> None:
     source = write_video(tmp_path / "big.mp4", pictures(10, 144, 176))
     refused = 0
     for seed in range(10):
-        broken = flipped(source, tmp_path / f"Apollo13_{seed:03d}.mp4", seed=seed, bits=20)
+        broken = flip_bits(source, tmp_path / f"Apollo13_{seed:03d}.mp4", seed=seed, bits=20)
         try:
             read_frames(broken, every)
         except ClipError as error:

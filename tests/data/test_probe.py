@@ -18,8 +18,7 @@ from microg4m_hf.data.video.h264 import parse_avcc_frame_size
 from microg4m_hf.data.video.mp4 import read_mp4
 from microg4m_hf.data.video.probe import read_frame_size
 from microg4m_hf.errors import ClipError
-from tests.support.tiny_mp4 import mp4_bytes, write_mp4
-from tests.support.videos import MIRROR, QUARTER, cut_without_decoding, turned, write_video
+from tests.support.videos import MIRROR, QUARTER, cut_without_decoding, mp4_bytes, rotate, write_mp4, write_video
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def test_nothing_is_decoded(plain: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(("matrix", "rotation", "size"), [(QUARTER, 90, (48, 64)), (MIRROR, 0, (64, 48))])
 def test_rotation(plain: Path, tmp_path: Path, matrix, rotation: int, size: tuple[int, int]) -> None:
-    path = turned(plain, tmp_path / "turned.mp4", matrix)
+    path = rotate(plain, tmp_path / "rotated.mp4", matrix)
     info = probe(path)
     assert (info.rotation, (info.width, info.height)) == (rotation, size)
     with open_clip(path) as clip:
@@ -75,7 +74,7 @@ def test_other_files(tmp_path: Path, suffix: str, settings: dict, codec: str) ->
 
 def test_version_1_boxes_are_read(plain: Path, tmp_path: Path) -> None:
     """The same track header with 64-bit times, as some programs write it."""
-    path = turned(plain, tmp_path / "turned.mp4", QUARTER)
+    path = rotate(plain, tmp_path / "rotated.mp4", QUARTER)
     data = path.read_bytes()
     at = data.index(b"tkhd") + 4
     old = data[at : at + 84]
@@ -167,8 +166,8 @@ def test_a_quarter_turn_swaps_width_and_height(tmp_path: Path) -> None:
     matrix = data.index(b"tkhd") + 4 + 40
     one, minus = (1 << 16).to_bytes(4, "big"), (-(1 << 16) & 0xFFFFFFFF).to_bytes(4, "big")
     data[matrix : matrix + 20] = bytes(4) + one + bytes(4) + minus + bytes(4)
-    (tmp_path / "turned.mp4").write_bytes(data)
-    assert read_frame_size(tmp_path / "turned.mp4") == (48, 64)
+    (tmp_path / "rotated.mp4").write_bytes(data)
+    assert read_frame_size(tmp_path / "rotated.mp4") == (48, 64)
 
 
 def test_a_header_cut_anywhere_is_an_error(tmp_path: Path) -> None:

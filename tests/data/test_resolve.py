@@ -16,10 +16,9 @@ import microg4m_hf
 from microg4m_hf.data import resolve
 from microg4m_hf.data.builder import MicroG4M
 from tests.house import read_files
-from tests.support.fake_release import FakeRelease, make_release
+from tests.support.fake_release import FakeRelease, make_release, put_clips
 from tests.support.hub_release import put_release
 from tests.support.hub_server import HubServer
-from tests.support.release_clips import put_clips
 from tests.support.videos import write_video
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from microg4m_hf.data.sample import CONTENT_VERSION, ensure_sample, make_sample
-from microg4m_hf.data.sample.poses import PINK, SHIRT_COLORS, TURQUOISE, VIOLET, YELLOW
 from microg4m_hf.data.sample.drawing import paint
+from microg4m_hf.data.sample.poses import PINK, SHIRT_COLORS, TURQUOISE, VIOLET, YELLOW
 from microg4m_hf.data.sample.render import astronaut_strokes, box, frames
 from microg4m_hf.data.sample.world import CABINS, FACES, HANDS, NUM_FRAMES, POSTURES, Scene, practice_scenes, scenes
 from microg4m_hf.data.sample.write import clip_path, write_annotations

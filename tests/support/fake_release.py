@@ -1,16 +1,20 @@
-"""Releases for tests, made from a seed, or at full size from released key frames; written without our own readers.
+"""Make releases for tests from a seed, or at full size from the released key frames, without the library's own code.
 
-Every maker also returns what it wrote, so that a test can compare what was read with what is true.
+Each function returns what it wrote, so that a test can compare it with what the library reads.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from tests.support.videos import write_video
 
 ACTION_IDS = [1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 20, 22, 24, 26, 27, 28, 29, 30, 34, 36, 38, 41, 43]
 ACTION_IDS += [45, 46, 47, 48, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 72, 74, 76, 78, 79, 80]
@@ -43,7 +47,7 @@ class Clip:
     persons: dict[int, Person] = field(default_factory=dict)
 
     def key_box(self, person: int) -> list[float]:
-        """The key box as released: parts of the frame, three decimals."""
+        """Return the key box as released: fractions of the frame, three decimals."""
         who = self.persons[person]
         box = who.boxes[who.frames.index(who.key)]
         return [round(value / self.size[i % 2], 3) for i, value in enumerate(box)]
@@ -74,7 +78,7 @@ def make_release(
     decimals: int = 2,
     sizes: tuple[tuple[int, int], ...] = SIZES,
 ) -> FakeRelease:
-    """A release of ``sources`` x ``clips`` clips; the first third of the sources are films."""
+    """Write a release of ``sources`` x ``clips`` clips; the first third of the sources are movies."""
     rng = np.random.default_rng(seed)
     made: dict[str, Clip] = {}
     for source in range(sources):
@@ -111,7 +115,7 @@ def _text(rng: np.random.Generator, video_id: str) -> dict:
 
 
 def write_release(release: FakeRelease, *, layout: str, boxes: bool, ava: bool, seed: int = 0) -> None:
-    """All files of a release, rows in an order that is not sorted (as the released key-frame files are not)."""
+    """Write all files of a release, rows in random order, as the released key-frame files are not sorted either."""
     rng = np.random.default_rng(seed + 1)
     order = [list(release.clips.values())[i] for i in rng.permutation(len(release.clips))]
     rows = [
@@ -165,11 +169,29 @@ def _write(release: FakeRelease, layout: str, name: str, rows: list[list]) -> No
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def full_size_boxes(ava_all: Path, target: Path, *, rows: int = 390_000, seed: int = 0) -> dict[str, tuple[int, int]]:
-    """A ``bounding_boxes.csv`` of full size that fits released key frames; the frame size of every source.
+def put_clips(release: FakeRelease, size_of: Mapping[str, tuple[int, int]] | None = None) -> Path:
+    """Write the file of every clip below ``videos/``: one encoded frame per size, linked under each name.
 
-    Every person gets a track of consecutive frames 1..90 whose median rule picks the released key frame, with
-    the key box at that frame and boxes that wander around it elsewhere.
+    ``size_of`` gives sources another frame size than the clip states.
+    """
+    made: dict[tuple[int, int], Path] = {}
+    for video_id, clip in release.clips.items():
+        source = release.source_of[video_id]
+        width, height = size_of[source] if size_of else clip.size
+        target = release.root / "videos" / clip.domain / source / f"{video_id}.mp4"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (width, height) in made:
+            os.link(made[width, height], target)
+        else:
+            made[width, height] = write_video(target, count=1, size=(height, width))
+    return release.root / "videos"
+
+
+def full_size_boxes(ava_all: Path, target: Path, *, rows: int = 390_000, seed: int = 0) -> dict[str, tuple[int, int]]:
+    """Write a ``bounding_boxes.csv`` of full size that fits released key frames, and return each source's frame size.
+
+    Every person has a track of consecutive frames in 1..90 for which the median rule selects the released key frame,
+    with the key box at that frame and boxes that move around it elsewhere.
     """
     rng = np.random.default_rng(seed)
     keys: dict[tuple[str, int], tuple[int, list[float]]] = {}
@@ -202,9 +224,9 @@ def full_size_boxes(ava_all: Path, target: Path, *, rows: int = 390_000, seed: i
 
 
 def _lengths(longest: np.ndarray, rows: int) -> np.ndarray:
-    """A length for every track, none over its longest, that add up to ``rows``."""
+    """Return a length for each track, at most its longest, that add up to ``rows``."""
     if longest.sum() < rows:
-        raise ValueError(f"these key frames allow {longest.sum()} boxes, {rows} are asked for")
+        raise ValueError(f"these key frames allow {longest.sum()} boxes, {rows} were requested")
     level = next(level for level in range(1, 91) if np.minimum(longest, level).sum() >= rows)
     length = np.minimum(longest, level)
     surplus = np.flatnonzero(length == level)[: length.sum() - rows]

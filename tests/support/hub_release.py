@@ -1,4 +1,4 @@
-"""A tiny release, and a release on the local Hub as the authors have theirs: two repositories, ``videos.zip``."""
+"""A tiny release, and the same on the local Hub in the layout of the authors: two repositories and ``videos.zip``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from microg4m_hf.data.sources import DATA_REPO, SPLITS_REPO
 from tests.support.hub_server import HubServer
 from tests.support.videos import pictures, write_video
 
-# clip -> official split; ISS is in all three, as real sources are
+# clip -> official split; clips of ISS are in all three, as in the release
 CLIPS = {
     "real/ISS/ISS_001": "train",
     "real/ISS/ISS_002": "train",
@@ -31,7 +31,7 @@ _SIZE = (48, 64)
 
 
 def tiny_release(root: Path) -> Path:
-    """Twelve clips of a third of a second, made in well under a second, every file of the released layout."""
+    """Write a release of twelve clips of a third of a second, with every file of the released layout."""
     actions = ["video_id,movie_or_real,person_id,action"]
     boxes = ["video_id,frame_id,person_id,xmin,ymin,xmax,ymax"]
     ava: dict[str, list[str]] = {"train": [], "val": [], "test": []}
@@ -65,8 +65,8 @@ def tiny_release(root: Path) -> Path:
     return root
 
 
-def zipped(videos: Path) -> bytes:
-    """``videos.zip`` of a folder ``videos``."""
+def zip_videos(videos: Path) -> bytes:
+    """Return ``videos.zip`` of a folder ``videos``."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for clip in sorted(videos.rglob("*.mp4")):
@@ -75,12 +75,12 @@ def zipped(videos: Path) -> bytes:
 
 
 def put_release(hub: HubServer, root: Path) -> dict[str, str]:
-    """Commit a release folder to both repositories; gives their commits."""
+    """Commit a release folder to both repositories, and return their commits."""
     data: dict[str, bytes] = {}
     splits: dict[str, bytes] = {}
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix in {".csv", ".json", ".pbtxt"}:
             (splits if path.name.startswith("ava_") else data)[path.relative_to(root).as_posix()] = path.read_bytes()
-    data["videos.zip"] = zipped(root / "videos")
-    data["videos_annotated.zip"] = b"not wanted by anybody here"
+    data["videos.zip"] = zip_videos(root / "videos")
+    data["videos_annotated.zip"] = b"not needed"
     return {DATA_REPO: hub.put("dataset", DATA_REPO, data), SPLITS_REPO: hub.put("dataset", SPLITS_REPO, splits)}

@@ -1,7 +1,8 @@
-"""What a Hub keeps: repositories with commits, branches and tags on disk, and file contents under their hash."""
+"""The storage of the local Hub: repositories with commits, branches and tags, and file contents by hash."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("model", "dataset", "space")
-# The endings that the real Hub's first .gitattributes sends to large file storage.
+# The suffixes that the real Hub's initial .gitattributes sends to large file storage.
 LARGE = {".arrow", ".bin", ".h5", ".mp4", ".npz", ".parquet", ".pt", ".pth", ".pkl", ".safetensors", ".tar", ".zip"}
 GITATTRIBUTES = "".join(f"*{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in sorted(LARGE)).encode()
 
 
 class HubError(Exception):
-    """An answer that is no success: HTTP status, the Hub's error code, and a message."""
+    """An error answer: HTTP status, the Hub's error code, and a message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -26,7 +27,7 @@ class HubError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a tree: the sha256 of its content, its size, and how git would name it."""
+    """One file of a tree: the sha256 of its content, its size, and its git object id."""
 
     sha256: str
     size: int
@@ -77,7 +78,7 @@ class Contents:
 
 
 class Repo:
-    """One repository: a chain of whole trees, each under the sha of its commit."""
+    """One repository: a chain of commits, each with its complete tree."""
 
     def __init__(self, kind: str, name: str, owner: str, private: bool, contents: Contents, folder: Path) -> None:
         self.kind, self.name, self.owner, self.private = kind, name, owner, private
@@ -87,7 +88,7 @@ class Repo:
         self.tags: dict[str, str] = {}
         self.lock = threading.RLock()
         first = {".gitattributes": contents.add(GITATTRIBUTES, large=False)}
-        self.branches["main"] = self._commit(None, first, "initial commit")
+        self.branches["main"] = self.add_commit(None, first, "initial commit")
 
     @property
     def sha(self) -> str:
@@ -103,7 +104,7 @@ class Repo:
         raise HubError(404, "RevisionNotFound", f"no revision {revision} in {self.name}")
 
     def tree(self, revision: str = "main") -> dict[str, Entry]:
-        """Path -> entry at a revision."""
+        """Return path -> entry at a revision."""
         return dict(self.commits[self.resolve(revision)]["tree"])
 
     def read(self, path: str, revision: str = "main") -> bytes:
@@ -119,7 +120,7 @@ class Repo:
             sha = self.commits[sha]["parent"]
 
     def commit(self, branch: str, lines: list[dict[str, Any]]) -> str:
-        """Carry out the lines of a commit request, all or nothing."""
+        """Apply all lines of a commit request, or none."""
         with self.lock:
             branch = branch.removeprefix("refs/heads/")
             if branch not in self.branches:
@@ -132,15 +133,13 @@ class Repo:
                     message = value["summary"]
                     wanted = value.get("parentCommit")
                     if wanted and wanted != parent:
-                        raise HubError(412, "PreconditionFailed", "a commit has happened since")
+                        raise HubError(412, "PreconditionFailed", "another commit arrived")
                 else:
                     self._apply(tree, key, value)
-            self.branches[branch] = self._commit(parent, tree, message)
+            self.branches[branch] = self.add_commit(parent, tree, message)
             return self.branches[branch]
 
     def _apply(self, tree: dict[str, Entry], key: str, value: dict[str, Any]) -> None:
-        import base64
-
         path = value["path"]
         if key == "file":
             tree[path] = self.contents.add(base64.b64decode(value["content"]), large=False)
@@ -159,7 +158,7 @@ class Repo:
         else:
             raise HubError(400, "BadRequest", f"unknown operation {key}")
 
-    def _commit(self, parent: str | None, tree: dict[str, Entry], message: str) -> str:
+    def add_commit(self, parent: str | None, tree: dict[str, Entry], message: str) -> str:
         content = {path: entry.etag for path, entry in sorted(tree.items())}
         record = json.dumps([self.kind, self.name, parent, content, message, len(self.commits)])
         sha = hashlib.sha1(record.encode()).hexdigest()
@@ -179,7 +178,7 @@ class Store:
         self.lock = threading.Lock()
 
     def create(self, kind: str, name: str, owner: str, *, private: bool = False) -> tuple[Repo, bool]:
-        """The repository and whether it is new."""
+        """Return the repository and whether it is new."""
         with self.lock:
             key = (kind, name)
             if key in self.repos:

@@ -1,7 +1,9 @@
-"""Small test videos of every awkward kind, made with PyAV in milliseconds."""
+"""Make small test videos of every unusual kind with PyAV, in milliseconds."""
 
 from __future__ import annotations
 
+import functools
+import io
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,12 +13,12 @@ from typing import Any
 import av
 import numpy as np
 
-# The x264 settings that the awkward kinds share; one thread keeps the bytes the same on every machine.
+# One thread keeps the bytes the same on every machine.
 _X264 = {"preset": "veryfast", "threads": "1", "x264-params": "log-level=none"}
 
 
 def pictures(count: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
-    """Textured pictures that pan, with a moving square: (count, height, width, 3), no two alike."""
+    """Return textured frames that pan, with a moving square: (count, height, width, 3), no two alike."""
     rng = np.random.default_rng(seed)
     big = rng.random((height // 4 + 20, width // 4 + 20, 3))
     big = np.kron(big, np.ones((6, 6, 1)))
@@ -49,7 +51,7 @@ def write_video(
     extra: dict[str, str] | None = None,
     muxer: dict[str, str] | None = None,
 ) -> Path:
-    """Encode pictures; ``pts`` in units of one frame gives a variable rate, ``tags`` sets colour fields."""
+    """Encode frames; ``pts`` in units of one frame makes a variable rate, ``tags`` sets color fields."""
     if frames is None:
         frames = pictures(count, *size)
     options = dict(muxer or {})
@@ -78,8 +80,27 @@ def write_video(
     return Path(path)
 
 
+@functools.lru_cache(maxsize=16)
+def mp4_bytes(width: int, height: int, frames: int = 3) -> bytes:
+    """Return an H.264 clip of a few frames; each size is encoded once."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(frames):
+            image = np.full((height, width, 3), 20 * number % 256, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def write_mp4(path: Path, width: int, height: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(mp4_bytes(width, height))
+
+
 def cut_without_decoding(source: Path | str, target: Path | str, seconds: float) -> Path:
-    """What ``ffmpeg -ss SECONDS -c copy`` leaves: packets from the key frame on, an edit list that hides the first."""
+    """Cut as ``ffmpeg -ss SECONDS -c copy`` does: packets from the key frame on, the first ones hidden by an edit list."""
     with av.open(str(source)) as given, av.open(str(target), "w", options={"avoid_negative_ts": "disabled"}) as out:
         stream = given.streams.video[0]
         copy = out.add_stream_from_template(stream)
@@ -94,8 +115,8 @@ def cut_without_decoding(source: Path | str, target: Path | str, seconds: float)
     return Path(target)
 
 
-def turned(source: Path | str, target: Path | str, matrix: Sequence[float]) -> Path:
-    """A copy whose track header carries the 2×2 part ``(a, b, c, d)`` of a display matrix."""
+def rotate(source: Path | str, target: Path | str, matrix: Sequence[float]) -> Path:
+    """Write a copy whose track header has the 2×2 part ``(a, b, c, d)`` of a display matrix."""
     data = bytearray(Path(source).read_bytes())
     start = data.index(b"tkhd") + 4
     version = data[start]
@@ -106,8 +127,8 @@ def turned(source: Path | str, target: Path | str, matrix: Sequence[float]) -> P
     return Path(target)
 
 
-def with_cover(source: Path | str, target: Path | str) -> Path:
-    """A copy with a cover picture that its index names before the video."""
+def add_cover(source: Path | str, target: Path | str) -> Path:
+    """Write a copy with a cover picture that the index lists before the video."""
     with av.open(str(source)) as given, av.open(str(target), "w") as out:
         picture = out.add_stream("mjpeg", rate=1)
         picture.width, picture.height, picture.pix_fmt = 32, 32, "yuvj420p"
@@ -128,12 +149,12 @@ def with_cover(source: Path | str, target: Path | str) -> Path:
     return Path(target)
 
 
-# Clockwise turns as phones write them, and a mirror.
+# Clockwise rotations as phones write them, and a mirror.
 QUARTER, HALF, THREE_QUARTERS, MIRROR = (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1)
 
 
-def flipped(source: Path | str, target: Path | str, *, seed: int = 0, bits: int = 8) -> Path:
-    """A copy with a few bits of the picture data flipped; the index stays whole."""
+def flip_bits(source: Path | str, target: Path | str, *, seed: int = 0, bits: int = 8) -> Path:
+    """Write a copy with a few flipped bits in the picture data; the index stays valid."""
     data = bytearray(Path(source).read_bytes())
     first, length = media(data)
     rng = np.random.default_rng(seed)
@@ -144,7 +165,7 @@ def flipped(source: Path | str, target: Path | str, *, seed: int = 0, bits: int 
 
 
 def media(data: bytes | bytearray) -> tuple[int, int]:
-    """Where the picture data (``mdat``) starts in an mp4 file and how long it is."""
+    """Return start and length of the picture data (``mdat``) in an mp4 file."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack(">I4s", data[at : at + 8])
@@ -164,7 +185,7 @@ def audio_only(path: Path | str) -> Path:
     return Path(path)
 
 
-# name -> settings of write_video; each kind has tripped up some decoder
+# name -> settings of write_video; some decoder fails on each kind
 KINDS: dict[str, dict[str, Any]] = {
     "long_gop": {},
     "short_gop": {"gop": 12, "bframes": 0},
@@ -194,15 +215,15 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def every_kind(folder: Path) -> dict[str, Path]:
-    """One small clip of each kind, cuts and turned ones included."""
+def write_every_kind(folder: Path) -> dict[str, Path]:
+    """Write one small clip of each kind, including cut and rotated ones."""
     clips = {name: write_video(folder / f"{name}.mp4", **settings) for name, settings in KINDS.items()}
     clips["mkv"] = write_video(folder / "mkv.mkv")
     clips["webm"] = write_video(folder / "webm.webm", **KINDS["vp9"])
-    clips["cover"] = with_cover(clips["long_gop"], folder / "cover.mp4")
+    clips["cover"] = add_cover(clips["long_gop"], folder / "cover.mp4")
     clips["cut"] = cut_without_decoding(clips["long_gop"], folder / "cut.mp4", 0.3)
     clips["cut_short_gop"] = cut_without_decoding(clips["short_gop"], folder / "cut_short_gop.mp4", 0.5)
     clips["cut_open_gop"] = cut_without_decoding(clips["open_gop"], folder / "cut_open_gop.mp4", 0.5)
     for name, matrix in (("quarter", QUARTER), ("half", HALF), ("three_quarters", THREE_QUARTERS), ("mirror", MIRROR)):
-        clips[name] = turned(clips["long_gop"], folder / f"{name}.mp4", matrix)
+        clips[name] = rotate(clips["long_gop"], folder / f"{name}.mp4", matrix)
     return clips
