@@ -28,7 +28,7 @@ Args:
     Everything else is passed to `har_scores`: protocol, threshold, scores_are, missing, by, resamples, ...
 Returns:
     map, f1, recall, precision, auroc: fractions; signature: how they were made;
-    map_range: what the order of equal scores alone could make of the mAP.
+    map_range: lowest and highest mAP that an order of equal scores could give.
 Examples:
     >>> metric = evaluate.load("metrics/microg4m_har")
     >>> metric.compute(predictions="detections_test.csv", references="ava_test_gt.csv")["map"]
@@ -52,7 +52,7 @@ def _features(persons):
 class Microg4mHar(evaluate.Metric):
     def _info(self):
         if self.config_name not in {"default", "persons"}:
-            raise ValueError(f"there is no configuration {self.config_name!r}; use 'persons', or none")
+            raise ValueError(f"config_name={self.config_name!r} is not known; use 'persons', or leave it out")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
@@ -62,20 +62,20 @@ class Microg4mHar(evaluate.Metric):
         )
 
     def compute(self, *, predictions=None, references=None, **kwargs):
-        """The scores, from what was added, from lists, or from two files."""
+        """Compute the scores from what was added, from lists, or from two files."""
         if isinstance(predictions, (str, os.PathLike)):  # files keep their own order
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references, details=False, **settings):
         if not isinstance(predictions, (str, os.PathLike)):
-            # By key, so that equal scores rank alike however many processes the frames came from.
-            predictions = sorted(predictions, key=_place)
-            references = sorted(references, key=_place)
+            # Sorted, so that equal scores rank alike with any number of processes.
+            predictions = sorted(predictions, key=_sort_key)
+            references = sorted(references, key=_sort_key)
         result = har_scores(predictions, references, **settings)
         short = {**result["scores"], "map_range": result["ties"]["map_range"], "signature": result["signature"]}
         return {**short, **result} if details else short
 
 
-def _place(entry):
+def _sort_key(entry):
     return entry["video_id"], entry["frame"], [list(box) for box in entry["boxes"]]

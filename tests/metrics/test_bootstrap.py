@@ -7,12 +7,7 @@ import pytest
 
 from microg4m_hf.clip_ids import source_of
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.metrics.bootstrap import (
-    cluster_codes,
-    cluster_weights,
-    interval,
-    resampled_means,
-)
+from microg4m_hf.metrics.bootstrap import cluster_codes, cluster_weights, interval, resampled_means
 from microg4m_hf.metrics.results import Signature
 
 

@@ -54,7 +54,7 @@ def test_arrays_persons_and_frames_in_any_order(metric) -> None:
 
     with_persons = evaluate.load(str(MODULE), "persons", keep_in_memory=True)
     assert with_persons.compute(predictions=arrays, references=references) == expected
-    with pytest.raises(ValueError, match="no configuration"):
+    with pytest.raises(ValueError, match="is not known; use 'persons'"):
         evaluate.load(str(MODULE), "people")
 
 

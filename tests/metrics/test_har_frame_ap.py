@@ -1,4 +1,4 @@
-"""Frame-AP: the released evaluator's cases, its rules one by one, and a slow evaluator on drawn data."""
+"""Frame-AP: the released evaluator's cases, its rules one by one, and a slow evaluator on random data."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def test_per_class_values_of_released_models(shared: Path) -> None:
 
 
 BOX = (0.1, 0.1, 0.5, 0.5)
-# name, labelled boxes (video, box), detections (video, box, score), expected AP
+# name, labeled boxes (video, box), detections (video, box, score), expected AP
 RULES = [
     ("a hit", [("a", BOX)], [("a", BOX, 0.9)], 1.0),
     (
-        "labelled twice counts twice, the copy is never found",
+        "labeled twice counts twice, the copy is never found",
         [("a", BOX), ("a", BOX)],
         [("a", BOX, 2), ("a", BOX, 1)],
         0.5,
@@ -75,7 +75,7 @@ RULES = [
     ),
     ("detection without area is dropped", [("a", BOX)], [("a", (0.3, 0.1, 0.3, 0.5), 9), ("a", BOX, 1)], 1.0),
     ("inverted detection is dropped", [("a", BOX)], [("a", (0.5, 0.1, 0.1, 0.5), 9), ("a", BOX, 1)], 1.0),
-    ("labelled box without area cannot be found", [("a", BOX), ("b", (0.1, 0.1, 0.1, 0.5))], [("a", BOX, 1)], 0.5),
+    ("labeled box without area cannot be found", [("a", BOX), ("b", (0.1, 0.1, 0.1, 0.5))], [("a", BOX, 1)], 0.5),
     ("labels without detections", [("a", BOX)], [], 0.0),
     ("detections without labels", [], [("a", BOX, 1)], math.nan),
     ("frame without labels gives a miss", [("a", BOX)], [("z", BOX, 2), ("a", BOX, 1)], 0.5),

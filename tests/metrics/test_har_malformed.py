@@ -1,4 +1,4 @@
-"""Each malformed prediction file gives an error that says what is wrong, where, and what to do."""
+"""Malformed prediction files: each gives an error that names the problem, its place and the fix."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ CSV = [
 ]
 
 
-def test_the_whole_file_is_fine(tmp_path: Path) -> None:
+def test_the_whole_file_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("\n".join(lines()))
     assert har_scores(path, TRUTH)["scores"] == har_scores(FULL, TRUTH)["scores"]
@@ -105,7 +105,7 @@ def test_the_whole_file_is_fine(tmp_path: Path) -> None:
     ],
     ids=["from a spreadsheet", "blank lines", "frames as fractions", "frames with zeros in front"],
 )
-def test_odd_files_are_read(content: str, tmp_path: Path) -> None:
+def test_unusual_files_are_read(content: str, tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_bytes(content.encode())
     assert har_scores(path, TRUTH)["scores"] == har_scores(FULL, TRUTH)["scores"]
@@ -179,12 +179,12 @@ def test_malformed_objects(predictions: object, message: str) -> None:
         {"classes": 51},
         {"classes": [1, 1]},
         {"iou": 0},
-        {"by": "colour"},
+        {"by": "color"},
         {"scores_are": "votes", "protocol": "instance"},
     ],
     ids=str,
 )
-def test_options_that_make_no_sense(settings: dict) -> None:
+def test_invalid_options(settings: dict) -> None:
     with pytest.raises(PredictionError, match=r"use|outside|give each"):
         har_scores(FULL, TRUTH, **settings)
 

@@ -1,4 +1,4 @@
-"""Laws of the HAR scores on drawn inputs (Hypothesis)."""
+"""Properties of the HAR scores on random inputs (Hypothesis)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ SEEDS = st.integers(0, 10_000)
 PROTOCOLS = st.sampled_from(["paper", "instance"])
 
 
-def apart(seed: int, **options) -> tuple[list[tuple], list[tuple]]:
-    """A split in which persons of a frame do not overlap and no two scores are equal."""
-    truth, found = draw(seed, persons=2, **options)
-    return truth, found
-
-
-def equal(one: dict, two: dict) -> None:
+def assert_equal(one: dict, two: dict) -> None:
     for name, value in one["scores"].items():
         assert two["scores"][name] == pytest.approx(value, abs=1e-12, nan_ok=True), name
 
@@ -34,20 +28,20 @@ def equal(one: dict, two: dict) -> None:
 @LIGHT
 @given(SEEDS, PROTOCOLS, st.randoms(use_true_random=False))
 def test_order_of_rows_changes_nothing(seed: int, protocol: str, random) -> None:
-    truth, found = apart(seed)
+    truth, found = draw(seed)
     expected = har_scores(found, truth, protocol=protocol)
     random.shuffle(found)
     random.shuffle(truth)
-    equal(expected, har_scores(found, truth, protocol=protocol))
+    assert_equal(expected, har_scores(found, truth, protocol=protocol))
 
 
 @LIGHT
 @given(SEEDS, st.randoms(use_true_random=False))
-def test_order_of_rows_changes_no_corrected_score_even_with_ties(seed: int, random) -> None:
-    truth, found = apart(seed, ties=True)
+def test_order_of_rows_changes_no_instance_score_even_with_ties(seed: int, random) -> None:
+    truth, found = draw(seed, ties=True)
     expected = har_scores(found, truth, protocol="instance")
     random.shuffle(found)
-    equal(expected, har_scores(found, truth, protocol="instance"))
+    assert_equal(expected, har_scores(found, truth, protocol="instance"))
 
 
 @LIGHT
@@ -73,22 +67,22 @@ def test_batching_and_processes_change_nothing(seed: int, protocol: str, batch: 
 @given(SEEDS, st.sampled_from([lambda x: x / 7 - 2, math.exp, math.atan, lambda x: x**3]))
 def test_monotone_transforms_change_no_ranking_score(seed: int, transform) -> None:
     truth, found = draw(seed, ties=True)
-    turned = [(*row[:7], transform(row[7])) for row in found]
+    transformed = [(*row[:7], transform(row[7])) for row in found]
     for ties in ("published", "expected"):
-        assert list(frame_ap(truth, turned, IDS, ties=ties).values()) == pytest.approx(
+        assert list(frame_ap(truth, transformed, IDS, ties=ties).values()) == pytest.approx(
             list(frame_ap(truth, found, IDS, ties=ties).values()), nan_ok=True
         )
-    one, two = har_scores(found, truth), har_scores(turned, truth)
+    one, two = har_scores(found, truth), har_scores(transformed, truth)
     assert one["scores"]["auroc"] == pytest.approx(two["scores"]["auroc"], nan_ok=True)
 
 
 @LIGHT
 @given(SEEDS, st.integers(0, 9), st.floats(0.1, 5))
-def test_repeated_rows_change_nothing_or_are_refused(seed: int, which: int, more: float) -> None:
+def test_repeated_rows_change_nothing_or_are_an_error(seed: int, which: int, more: float) -> None:
     truth, found = draw(seed)
     again = found[which % len(found)]
     same = har_scores([*found, again], truth, protocol="instance")
-    equal(har_scores(found, truth, protocol="instance"), same)
+    assert_equal(har_scores(found, truth, protocol="instance"), same)
     assert same["counts"]["repeated_rows"] == 1
     for protocol in ("paper", "instance"):
         with pytest.raises(PredictionError, match="two scores"):
@@ -122,7 +116,7 @@ def test_disjoint_boxes_give_zero(seed: int, protocol: str) -> None:
 
 @LIGHT
 @given(SEEDS)
-def test_scores_lie_where_they_must(seed: int) -> None:
+def test_scores_lie_in_their_range(seed: int) -> None:
     truth, found = draw(seed, ties=True)
     result = har_scores(found, truth)
     low, high = result["ties"]["map_range"]

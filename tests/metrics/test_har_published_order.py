@@ -1,4 +1,4 @@
-"""Equal scores rank as numpy's scalar quicksort leaves them, whatever this machine's numpy does."""
+"""Equal scores rank in the order of numpy's scalar quicksort, with any version of numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""har_scores on drawn data: each score by its definition, both protocols, missing boxes, detectors, parts, recipes."""
+"""har_scores on random data: scores by their definition, protocols, missing boxes, detectors, parts, signatures."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def definition(truth: list[tuple], found: list[tuple], *, by_frame: bool, cut: f
     """Scores of each class from plain loops over boxes."""
     result = {}
     for action in IDS:
-        labelled_at = {row[: 2 if by_frame else 6] for row in truth if row[6] == action}
+        labeled_at = {row[: 2 if by_frame else 6] for row in truth if row[6] == action}
         rows = [row for row in found if row[6] == action]
-        positive = [row[: 2 if by_frame else 6] in labelled_at for row in rows]
+        positive = [row[: 2 if by_frame else 6] in labeled_at for row in rows]
         result[action] = naive_f1_recall_precision_auroc(positive, [row[7] for row in rows], cut)
     return result
 
@@ -162,7 +162,7 @@ def test_missing_boxes() -> None:
 
 
 def test_boxes_of_a_detector() -> None:
-    """Boxes that fit loosely, one person nobody found, one box on nothing."""
+    """Loosely fitting boxes, one person that was not detected, one box without a person."""
     truth = [("a_001", 1, 0.1, 0.1, 0.5, 0.9, 12, 0), ("b_001", 1, 0.1, 0.1, 0.5, 0.9, 12, 0)]
     found = [("a_001", 1, 0.15, 0.1, 0.55, 0.85, 12, 3.0), ("a_001", 1, 0.7, 0.1, 0.9, 0.4, 12, 2.0)]
     paper = har_scores(found, truth, classes=(12, 14))
@@ -210,7 +210,7 @@ def test_parts() -> None:
 
 
 def test_resampling_a_source_is_having_its_clips_again() -> None:
-    """Weights are exact: a source drawn twice gives what its clips under second names give."""
+    """Weights are exact: drawing a source twice equals adding its clips under second names."""
     truth, found = draw(12, clips=16)
     scored = score_har(read_rows(found), read_rows(truth, references=True), HarSettings(classes=IDS))
     weights = cluster_weights(4, 12, seed=3)
@@ -288,7 +288,7 @@ def test_tuned_thresholds() -> None:
         har_scores(found, truth, threshold=tuned)
 
 
-def test_recipe() -> None:
+def test_signature() -> None:
     truth, found = draw(16)
     result = har_scores(found, truth, model="me/model", revision="abc")
     assert result["recipe"]["model"] == "me/model"
@@ -298,7 +298,7 @@ def test_recipe() -> None:
     json.dumps(result)
 
 
-def test_prediction_file_of_our_own(tmp_path: Path) -> None:
+def test_written_prediction_file(tmp_path: Path) -> None:
     truth, found = draw(17)
     clips = dense(found)
     boxes = [box for clip in clips for box in clip["boxes"]]

@@ -28,9 +28,9 @@ def test_mean_over_all_permutations(seed: int) -> None:
     positives = np.array([max(1, int(hit.sum()) + random.randint(0, 3))])
     values = []
     for order in permutations(range(size)):
-        turned = np.array(order)
-        turned = turned[np.argsort(-scores[turned], kind="stable")]
-        values.append(average_precisions(hit[turned], np.array([0, size]), positives)[0])
+        shuffled = np.array(order)
+        shuffled = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+        values.append(average_precisions(hit[shuffled], np.array([0, size]), positives)[0])
     ranked = ranking(scores, hit)
     assert expected_precisions(ranked, positives)[0] == pytest.approx(np.mean(values), abs=1e-12)
     low, high = tie_range(ranked, positives)
@@ -51,11 +51,11 @@ def test_no_order_of_rows_changes_it() -> None:
     reference = frame_ap(truth, found, IDS, ties="expected")
     for seed in range(3):
         order = np.random.RandomState(seed).permutation(len(found))
-        turned = frame_ap(truth, [found[i] for i in order], IDS, ties="expected")
-        assert list(turned.values()) == pytest.approx(list(reference.values()), abs=1e-12)
+        shuffled = frame_ap(truth, [found[i] for i in order], IDS, ties="expected")
+        assert list(shuffled.values()) == pytest.approx(list(reference.values()), abs=1e-12)
 
 
-def test_range_holds_the_published_and_the_expected_value() -> None:
+def test_range_contains_the_published_and_the_expected_value() -> None:
     truth, found = draw(2, clips=40, ties=True)
     references, predictions = read_rows(truth, references=True), read_rows(found)
     published, mean = (evaluate_frames(predictions, references, IDS, ties=ties) for ties in ("published", "expected"))

@@ -1,4 +1,4 @@
-"""compute_metrics of the Trainer: padded boxes, masked by labels of -100, through a real Trainer."""
+"""make_compute_metrics: padded boxes are masked by labels of -100, also in a real Trainer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning"
 
 
 def padded() -> tuple[np.ndarray, np.ndarray, dict]:
-    """Logits and labels of eleven ragged clips, and the scores they must have."""
+    """Return logits and labels of eleven ragged clips, and their expected scores."""
     truth, found = draw(30, clips=11, persons=2)
     clips, references = dense(found), labeled(truth)
     logits, labels = np.full((11, 3, 50), 7.0, dtype=np.float32), np.full((11, 3, 50), -100.0, dtype=np.float32)

@@ -52,7 +52,7 @@ def test_wrong_token_is_one_line(tmp_path: Path) -> None:
     assert "hf auth login" in refused.stderr
 
 
-def test_folders_that_are_no_modules(tmp_path: Path) -> None:
+def test_folders_without_modules(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="holds no metric modules"):
         metric_folders(tmp_path)
     (tmp_path / "mine").mkdir()

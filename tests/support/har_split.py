@@ -1,4 +1,4 @@
-"""A small drawn split with labelled boxes and scores, and the naive ways to score it."""
+"""A small random split with labeled boxes and scores, and naive ways to score it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IDS = (1, 12, 14, 79, 80)
 def draw(
     seed: int = 0, clips: int = 12, sources: int = 4, persons: int = 2, ids: tuple[int, ...] = IDS, ties: bool = False
 ) -> tuple[list[tuple], list[tuple]]:
-    """Rows of references (with a person) and of predictions, a score for every box and action of ``ids``."""
+    """Draw rows of references (with a person) and of predictions: a score for every box and action of ``ids``."""
     random = np.random.RandomState(seed)
     truth, found = [], []
     for number in range(clips):
@@ -32,7 +32,7 @@ def draw(
 
 
 def dense(rows: list[tuple]) -> list[dict]:
-    """One dictionary per key frame with 50 scores, as the runners and the evaluate module take them."""
+    """Return one dictionary per key frame with 50 scores."""
     frames: dict[tuple, dict] = {}
     for video, frame, x1, y1, x2, y2, action, score in rows:
         clip = frames.setdefault((video, frame), {"video_id": video, "frame": frame, "boxes": [], "scores": []})
@@ -44,7 +44,7 @@ def dense(rows: list[tuple]) -> list[dict]:
 
 
 def labeled(rows: list[tuple]) -> list[dict]:
-    """The references of the same frames, one dictionary each."""
+    """Return one dictionary per key frame with action ids."""
     frames: dict[tuple, dict] = {}
     for video, frame, x1, y1, x2, y2, action, *_ in rows:
         clip = frames.setdefault((video, frame), {"video_id": video, "frame": frame, "boxes": [], "action_ids": []})
@@ -56,7 +56,7 @@ def labeled(rows: list[tuple]) -> list[dict]:
 
 
 def naive_f1_recall_precision_auroc(positive: list[bool], score: list[float], cut: float) -> tuple[float, ...]:
-    """By definition: counts, and every pair of a positive and a negative."""
+    """Compute the scores by definition: from counts, and from every pair of a positive and a negative."""
     hits = sum(p and s >= cut for p, s in zip(positive, score, strict=True))
     predicted, labels = sum(s >= cut for s in score), sum(positive)
     recall = hits / labels if labels else 0.0

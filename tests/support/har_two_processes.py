@@ -46,14 +46,12 @@ def accumulate(folder: Path) -> None:
 def measure(folder: Path, rank: int) -> None:
     import evaluate
 
-    from tests.support.har_split import labeled as split_labels
-
     module = Path(__file__).resolve().parents[2] / "metrics" / "microg4m_har"
     metric = evaluate.load(
         str(module), num_process=2, process_id=rank, experiment_id="two", cache_dir=str(folder / "cache")
     )
     truth, found = draw(21, clips=13, persons=3, ties=True)
-    for prediction, reference in list(zip(dense(found), split_labels(truth), strict=True))[rank::2]:
+    for prediction, reference in list(zip(dense(found), labeled(truth), strict=True))[rank::2]:
         metric.add(predictions=prediction, references=reference)
     result = metric.compute(protocol=os.environ.get("PROTOCOL", "paper"))
     (folder / f"rank{rank}.json").write_text(json.dumps(result))

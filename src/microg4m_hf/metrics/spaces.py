@@ -41,11 +41,7 @@ def metric_folders(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def push_metrics(
-    namespace: str,
-    folder: str | os.PathLike[str] = "metrics",
-    *,
-    private: bool = False,
-    token: str | None = None,
+    namespace: str, folder: str | os.PathLike[str] = "metrics", *, private: bool = False, token: str | None = None
 ) -> list[str]:
     """Push every module as ``<namespace>/<module>``. Calling it again uploads only changed files.
 

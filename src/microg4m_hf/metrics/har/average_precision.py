@@ -120,12 +120,7 @@ def tie_range(ranking: Ranking, positives: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def weighted_precisions(
-    ranking: Ranking,
-    source: np.ndarray,
-    positives: np.ndarray,
-    weights: np.ndarray,
-    *,
-    shuffle_seed: int | None = None,
+    ranking: Ranking, source: np.ndarray, positives: np.ndarray, weights: np.ndarray, *, shuffle_seed: int | None = None
 ) -> np.ndarray:
     """Compute average precision in many resamples at once: a row counts as often as its source was drawn.
 
@@ -154,12 +149,7 @@ def weighted_precisions(
 
 
 def _fill_block(
-    result: np.ndarray,
-    hit: np.ndarray,
-    source: np.ndarray,
-    start: np.ndarray,
-    weights: np.ndarray,
-    labeled: np.ndarray,
+    result: np.ndarray, hit: np.ndarray, source: np.ndarray, start: np.ndarray, weights: np.ndarray, labeled: np.ndarray
 ) -> None:
     for label in np.flatnonzero((labeled > 0).any(axis=0)):
         own = slice(start[label], start[label + 1])

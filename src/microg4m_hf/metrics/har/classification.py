@@ -21,12 +21,7 @@ class Decisions:
 
 
 def sort_decisions(
-    label: np.ndarray,
-    score: np.ndarray,
-    positive: np.ndarray,
-    predicted: np.ndarray,
-    cluster: np.ndarray,
-    classes: int,
+    label: np.ndarray, score: np.ndarray, positive: np.ndarray, predicted: np.ndarray, cluster: np.ndarray, classes: int
 ) -> Decisions:
     """Sort rows for ``count_decisions`` and ``auroc``."""
     rows, start, place = sort_by_class(label, score, classes)

@@ -8,12 +8,7 @@ IOU = 0.5
 
 
 def true_positives(
-    keys: np.ndarray,
-    boxes: np.ndarray,
-    truth_keys: np.ndarray,
-    truth_boxes: np.ndarray,
-    *,
-    iou: float = IOU,
+    keys: np.ndarray, boxes: np.ndarray, truth_keys: np.ndarray, truth_boxes: np.ndarray, *, iou: float = IOU
 ) -> np.ndarray:
     """Mark the detections that find a labeled box; a key stands for one frame and one class.
 

@@ -120,12 +120,7 @@ def compute_statistics(
         predictions, box_of_row = predictions.take(once), box_of_row[once]
         references = _distinct_labels(aligned)
     frame_ap = evaluate_frames(
-        predictions,
-        references,
-        ids,
-        iou=iou,
-        ties="expected" if instance else "published",
-        best_score_first=instance,
+        predictions, references, ids, iou=iou, ties="expected" if instance else "published", best_score_first=instance
     )
     targets = BoxTargets(aligned, classes, strict=strict)
     video, label, score, positive, absent, boxes = targets.by_person() if instance else targets.by_frame()
