@@ -54,11 +54,9 @@ def split_of(release: Release, scheme: str) -> dict[str, str]:
         if release.official is None:
             fields = ("ava_train", "ava_val", "ava_test")
             missing = [FILE_NAMES[field] for field in fields if getattr(release.layout, field) is None]
-            raise DataError(
-                f"the official split is in files that are not here: {', '.join(missing)}",
-                file=release.root,
-                hint="they are in the train-ready repository of the release; or use scheme='source_disjoint'",
-            )
+            problem = f"the official split is in files that are not here: {', '.join(missing)}"
+            hint = "they are in the train-ready repository of the release; or use scheme='source_disjoint'"
+            raise DataError(problem, file=release.root, hint=hint)
         return {name: split or SPLITS[0] for name, split in zip(ids, release.official.to_pylist(), strict=True)}
     if scheme == "source_disjoint":
         split_of_source = split_sources(release)
@@ -72,12 +70,9 @@ def split_sources(release: Release) -> dict[str, str]:
     clips = release.clips
     names = sorted(set(clips["source"].to_pylist()))
     if len(names) < 2:
-        raise DataError(
-            "the clips come from one source, and source_disjoint never divides a source",
-            file=release.root,
-            value=", ".join(names),
-            hint="use scheme='official', or add clips of other sources",
-        )
+        problem = "the clips come from one source, and source_disjoint never divides a source"
+        hint = "use scheme='official', or add clips of other sources"
+        raise DataError(problem, file=release.root, value=", ".join(names), hint=hint)
     source = np.asarray(pc.index_in(clips["source"].combine_chunks(), value_set=pa.array(names, pa.string())))
     domains = clips["domain"].to_numpy(zero_copy_only=False)
     sizes = np.stack([np.bincount(source[domains == name], minlength=len(names)) for name in ("movie", "real")], axis=1)
@@ -109,7 +104,7 @@ def divide(sizes: np.ndarray, classes: np.ndarray) -> np.ndarray:
         >>> divide(sizes, np.zeros((3, 1), dtype=bool)).tolist()
         [0, 2, 1]
     """
-    best = _improve(_first(sizes.sum(axis=1)), sizes, classes)
+    best = _improve(_greedy_split(sizes.sum(axis=1)), sizes, classes)
     lowest = _costs(best[None], sizes, classes)[0]
     state = 1
     for _ in range(_PERTURBATIONS):
@@ -124,7 +119,7 @@ def divide(sizes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return best
 
 
-def _first(sizes: np.ndarray) -> np.ndarray:
+def _greedy_split(sizes: np.ndarray) -> np.ndarray:
     split = np.zeros(len(sizes), dtype=np.int64)
     filled = np.zeros(3, dtype=np.int64)
     for place in np.argsort(-sizes, kind="stable"):

@@ -45,10 +45,6 @@ def unpack_clips(archive: str | os.PathLike[str], target: str | os.PathLike[str]
     folder beside ``target`` that is renamed when all of them are complete. Only one process at a time may unpack into
     one target (:func:`microg4m_hf.data.sources.resolve_root` holds a lock).
 
-    Raises:
-        DataError: If the archive is damaged or has an entry that is not safe; nothing of it is written.
-        SourceError: If the disk is too small.
-
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -61,7 +57,7 @@ def unpack_clips(archive: str | os.PathLike[str], target: str | os.PathLike[str]
     try:
         with zipfile.ZipFile(source) as opened:
             entries = check_entries(opened, source)
-            scratch = _scratch(final, entries)
+            scratch = _scratch_folder(final, entries)
             _check_disk(final, source, entries, scratch)
             for entry in progress(entries, f"unpacking {source.name}", unit="clip"):
                 _extract(opened, entry, scratch, source)
@@ -147,7 +143,7 @@ def _check_overlap(infos: list[zipfile.ZipInfo], source: Path) -> None:
         end = info.header_offset + 30 + len(info.orig_filename.encode()) + info.compress_size
 
 
-def _scratch(final: Path, entries: list[ClipEntry]) -> Path:
+def _scratch_folder(final: Path, entries: list[ClipEntry]) -> Path:
     """Return the folder beside ``final`` where clips are collected, with what an earlier run left of this archive."""
     scratch = final.with_name(f".{final.name}.unpacking")
     listing = "\n".join(f"{entry.path} {entry.info.file_size} {entry.info.CRC}" for entry in entries)

@@ -1,6 +1,6 @@
 """Read ``bounding_boxes.csv``, every person's box in every frame, and convert pixels to fractions of the frame.
 
-The checks of clips, persons, frames and boxes are those of the key-frame files too.
+The key-frame files are checked with the same functions for clips, persons, frames and boxes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read_boxes(
 
 
 def clip_places(rows: CsvRows, clips: pa.Table) -> np.ndarray:
-    """Return for every row the row of its clip in ``clips``, -1 if the clip is unknown."""
+    """Return the place of each row's clip in the table ``clips``, -1 if the clip is unknown."""
     if rows.places is None:
         codes, ids = rows.codes("video_id")
         places = pc.fill_null(pc.index_in(ids, value_set=clips["video_id"].combine_chunks()), -1)
@@ -92,7 +92,7 @@ def drop_bad_boxes(rows: CsvRows, names: tuple[str, ...], limits: tuple[float, f
     """Drop boxes that are not finite, outside the limits, have swapped corners or no area."""
     low, high = limits
     x1, y1, x2, y2 = (rows.numbers(name) for name in names)
-    # A comparison with nan is false, so one line finds that a file has none of the faults, as nearly all files.
+    # Almost all files pass all checks at once (a comparison with nan is false).
     if ((x1 >= low) & (y1 >= low) & (x1 < x2) & (y1 < y2) & (x2 <= high) & (y2 <= high)).all():
         return rows
     finite = np.isfinite(x1) & np.isfinite(y1) & np.isfinite(x2) & np.isfinite(y2)
@@ -109,11 +109,8 @@ def _sort_and_deduplicate(rows: CsvRows, clips: pa.Table) -> tuple[CsvRows, np.n
 
     A second, different box of one person in one frame is a fault; the first row is kept.
     """
-    key = clip_places(rows, clips).astype(np.int64)
-    key <<= 20
-    key |= rows.numbers("person_id")
-    key <<= 15
-    key |= rows.numbers("frame_id")
+    person = clip_places(rows, clips).astype(np.int64) << 20 | rows.numbers("person_id")
+    key = person << 15 | rows.numbers("frame_id")
     if (key[1:] > key[:-1]).all():
         return rows, key
     key, first, group = np.unique(key, return_index=True, return_inverse=True)

@@ -120,9 +120,9 @@ def read_csv_rows(
     except OSError as error:
         raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
     for column in columns:
-        empty = rows.table[column]
-        if empty.null_count and column not in may_be_empty:
-            rows = rows.drop(empty.is_null().combine_chunks().to_numpy(zero_copy_only=False), "empty cell", column)
+        cells = rows.table[column]
+        if cells.null_count and column not in may_be_empty:
+            rows = rows.drop(cells.is_null().to_numpy(), "empty cell", column)
     return rows
 
 

@@ -101,8 +101,8 @@ class _StackedRows:
 def _drop_invalid(rows: CsvRows, clips: pa.Table, labels: pa.Table) -> CsvRows:
     rows = drop_bad_persons(drop_bad_frames(drop_unknown_clips(rows, clips, "key frame"), "frame"))
     action = rows.numbers("action_id")
-    empty = np.asarray(rows.table["action_id"].is_null().combine_chunks().to_numpy(zero_copy_only=False), dtype=bool)
-    rows = rows.drop(is_no_action(action) & ~empty, "unknown action id", "action_id", hint=ACTION_HINT)
+    is_empty = rows.table["action_id"].is_null().to_numpy()
+    rows = rows.drop(is_no_action(action) & ~is_empty, "unknown action id", "action_id", hint=ACTION_HINT)
     rows = drop_bad_boxes(rows, BOX, (0 - OUTSIDE, 1 + OUTSIDE), "in 0..1")
     label = LABEL_OF_ID[labels["action_id"].to_numpy()]
     known = np.append(person_keys(labels, clips["video_id"].combine_chunks()) << 6 | label, -1)  # sorted, as labels are

@@ -165,10 +165,8 @@ def _entries(folder: Path, allowed: tuple[Path, ...], refused: list[Path]) -> tu
             refused.append(path)
         elif path.is_file():
             files.append(path)
-        elif path.is_dir() and not entry.is_symlink():
-            folders.append(path)
-        elif path.is_dir() and entry.name == "videos":
-            folders.append(path)  # a link within the root; the search reaches the targets of other links by itself
+        elif path.is_dir() and (entry.name == "videos" or not entry.is_symlink()):
+            folders.append(path)  # the search reaches the folders that other links lead to by itself
     return files, folders
 
 

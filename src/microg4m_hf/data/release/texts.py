@@ -35,38 +35,39 @@ def read_texts(
     captions: list[tuple[str, str]] = []
     questions: list[tuple[str, str, str, str]] = []
     answers: dict[tuple[str, str], str] = {}
-    number: dict[str, int] = {}
-    asked: Counter[int] = Counter()
-    raw = repeats = 0
+    last_number: Counter[str] = Counter()  # of the questions of each clip
+    entries_of_size: Counter[int] = Counter()
+    question_rows = repeats = 0
 
-    def fault(place: int, value: object, reason: str) -> None:
+    def report(place: int, value: object, reason: str) -> None:
         policy.report(name, _line_of_entry(text, place), value, reason)
 
     for place, entry in enumerate(entries):
-        raw += len(entry["qa_pairs"]) if isinstance(entry, dict) and isinstance(entry.get("qa_pairs"), list) else 0
+        pairs = entry.get("qa_pairs") if isinstance(entry, dict) else None
+        question_rows += len(pairs) if isinstance(pairs, list) else 0
         reason, value = _fault_of_entry(entry, known)
         if reason:
-            fault(place, value, reason)
+            report(place, value, reason)
             continue
-        video_id = entry["video_id"]
+        video_id, pairs = entry["video_id"], entry["qa_pairs"]
         captions.append((video_id, entry["caption"]))
-        asked[len(entry["qa_pairs"])] += 1
-        for pair in entry["qa_pairs"]:
-            number[video_id] = number.get(video_id, 0) + 1
+        entries_of_size[len(pairs)] += 1
+        for pair in pairs:
+            last_number[video_id] += 1
             reason, value = _fault_of_pair(pair)
             if reason:
-                fault(place, value, reason)
+                report(place, value, reason)
                 continue
-            earlier = answers.get((video_id, pair["Q"].strip()))
-            if earlier == pair["A"]:
+            key = (video_id, pair["Q"].strip())
+            if key not in answers:
+                answers[key] = pair["A"]
+                questions.append((video_id, f"{video_id}_q{last_number[video_id]}", pair["Q"], pair["A"]))
+            elif answers[key] == pair["A"]:
                 repeats += 1
-            elif earlier is not None:
-                fault(place, pair["Q"], f"{video_id} has this question twice, with different answers")
             else:
-                answers[video_id, pair["Q"].strip()] = pair["A"]
-                questions.append((video_id, f"{video_id}_q{number[video_id]}", pair["Q"], pair["A"]))
-    counts = {"caption_rows": len(entries), "question_rows": raw, "question_repeats": repeats}
-    counts |= {f"entries_with_{size}_questions": asked[size] for size in sorted(asked)}
+                report(place, pair["Q"], f"{video_id} has this question twice, with different answers")
+    counts = {"caption_rows": len(entries), "question_rows": question_rows, "question_repeats": repeats}
+    counts |= {f"entries_with_{size}_questions": entries_of_size[size] for size in sorted(entries_of_size)}
     return _table(captions, CAPTION_SCHEMA), _table(questions, QUESTION_SCHEMA), counts
 
 
