@@ -17,7 +17,7 @@ import torch
 from microg4m_hf import models
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import CheckpointError
-from microg4m_hf.models.checkpoint_reader import read_caffe2, read_checkpoint, torch_name
+from microg4m_hf.models.checkpoint_reader import pyslowfast_key, read_caffe2, read_checkpoint
 from microg4m_hf.models.registry import TINY
 
 C2_FILES = ("C2D_8x8_R50", "C2D_NLN_8x8_R50", "I3D_8x8_R50", "SLOWFAST_4x16_R50", "SLOWONLY_4x16_R50")
@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_listed() -> None:
     report = caught.value.report  # type: ignore[attr-defined]
     assert report.missing == ["s2.pathway0_res0.branch2.a.weight"]
     assert report.unexpected == ["s9.nothing"]
-    assert report.misshapen == [("s1.pathway0_stem.bn.bias", (5,), (8,))]
+    assert report.mismatched == [("s1.pathway0_stem.bn.bias", (5,), (8,))]
     for part in ("s9.nothing", "branch2.a.weight", "[5] instead of [8]", "partial=True"):
         assert part in str(caught.value)
     with pytest.warns(UserWarning, match="1 missing"):
@@ -130,7 +130,7 @@ def test_nothing_in_a_hostile_file_runs(kind: str, tmp_path: Path) -> None:
         path.write_bytes(pickle.dumps({"blobs": {"conv1_w": np.array([_Bomb(trap)], object)}}, protocol=2))
     else:
         torch.save({"model_state": {"x": _Bomb(trap)}}, path, _use_new_zipfile_serialization=kind == "torch")
-    with pytest.raises(CheckpointError, match=r"nothing of it was|only numbers are admitted"):
+    with pytest.raises(CheckpointError, match=r"nothing of it was|only numbers are allowed"):
         models.load_pyslowfast("tiny_slow", path)
     assert not trap.exists()
 
@@ -208,7 +208,7 @@ def _blob(key: str) -> str:
 def test_blob_names_of_the_published_checkpoints(file: str, shared: Path) -> None:
     table = json.loads((shared / "parity" / "c2_names" / f"{file}.json").read_text())
     assert len(table["pairs"]) > 200
-    assert [torch_name(blob) for blob, *_ in table["pairs"]] == [key for _, _, key, *_ in table["pairs"]]
+    assert [pyslowfast_key(blob) for blob, *_ in table["pairs"]] == [key for _, _, key, *_ in table["pairs"]]
 
 
 @pytest.mark.parametrize(
@@ -229,13 +229,13 @@ def test_blob_names_of_the_published_checkpoints(file: str, shared: Path) -> Non
     ],
 )
 def test_blob_names_by_the_published_rules(blob: str, key: str) -> None:
-    assert torch_name(blob) == key
+    assert pyslowfast_key(blob) == key
 
 
 def test_2d_weights_are_inflated_on_request() -> None:
     state = weights("tiny_i3d")
     flat = {k: v.mean(2) if v.ndim == 5 else v for k, v in state.items()}
-    with pytest.raises(CheckpointError, match="misshapen"):
+    with pytest.raises(CheckpointError, match="mismatched"):
         models.load_pyslowfast("tiny_i3d", flat)
     model = models.load_pyslowfast("tiny_i3d", flat, inflate=True)
     stem = models.export_pyslowfast(model)["s1.pathway0_stem.conv.weight"]

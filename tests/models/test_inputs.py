@@ -98,7 +98,7 @@ def test_a_box_of_no_area_is_a_person_whom_a_crop_left_out(model: Any, clips: to
         ({"frames": 6}, r"takes 4 frames, got 6; sample 4 frames, or build it with num_frames=6"),
         ({"pixel": float("nan")}, "nan or inf"),
         ({"pixel": float("inf")}, "nan or inf"),
-        ({"dtype": torch.uint8}, "normalise them first"),
+        ({"dtype": torch.uint8}, "normalize them first"),
         ({"channels": 4}, r"shape \(B, 3, T, H, W\)"),
         ({"labels": torch.zeros(2, 50)}, r"labels of shape \(2, 50\) for logits of shape \(3, 50\)"),
     ],

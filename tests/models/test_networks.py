@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from microg4m_hf import models
 from microg4m_hf.models.backbones.layers import NonLocal
-from microg4m_hf.models.backbones.mvit import _table
+from microg4m_hf.models.backbones.mvit import _relative_entries
 from microg4m_hf.models.registry import CORRECTED, PUBLISHED, TINY
 from tests.models import references
 
@@ -153,10 +153,10 @@ def test_mvitv2_agrees_with_torchvision() -> None:
 @pytest.mark.parametrize(("q", "k"), [(8, 8), (25, 13), (50, 7), (7, 13)])
 def test_relative_positions_take_the_row_of_the_distance(q: int, k: int) -> None:
     length = 2 * max(q, k) - 1
-    rows = _table(torch.arange(float(length))[:, None], q, k)[..., 0]
+    rows = _relative_entries(torch.arange(float(length))[:, None], q, k)[..., 0]
     for i in range(q):
         for j in range(k):
             exact = i * max(k / q, 1) + (k - 1 - j) * max(q / k, 1)
             assert abs(float(rows[i, j]) - exact) < 1 + 1e-4 and float(rows[i, j]) <= exact + 1e-4
-    stretched = _table(torch.arange(5.0)[:, None], q, k)[..., 0]
+    stretched = _relative_entries(torch.arange(5.0)[:, None], q, k)[..., 0]
     assert float(stretched.max()) <= 4.0 and float(stretched.min()) >= 0.0

@@ -1,57 +1,39 @@
-"""``microg4m env``: versions, backend_status, what is missing and how to get it."""
+"""``microg4m env``: print the versions of packages, the video decoders, and how to install what is missing."""
 
 from __future__ import annotations
 
 import argparse
 import platform
-from importlib import metadata
 
 from .._version import __version__
+from ..runtime import package_versions
 
-# distribution -> the extra that brings it ("" for the base install)
-_PACKAGES = {
-    "datasets": "",
-    "evaluate": "",
-    "huggingface_hub": "",
-    "numpy": "",
-    "pyarrow": "",
-    "av": "",
+# distribution -> the extra that installs it, "" for a dependency of the package itself
+_EXTRAS = dict.fromkeys(("datasets", "evaluate", "huggingface_hub", "numpy", "pyarrow", "av"), "") | {
     "decord": "decord",
     "torchcodec": "torchcodec",
-    "torch": "train",
-    "torchvision": "train",
-    "transformers": "train",
-    "accelerate": "train",
+    **dict.fromkeys(("torch", "torchvision", "transformers", "accelerate"), "train"),
     "openai": "api",
     "gradio": "explore",
-    "sentence-transformers": "text",
-    "nltk": "text",
+    **dict.fromkeys(("sentence-transformers", "nltk"), "text"),
     "pycocoevalcap": "meteor",
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--brief", action="store_true", help="one line: version, Python, machine")
+    parser.add_argument("--brief", action="store_true", help="print one line: version, Python, machine")
 
 
 def run(args: argparse.Namespace) -> int:
-    head = f"microg4m-hf {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    print(head)
+    print(f"microg4m-hf {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     if args.brief:
         return 0
-    for name, extra in _PACKAGES.items():
-        try:
-            state = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            state = "missing: " + (f"pip install 'microg4m-hf[{extra}]'" if extra else f"pip install {name}")
-        print(f"  {name:24}{state}")
-    _print_decoders()
-    return 0
+    from ..data.video.backends import BACKENDS, decoders
 
-
-def _print_decoders() -> None:
-    from ..data.video.backends import BACKENDS, backend_status
-
+    for name, version in package_versions(*_EXTRAS).items():
+        package = f"'microg4m-hf[{_EXTRAS[name]}]'" if _EXTRAS[name] else name
+        print(f"  {name:24}{version or f'missing: pip install {package}'}")
     print(f"decoders (backend='auto' takes {BACKENDS[0]})")
-    for name, state in backend_status().items():
+    for name, state in decoders().items():
         print(f"  {name:24}{state}")
+    return 0

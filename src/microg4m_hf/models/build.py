@@ -1,4 +1,4 @@
-"""Models by name."""
+"""Build a model from its name or around an encoder of transformers, and count its parameters and FLOPs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import ModelError
-from .backbones.transformers_encoder import patch_of
+from .backbones.transformers_encoder import patch_size
 from .configuration import MicroG4MHarConfig
 from .modeling import MicroG4MHarForVideoClassification
 from .registry import VARIANTS, overridable
@@ -20,15 +20,23 @@ _CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id
 
 
 def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
-    """The configuration of a named model, with settings changed.
+    """Return the configuration of a named model.
 
-    >>> config_of("x3d_s", num_labels=3).num_labels
-    3
+    Args:
+        name: A name of ``microg4m models list``.
+        overrides: Settings of the model or its network that replace those of the name.
+
+    Raises:
+        ModelError: If the name or a setting is unknown, or a value is invalid.
+
+    Example:
+        >>> config_of("x3d_s", num_labels=3).num_labels
+        3
     """
     if name not in VARIANTS:
-        near = difflib.get_close_matches(str(name), VARIANTS, 3, 0.4)
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ModelError(f"unknown model {name!r}; {meant}`microg4m models list` shows all {len(VARIANTS)}")
+        similar = difflib.get_close_matches(str(name), VARIANTS, 3, 0.4)
+        suggestion = f"did you mean {' or '.join(similar)}? " if similar else ""
+        raise ModelError(f"unknown model {name!r}; {suggestion}`microg4m models list` shows all {len(VARIANTS)}")
     variant = VARIANTS[name]
     settings, fields = overridable(variant)
     values = variant.config_values()
@@ -55,28 +63,35 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
 
 
 def create(name: str, **overrides: Any) -> MicroG4MHarForVideoClassification:
-    """A freshly initialised model.
+    """Create a model with freshly initialized weights.
 
-    ``overrides`` change its settings (``num_labels=3``, ``num_frames=16``) or its network (``width=32``). A
-    published name has the published settings; ``names.for_training`` gives the name of the corrected one.
+    Args:
+        name: A name of ``microg4m models list``. A published name has the published settings, quirks included;
+            ``for_training`` returns the name of the corrected model.
+        overrides: Settings of the model (``num_labels=3``, ``num_frames=16``) or its network (``width=32``).
 
-    >>> model = create("tiny_slow", num_labels=3)
-    >>> model.head.projection.out_features
-    3
+    Example:
+        >>> model = create("tiny_slow", num_labels=3)
+        >>> model.head.projection.out_features
+        3
     """
     return MicroG4MHarForVideoClassification(config_of(name, **overrides))
 
 
 def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG4MHarForVideoClassification:
-    """The benchmark's head on a video encoder of transformers: a model, a config, a folder or a Hub name.
+    """Put the region head of the benchmark on a video encoder of transformers.
 
-    A config gives fresh weights; a model or a name keeps the weights of the encoder.
+    Args:
+        encoder: A config (for fresh weights), a model, a folder or a Hub id.
+        num_frames: Frames of a clip. By default what the encoder was trained with.
+        settings: Values of ``MicroG4MHarConfig`` that replace those of the encoder.
 
-    >>> from transformers import VideoMAEConfig
-    >>> tiny = VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, hidden_size=8, num_hidden_layers=1,
-    ...                       num_attention_heads=2, intermediate_size=16)
-    >>> wrap(tiny).config.roi_stride
-    16
+    Example:
+        >>> from transformers import VideoMAEConfig
+        >>> tiny = VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, hidden_size=8, num_hidden_layers=1,
+        ...                       num_attention_heads=2, intermediate_size=16)
+        >>> wrap(tiny).config.roi_stride
+        16
     """
     from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
@@ -88,13 +103,11 @@ def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG
     frames = num_frames or getattr(inner, "num_frames", None) or getattr(inner, "frames_per_clip", 16)
     size = getattr(inner, "image_size", None) or getattr(inner, "crop_size", 224)
     size = size if isinstance(size, int) else next(iter(size or ()))
-    # The encoders of transformers were trained on ImageNet's statistics.
-    defaults: dict[str, Any] = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-    defaults |= {"train_size": size, "test_size": size, "roi_stride": patch_of(inner)[1], "sampling_rate": 4}
-    config = MicroG4MHarConfig.of(
-        TransformersSpec(_plain(inner)),
-        **{"variant": inner.model_type, "num_frames": frames} | defaults | settings,
-    )
+    defaults: dict[str, Any] = {"variant": inner.model_type, "num_frames": frames, "sampling_rate": 4}
+    defaults |= {"train_size": size, "test_size": size, "roi_stride": patch_size(inner)[1]}
+    # The encoders of transformers were trained with ImageNet's statistics.
+    defaults |= {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    config = MicroG4MHarConfig.of(TransformersSpec(_network_values(inner)), **defaults | settings)
     model = MicroG4MHarForVideoClassification(config)
     if weights is not None:
         target = model.backbone.network.get_submodule("encoder")
@@ -103,27 +116,28 @@ def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG
     return model
 
 
-def _plain(config: Any) -> dict[str, Any]:
-    """What of an encoder's config describes the network."""
+def _network_values(config: Any) -> dict[str, Any]:
+    """Return the part of an encoder's config that describes its network."""
     values = config.to_diff_dict()
     for key in ("architectures", "transformers_version", "id2label", "label2id", "dtype", "torch_dtype"):
         values.pop(key, None)
     return values | {"model_type": config.model_type}
 
 
-# Parameters and multiply-adds of a model, counted without computing anything.
+def count_parameters_and_gflops(config: MicroG4MHarConfig, size: int | None = None) -> tuple[int, float]:
+    """Count parameters and billions of multiply-adds for one clip with one person, without computing anything.
 
+    Convolutions, linear layers and attention count; norms, activations and pooling do not. One multiply-add counts
+    once, as in the papers.
 
-def count(config: MicroG4MHarConfig, size: int | None = None) -> tuple[int, float]:
-    """Parameters, and billions of multiply-adds for one clip of one person at the training size (square).
+    Args:
+        config: The model.
+        size: Side of the square clip. By default the training size.
 
-    Convolutions, linear layers and attention count; norms, activations and pooling do not. One multiply-add is
-    counted once, as in the papers.
-
-    >>> from microg4m_hf.models import config_of
-    >>> parameters, gflops = count(config_of("x3d_s"))
-    >>> parameters, round(gflops, 2)
-    (2015828, 1.93)
+    Example:
+        >>> parameters, gflops = count_parameters_and_gflops(config_of("x3d_s"))
+        >>> parameters, round(gflops, 2)
+        (2015828, 1.93)
     """
     with torch.device("meta"):
         model = MicroG4MHarForVideoClassification(config).eval()

@@ -1,4 +1,4 @@
-"""Caffe2 checkpoints of the model zoo: arrays out of a pickle that may hold nothing else, under PySlowFast names."""
+"""Read checkpoints of PySlowFast, torch, safetensors and Caffe2 without running any code from them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,113 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 
-# All substitutions are applied in turn, as in the published converter; `t_` marks the fast pathway.
-_RULES: tuple[tuple[str, str], ...] = (
+# Files of torch.save from before zip archives start with this number as a pickled long; Caffe2 pickles do not.
+_LEGACY_TORCH = bytes.fromhex("6cfc9c46f9206aa85019")
+
+
+def read_checkpoint(source: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Return the state dict of a checkpoint.
+
+    Args:
+        source: A file (``.pyth``, ``.pt``, ``.pkl`` of Caffe2 or torch, ``.safetensors``) or a dict. The format is
+            detected from the content, because the AVA SlowFast R101 ``.pkl`` is a torch file.
+
+    Raises:
+        CheckpointError: If it cannot be read or contains anything but tensors and plain values.
+    """
+    if isinstance(source, Mapping):
+        return _state_dict(source, "the state dict")
+    if not isinstance(source, (str, os.PathLike)):
+        raise CheckpointError(f"cannot read weights from {type(source).__name__}; give a file or a state dict")
+    path = Path(source)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if head.startswith(b"PK") or _LEGACY_TORCH in head:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise CheckpointError(
+                f"{path}: refused because it contains more than tensors and plain values; nothing of it was run "
+                f"({str(error).splitlines()[0]})"
+            ) from error
+        except Exception as error:  # a damaged archive fails in many ways
+            raise CheckpointError(f"{path}: damaged or not a torch file ({type(error).__name__}: {error})") from error
+        return _state_dict(content, path)
+    return _state_dict(read_caffe2(path.read_bytes(), path), path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error})") from error
+
+
+def _state_dict(content: Any, where: object) -> dict[str, Tensor]:
+    """Return the tensors in ``model_state`` (PySlowFast) or ``state_dict``, or else of the content itself."""
+    if isinstance(content, Mapping):
+        for key in ("model_state", "state_dict"):
+            if isinstance(content.get(key), Mapping):
+                content = content[key]
+                break
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{where}: no state dict found (neither model_state nor a dict of tensors)")
+    state = {}
+    for key, value in content.items():
+        if isinstance(value, np.ndarray | np.generic):
+            value = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{where}: {str(key)[:80]!r} is {type(value).__name__}; a state dict contains tensors"
+            )
+        state[key.removeprefix("module.")] = value
+    return state
+
+
+def pyslowfast_key(blob: str) -> str:
+    """Return the PySlowFast key of a Caffe2 blob.
+
+    >>> pyslowfast_key("t_res4_5_branch2c_bn_subsample_bn_riv")
+    's4_fuse.bn.running_var'
+    >>> pyslowfast_key("res2_0_branch2a_bn_s")
+    's2.pathway0_res0.branch2.a_bn.weight'
+    """
+    for pattern, replacement in _KEY_RULES:
+        blob = re.sub(pattern, replacement, blob)
+    return blob
+
+
+def read_caffe2(data: bytes, file: object = None) -> dict[str, np.ndarray]:
+    """Return the arrays of a Caffe2 checkpoint under PySlowFast keys; raise a ``CheckpointError`` for anything else."""
+    try:
+        content = _ArraysOnly(io.BytesIO(data), encoding="latin1").load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged pickle fails in many ways
+        raise CheckpointError(f"{file}: not a Caffe2 checkpoint ({type(error).__name__}: {error})") from error
+    blobs = content.get("blobs", content) if isinstance(content, dict) else None
+    if not isinstance(blobs, dict):
+        raise CheckpointError(f"{file}: a Caffe2 checkpoint contains a dict of blobs, not {type(content).__name__}")
+    state = {}
+    for name, blob in blobs.items():
+        if not isinstance(name, str) or _IGNORED.search(name):
+            continue
+        if not isinstance(blob, _Array):
+            raise CheckpointError(f"{file}: blob {name!r} is {type(blob).__name__}, not an array")
+        state[pyslowfast_key(name)] = blob.value
+    return state
+
+
+# Applied in turn, as in the published converter; `t_` marks the fast pathway.
+_KEY_RULES: tuple[tuple[str, str], ...] = (
     (r"^nonlocal_conv([0-9]+)_([0-9]+)_(theta|phi|g|out)_(w|b)$", r"s\1.pathway0_nonlocal\2.conv_\3_\4"),
     (r"^nonlocal_conv([0-9]+)_([0-9]+)_bn_(.*)$", r"s\1.pathway0_nonlocal\2.bn_\3"),
     (r"^t_pool1_subsample_bn_(.*)$", r"s1_fuse.bn_\1"),
@@ -44,51 +149,17 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"_(s|w)$", r".weight"),
     (r"_b$", r".bias"),
 )
-# State of the optimiser, not of the network.
+# State of the optimizer, not of the network.
 _IGNORED = re.compile(r"momentum|^lr$|^model_iter$")
 
 
-def torch_name(blob: str) -> str:
-    """The PySlowFast key of a Caffe2 blob.
-
-    >>> torch_name("t_res4_5_branch2c_bn_subsample_bn_riv")
-    's4_fuse.bn.running_var'
-    >>> torch_name("res2_0_branch2a_bn_s")
-    's2.pathway0_res0.branch2.a_bn.weight'
-    """
-    for pattern, replacement in _RULES:
-        blob = re.sub(pattern, replacement, blob)
-    return blob
-
-
-def read_caffe2(data: bytes, file: object = None) -> dict[str, np.ndarray]:
-    """The arrays of a Caffe2 checkpoint under PySlowFast keys; anything but arrays is refused, nothing is run."""
-    try:
-        content = _ArraysOnly(io.BytesIO(data), encoding="latin1").load()
-    except CheckpointError:
-        raise
-    except Exception as error:  # a damaged pickle fails in many ways
-        raise CheckpointError(f"{file}: not a Caffe2 checkpoint ({type(error).__name__}: {error})") from error
-    blobs = content.get("blobs", content) if isinstance(content, dict) else None
-    if not isinstance(blobs, dict):
-        raise CheckpointError(f"{file}: a Caffe2 checkpoint holds a dict of blobs, this holds {type(content).__name__}")
-    state = {}
-    for name, blob in blobs.items():
-        if not isinstance(name, str) or _IGNORED.search(name):
-            continue
-        if not isinstance(blob, _Array):
-            raise CheckpointError(f"{file}: blob {name!r} is {type(blob).__name__}, not an array")
-        state[torch_name(name)] = blob.value
-    return state
-
-
 class _Dtype:
-    """Stands in for ``numpy.dtype`` while unpickling: numbers only."""
+    """Replaces ``numpy.dtype`` while unpickling and allows numbers only."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         self.dtype = np.dtype(str(code))
         if self.dtype.kind not in "fiub":
-            raise CheckpointError(f"the file holds an array of {code!r}; only numbers are admitted")
+            raise CheckpointError(f"the file contains an array of {code!r}; only numbers are allowed")
 
     def __setstate__(self, state: Any) -> None:
         if state[1] in ("<", ">"):
@@ -96,7 +167,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray`` while unpickling: shape, type and bytes, checked against each other."""
+    """Replaces ``numpy.ndarray`` while unpickling; ``frombuffer`` checks shape, type and bytes against each other."""
 
     def __init__(self, *_: Any) -> None:
         self.value = np.zeros(0)
@@ -116,7 +187,7 @@ def _bytes(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-_ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
+_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.multiarray", "scalar"): _scalar,
@@ -128,76 +199,12 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _ArraysOnly(pickle.Unpickler):
+    """Load nothing but the classes in ``_ALLOWED``."""
+
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _ADMITTED[module, name]
+            return _ALLOWED[module, name]
         except KeyError:
             raise CheckpointError(
-                f"the file asks for {module}.{name}; a checkpoint holds arrays only, so nothing of it was loaded"
+                f"the file refers to {module}.{name}; a checkpoint contains arrays only, so nothing of it was loaded"
             ) from None
-
-
-# Reads a checkpoint of any kind PySlowFast users have, without running anything from it.
-
-# A file of torch.save before zip archives starts with this number as a pickled long; a Caffe2 pickle does not.
-_LEGACY_TORCH = bytes.fromhex("6cfc9c46f9206aa85019")
-
-
-def read_checkpoint(source: Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The state dict of a file (``.pyth``, ``.pt``, ``.pkl`` of Caffe2 or torch, ``.safetensors``) or of a dict.
-
-    The content decides, not the name: the AVA SlowFast R101 ``.pkl`` is a torch file.
-    """
-    if isinstance(source, Mapping):
-        return _tensors(source, "the state dict")
-    if not isinstance(source, (str, os.PathLike)):
-        raise CheckpointError(f"cannot read weights from {type(source).__name__}; give a file or a state dict")
-    path = Path(source)
-    try:
-        with open(path, "rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if head.startswith(b"PK") or _LEGACY_TORCH in head:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise CheckpointError(
-                f"{path}: refused, it holds more than tensors and plain values; nothing of it was run "
-                f"({str(error).splitlines()[0]})"
-            ) from error
-        except Exception as error:  # a damaged archive fails in many ways
-            raise CheckpointError(f"{path}: damaged or no torch file ({type(error).__name__}: {error})") from error
-        return _tensors(content, path)
-    return _tensors(read_caffe2(path.read_bytes(), path), path)
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: damaged or no safetensors file ({error})") from error
-
-
-def _tensors(content: Any, where: object) -> dict[str, Tensor]:
-    """The tensors of a checkpoint: of its ``model_state`` (PySlowFast) or ``state_dict``, or of itself."""
-    if isinstance(content, Mapping):
-        for key in ("model_state", "state_dict"):
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{where}: no state dict in it (neither model_state nor a dict of tensors)")
-    state = {}
-    for key, value in content.items():
-        if isinstance(value, np.ndarray | np.generic):
-            value = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{where}: {str(key)[:80]!r} is {type(value).__name__}, a state dict holds tensors")
-        state[key.removeprefix("module.")] = value
-    return state

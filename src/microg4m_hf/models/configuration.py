@@ -1,4 +1,4 @@
-"""The configuration of a model: which network, how it is fed, how people are pooled from its features."""
+"""The configuration of a model: its network, its input, and how people are pooled from its features."""
 
 from __future__ import annotations
 
@@ -13,14 +13,29 @@ from .specs import Spec, family_of, spec_from_dict
 
 
 class MicroG4MHarConfig(PreTrainedConfig):
-    """Everything that rebuilds a model, saved as ``config.json``.
+    """The configuration of a ``MicroG4MHarModel``, saved as ``config.json``.
 
-    ``network`` holds the fields of the family's spec (``specs.py``); the rest is the same for all families.
+    Args:
+        family: The family of the network, a key of ``specs.FAMILIES``.
+        network: The fields of the family's spec.
+        variant: The name of the model in tables and reports.
+        settings: "paper" (as published, quirks included), "corrected", "tiny" or "custom".
+        num_frames: Frames of a clip.
+        sampling_rate: Distance between these frames in the video.
+        train_size: Side of the square crop in training.
+        test_size: Short side of the whole frame in evaluation.
+        roi_stride: Pixels per cell of the feature map that region pooling assumes.
+        roi_size: Cells per side of a pooled region.
+        dropout: Dropout before the linear layer.
+        image_mean: Mean of the normalization, per channel.
+        image_std: Standard deviation of the normalization, per channel.
+        check_inputs: Check the values of clips and boxes, which takes one pass over the clip.
 
-    >>> from microg4m_hf.models.specs import X3DSpec
-    >>> config = MicroG4MHarConfig.of(X3DSpec(), variant="mine", num_frames=13, roi_stride=32)
-    >>> config.family, config.roi_stride, config.id2label[1]
-    ('x3d', 32, 'crouch/kneel')
+    Example:
+        >>> from microg4m_hf.models.specs import X3DSpec
+        >>> config = MicroG4MHarConfig.of(X3DSpec(), variant="mine", num_frames=13, roi_stride=32)
+        >>> config.family, config.roi_stride, config.id2label[1]
+        ('x3d', 32, 'crouch/kneel')
     """
 
     model_type = "microg4m_har"
@@ -29,18 +44,18 @@ class MicroG4MHarConfig(PreTrainedConfig):
         self,
         family: str = "resnet",
         network: dict[str, Any] | None = None,
-        variant: str = "custom",  # the name in the table of models, for tables and reports
-        settings: str = "custom",  # "paper" (published, quirks included) or "corrected"
+        variant: str = "custom",
+        settings: str = "custom",
         num_frames: int = 8,
-        sampling_rate: int = 8,  # distance of the frames in the video
-        train_size: int = 224,  # side of the square crop
-        test_size: int = 256,  # short side of the whole frame
-        roi_stride: int = 16,  # pixels per cell of the feature map, as region pooling believes
+        sampling_rate: int = 8,
+        train_size: int = 224,
+        test_size: int = 256,
+        roi_stride: int = 16,
         roi_size: int = 7,
         dropout: float = 0.5,
         image_mean: Sequence[float] = (0.45, 0.45, 0.45),
         image_std: Sequence[float] = (0.225, 0.225, 0.225),
-        check_inputs: bool = True,  # say clearly what is wrong with clips and boxes; off saves one pass over the clip
+        check_inputs: bool = True,
         **kwargs: Any,
     ) -> None:
         if "id2label" not in kwargs:
@@ -59,7 +74,7 @@ class MicroG4MHarConfig(PreTrainedConfig):
 
     @classmethod
     def of(cls, spec: Spec, **settings: Any) -> MicroG4MHarConfig:
-        """A configuration from a spec instead of a dict."""
+        """Create a configuration from a spec instead of a family and a dict."""
         return cls(family=family_of(spec), network=dataclasses.asdict(spec), **settings)
 
     @property

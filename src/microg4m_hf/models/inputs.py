@@ -1,4 +1,4 @@
-"""People in a batch: lists or padded tensors of normalised boxes to one table of regions in pixels."""
+"""Check the inputs of a model, and turn lists or padded tensors of boxes into one table of regions in pixels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ _TOLERANCE = 1e-3  # released boxes are rounded to three decimals
 
 
 def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """All boxes of a batch in clip order, as (k, 4) in float32, and the clip that each belongs to.
+    """Concatenate the boxes of a batch in clip order.
 
-    ``boxes`` is a list with one (n, 4) array per clip, or a padded tensor (batch, n, 4). Of a padded tensor, rows
-    where ``mask`` is False are dropped; without a mask, rows with no positive number are (pad with -1 or 0).
+    Args:
+        boxes: A list with one (n, 4) array per clip, or a padded tensor (batch, n, 4).
+        batch: The number of clips.
+        device: Where to put the result.
+        mask: Which rows of a padded tensor are boxes. By default, rows without a positive number are padding.
 
-    >>> flatten_boxes([[[0.1, 0.1, 0.5, 0.9]], []], 2, torch.device("cpu"))[1].tolist()
-    [0]
+    Returns:
+        The boxes (k, 4) in float32 and the index of the clip that each belongs to.
+
+    Example:
+        >>> flatten_boxes([[[0.1, 0.1, 0.5, 0.9]], []], 2, torch.device("cpu"))[1].tolist()
+        [0]
     """
     if isinstance(boxes, Tensor):
         if boxes.ndim != 3 or boxes.shape[0] != batch or boxes.shape[2] != 4:
@@ -50,7 +57,7 @@ def _rows(boxes: Any, clip: int, device: torch.device) -> Tensor:
 
 
 def check_boxes(boxes: Tensor) -> None:
-    """Refuse boxes that cannot be normalised xyxy; a box of zero area is allowed (a crop leaves such)."""
+    """Raise a ``ModelError`` for boxes that are not normalized xyxy. A zero area, as cropping leaves it, is allowed."""
     low, high = -_TOLERANCE, 1 + _TOLERANCE
     inside = ((boxes >= low) & (boxes <= high)).all(1)
     ordered = (boxes[:, 2:] >= boxes[:, :2]).all(1)
@@ -66,16 +73,13 @@ def check_boxes(boxes: Tensor) -> None:
 
 
 def to_regions(boxes: Tensor, owners: Tensor, height: int, width: int) -> Tensor:
-    """Rows of (clip, x1, y1, x2, y2) in pixels of the input."""
+    """Return rows (clip, x1, y1, x2, y2) in pixels of the input."""
     size = torch.tensor([width, height, width, height], dtype=boxes.dtype, device=boxes.device)
     return torch.cat([owners[:, None].to(boxes.dtype), boxes * size], 1)
 
 
-# Clips that a model cannot take, said clearly.
-
-
 def check_shape(clips: Tensor, config: Any) -> None:
-    """Clips are floating point (B, 3, T, H, W) with the T of the model."""
+    """Raise a ``ModelError`` unless clips are floating point (B, 3, T, H, W) with the T of the model."""
     if clips.ndim != 5 or clips.shape[1] != 3:
         raise ModelError(f"pixel_values are clips of shape (B, 3, T, H, W), got {tuple(clips.shape)}")
     if clips.shape[2] != config.num_frames:
@@ -84,11 +88,11 @@ def check_shape(clips: Tensor, config: Any) -> None:
             f"frames, or build it with num_frames={clips.shape[2]}"
         )
     if not clips.is_floating_point():
-        raise ModelError(f"pixel_values are {clips.dtype}; normalise them first (the saved processor does)")
+        raise ModelError(f"pixel_values are {clips.dtype}; normalize them first, as the saved processor does")
 
 
 def check_values(clips: Tensor) -> None:
-    """One pass and no mask: nan and inf survive a sum."""
+    """Raise a ``ModelError`` for nan and inf; both survive a sum, which needs one pass and no mask."""
     total = clips.sum(dtype=torch.float32)
     if total.device.type != "meta" and not torch.isfinite(total):
-        raise ModelError("pixel_values hold nan or inf; look at the normalisation (a division by zero?)")
+        raise ModelError("pixel_values contain nan or inf; check the normalization for a division by zero")

@@ -1,4 +1,4 @@
-"""The transformers models: a backbone that gives feature maps, and the benchmark's head on top of it."""
+"""The transformers models: a backbone that returns feature maps, and the region head on top of it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,38 @@ from .backbones.x3d import X3D
 from .configuration import MicroG4MHarConfig
 from .inputs import Boxes, check_boxes, check_shape, check_values, flatten_boxes, to_regions
 
-# The region head: what happens at a person's box, over all frames, to one row of logits.
+
+@dataclass
+class HarFeatures(ModelOutput):
+    """Output of ``MicroG4MHarModel``.
+
+    Args:
+        feature_maps: One per pathway, (clips, channels, time, height, width).
+    """
+
+    feature_maps: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class HarOutput(ModelOutput):
+    """Output of ``MicroG4MHarForVideoClassification``.
+
+    Args:
+        loss: Mean binary cross entropy, when labels were given.
+        logits: (people, classes), clip by clip.
+        clip_index: The clip that each row belongs to.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    clip_index: Tensor | None = None
 
 
 class RoIHead(nn.Module):
-    """Mean over time, RoIAlign, spatial max, pathways side by side, dropout, one linear layer.
+    """Pool the features of every region to one row of logits.
 
-    Regions are pooled in float32 whatever the features are: rounding box corners to half precision moves them by
-    up to an eighth of a pixel.
+    Mean over time, RoIAlign, spatial max, concatenation of the pathways, dropout, one linear layer. Regions are pooled
+    in float32 whatever the dtype of the features: half precision would move box corners by up to an eighth of a pixel.
     """
 
     def __init__(self, dims: Sequence[int], num_labels: int, stride: int, size: int, dropout: float) -> None:
@@ -48,76 +72,15 @@ class RoIHead(nn.Module):
 
     def _pool(self, feature: Tensor, regions: Tensor) -> Tensor:
         roi_align = extras.require("torchvision.ops", "pooling regions of people").roi_align
-        still = feature.mean(2, dtype=torch.promote_types(feature.dtype, torch.float32))
-        # sampling_ratio 0: as many samples as the region has cells
-        regions = regions.to(still.dtype)
-        cells = roi_align(still, regions, self.size, 1.0 / self.stride, sampling_ratio=0, aligned=True)
+        mean = feature.mean(2, dtype=torch.promote_types(feature.dtype, torch.float32))
+        # sampling_ratio 0 takes as many samples as the region has cells
+        cells = roi_align(mean, regions.to(mean.dtype), self.size, 1.0 / self.stride, sampling_ratio=0, aligned=True)
         return F.max_pool2d(cells, self.size).flatten(1)
-
-
-# Initial weights, as the published networks were initialised before their checkpoints were loaded.
-#
-# Everything goes through ``transformers.initialization``, which leaves tensors alone that a checkpoint has filled.
-
-
-def init_convolutional(module: nn.Module) -> None:
-    """He normal (fan out) convolutions, N(0, 0.01) linear layers, residual branches that start at zero."""
-    if isinstance(module, nn.Conv3d):
-        init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if module.bias is not None:
-            init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        init.normal_(module.weight, mean=0.0, std=0.01)
-        init.zeros_(module.bias)
-    elif isinstance(module, BatchNorm):
-        init.constant_(module.weight, 0.0 if module.zero_gain else 1.0)
-        init.zeros_(module.bias)
-        for buffer, fill in (("running_mean", 0.0), ("running_var", 1.0), ("num_batches_tracked", 0)):
-            init.constant_(module.get_buffer(buffer), fill)
-
-
-def init_mvit(module: nn.Module) -> None:
-    """Truncated normal 0.02 everywhere; biases of linear layers and norms 0.02."""
-    if isinstance(module, nn.Linear | nn.Conv3d):
-        init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            init.constant_(module.bias, 0.02)
-    elif isinstance(module, nn.LayerNorm):
-        init.ones_(module.weight)
-        init.constant_(module.bias, 0.02)
-    elif isinstance(module, MViT | PoolingAttention):
-        for parameter in module.parameters(recurse=False):  # class token, positions
-            init.trunc_normal_(parameter, std=0.02)
-
-
-def init_head(module: nn.Linear) -> None:
-    """The linear layer on top of somebody else's encoder."""
-    init.normal_(module.weight, mean=0.0, std=0.01)
-    init.zeros_(module.bias)
-
-
-# What the models return.
-
-
-@dataclass
-class HarFeatures(ModelOutput):
-    """Feature maps (clips, channels, time, height, width), one per pathway."""
-
-    feature_maps: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class HarOutput(ModelOutput):
-    """Logits (people, classes), clip after clip, and the clip that each row belongs to; loss when labels were given."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    clip_index: Tensor | None = None
 
 
 _ALIGNMENT = 64  # bytes, as torch allocates
 
-_BUILDERS: dict[str, Callable[[Any, int], nn.Module]] = {
+_BACKBONES: dict[str, Callable[[Any, int], nn.Module]] = {
     "resnet": lambda spec, frames: ResNet(spec),
     "slowfast": SlowFast,
     "x3d": lambda spec, frames: X3D(spec),
@@ -125,17 +88,19 @@ _BUILDERS: dict[str, Callable[[Any, int], nn.Module]] = {
     "transformers": lambda spec, frames: WrappedEncoder(spec),
 }
 
-# What is never split between devices; a wrapped encoder of transformers names its own.
-_UNITS: dict[str, list[str]] = {
+# Classes that must not be split between devices; a wrapped encoder of transformers names its own.
+_NO_SPLIT_MODULES: dict[str, list[str]] = {
     "resnet": ["Stage"],
     "slowfast": ["Stage", "Fusion"],
     "x3d": ["Stage"],
-    "mvit": ["Block"],
+    "mvit": ["MViTBlock"],
     "transformers": [],
 }
 
 
 class MicroG4MHarPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialization that both models share."""
+
     config_class = MicroG4MHarConfig
     base_model_prefix = "backbone"
     main_input_name = "pixel_values"
@@ -145,11 +110,11 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
 
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
-        # Only classes that the network has: FSDP, which makes a unit of each, refuses others.
-        self._no_split_modules = _UNITS[config.family]
+        # FSDP rejects classes that the network does not contain.
+        self._no_split_modules = _NO_SPLIT_MODULES[config.family]
 
     def get_input_embeddings(self) -> None:  # type: ignore[override]
-        """There are none: pixels come in. Sharding by FSDP asks."""
+        """Return None: the input is pixels. FSDP calls this."""
         return
 
     @torch.no_grad()
@@ -157,18 +122,19 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
         family = self.config.family
         if family == "transformers":
             if isinstance(module, RoIHead):
-                init_head(module.projection)
+                init.normal_(module.projection.weight, mean=0.0, std=0.01)
+                init.zeros_(module.projection.bias)
         elif family == "mvit":
-            init_mvit(module)
+            _init_mvit(module)
         else:
-            init_convolutional(module)
+            _init_convolutional(module)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As for every transformers model; weights in main memory are put where vector instructions like them.
+        """Load a model as ``PreTrainedModel.from_pretrained`` does, with weights in main memory aligned.
 
-        Tensors of a safetensors file start anywhere, and the CPU's matrix products round differently for such
-        weights: without this a loaded model would differ from the saved one in the last bit.
+        Tensors of a safetensors file start at any byte, and the CPU's matrix products round differently for unaligned
+        weights: without this, the logits of a loaded model could differ from those of the saved one in the last bit.
         """
         loaded = super().from_pretrained(*args, **kwargs)
         for parameter in (loaded[0] if isinstance(loaded, tuple) else loaded).parameters():
@@ -178,13 +144,13 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
 
 
 class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
-    """Clips (B, 3, T, H, W) to feature maps, one per pathway."""
+    """The backbone: clips (B, 3, T, H, W) to feature maps, one per pathway."""
 
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
-        self.network = _BUILDERS[config.family](config.spec, config.num_frames)
+        self.network = _BACKBONES[config.family](config.spec, config.num_frames)
         if isinstance(self.network, WrappedEncoder):
-            self._no_split_modules = self.network.units()
+            self._no_split_modules = self.network.no_split_modules()
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **_: Any) -> HarFeatures:
@@ -195,7 +161,7 @@ class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
 
 
 class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
-    """What every person in a clip does: ``model(pixel_values=clips, boxes=boxes).logits``."""
+    """Classify the actions of every person in a clip: ``model(pixel_values=clips, boxes=boxes).logits``."""
 
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
@@ -213,17 +179,24 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         return_dict: bool | None = None,
         **_: Any,
     ) -> HarOutput | tuple[Tensor, ...]:
-        """Logits for every box.
+        """Return one row of logits per box.
 
         Args:
-            pixel_values: clips (B, 3, T, H, W), normalised; T is the model's ``num_frames``.
-            boxes: per clip an (n, 4) tensor of normalised xyxy, or a padded tensor (B, n, 4).
-            labels: multi-hot (people, classes) in the order of the boxes, a list of (n, classes), or padded.
-            box_mask: which rows of padded boxes are people; without it, rows with no positive number are padding.
+            pixel_values: Normalized clips (B, 3, T, H, W), where T is the model's ``num_frames``.
+            boxes: One (n, 4) tensor of normalized xyxy per clip, or a padded tensor (B, n, 4).
+            labels: Multi-hot (people, classes) in the order of the boxes, a list of (n, classes), or padded.
+            box_mask: Which rows of padded boxes are people. By default, rows without a positive number are padding.
+            return_dict: False returns a tuple.
+
+        Returns:
+            A ``HarOutput``, or a tuple of its values that are not None.
+
+        Raises:
+            ModelError: If clips, boxes or labels do not fit the model or each other.
         """
         check_shape(pixel_values, self.config)
         if boxes is None:
-            raise ModelError("no boxes given: this model says what people do, pass boxes=[(n, 4) per clip]")
+            raise ModelError("no boxes given: the model classifies people, so pass boxes=[(n, 4) per clip]")
         batch, (height, width) = len(pixel_values), pixel_values.shape[3:]
         flat, owners = flatten_boxes(boxes, batch, pixel_values.device, box_mask)
         if self.config.check_inputs and not torch.compiler.is_compiling():
@@ -234,13 +207,13 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         loss = None
         if labels is not None:
             targets = self._targets(labels, boxes, box_mask, logits)
-            # Without people there is nothing to learn from: zero, not the mean of nothing.
+            # Without people the loss is zero; the mean over no rows would be NaN.
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets) if len(logits) else logits.float().sum()
         output = HarOutput(loss=loss, logits=logits, clip_index=owners)
         return output.to_tuple() if return_dict is False else output
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
-        """As for every transformers model; the processor is written beside it unless one is there."""
+        """Save the model as ``PreTrainedModel.save_pretrained`` does, with its processor unless there is one."""
         from .processing import MicroG4MHarProcessor
 
         super().save_pretrained(save_directory, **kwargs)
@@ -263,6 +236,39 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
                 "multi-hot row per box, in the order of the boxes"
             )
         return targets.to(logits.device, torch.float32)
+
+
+# Initial weights of the published networks. ``transformers.initialization`` leaves alone what a checkpoint has filled.
+
+
+def _init_convolutional(module: nn.Module) -> None:
+    """He normal (fan out) convolutions, N(0, 0.01) linear layers, and residual branches that start at zero."""
+    if isinstance(module, nn.Conv3d):
+        init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        init.normal_(module.weight, mean=0.0, std=0.01)
+        init.zeros_(module.bias)
+    elif isinstance(module, BatchNorm):
+        init.constant_(module.weight, 0.0 if module.zero_gain else 1.0)
+        init.zeros_(module.bias)
+        for buffer, fill in (("running_mean", 0.0), ("running_var", 1.0), ("num_batches_tracked", 0)):
+            init.constant_(module.get_buffer(buffer), fill)
+
+
+def _init_mvit(module: nn.Module) -> None:
+    """Truncated normal 0.02 everywhere; biases of linear layers and norms 0.02."""
+    if isinstance(module, nn.Linear | nn.Conv3d):
+        init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            init.constant_(module.bias, 0.02)
+    elif isinstance(module, nn.LayerNorm):
+        init.ones_(module.weight)
+        init.constant_(module.bias, 0.02)
+    elif isinstance(module, MViT | PoolingAttention):
+        for parameter in module.parameters(recurse=False):  # class token, positions
+            init.trunc_normal_(parameter, std=0.02)
 
 
 AutoModel.register(MicroG4MHarConfig, MicroG4MHarModel, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The processor: frames and boxes as people have them to what the model takes, saved beside the model."""
+"""The processor: turn frames and boxes into the inputs of a model. It is saved beside the model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from transformers.processing_utils import ProcessorMixin
 from ..errors import ModelError
 from .configuration import MicroG4MHarConfig
 
-# Which frames of a video a model sees: a window around a key frame.
-
 
 def window_indices(center: int, num_frames: int, sampling_rate: int, total: int) -> list[int]:
-    """Frame numbers (from 0) around ``center`` as the published pipeline takes them; the borders repeat.
+    """Return the frames around a key frame as the published pipeline samples them; frames at the borders repeat.
 
-    >>> window_indices(4, 4, 2, 90), window_indices(0, 4, 2, 90), window_indices(89, 4, 2, 90)
-    ([0, 2, 4, 6], [0, 0, 0, 2], [85, 87, 89, 89])
+    Args:
+        center: The key frame, counted from 0.
+        num_frames: The number of frames to return.
+        sampling_rate: The distance between them.
+        total: The number of frames of the video.
+
+    Example:
+        >>> window_indices(4, 4, 2, 90), window_indices(0, 4, 2, 90), window_indices(89, 4, 2, 90)
+        ([0, 2, 4, 6], [0, 0, 0, 2], [85, 87, 89, 89])
     """
     half = num_frames * sampling_rate // 2
     wanted = range(center - half, center + half, sampling_rate)
@@ -32,16 +37,24 @@ def window_indices(center: int, num_frames: int, sampling_rate: int, total: int)
 
 
 class MicroG4MHarProcessor(ProcessorMixin):
-    """Window, resize, crop, normalise; boxes go along.
+    """Sample, resize, crop and normalize clips together with their boxes.
 
-    Frames are RGB uint8. A clip with more frames than the model takes is sampled around ``center``. The short side
-    becomes ``shortest_edge``, the long side follows, rounded down; as in the published pipeline a box is scaled by
-    the factor of the long side and clipped to the last pixel. ``crop_edge`` cuts a square from the middle.
+    As in the published pipeline, the long side is rounded down, and a box is scaled by the factor of the long side and
+    clipped to the last pixel.
 
-    >>> processor = MicroG4MHarProcessor(num_frames=4, sampling_rate=2, shortest_edge=32)
-    >>> out = processor(np.zeros((9, 48, 64, 3), np.uint8), boxes=[[0.0, 0.0, 0.5, 1.0]])
-    >>> tuple(out["pixel_values"].shape), [round(v, 2) for v in out["boxes"][0][0].tolist()]
-    ((1, 3, 4, 32, 42), [0.0, 0.0, 0.5, 0.97])
+    Args:
+        num_frames: Frames that the model takes; a clip with another number is sampled around its key frame.
+        sampling_rate: Distance between these frames.
+        shortest_edge: Length of the short side after resizing.
+        crop_edge: Side of a square to crop from the center. By default the whole frame is kept.
+        image_mean: Mean of the normalization, per channel.
+        image_std: Standard deviation of the normalization, per channel.
+
+    Example:
+        >>> processor = MicroG4MHarProcessor(num_frames=4, sampling_rate=2, shortest_edge=32)
+        >>> out = processor(np.zeros((9, 48, 64, 3), np.uint8), boxes=[[0.0, 0.0, 0.5, 1.0]])
+        >>> tuple(out["pixel_values"].shape), [round(v, 2) for v in out["boxes"][0][0].tolist()]
+        ((1, 3, 4, 32, 42), [0.0, 0.0, 0.5, 0.97])
     """
 
     def __init__(
@@ -61,7 +74,7 @@ class MicroG4MHarProcessor(ProcessorMixin):
 
     @classmethod
     def for_model(cls, config: MicroG4MHarConfig, **changes: Any) -> MicroG4MHarProcessor:
-        """The test-time processor of a model: whole frames, short side ``test_size``."""
+        """Return the evaluation processor of a model: whole frames with a short side of ``test_size``."""
         values = {
             "num_frames": config.num_frames,
             "sampling_rate": config.sampling_rate,
@@ -73,26 +86,35 @@ class MicroG4MHarProcessor(ProcessorMixin):
         return cls(**values | changes)
 
     def __call__(self, clips: Any, boxes: Any = None, center: int | None = None, **_: Any) -> BatchFeature:
-        """Clips of one size: an array (T, H, W, 3) or a list of such; boxes: per clip rows of normalised xyxy."""
+        """Return ``pixel_values`` and ``boxes`` for the model.
+
+        Args:
+            clips: RGB uint8 frames (T, H, W, 3) of one clip, or a list of clips of one size.
+            boxes: Rows of normalized xyxy, for one clip or for each clip of the list.
+            center: The key frame, counted from 0. By default the middle of the clip.
+
+        Raises:
+            ModelError: If a clip has another type or shape, or the clips end up in different sizes.
+        """
         single = not isinstance(clips, list | tuple)
-        many = [clips] if single else list(clips)
-        rows = [None] * len(many) if boxes is None else [boxes] if single else list(boxes)
-        if len(rows) != len(many):
-            raise ModelError(f"{len(many)} clips need {len(many)} lists of boxes, got {len(rows)}")
-        done = [self._one(clip, b, center) for clip, b in zip(many, rows, strict=True)]
-        shapes = sorted({tuple(pixels.shape[1:]) for pixels, _ in done})
+        batch = [clips] if single else list(clips)
+        tables = [None] * len(batch) if boxes is None else [boxes] if single else list(boxes)
+        if len(tables) != len(batch):
+            raise ModelError(f"{len(batch)} clips need {len(batch)} lists of boxes, got {len(tables)}")
+        outputs = [self._process(clip, table, center) for clip, table in zip(batch, tables, strict=True)]
+        shapes = sorted({tuple(pixels.shape[1:]) for pixels, _ in outputs})
         if len(shapes) > 1:
-            raise ModelError(f"clips of one batch must come out in one size, got {shapes}; process them one by one")
-        data: dict[str, Any] = {"pixel_values": torch.stack([pixels for pixels, _ in done])}
+            raise ModelError(f"the clips of a batch must end up in one size, got {shapes}; process them one by one")
+        data: dict[str, Any] = {"pixel_values": torch.stack([pixels for pixels, _ in outputs])}
         if boxes is not None:
-            data["boxes"] = [b for _, b in done]
+            data["boxes"] = [table for _, table in outputs]
         return BatchFeature(data)
 
     @property
     def model_input_names(self) -> list[str]:
         return ["pixel_values", "boxes"]
 
-    def _one(self, clip: Any, boxes: Any, center: int | None) -> tuple[Tensor, Tensor]:
+    def _process(self, clip: Any, boxes: Any, center: int | None) -> tuple[Tensor, Tensor]:
         frames = torch.as_tensor(np.asarray(clip))
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != torch.uint8 or not frames.numel():
             raise ModelError(
@@ -114,7 +136,7 @@ class MicroG4MHarProcessor(ProcessorMixin):
 
 
 def _resize(pixels: Tensor, boxes: Tensor, edge: int) -> tuple[Tensor, Tensor]:
-    """Short side to ``edge``; boxes to pixels of the result, scaled by the one factor of the long side."""
+    """Resize the short side to ``edge``; return boxes in pixels, scaled by the factor of the long side."""
     height, width = pixels.shape[2:]
     boxes = boxes * torch.tensor([width, height, width, height])
     if min(height, width) == edge:

@@ -1,4 +1,7 @@
-"""PySlowFast checkpoints in and out. Our keys are theirs: ``backbone.network.`` before all but ``head.``."""
+"""Load and save PySlowFast checkpoints.
+
+The keys of a model are those of PySlowFast with the prefix ``backbone.network.``, except for the ``head.``.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,16 @@ from .build import config_of
 from .checkpoint_reader import read_checkpoint
 from .modeling import MicroG4MHarForVideoClassification
 
-# What of a checkpoint fits a model and what does not.
-
-Shaped = tuple[str, tuple[int, ...], tuple[int, ...]]  # key, shape in the file, shape in the model
-_SHOWN = 20
+_PREFIX = "backbone.network."
+# Layers of Kinetics heads that have no place in a detection head.
+_KINETICS_ONLY = ("head.conv_5", "head.lin_5")
+Shaped = tuple[str, tuple[int, ...], tuple[int, ...]]  # key, shape in the checkpoint, shape in the model
+_MAX_SHOWN = 20
 
 
 @dataclass
 class KeyReport:
-    """Keys by fate.
+    """The keys of a checkpoint, by what happens to them in a model.
 
     >>> print(KeyReport(missing=["s1.bn.weight"]))
     1 missing: s1.bn.weight
@@ -36,39 +40,143 @@ class KeyReport:
     loaded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
-    misshapen: list[Shaped] = field(default_factory=list)
-    dropped: list[Shaped] = field(default_factory=list)  # a head for other classes; a new one stands in for it
-    resized: list[Shaped] = field(default_factory=list)  # positions, inflated kernels
+    mismatched: list[Shaped] = field(default_factory=list)
+    dropped: list[Shaped] = field(default_factory=list)  # a head for other classes, which is replaced by a new one
+    resized: list[Shaped] = field(default_factory=list)  # position embeddings, inflated kernels
     ignored: list[str] = field(default_factory=list)  # layers of a Kinetics head
 
     @property
     def fits(self) -> bool:
-        """Whether all weights but those of a head for other classes found their place."""
-        return not (self.missing or self.unexpected or self.misshapen)
+        """Whether the checkpoint fills the model, except for a head for other classes."""
+        return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self) -> str:
         parts = []
-        for title in ("missing", "unexpected", "misshapen", "dropped"):
+        for title in ("missing", "unexpected", "mismatched", "dropped"):
             entries = getattr(self, title)
             if entries:
-                shown = ", ".join(_show(entry) for entry in entries[:_SHOWN])
-                rest = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+                shown = ", ".join(_format_entry(entry) for entry in entries[:_MAX_SHOWN])
+                rest = f" and {len(entries) - _MAX_SHOWN} more" if len(entries) > _MAX_SHOWN else ""
                 parts.append(f"{len(entries)} {title}: {shown}{rest}")
         return "; ".join(parts) or f"all {len(self.loaded)} weights fit"
 
 
-def _show(entry: str | Shaped) -> str:
+def _format_entry(entry: str | Shaped) -> str:
     return entry if isinstance(entry, str) else f"{entry[0]} {list(entry[1])} instead of {list(entry[2])}"
 
 
-# Weights of another shape that still mean the same: positions of another grid, kernels without time.
+def to_model_key(key: str) -> str:
+    """Return the key of a model for a key of PySlowFast.
+
+    >>> to_model_key("s1.pathway0_stem.conv.weight"), to_model_key("head.projection.bias")
+    ('backbone.network.s1.pathway0_stem.conv.weight', 'head.projection.bias')
+    """
+    return key if key.startswith("head.") else _PREFIX + key
+
+
+def load_pyslowfast(
+    name: str,
+    source: Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    partial: bool = False,
+    inflate: bool = False,
+    **overrides: Any,
+) -> MicroG4MHarForVideoClassification:
+    """Create a named model with the weights of a PySlowFast checkpoint, in eval mode.
+
+    Args:
+        name: A name of ``microg4m models list``.
+        source: A file (``.pyth``, Caffe2 ``.pkl``, ...) or a state dict with PySlowFast keys.
+        partial: Load what fits and initialize the rest, as PySlowFast does. By default every weight must fit, except
+            for a head for other classes.
+        inflate: Repeat 2D kernels over time.
+        overrides: Settings as in ``create``.
+
+    Raises:
+        CheckpointError: If the file is damaged or does not fit; ``error.report`` lists the keys.
+
+    Example:
+        >>> from microg4m_hf.models import create, export_pyslowfast
+        >>> state = export_pyslowfast(create("tiny_slow"))
+        >>> load_pyslowfast("tiny_slow", state).training
+        False
+    """
+    state = read_checkpoint(source)
+    model = MicroG4MHarForVideoClassification(config_of(name, **overrides))
+    fitted, report = match_keys(model, state, inflate=inflate)
+    where = "the state dict" if isinstance(source, Mapping) else str(source)
+    if (not partial and not report.fits) or not report.loaded:
+        error = CheckpointError(f"{where} does not fit {name}: {report}; partial=True loads what fits")
+        error.report = report  # type: ignore[attr-defined]
+        raise error
+    if report.dropped or not report.fits:
+        warnings.warn(f"{where} in {name}: {report}", stacklevel=2)
+    model.load_state_dict({to_model_key(key): value for key, value in fitted.items()}, strict=False)
+    return model.eval()
+
+
+def match_keys(
+    model: MicroG4MHarForVideoClassification, state: Mapping[str, Tensor], *, inflate: bool = False
+) -> tuple[dict[str, Tensor], KeyReport]:
+    """Return the weights that fit a model, resized where PySlowFast resizes them, and a report on all keys."""
+    wanted = export_pyslowfast(model, copy=False)
+    report = KeyReport()
+    fitted: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key not in wanted:
+            (report.ignored if key.startswith(_KINETICS_ONLY) else report.unexpected).append(key)
+            continue
+        target = wanted[key].shape
+        fit = fit_to_shape(key, value, target, inflate=inflate)
+        if fit is not None:
+            fitted[key] = fit
+            report.loaded.append(key)
+            if value.shape != target:
+                report.resized.append((key, tuple(value.shape), tuple(target)))
+        elif key.startswith("head.projection") and value.shape[1:] == target[1:]:
+            report.dropped.append((key, tuple(value.shape), tuple(target)))
+        else:
+            report.mismatched.append((key, tuple(value.shape), tuple(target)))
+    # Caffe2 checkpoints have no num_batches_tracked, which only matters for a momentum of None.
+    report.missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+    return fitted, report
+
+
+def export_pyslowfast(model: MicroG4MHarForVideoClassification, *, copy: bool = True) -> dict[str, Tensor]:
+    """Return the state dict of a model with PySlowFast's keys.
+
+    Args:
+        model: The model.
+        copy: Copy the tensors to the CPU. False returns the tensors of the model.
+    """
+    state = model.state_dict()
+    return {key.removeprefix(_PREFIX): value.detach().cpu().clone() if copy else value for key, value in state.items()}
+
+
+def save_pyslowfast(model: MicroG4MHarForVideoClassification, path: str | os.PathLike[str]) -> Path:
+    """Write a ``.pyth`` file that PySlowFast's test script loads (``TEST.CHECKPOINT_FILE_PATH``).
+
+    Raises:
+        CheckpointError: If the file exists.
+    """
+    target = Path(path)
+    if target.exists():
+        raise CheckpointError(f"{target} exists; give another name or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.part")
+    try:
+        torch.save({"epoch": 0, "model_state": export_pyslowfast(model)}, scratch)
+        os.replace(scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return target
 
 
 def fit_to_shape(key: str, value: Tensor, target: Size, *, inflate: bool = False) -> Tensor | None:
-    """``value`` in the shape ``target`` where PySlowFast would resize it, else None.
+    """Return a weight in another shape where PySlowFast would resize it, else None.
 
     Trailing dimensions of one are added (Caffe2 has none); relative and temporal positions are resized linearly,
-    spatial ones bicubically on their square grid; with ``inflate`` 2D kernels are repeated over time.
+    spatial ones bicubically on their square grid; with ``inflate``, 2D kernels are repeated over time.
     """
     if value.shape == target:
         return value
@@ -98,103 +206,3 @@ def _resize_square(value: Tensor, target: Size) -> Tensor | None:
     grid = value.reshape(1, old, old, -1).permute(0, 3, 1, 2)
     resized = F.interpolate(grid, size=(new, new), mode="bicubic")
     return resized.permute(0, 2, 3, 1).reshape(target)
-
-
-_PREFIX = "backbone.network."
-# Layers of Kinetics heads that have no place in a detection head.
-_KINETICS_ONLY = ("head.conv_5", "head.lin_5")
-
-
-def our_key(key: str) -> str:
-    """PySlowFast key to ours.
-
-    >>> our_key("s1.pathway0_stem.conv.weight"), our_key("head.projection.bias")
-    ('backbone.network.s1.pathway0_stem.conv.weight', 'head.projection.bias')
-    """
-    return key if key.startswith("head.") else _PREFIX + key
-
-
-def load_pyslowfast(
-    name: str,
-    source: Mapping[str, Any] | str | os.PathLike[str],
-    *,
-    partial: bool = False,
-    inflate: bool = False,
-    **overrides: Any,
-) -> MicroG4MHarForVideoClassification:
-    """A named model with the weights of a PySlowFast checkpoint, in eval mode.
-
-    Args:
-        name: which model, see ``microg4m models list``.
-        source: a file (``.pyth``, Caffe2 ``.pkl``, ...) or a state dict with PySlowFast keys.
-        partial: take what fits and leave the rest freshly initialised, as PySlowFast does; otherwise every weight
-            but a head for other classes must fit.
-        inflate: take 2D weights, repeated over time.
-        overrides: settings as in ``create``.
-
-    >>> from microg4m_hf.models import create, export_pyslowfast
-    >>> state = export_pyslowfast(create("tiny_slow"))
-    >>> load_pyslowfast("tiny_slow", state).training
-    False
-    """
-    state = read_checkpoint(source)
-    model = MicroG4MHarForVideoClassification(config_of(name, **overrides))
-    fitted, report = match_keys(model, state, inflate=inflate)
-    where = "the state dict" if isinstance(source, Mapping) else str(source)
-    if (not partial and not report.fits) or not report.loaded:
-        error = CheckpointError(f"{where} does not fit {name}: {report}; partial=True takes what fits")
-        error.report = report  # type: ignore[attr-defined]
-        raise error
-    if report.dropped or not report.fits:
-        warnings.warn(f"{where} in {name}: {report}", stacklevel=2)
-    model.load_state_dict({our_key(key): value for key, value in fitted.items()}, strict=False)
-    return model.eval()
-
-
-def match_keys(
-    model: MicroG4MHarForVideoClassification, state: Mapping[str, Tensor], *, inflate: bool = False
-) -> tuple[dict[str, Tensor], KeyReport]:
-    """Which weights of a state dict a model can take, resized where PySlowFast resizes, and what does not fit."""
-    wanted = export_pyslowfast(model, copy=False)
-    report = KeyReport()
-    fitted: dict[str, Tensor] = {}
-    for key, value in state.items():
-        if key not in wanted:
-            (report.ignored if key.startswith(_KINETICS_ONLY) else report.unexpected).append(key)
-            continue
-        target = wanted[key].shape
-        fit = fit_to_shape(key, value, target, inflate=inflate)
-        if fit is not None:
-            fitted[key] = fit
-            report.loaded.append(key)
-            if value.shape != target:
-                report.resized.append((key, tuple(value.shape), tuple(target)))
-        elif key.startswith("head.projection") and value.shape[1:] == target[1:]:
-            report.dropped.append((key, tuple(value.shape), tuple(target)))
-        else:
-            report.misshapen.append((key, tuple(value.shape), tuple(target)))
-    # A counter that no checkpoint of Caffe2 has, and that only matters for a momentum of None.
-    given = set(state)
-    report.missing = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
-    return fitted, report
-
-
-def export_pyslowfast(model: MicroG4MHarForVideoClassification, *, copy: bool = True) -> dict[str, Tensor]:
-    """The state dict under PySlowFast's keys."""
-    state = model.state_dict()
-    return {key.removeprefix(_PREFIX): value.detach().cpu().clone() if copy else value for key, value in state.items()}
-
-
-def save_pyslowfast(model: MicroG4MHarForVideoClassification, path: str | os.PathLike[str]) -> Path:
-    """Write a ``.pyth`` that PySlowFast's test script loads (``TEST.CHECKPOINT_FILE_PATH``)."""
-    target = Path(path)
-    if target.exists():
-        raise CheckpointError(f"{target} exists; give another name or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.part")
-    try:
-        torch.save({"epoch": 0, "model_state": export_pyslowfast(model)}, scratch)
-        os.replace(scratch, target)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return target

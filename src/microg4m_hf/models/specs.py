@@ -1,6 +1,6 @@
-"""What a network is made of, as plain data: one frozen dataclass per family, saved inside the model's config.
+"""The shape of a network as plain data: one frozen dataclass per family, saved inside the model's config.
 
-No torch here: names and numbers can be listed, compared and checked without building anything.
+Nothing here imports torch, so models can be listed and checked without building them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PerStage = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class ResNetSpec:
-    """C2D, I3D and Slow, with or without non-local blocks: one ResNet, inflated differently."""
+    """C2D, I3D and Slow, with or without non-local blocks: one ResNet with different kernels in time."""
 
     stage_blocks: PerStage = (3, 4, 6, 3)
     width: int = 64  # channels of the stem; stage s has 4 * width * 2**s
@@ -33,7 +33,7 @@ class ResNetSpec:
 
 @dataclass(frozen=True)
 class SlowFastSpec:
-    """Two ResNets: few frames and many channels, many frames and few channels, fused after every stage."""
+    """Two ResNets, one with few frames and many channels, one with many frames and few channels."""
 
     stage_blocks: PerStage = (3, 4, 6, 3)
     width: int = 64
@@ -51,7 +51,7 @@ class SlowFastSpec:
 
 @dataclass(frozen=True)
 class X3DSpec:
-    """A narrow ResNet of channel-wise 3x3x3 convolutions, expanded by three factors."""
+    """A narrow ResNet of channel-wise 3x3x3 convolutions, expanded in width, depth and bottleneck."""
 
     width_factor: float = 2.0
     depth_factor: float = 2.2
@@ -86,7 +86,7 @@ class MViTSpec:
 
 @dataclass(frozen=True)
 class TransformersSpec:
-    """A video encoder of transformers that returns a token grid, described by its own config."""
+    """A video encoder of transformers that returns a grid of tokens, described by its own config."""
 
     config: dict[str, Any] = field(default_factory=dict)
 
@@ -103,7 +103,7 @@ FAMILIES: dict[str, type[Any]] = {
 
 
 def family_of(spec: Spec) -> str:
-    """The name of the family that a spec belongs to.
+    """Return the name of the family that a spec belongs to.
 
     >>> family_of(X3DSpec())
     'x3d'
@@ -112,7 +112,7 @@ def family_of(spec: Spec) -> str:
 
 
 def spec_from_dict(family: str, values: dict[str, Any]) -> Spec:
-    """The spec a config file describes; JSON lists become tuples again, unknown fields are refused.
+    """Return the spec with these fields, as a config file stores them: JSON lists become tuples.
 
     >>> spec_from_dict("resnet", {"stage_blocks": [1, 1, 1, 1]}).stage_blocks
     (1, 1, 1, 1)
@@ -122,7 +122,7 @@ def spec_from_dict(family: str, values: dict[str, Any]) -> Spec:
     known = {f.name for f in dataclasses.fields(FAMILIES[family])}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ModelError(f"{unknown} are no settings of the family {family}; it has {sorted(known)}")
+        raise ModelError(f"unknown settings {unknown} for the family {family}; it has {sorted(known)}")
     return FAMILIES[family](**{name: _tuples(value) for name, value in values.items()})
 
 

@@ -1,34 +1,35 @@
-"""The few layers that all families share."""
+"""Layers that several families share: batch norm, stages, residual and non-local blocks, stochastic depth."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...errors import ModelError
 
 
 class BatchNorm(nn.BatchNorm3d):
-    """Batch normalisation that counts a batch once.
+    """Batch normalization that updates its running statistics once per batch, also under gradient checkpointing.
 
-    Gradient checkpointing runs a block a second time during the backward pass; torch's own layer would then
-    move its running statistics twice.
+    Gradient checkpointing runs a block again during the backward pass, and torch's own layer would then update its
+    statistics twice.
     """
 
     def __init__(self, channels: int, zero_gain: bool = False) -> None:
         super().__init__(channels, eps=1e-5, momentum=0.1)
-        self.zero_gain = zero_gain  # the last norm of a residual branch starts at zero: the block starts as identity
+        self.zero_gain = zero_gain  # for the last norm of a residual branch: the block starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
-            # momentum 0 leaves the statistics as they are
+            # A momentum of 0 keeps the running statistics.
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, 0.0, self.eps)
         return super().forward(x)
 
 
 class DropPath(nn.Module):
-    """Leaves out a residual branch for some clips of a batch while training.
+    """Stochastic depth: drop a residual branch for random clips of a batch during training.
 
     >>> DropPath(0.5).eval()(torch.ones(2, 3)).sum().item()
     6.0
@@ -47,7 +48,7 @@ class DropPath(nn.Module):
 
 
 class Stage(nn.Module):
-    """The blocks of one stage: for every pathway its blocks in order, named ``pathway{p}_{name}``."""
+    """One stage of a network: the blocks of every pathway, as submodules ``pathway{p}_{name}``."""
 
     def __init__(self, *pathways: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -65,19 +66,33 @@ class Stage(nn.Module):
         return x
 
 
-# Non-local attention over all positions of a clip (Wang et al. 2018).
+class ResidualBlock(GradientCheckpointingLayer):
+    """``relu(shortcut(x) + branch2(x))``; the shortcut is a convolution where width or size change."""
+
+    branch2: nn.Module
+
+    def __init__(self, dim_in: int, dim_out: int, stride: int) -> None:
+        super().__init__()
+        if dim_in != dim_out or stride != 1:
+            self.branch1 = nn.Conv3d(dim_in, dim_out, 1, (1, stride, stride), bias=False)
+            self.branch1_bn = BatchNorm(dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.branch1_bn(self.branch1(x)) if hasattr(self, "branch1") else x
+        return F.relu(shortcut + self.branch2(x), inplace=True)
 
 
 class NonLocal(nn.Module):
-    """``x + norm(out(attention(theta(x), phi(pool(x)), g(pool(x)))))``, all four maps being 1x1x1 convolutions.
+    """Attention over all positions of a clip (Wang et al. 2018), with 1x1x1 convolutions as projections.
 
-    ``softmax`` scales by the square root of the inner width; ``dot_product`` divides by the number of keys.
+    Computes ``x + norm(out(attention(theta(x), phi(pool(x)), g(pool(x)))))``. ``softmax`` scales by the square root of
+    the inner width; ``dot_product`` divides by the number of keys.
     """
 
     def __init__(self, dim: int, pool: tuple[int, int, int], kind: str) -> None:
         super().__init__()
         if kind not in {"softmax", "dot_product"}:
-            raise ModelError(f"unknown non-local kind {kind!r}; it is 'softmax' or 'dot_product'")
+            raise ModelError(f"unknown non-local kind {kind!r}; use 'softmax' or 'dot_product'")
         inner = dim // 2
         self.kind, self.pool = kind, pool
         self.conv_theta = nn.Conv3d(dim, inner, 1)
@@ -95,7 +110,7 @@ class NonLocal(nn.Module):
         if self.kind == "softmax":
             mixed = F.scaled_dot_product_attention(query, key, value)
         else:
-            # Linear attention: (QKᵀ)V = Q(KᵀV), and the small product comes first.
+            # Linear attention: (QKᵀ)V = Q(KᵀV), and KᵀV is small.
             mixed = query @ (key.transpose(1, 2) @ value / key.shape[1])
         grid = mixed.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
         return x + self.bn(self.conv_out(grid))

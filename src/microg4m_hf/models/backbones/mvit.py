@@ -1,4 +1,4 @@
-"""MViT (Fan et al. 2021) and MViTv2 (Li et al. 2022): a transformer whose grid shrinks as its channels grow."""
+"""MViT (Fan et al. 2021) and MViTv2 (Li et al. 2022): a transformer whose token grid shrinks as its channels grow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..specs import MViTSpec
 from .layers import DropPath
-
-# Pooling attention of MViT: queries, keys and values are tokens of a grid and are pooled over it.
 
 Grid = tuple[int, int, int]  # time, height, width
 
@@ -38,10 +36,9 @@ class PoolingAttention(nn.Module):
         head_dim = dim_out // num_heads
         self.qkv = nn.Linear(dim, 3 * dim_out)
         self.proj = nn.Linear(dim_out, dim_out)
-        strides = {"q": q_stride, "k": kv_stride, "v": kv_stride}
-        for name, stride in strides.items():
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+        for name, stride in (("q", q_stride), ("k", kv_stride), ("v", kv_stride)):
             if stride is not None:
-                padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
                 pool = nn.Conv3d(head_dim, head_dim, kernel, stride, padding, groups=head_dim, bias=False)
                 self.add_module(f"pool_{name}", pool)
                 self.add_module(f"norm_{name}", nn.LayerNorm(head_dim, eps=1e-6))
@@ -77,17 +74,17 @@ class PoolingAttention(nn.Module):
         return self._modules[f"norm_{name}"](joined), tuple(pooled.shape[2:])  # type: ignore[misc]
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, q_grid: Grid, k_grid: Grid) -> Tensor:
-        """Attention; relative positions enter as further dimensions of queries and keys.
+        """Attention with relative positions as additional dimensions of queries and keys.
 
-        What the position of key j adds for query i is a dot product as well: of the query's terms for every time,
-        row and column with a key that is one where j lies. So no bias of the size queries x keys is ever built, and
-        the fused kernels of torch, which learn nothing through a mask, stay usable in training.
+        The bias of key j for query i is a dot product too: of the query's terms for every time, row and column with a
+        code that is one at the time, row and column of j. So no bias of size queries x keys is built, and torch's fused
+        kernels, which give no gradient for a mask, stay usable in training.
         """
         if not self.relative:
             return F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         terms = self._position_terms(query, q_grid, k_grid)
         codes = _position_codes(k_grid, key)
-        spare = -(key.shape[-1] + codes.shape[-1]) % 8  # fused kernels want a multiple of eight
+        spare = -(key.shape[-1] + codes.shape[-1]) % 8  # fused kernels need a multiple of eight
         query = torch.cat([query * self.scale, F.pad(terms, (0, spare, 1, 0))], -1)
         key = torch.cat([key, F.pad(codes, (0, spare, 1, 0)).expand(*key.shape[:2], -1, -1)], -1)
         width = value.shape[-1]
@@ -95,16 +92,16 @@ class PoolingAttention(nn.Module):
         return F.scaled_dot_product_attention(query, key, value, scale=1.0)[..., :width]
 
     def _position_terms(self, query: Tensor, q_grid: Grid, k_grid: Grid) -> Tensor:
-        """What every time, row and column of the keys adds for every query but the class token."""
+        """The bias of every time, row and column of the keys for every query but the class token."""
         volume = query[:, :, 1:].unflatten(2, q_grid)
-        along_t = torch.einsum("bnthwc,tkc->bnthwk", volume, _table(self.rel_pos_t, q_grid[0], k_grid[0]))
-        along_h = torch.einsum("bnthwc,hkc->bnthwk", volume, _table(self.rel_pos_h, q_grid[1], k_grid[1]))
-        along_w = torch.einsum("bnthwc,wkc->bnthwk", volume, _table(self.rel_pos_w, q_grid[2], k_grid[2]))
+        along_t = torch.einsum("bnthwc,tkc->bnthwk", volume, _relative_entries(self.rel_pos_t, q_grid[0], k_grid[0]))
+        along_h = torch.einsum("bnthwc,hkc->bnthwk", volume, _relative_entries(self.rel_pos_h, q_grid[1], k_grid[1]))
+        along_w = torch.einsum("bnthwc,wkc->bnthwk", volume, _relative_entries(self.rel_pos_w, q_grid[2], k_grid[2]))
         return torch.cat([along_t, along_h, along_w], -1).flatten(2, 4)
 
 
 def _position_codes(grid: Grid, like: Tensor) -> Tensor:
-    """For every token of a grid three ones: at its time, its row, its column."""
+    """One code per token of a grid, with ones at its time, its row and its column."""
     time, height, width = (torch.eye(size, dtype=like.dtype, device=like.device) for size in grid)
     codes = torch.cat(
         [
@@ -117,12 +114,12 @@ def _position_codes(grid: Grid, like: Tensor) -> Tensor:
     return codes.flatten(0, 2)
 
 
-def _table(table: Tensor, q_size: int, k_size: int) -> Tensor:
-    """The rows of a relative-position table for every pair of query and key positions on one axis."""
+def _relative_entries(table: Tensor, q_size: int, k_size: int) -> Tensor:
+    """The entries of a relative-position table for every pair of query and key positions on one axis."""
     length = 2 * max(q_size, k_size) - 1
     if table.shape[0] != length:
         table = F.interpolate(table.T[None], size=length, mode="linear")[0].T
-    # The order of these operations decides, in single precision, how a fractional distance is truncated.
+    # In single precision, the order of these operations decides how a fractional distance is truncated.
     q_ratio, k_ratio = max(k_size / q_size, 1.0), max(q_size / k_size, 1.0)
     q = torch.arange(q_size, device=table.device)[:, None] * q_ratio
     k = torch.arange(k_size, device=table.device)[None, :] * k_ratio
@@ -131,8 +128,8 @@ def _table(table: Tensor, q_size: int, k_size: int) -> Tensor:
     return table[distance.long()]
 
 
-class PatchEmbed(nn.Module):
-    """Clip to tokens: one strided convolution."""
+class MViTPatchEmbed(nn.Module):
+    """One strided convolution from a clip to patches."""
 
     def __init__(self, spec: MViTSpec) -> None:
         super().__init__()
@@ -144,7 +141,7 @@ class PatchEmbed(nn.Module):
         return self.proj(clip)
 
 
-class Mlp(nn.Module):
+class MViTMlp(nn.Module):
     def __init__(self, dim: int, dim_hidden: int, dim_out: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, dim_hidden)
@@ -154,8 +151,8 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class Block(GradientCheckpointingLayer):
-    """Attention and MLP with residuals; ``proj`` widens the shortcut where the width changes."""
+class MViTBlock(GradientCheckpointingLayer):
+    """Attention and MLP with residual connections; ``proj`` widens the shortcut where the width changes."""
 
     def __init__(
         self,
@@ -178,7 +175,7 @@ class Block(GradientCheckpointingLayer):
         )
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(attention_dim, eps=1e-6)
-        self.mlp = Mlp(attention_dim, int(attention_dim * spec.mlp_ratio), dim_out)
+        self.mlp = MViTMlp(attention_dim, int(attention_dim * spec.mlp_ratio), dim_out)
         if dim != dim_out:
             self.proj = nn.Linear(dim, dim_out)
 
@@ -187,15 +184,15 @@ class Block(GradientCheckpointingLayer):
         mixed, new_grid = self.attn(normed, grid)
         if self.widen_in_attention and hasattr(self, "proj"):
             x = self.proj(normed)
-        x = self._shrink(x, grid) + self.drop_path(mixed)
+        x = self._pool_shortcut(x, grid) + self.drop_path(mixed)
         normed = self.norm2(x)
         widened = self.drop_path(self.mlp(normed))
         if not self.widen_in_attention and hasattr(self, "proj"):
             x = self.proj(normed)
         return x + widened, new_grid
 
-    def _shrink(self, x: Tensor, grid: Grid) -> Tensor:
-        """The shortcut follows a strided query by max-pooling; the class token passes."""
+    def _pool_shortcut(self, x: Tensor, grid: Grid) -> Tensor:
+        """Max-pool the shortcut to the grid of a strided query; the class token stays."""
         if self.skip_stride is None:
             return x
         kernel = [s + 1 if s > 1 else s for s in self.skip_stride]
@@ -205,7 +202,7 @@ class Block(GradientCheckpointingLayer):
 
 
 class MViT(nn.Module):
-    """Patches, positions, blocks, norm; the class token is dropped and the rest is a grid again."""
+    """Patches, positions, blocks and norm; the output is the token grid without the class token."""
 
     def __init__(self, spec: MViTSpec, num_frames: int) -> None:
         super().__init__()
@@ -213,7 +210,7 @@ class MViT(nn.Module):
         side = spec.input_size // spec.patch_stride[1]
         grid: Grid = (num_frames // spec.patch_stride[0], side, spec.input_size // spec.patch_stride[2])
         self.table_grid = grid
-        self.patch_embed = PatchEmbed(spec)
+        self.patch_embed = MViTPatchEmbed(spec)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.absolute_positions = spec.absolute_positions
         if spec.absolute_positions:
@@ -228,16 +225,15 @@ class MViT(nn.Module):
             dim_out = dim * 2 if widen in spec.double_at else dim
             q_stride: Grid | None = (1, 2, 2) if i in spec.double_at else (1, 1, 1) if spec.pool_every_query else None
             if q_stride is not None:
-                kv_stride = _divided(kv_stride, q_stride)
+                kv_stride = _divide(kv_stride, q_stride)
             drop = spec.drop_path * i / max(spec.depth - 1, 1)
             table_grid = grid if spec.relative_positions else None
-            self.blocks.append(Block(spec, dim, dim_out, heads, q_stride, kv_stride, table_grid, drop))
+            self.blocks.append(MViTBlock(spec, dim, dim_out, heads, q_stride, kv_stride, table_grid, drop))
             if q_stride is not None:
-                grid = _divided(grid, q_stride)
+                grid = _divide(grid, q_stride)
             dim = dim_out
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.out_dims = [dim]
-        self.stride = spec.patch_stride[1] * 2 ** sum(i < spec.depth for i in spec.double_at)
 
     def forward(self, clip: Tensor) -> list[Tensor]:
         patches = self.patch_embed(clip)
@@ -251,7 +247,7 @@ class MViT(nn.Module):
         return [x[:, 1:].transpose(1, 2).unflatten(2, grid)]
 
     def _positions(self, grid: Grid) -> Tensor:
-        """One position per token: space plus time, resized to the grid of this clip."""
+        """The position embedding of every token: space plus time, resized to the grid of this clip."""
         time, height, width = self.table_grid
         table = self.pos_embed_spatial.view(1, 1, height * width, -1) + self.pos_embed_temporal.view(1, time, 1, -1)
         if grid != self.table_grid:
@@ -260,5 +256,5 @@ class MViT(nn.Module):
         return torch.cat([self.pos_embed_class, table.reshape(1, grid[0] * grid[1] * grid[2], -1)], 1)
 
 
-def _divided(grid: Grid, step: Grid) -> Grid:
+def _divide(grid: Grid, step: Grid) -> Grid:
     return max(grid[0] // step[0], 1), max(grid[1] // step[1], 1), max(grid[2] // step[2], 1)

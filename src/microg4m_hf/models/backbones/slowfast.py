@@ -1,4 +1,4 @@
-"""SlowFast (Feichtenhofer et al. 2019): two pathways, lateral connections from fast to slow."""
+"""SlowFast (Feichtenhofer et al. 2019): two pathways with lateral connections from fast to slow."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from torch.nn import functional as F
 from ...errors import ModelError
 from ..specs import SlowFastSpec
 from .layers import BatchNorm, Stage
-from .resnet import Stem, stage_blocks, temporal_kernels
+from .resnet import ResNetStem, stage_blocks
 
-_STEM_KERNELS = (1, 5)  # slow, fast
-_SLOW_KERNELS = (1, 1, 3, 3)  # per stage; the fast pathway has 3 everywhere
+_SLOW_KERNELS = (1, 1, 3, 3)  # kernel length in time per stage; the fast pathway has 3 everywhere
 
 
 class Fusion(nn.Module):
-    """Fast features, strided in time to the slow frame count, joined to the slow features."""
+    """Concatenate the slow features with the fast ones, strided in time to the same number of frames."""
 
     def __init__(self, dim_fast: int, ratio: int, kernel: int, alpha: int) -> None:
         super().__init__()
@@ -32,7 +31,7 @@ class Fusion(nn.Module):
 
 
 def slow_frames(num_frames: int, alpha: int) -> list[int]:
-    """Which frames the slow pathway sees: evenly from first to last, positions truncated to whole frames.
+    """Return the frames of the slow pathway: evenly from first to last, truncated to whole numbers.
 
     >>> slow_frames(8, 4), slow_frames(4, 4), slow_frames(32, 4)
     ([0, 7], [0], [0, 4, 8, 13, 17, 22, 26, 31])
@@ -41,7 +40,7 @@ def slow_frames(num_frames: int, alpha: int) -> list[int]:
 
 
 class SlowFast(nn.Module):
-    """The full clip goes in; the slow pathway takes ``slow_frames`` of it."""
+    """Takes the full clip; the slow pathway sees the ``slow_frames`` of it."""
 
     s1_fuse: Fusion
     s2: Stage
@@ -55,31 +54,18 @@ class SlowFast(nn.Module):
     def __init__(self, spec: SlowFastSpec, num_frames: int) -> None:
         super().__init__()
         if num_frames < spec.alpha:
-            raise ModelError(f"{num_frames} frames leave none for the slow pathway: it takes one of {spec.alpha}")
+            raise ModelError(f"num_frames={num_frames} leaves none for the slow pathway; use at least {spec.alpha}")
         self.slow_frames = slow_frames(num_frames, spec.alpha)
         dim_slow, dim_fast = spec.width, spec.width // spec.beta_inv
-        self.s1 = Stage({"stem": Stem(dim_slow, _STEM_KERNELS[0])}, {"stem": Stem(dim_fast, _STEM_KERNELS[1])})
+        self.s1 = Stage({"stem": ResNetStem(dim_slow, kernel=1)}, {"stem": ResNetStem(dim_fast, kernel=5)})
         for s in range(4):
             self.add_module(f"s{s + 1}_fuse", Fusion(dim_fast, spec.fusion_ratio, spec.fusion_kernel, spec.alpha))
-            blocks, deep, stride = spec.stage_blocks[s], spec.temporal_blocks[s], spec.strides[s]
-            inner = spec.width * 2**s
-            slow = stage_blocks(
-                dim_slow + dim_fast * spec.fusion_ratio,
-                inner,
-                blocks,
-                temporal_kernels(_SLOW_KERNELS[s : s + 1], blocks, deep),
-                stride,
-                spec.dilations[s],
-                spec.nonlocal_after[s],
-                spec.nonlocal_pool,
-                spec.nonlocal_kind,
-            )
-            fast_kernels = temporal_kernels((3,), blocks, deep)
-            fast = stage_blocks(dim_fast, inner // spec.beta_inv, blocks, fast_kernels, stride, spec.dilations[s])
+            inner, dim_fused = spec.width * 2**s, dim_slow + dim_fast * spec.fusion_ratio
+            slow = stage_blocks(spec, s, dim_fused, inner, _SLOW_KERNELS[s : s + 1], spec.nonlocal_after[s])
+            fast = stage_blocks(spec, s, dim_fast, inner // spec.beta_inv, (3,))
             self.add_module(f"s{s + 2}", Stage(slow, fast))
             dim_slow, dim_fast = 4 * inner, 4 * inner // spec.beta_inv
         self.out_dims = [dim_slow, dim_fast]
-        self.stride = 4 * spec.strides[0] * spec.strides[1] * spec.strides[2] * spec.strides[3]
 
     def forward(self, clip: Tensor) -> list[Tensor]:
         slow = torch.stack([clip[:, :, frame] for frame in self.slow_frames], 2)

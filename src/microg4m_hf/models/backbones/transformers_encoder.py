@@ -1,4 +1,4 @@
-"""Any video encoder of transformers that returns a token grid, as a backbone with one pathway."""
+"""A video encoder of transformers that returns a grid of tokens, as a backbone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..specs import TransformersSpec
 
 
 class WrappedEncoder(nn.Module):
-    """Clip in the encoder's layout (B, T, 3, H, W), tokens back to a grid (B, C, T', H', W').
+    """Pass a clip to the encoder as (B, T, 3, H, W) and return its tokens as a grid (B, C, T', H', W').
 
-    Tokens in front of the grid (class, registers) are dropped. The size of the grid follows from the clip and the
-    encoder's patch and tubelet sizes.
+    Tokens before the grid (class, registers) are dropped. The size of the grid follows from the clip and the encoder's
+    patch and tubelet sizes.
     """
 
     def __init__(self, spec: TransformersSpec) -> None:
@@ -23,24 +23,25 @@ class WrappedEncoder(nn.Module):
         values = dict(spec.config)
         model_type = values.pop("model_type", None)
         if model_type is None:
-            raise ModelError("the config of a wrapped encoder must name its model_type, such as 'videomae'")
+            raise ModelError("the config of a wrapped encoder has no model_type; add one such as 'videomae'")
         config = AutoConfig.for_model(model_type, **values)
         if model_type == "timesformer":
-            raise ModelError("timesformer orders its tokens by place, not by time; it cannot be wrapped")
+            raise ModelError(
+                "timesformer cannot be wrapped: it orders its tokens by place, not by time; use e.g. videomae"
+            )
         self.encoder = AutoModel.from_config(config)
-        # Parts that the token grid does not pass: weights that no loss would ever reach.
+        # Parts that do not contribute to the token grid: their weights would get no gradient.
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None
         if model_type == "vjepa2":
             self.encoder.predictor = nn.Identity()
         self.input_name = self.encoder.main_input_name
-        self.tubelet, self.patch = patch_of(config)
+        self.tubelet, self.patch = patch_size(config)
         self.skip_predictor = model_type == "vjepa2"
         self.out_dims = [config.hidden_size]
-        self.stride = self.patch
 
-    def units(self) -> list[str]:
-        """The classes that the encoder never splits between devices, of those that it has."""
+    def no_split_modules(self) -> list[str]:
+        """Return the classes inside the encoder that must not be split between devices."""
         present = {type(module).__name__ for module in self.encoder.modules()}
         return sorted(present & set(self.encoder._no_split_modules or ()))
 
@@ -55,8 +56,8 @@ class WrappedEncoder(nn.Module):
         return [tokens[:, tokens.shape[1] - count :].transpose(1, 2).unflatten(2, grid)]
 
 
-def patch_of(config: Any) -> tuple[int, int]:
-    """Frames and pixels per token of a video encoder; configs write them in several ways."""
+def patch_size(config: Any) -> tuple[int, int]:
+    """Return the frames and the pixels per token of a video encoder, which configs store in several ways."""
     tubelet = getattr(config, "tubelet_size", 1)
     patch = getattr(config, "patch_size", None) or tubelet
     return (tubelet if isinstance(tubelet, int) else tubelet[0]), (patch if isinstance(patch, int) else patch[-1])

@@ -6,14 +6,13 @@ import math
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..specs import X3DSpec
-from .layers import BatchNorm, Stage
+from .layers import BatchNorm, ResidualBlock, Stage
 
 
 def round_width(width: float, factor: float, divisor: int = 8) -> int:
-    """A width times a factor, rounded to a multiple of 8, never by more than a tenth downwards.
+    """Return ``width * factor``, rounded to a multiple of 8 and never down by more than 10 %.
 
     >>> round_width(12, 2.0), round_width(216, 0.0625), round_width(432, 0.0625)
     (24, 16, 32)
@@ -23,8 +22,8 @@ def round_width(width: float, factor: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * scaled else rounded
 
 
-class Stem(nn.Module):
-    """A 3x3 convolution in space, then a channel-wise one in time; half the size, no pooling."""
+class X3DStem(nn.Module):
+    """A 3x3 convolution in space, then a channel-wise one in time; halves height and width, no pooling."""
 
     def __init__(self, dim: int, kernel: int) -> None:
         super().__init__()
@@ -37,7 +36,7 @@ class Stem(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales every channel by a number that the whole clip decides."""
+    """Scale every channel by a weight computed from its mean over the whole clip."""
 
     def __init__(self, dim: int, ratio: float) -> None:
         super().__init__()
@@ -50,8 +49,8 @@ class SqueezeExcite(nn.Module):
         return x * self.fc2(F.relu(self.fc1(squeezed), inplace=True)).sigmoid()
 
 
-class Branch(nn.Module):
-    """Widen (a), convolve each channel (b), narrow (c)."""
+class X3DBranch(nn.Module):
+    """Expand (a), convolve each channel by itself (b), project back (c)."""
 
     def __init__(self, dim_in: int, dim_inner: int, dim_out: int, stride: int, se_ratio: float) -> None:
         super().__init__()
@@ -72,23 +71,16 @@ class Branch(nn.Module):
         return self.c_bn(self.c(F.silu(x)))
 
 
-class Block(GradientCheckpointingLayer):
-    """A residual block; the shortcut is a convolution where width or size change."""
+class X3DBlock(ResidualBlock):
+    """A residual block around an ``X3DBranch``."""
 
     def __init__(self, dim_in: int, dim_inner: int, dim_out: int, stride: int, se_ratio: float) -> None:
-        super().__init__()
-        if dim_in != dim_out or stride != 1:
-            self.branch1 = nn.Conv3d(dim_in, dim_out, 1, (1, stride, stride), bias=False)
-            self.branch1_bn = BatchNorm(dim_out)
-        self.branch2 = Branch(dim_in, dim_inner, dim_out, stride, se_ratio)
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.branch1_bn(self.branch1(x)) if hasattr(self, "branch1") else x
-        return F.relu(shortcut + self.branch2(x), inplace=True)
+        super().__init__(dim_in, dim_out, stride)
+        self.branch2 = X3DBranch(dim_in, dim_inner, dim_out, stride, se_ratio)
 
 
 class X3D(nn.Module):
-    """Stem and four stages, each of which halves the size: stride 32."""
+    """Stem and four stages, each of which halves height and width: a total stride of 32."""
 
     s2: Stage
     s3: Stage
@@ -98,7 +90,7 @@ class X3D(nn.Module):
     def __init__(self, spec: X3DSpec) -> None:
         super().__init__()
         dim_in = round_width(spec.stem_dim, spec.width_factor)
-        self.s1 = Stage({"stem": Stem(dim_in, spec.stem_kernel)})
+        self.s1 = Stage({"stem": X3DStem(dim_in, spec.stem_kernel)})
         base = spec.stem_dim
         for s in range(4):
             dim_out = round_width(base, spec.width_factor)
@@ -106,11 +98,10 @@ class X3D(nn.Module):
             blocks: dict[str, nn.Module] = {}
             for i in range(math.ceil(spec.depth_factor * spec.base_blocks[s])):
                 se_ratio = 0.0 if i % 2 else spec.se_ratio  # in every second block
-                blocks[f"res{i}"] = Block(dim_out if i else dim_in, dim_inner, dim_out, 1 if i else 2, se_ratio)
+                blocks[f"res{i}"] = X3DBlock(dim_out if i else dim_in, dim_inner, dim_out, 1 if i else 2, se_ratio)
             self.add_module(f"s{s + 2}", Stage(blocks))
             dim_in, base = dim_out, round_width(base, 2.0)
         self.out_dims = [dim_in]
-        self.stride = 32
 
     def forward(self, clip: Tensor) -> list[Tensor]:
         return self.s5(self.s4(self.s3(self.s2(self.s1([clip])))))
