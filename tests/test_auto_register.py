@@ -92,7 +92,7 @@ def _module(**names: object) -> ModuleType:
 def test_changed_internals_raise_a_warning_and_break_nothing(changed: ModuleType) -> None:
     before = vars(changed).get("dataset_module_factory")
     with pytest.warns(RuntimeWarning, match=r"use microg4m_hf\.load_dataset"):
-        auto_register.teach(changed)
+        auto_register.register_builder(changed)
     assert vars(changed).get("dataset_module_factory") is before
 
 
@@ -112,17 +112,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_without_data_does_not_shadow_the_name(folder: Path) -> None:
-    assert not auto_register.shadowed_by_folder("microg4m")
+    assert not auto_register.is_dataset_folder("microg4m")
     (folder / "README.md").write_text("# microg4m-hf\n\nA clone of the project.\n")
     (folder / "setup.cfg").write_text("[metadata]\n")
     (folder / "src").mkdir()
-    assert not auto_register.shadowed_by_folder("microg4m")
+    assert not auto_register.is_dataset_folder("microg4m")
     (folder / "README.md").write_text("---\ntitle: not a dataset\n---\n")
-    assert not auto_register.shadowed_by_folder("microg4m")
+    assert not auto_register.is_dataset_folder("microg4m")
     (folder / "README.md").write_bytes(b"---\n\xff\xfe: [\n---")
-    assert not auto_register.shadowed_by_folder("microg4m")
+    assert not auto_register.is_dataset_folder("microg4m")
     (folder / "README.md").write_text("---\n{unclosed: [\n---\n")
-    assert not auto_register.shadowed_by_folder("microg4m")
+    assert not auto_register.is_dataset_folder("microg4m")
     assert datasets.get_dataset_config_names("microg4m") == ["har", "caption", "vqa"]
 
 
@@ -131,21 +131,21 @@ def test_the_released_files_do_not_shadow_the_name(folder: Path) -> None:
     (folder / "annotation_files").mkdir()
     (folder / "parquet_format").mkdir()
     (folder / "parquet_format" / "actions.parquet").touch()
-    assert not auto_register.shadowed_by_folder("microg4m")
+    assert not auto_register.is_dataset_folder("microg4m")
 
 
 def test_a_file_does_not_shadow_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "microg4m").touch()
-    assert not auto_register.shadowed_by_folder("microg4m")
+    assert not auto_register.is_dataset_folder("microg4m")
     assert datasets.get_dataset_config_names("microg4m") == ["har", "caption", "vqa"]
 
 
 def test_a_folder_with_parquet_files_shadows_the_name(folder: Path, tmp_path: Path) -> None:
     (folder / "vqa").mkdir()
     pq.write_table(pa.table({"question": ["Who floats?"]}), folder / "vqa" / "test.parquet")
-    assert auto_register.shadowed_by_folder("microg4m")  # parquet alone says it
+    assert auto_register.is_dataset_folder("microg4m")  # parquet alone says it
     (folder / "README.md").write_text(CARD)
-    assert auto_register.shadowed_by_folder("microg4m")
+    assert auto_register.is_dataset_folder("microg4m")
     loaded = datasets.load_dataset("microg4m", "vqa", split="test", cache_dir=str(tmp_path / "cache"))
     assert loaded["question"][:] == ["Who floats?"]

@@ -1,9 +1,9 @@
 """Register with ``datasets`` and ``transformers`` as soon as either is imported, without importing them.
 
-- ``datasets.load_dataset("microg4m", ...)`` finds our builder. ``datasets`` has no plug-ins, so
-  ``datasets.load.dataset_module_factory`` is wrapped; ``microg4m_hf.load_dataset`` needs nothing of this.
-- ``AutoModel...``, ``AutoProcessor`` and ``pipeline("microg4m-har")`` of transformers know our classes: our modules
-  register themselves when they are imported, so each is imported right after the module it registers with.
+- ``datasets.load_dataset("microg4m", ...)`` finds the builder. ``datasets`` has no plug-in interface, so
+  ``datasets.load.dataset_module_factory`` is wrapped. ``microg4m_hf.load_dataset`` does not need this.
+- ``AutoModel...``, ``AutoProcessor`` and ``pipeline("microg4m-har")`` find the models. The modules that define them
+  register them when imported, so each is imported right after the module of ``transformers`` that it registers with.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import Any
 from .errors import DataError
 
 NAME = "microg4m"
-_MARK = "__microg4m_hf__"
-# Modules that took the function by name when they were imported.
-_HOLDERS = ("datasets.load", "datasets.inspect", "datasets.commands.test")
+_WRAPPED = "__microg4m_hf__"
+# Modules that import the factory by name.
+_IMPORTERS = ("datasets.load", "datasets.inspect", "datasets.commands.test")
 
 
 def install() -> None:
-    """Register with what is already imported, and with the rest as soon as it is. Safe to call more than once."""
+    """Register with what is already imported, and with the rest once it is. Safe to call more than once."""
     if not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AfterImport())
     for target, action in _ACTIONS.items():
@@ -38,9 +38,9 @@ def install() -> None:
 
 
 class _AfterImport:
-    """A finder that lets the others find a module and runs our action once that module has run.
+    """The first finder on ``sys.meta_path``: let the others find a module and run an action once it is executed.
 
-    It stays in place, so that a second import (a reload, a test that clears ``sys.modules``) is handled as well.
+    It stays installed, so that a second import (a reload, a test that clears ``sys.modules``) is handled as well.
     """
 
     def find_spec(
@@ -49,61 +49,60 @@ class _AfterImport:
         if name not in _ACTIONS:
             return None
         for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                _run_after(spec.loader, _ACTIONS[name])
-                return spec
+            if finder is not self and hasattr(finder, "find_spec"):
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    _run_after(spec.loader, _ACTIONS[name])
+                    return spec
         return None
 
 
 def _run_after(loader: Any, action: Callable[[ModuleType], None]) -> None:
-    run = getattr(loader, "exec_module", None)
-    if run is None:
+    original = getattr(loader, "exec_module", None)
+    if original is None:
         return
 
     def exec_module(module: ModuleType) -> None:
-        run(module)
+        original(module)
         action(module)
 
     loader.exec_module = exec_module
 
 
-def _import_ours(name: str, _: ModuleType) -> None:
+def _import_module(name: str, _: ModuleType) -> None:
     name = f"{__package__}.{name}"
     if name in sys.modules:
-        return  # it has registered itself, or is about to
+        return  # it is registered already, or is being imported
     try:
         importlib.import_module(name)
     except ImportError:
-        sys.modules.pop(name, None)  # no torchvision, say: whoever uses the class gets the message then
+        sys.modules.pop(name, None)  # e.g. without torchvision: using the class will raise the error
 
 
-def teach(load: ModuleType) -> None:
-    """Wrap the factory of a ``datasets.load`` module; a version that has no such factory is named in a warning."""
+def register_builder(load: ModuleType) -> None:
+    """Wrap the factory of the module ``datasets.load``; warn if this version of ``datasets`` has another one."""
     original = getattr(load, "dataset_module_factory", None)
-    if getattr(original, _MARK, False):
+    if getattr(original, _WRAPPED, False):
         return
     try:
-        factory = _wrapped(original, load.DatasetModule)
+        factory = _wrap_factory(original, load.DatasetModule)
     except (AttributeError, TypeError, ValueError) as error:
         import datasets
 
         warnings.warn(
-            f"datasets {datasets.__version__} cannot be taught the name {NAME!r} ({error}); "
+            f"the name {NAME!r} cannot be registered with datasets {datasets.__version__} ({error}); "
             f'use microg4m_hf.load_dataset("har") instead of datasets.load_dataset("{NAME}", "har")',
             RuntimeWarning,
             stacklevel=2,
         )
         return
-    for name in _HOLDERS:
-        holder = sys.modules.get(name)
-        if holder is not None and getattr(holder, "dataset_module_factory", None) is original:
-            holder.dataset_module_factory = factory  # type: ignore[attr-defined]
+    for name in _IMPORTERS:
+        module = sys.modules.get(name)
+        if module is not None and getattr(module, "dataset_module_factory", None) is original:
+            module.dataset_module_factory = factory  # type: ignore[attr-defined]
 
 
-def _wrapped(original: Any, dataset_module: Any) -> Callable[..., Any]:
+def _wrap_factory(original: Any, dataset_module: Any) -> Callable[..., Any]:
     if original is None:
         raise AttributeError("datasets.load has no dataset_module_factory")
     signature = inspect.signature(original)
@@ -114,29 +113,33 @@ def _wrapped(original: Any, dataset_module: Any) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def dataset_module_factory(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        if given["path"] != NAME:
+        arguments = signature.bind(*args, **kwargs).arguments
+        if arguments["path"] != NAME or is_dataset_folder(NAME):
             return original(*args, **kwargs)
-        if shadowed_by_folder(NAME):
-            return original(*args, **kwargs)
-        extra = builder_kwargs(revision=given.get("revision"), data_files=given.get("data_files"))
-        # The builder computes its own hash, of code and data, so the one here is only a placeholder.
-        return dataset_module(f"{__package__}.data.builder", NAME, extra)
+        if arguments.get("data_files") is not None:
+            raise DataError(
+                "data_files= is not supported by microg4m, whose files have fixed names",
+                value=arguments["data_files"],
+                hint="use data_dir= for a folder laid out like the release",
+            )
+        builder_kwargs: dict[str, Any] = {"dataset_name": NAME}
+        if arguments.get("revision") is not None:
+            builder_kwargs["revision"] = str(arguments["revision"])
+        # The builder computes its own hash of code and data; the one here is a placeholder.
+        return dataset_module(f"{__package__}.data.builder", NAME, builder_kwargs)
 
-    setattr(dataset_module_factory, _MARK, True)
+    setattr(dataset_module_factory, _WRAPPED, True)
     return dataset_module_factory
 
 
-def shadowed_by_folder(name: str) -> bool:
-    """Whether ``./<name>`` is a data set that ``datasets`` itself can load, and so comes first.
+def is_dataset_folder(name: str) -> bool:
+    """Return whether ``./<name>`` is a dataset that ``datasets`` can load by itself, and which therefore goes first.
 
-    A data set has a card (``README.md``) that declares configs, or parquet files. Any other folder of that name, a
-    clone of a project or the authors' annotation files, lies there by accident (``data_dir=`` reads the latter).
+    A dataset has parquet files or a card (``README.md``) that declares configs. Any other folder of that name, such as
+    a clone of a project or the released annotation files (which ``data_dir=`` reads), is there by chance.
     """
     folder = Path(name)
-    if not folder.is_dir():
-        return False
-    if (folder / "actions.csv").exists() or (folder / "annotation_files").exists():
+    if not folder.is_dir() or (folder / "actions.csv").exists() or (folder / "annotation_files").exists():
         return False
     return _card_declares_data(folder / "README.md") or any(
         next(iter(folder.glob(pattern)), None) is not None for pattern in ("*.parquet", "*/*.parquet")
@@ -148,35 +151,16 @@ def _card_declares_data(card: Path) -> bool:
 
     try:
         text = card.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
-    if not text.startswith("---"):
-        return False
-    try:
-        header = yaml.safe_load(text[3:].partition("\n---")[0])
-    except yaml.YAMLError:
+        header = yaml.safe_load(text[3:].partition("\n---")[0]) if text.startswith("---") else None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return False
     return isinstance(header, dict) and ("configs" in header or "dataset_info" in header)
 
 
-def builder_kwargs(*, revision: object, data_files: object) -> dict[str, Any]:
-    """What the factory hands to the builder beside the arguments that ``datasets`` passes on by itself."""
-    if data_files is not None:
-        raise DataError(
-            "data_files= has no meaning for microg4m, whose files have fixed names",
-            value=data_files,
-            hint="use data_dir= for a folder laid out like the release",
-        )
-    extra: dict[str, Any] = {"dataset_name": "microg4m"}
-    if revision is not None:
-        extra["revision"] = str(revision)
-    return extra
-
-
 _ACTIONS: dict[str, Callable[[ModuleType], None]] = {
-    "datasets.load": teach,
-    "transformers.models.auto.configuration_auto": functools.partial(_import_ours, "models.configuration"),
-    "transformers.models.auto.modeling_auto": functools.partial(_import_ours, "models.modeling"),
-    "transformers.models.auto.processing_auto": functools.partial(_import_ours, "models.processing"),
-    "transformers.pipelines": functools.partial(_import_ours, "inference.har_pipeline"),
+    "datasets.load": register_builder,
+    "transformers.models.auto.configuration_auto": functools.partial(_import_module, "models.configuration"),
+    "transformers.models.auto.modeling_auto": functools.partial(_import_module, "models.modeling"),
+    "transformers.models.auto.processing_auto": functools.partial(_import_module, "models.processing"),
+    "transformers.pipelines": functools.partial(_import_module, "inference.har_pipeline"),
 }

@@ -1,7 +1,7 @@
-"""The 50 actions of MicroG-4M: released id, name, group, packed index, and what they are in AVA.
+"""The 50 actions of MicroG-4M: id, name, group, label, and the corresponding class of AVA.
 
-``action_id`` is the AVA-style id that the released files carry (1..80, 50 of them used); ``label`` is the
-packed index 0..49 of a model's output, ids sorted ascending.
+``action_id`` is the AVA-style id in the released files (1..80, 50 of them used); ``label`` is the index 0..49 of a
+model's output, in the order of the ids.
 
 >>> ACTIONS[0].name, ACTIONS[0].action_id, ACTIONS[0].label
 ('bend/bow (at the waist)', 1, 0)
@@ -90,7 +90,7 @@ _TABLE = (
     (80, "watch (a person)", INTERACTION),
 )
 
-# Where the release gives an AVA id another meaning. "widened" still covers the AVA class, "replaced" does not.
+# AVA ids with another meaning in the release. "widened" still covers the AVA class, "replaced" does not.
 _AVA_CHANGED: dict[int, tuple[str, Literal["widened", "replaced"]]] = {
     26: ("dress/put on clothing", "widened"),
     28: ("drive (e.g., a car, a truck)", "replaced"),
@@ -98,18 +98,10 @@ _AVA_CHANGED: dict[int, tuple[str, Literal["widened", "replaced"]]] = {
 }
 
 
-def _build() -> tuple[Action, ...]:
-    actions = []
-    for label, (action_id, name, group) in enumerate(_TABLE):
-        if action_id in _AVA_CHANGED:
-            ava_name, relation = _AVA_CHANGED[action_id]
-            actions.append(Action(action_id, label, name, group, ava_name, relation))
-        else:
-            actions.append(Action(action_id, label, name, group, name, "same"))
-    return tuple(actions)
-
-
-ACTIONS: tuple[Action, ...] = _build()
+ACTIONS: tuple[Action, ...] = tuple(
+    Action(action_id, label, name, group, *_AVA_CHANGED.get(action_id, (name, "same")))
+    for label, (action_id, name, group) in enumerate(_TABLE)
+)
 ACTION_IDS: tuple[int, ...] = tuple(action.action_id for action in ACTIONS)
 ACTION_NAMES: tuple[str, ...] = tuple(action.name for action in ACTIONS)
 NUM_ACTIONS = len(ACTIONS)
@@ -119,7 +111,7 @@ _LABEL_OF = {action.action_id: action.label for action in ACTIONS}
 
 
 def label_of(action_id: int) -> int:
-    """The packed index of a released action id; ``KeyError`` names the ids that exist.
+    """Return the label of an action id, or raise a ``KeyError``.
 
     >>> label_of(12)
     9
@@ -131,7 +123,7 @@ def label_of(action_id: int) -> int:
 
 
 def action_id_of(label: int) -> int:
-    """The released action id of a packed index.
+    """Return the action id of a label, or raise an ``IndexError``.
 
     >>> action_id_of(9)
     12
@@ -142,7 +134,7 @@ def action_id_of(label: int) -> int:
 
 
 def labels_of_group(group: str) -> tuple[int, ...]:
-    """The packed indices of one group, for subset scores.
+    """Return the labels of one group, or raise a ``KeyError``.
 
     >>> len(labels_of_group(MOVEMENT))
     11
@@ -152,10 +144,8 @@ def labels_of_group(group: str) -> tuple[int, ...]:
     return tuple(action.label for action in ACTIONS if action.group == group)
 
 
-# Names of the 80 AVA v2.2 outputs of the zero-shot models; output column j is AVA id j + 1.
-
-# AVA actions that MicroG-4M does not use.
-_OTHERS = {
+# The classes of AVA v2.2 that MicroG-4M does not use.
+_AVA_UNUSED = {
     2: "crawl",
     4: "dance",
     13: "swim",
@@ -190,11 +180,11 @@ _OTHERS = {
 
 
 def ava_names() -> list[str]:
-    """The 80 names in the order of the outputs.
+    """Return the 80 classes of AVA v2.2 in the order of a zero-shot model's outputs: output j is AVA id j + 1.
 
     >>> names = ava_names()
     >>> len(names), names[11], names[12]
     (80, 'stand', 'swim')
     """
-    names = dict(_OTHERS) | {action.action_id: action.ava_name for action in ACTIONS}
+    names = dict(_AVA_UNUSED) | {action.action_id: action.ava_name for action in ACTIONS}
     return [names[action_id] for action_id in range(1, NUM_AVA_CLASSES + 1)]

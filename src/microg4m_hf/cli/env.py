@@ -28,12 +28,12 @@ def run(args: argparse.Namespace) -> int:
     print(f"microg4m-hf {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     if args.brief:
         return 0
-    from ..data.video.backends import BACKENDS, decoders
+    from ..data.video.backends import BACKENDS, backend_status
 
     for name, version in package_versions(*_EXTRAS).items():
         package = f"'microg4m-hf[{_EXTRAS[name]}]'" if _EXTRAS[name] else name
         print(f"  {name:24}{version or f'missing: pip install {package}'}")
     print(f"decoders (backend='auto' takes {BACKENDS[0]})")
-    for name, state in decoders().items():
+    for name, state in backend_status().items():
         print(f"  {name:24}{state}")
     return 0
