@@ -100,19 +100,8 @@ def run(args: argparse.Namespace) -> int:
     from ..inference import TextSettings, predict_texts, resolve_settings
     from ..runtime import rank_and_world_size
 
-    settings = TextSettings(
-        task=args.what,
-        model=args.model,
-        runner=args.runner,
-        revision=args.revision,
-        prompts=args.prompts,
-        frames=args.frames,
-        frame_sampling=args.frame_sampling,
-        max_new_tokens=args.max_new_tokens,
-        temperature=args.temperature,
-        seed=args.seed,
-        **_model_settings(args),
-    )
+    names = ("model", "runner", "revision", "prompts", "frames", "frame_sampling", "max_new_tokens")
+    settings = TextSettings(args.what, **_given(args, *names, "temperature", "seed"), **_model_settings(args))
     options = _runner_options(args)
     settings = resolve_settings(settings, options.get("environment"))
     where = {"data_dir": args.data_dir, "source": args.source} | ({"scheme": args.scheme} if args.scheme else {})
@@ -141,32 +130,25 @@ def _model_settings(args: argparse.Namespace) -> dict[str, Any]:
         if getattr(args, name) is not None and args.runner not in runners and not (is_baseline and "local" in runners):
             option = "--" + name.replace("_", "-")
             raise RecipeError(f"{option} has no effect with --runner {args.runner}; it needs {' or '.join(runners)}")
-    if is_baseline:
-        return {}
-    return {
-        "dtype": args.dtype or "auto",
-        "attention": args.attention,
-        "quantization": args.quantization,
-        "as_images": bool(args.as_images),
-        "image_side": args.image_side,
-        "image_detail": args.image_detail,
-    }
+    names = ("dtype", "attention", "quantization", "as_images", "image_side", "image_detail")
+    return {} if is_baseline else _given(args, *names)
+
+
+def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
 def _runner_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the argument of ``predict_texts`` that configures the chosen runner."""
     from ..inference import Endpoint, IsolatedEnvironment, Placement
 
-    def given(*names: str) -> dict[str, Any]:
-        return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
     if args.model in BASELINES:
         return {}
     if args.runner == "api":
-        connection = given("base_url", "key_env", "timeout", "concurrency", "max_retries", "retry_timeout")
-        return {"endpoint": Endpoint(**connection, **given("price_in", "price_out"))}
+        connection = _given(args, "base_url", "key_env", "timeout", "concurrency", "max_retries", "retry_timeout")
+        return {"endpoint": Endpoint(**connection, **_given(args, "price_in", "price_out"))}
     if args.runner == "isolated":
-        options = given("python", "adapter", "trust_remote_code", "timeout")
+        options = _given(args, "python", "adapter", "trust_remote_code", "timeout")
         return {"environment": IsolatedEnvironment(**options)} if args.python else {}
-    options = given("device", "device_map", "batch_size", "workers")
+    options = _given(args, "device", "device_map", "batch_size", "workers")
     return {"placement": Placement(**options, shared_prefix=not args.no_shared_prefix)}

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .isolated.runner import IsolatedEnvironment as IsolatedEnvironment
     from .items import PROMPTS as PROMPTS
     from .items import TextSettings as TextSettings
-    from .predict import predict_texts as predict_texts
-    from .predict import resolve_settings as resolve_settings
+    from .text_prediction import predict_texts as predict_texts
+    from .text_prediction import resolve_settings as resolve_settings
     from .vlm.loading import Placement as Placement
 
 __getattr__, __dir__, __all__ = attach(
@@ -23,7 +23,7 @@ __getattr__, __dir__, __all__ = attach(
         "har_pipeline": ["HarPipeline"],
         "isolated.runner": ["IsolatedEnvironment"],
         "items": ["PROMPTS", "TextSettings"],
-        "predict": ["predict_texts", "resolve_settings"],
+        "text_prediction": ["predict_texts", "resolve_settings"],
         "vlm.loading": ["Placement"],
     },
 )

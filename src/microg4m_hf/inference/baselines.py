@@ -63,22 +63,15 @@ def majority_answers(questions: Sequence[str], answers: Sequence[str], sources: 
     ['B', 'A', 'A']
     """
     kinds = [question_type(question) for question in questions]
-    whole = Counter(zip(kinds, answers, strict=True))
-    overall = Counter(answers)
-    own: dict[str, Counter[tuple[str, str]]] = {}
-    for kind, answer, source in zip(kinds, answers, sources, strict=True):
-        own.setdefault(source, Counter())[kind, answer] += 1
     by_kind: dict[str, Counter[str]] = {}
-    for (kind, answer), count in whole.items():
-        by_kind.setdefault(kind, Counter())[answer] = count
-    known: dict[tuple[str, str], str] = {}
-    found = []
-    for kind, source in zip(kinds, sources, strict=True):
-        if (kind, source) not in known:
-            remaining = {answer: count - own[source][kind, answer] for answer, count in by_kind[kind].items()}
-            known[kind, source] = _most_frequent(remaining) or _most_frequent(dict(overall)) or ""
-        found.append(known[kind, source])
-    return found
+    by_source: dict[tuple[str, str], Counter[str]] = {}
+    for kind, answer, source in zip(kinds, answers, sources, strict=True):
+        by_kind.setdefault(kind, Counter())[answer] += 1
+        by_source.setdefault((kind, source), Counter())[answer] += 1
+    overall = _most_frequent(Counter(answers))
+    # Subtracting a counter keeps positive counts only.
+    best = {key: _most_frequent(by_kind[key[0]] - own) or overall for key, own in by_source.items()}
+    return [best[key] for key in zip(kinds, sources, strict=True)]
 
 
 def blind_answers(questions: Sequence[str], answers: Sequence[str], sources: Sequence[str]) -> list[str]:
@@ -99,9 +92,8 @@ def blind_answers(questions: Sequence[str], answers: Sequence[str], sources: Seq
     return found
 
 
-def _most_frequent(counts: dict[str, int]) -> str | None:
-    positive = [(-count, answer) for answer, count in counts.items() if count > 0]
-    return min(positive)[1] if positive else None
+def _most_frequent(counts: Counter[str]) -> str:
+    return min(((-count, answer) for answer, count in counts.items()), default=(0, ""))[1]
 
 
 def _tf_idf(texts: list[list[str]]) -> np.ndarray:

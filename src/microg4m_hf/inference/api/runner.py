@@ -6,7 +6,7 @@ import functools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from ...errors import ClipError, ServerError
@@ -36,7 +36,8 @@ def api_runner(settings: TextSettings, endpoint: Endpoint | None = None) -> Runn
         client, gate = make_client(server), RequestGate()
         limit = max(10, 2 * server.concurrency)
         try:
-            results = _run_tasks(_make_tasks(settings, server, client, gate, clips), gate, server.concurrency)
+            tasks = _make_tasks(settings, server, client, gate, clips)
+            results = run_threads(tasks, server.concurrency, 2 * server.concurrency, gate.stopped)
             yield from stop_after_failures(results, server.base_url, _ITEM_FAILURES, limit)
         finally:
             gate.stopped.set()
@@ -46,36 +47,33 @@ def api_runner(settings: TextSettings, endpoint: Endpoint | None = None) -> Runn
 
 
 class _LazyImages:
-    """The encoded frames of a clip, computed once when its first query needs them."""
+    """The encoded frames of a clip, or why it cannot be decoded; computed when its first query needs them."""
 
     def __init__(self, settings: TextSettings, clip: ClipQueries) -> None:
         self._settings, self._clip = settings, clip
         self._lock = threading.Lock()
-        self._parts: list[dict[str, Any]] | Exception | None = None
+        self._images: list[dict[str, Any]] | str | None = None
 
-    def get(self) -> list[dict[str, Any]]:
+    def get(self) -> list[dict[str, Any]] | str:
         with self._lock:
-            if self._parts is None:
+            if self._images is None:
                 try:
                     frames = read_frames(self._clip.video, self._settings.frames, self._settings.frame_sampling).frames
-                    self._parts = encode_images(frames, self._settings.image_side, self._settings.image_detail)
+                    self._images = encode_images(frames, self._settings.image_side, self._settings.image_detail)
                 except (ClipError, OSError) as error:
-                    self._parts = error
-        if isinstance(self._parts, Exception):
-            raise self._parts
-        return self._parts
+                    self._images = str(error)
+            return self._images
 
 
 def _make_tasks(
     settings: TextSettings, endpoint: Endpoint, client: Any, gate: RequestGate, clips: Sequence[ClipQueries]
-) -> Iterator[Any]:
-    def run_query(images: _LazyImages, query: Query) -> tuple[Query, dict[str, Any]]:
+) -> Iterator[Callable[[], tuple[Query, dict[str, Any]]]]:
+    def run_query(lazy_images: _LazyImages, query: Query) -> tuple[Query, dict[str, Any]]:
+        images = lazy_images.get()
+        if isinstance(images, str):
+            return query, {"status": "failed", "kind": "decode", "why": images}
         try:
-            parts = images.get()
-        except (ClipError, OSError) as error:
-            return query, {"status": "failed", "kind": "decode", "why": str(error)}
-        try:
-            record = send_request(client, endpoint, gate, build_request(settings, parts, query))
+            record = send_request(client, endpoint, gate, build_request(settings, images, query))
         except ServerError:
             gate.stopped.set()  # before this thread takes its next task
             raise
@@ -95,38 +93,15 @@ def _make_tasks(
             yield functools.partial(run_query, images, query)
 
 
-def _run_tasks(tasks: Iterator[Any], gate: RequestGate, concurrency: int) -> Results:
-    """Yield results as they complete. After a fatal error, send no more requests but keep the answers on their way."""
-    fatal: BaseException | None = None
-
-    def until_fatal() -> Iterator[Any]:
-        for task in tasks:
-            if fatal is not None:
-                return
-            yield task
-
-    for result, error in run_threads(until_fatal(), concurrency, 2 * concurrency):
-        if error is not None:
-            fatal = error if fatal is None or isinstance(fatal, RunStopped) else fatal
-            gate.stopped.set()
-        elif result is not None:
-            yield result
-    if fatal is not None:
-        raise fatal
-
-
-def run_threads(
-    tasks: Iterator[Callable[[], T]], threads: int, max_open: int
-) -> Iterator[tuple[T | None, BaseException | None]]:
-    """Run tasks on daemon threads and yield ``(result, error)`` as they complete.
+def run_threads(tasks: Iterator[Callable[[], T]], threads: int, max_open: int, stop: threading.Event) -> Iterator[T]:
+    """Run tasks on daemon threads and yield their results as they complete.
 
     Python waits for the threads of a ``ThreadPoolExecutor`` when it exits, but not for these, so a stopped run ends at
-    once.
-
-    At most ``max_open`` tasks are taken before their results are in.
+    once. At most ``max_open`` tasks are taken before their results are in. After an error, ``stop`` is set, no more
+    tasks are taken, and the error is raised behind the results that are still on their way.
 
     Example:
-        >>> sorted(result for result, error in run_threads((lambda n=n: n * n for n in range(4)), 2, 3))
+        >>> sorted(run_threads((lambda n=n: n * n for n in range(4)), 2, 3, threading.Event()))
         [0, 1, 4, 9]
     """
     todo: queue.SimpleQueue[Callable[[], T] | None] = queue.SimpleQueue()
@@ -141,18 +116,24 @@ def run_threads(
 
     for _ in range(threads):
         threading.Thread(target=work, name="request", daemon=True).start()
-    n_open, more = 0, True
+    n_open = 0
+    fatal: BaseException | None = None
     try:
-        while more or n_open:
-            while more and n_open < max_open:
-                task = next(tasks, None)
-                more = task is not None
-                if task is not None:
-                    todo.put(task)
-                    n_open += 1
-            if n_open:
-                yield done.get()
-                n_open -= 1
+        while True:
+            while fatal is None and n_open < max_open and (task := next(tasks, None)) is not None:
+                todo.put(task)
+                n_open += 1
+            if not n_open:
+                break
+            result, error = done.get()
+            n_open -= 1
+            if error is not None:
+                fatal = error if fatal is None or isinstance(fatal, RunStopped) else fatal
+                stop.set()
+            else:
+                yield cast("T", result)
+        if fatal is not None:
+            raise fatal
     finally:
         for _ in range(threads):
             todo.put(None)

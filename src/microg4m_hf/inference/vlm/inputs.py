@@ -1,16 +1,18 @@
-"""Prepare the inputs of a model for a clip: its pixels once, and the token ids of every query about it."""
+"""Prepare the inputs of a model for clips in threads: the pixels once per clip, and the token ids of every query."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ...errors import ModelError
-from ..frames import SampledFrames
-from ..items import ClipQueries, PromptSet, Query
+from ...errors import ClipError, MicroG4MError, ModelError
+from ..frames import SampledFrames, prefetch, read_frames
+from ..items import ClipQueries, PromptSet, Query, TextSettings
 
 # Options of image processors that cut an image into tiles. The frames of a clip stay whole.
 _TILING_OPTIONS = ("crop_to_patches", "do_image_splitting")
@@ -193,6 +195,63 @@ class InputPreparer:
         tokenizer = self.processor.tokenizer
         has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
         return tokenizer(text, **({"add_special_tokens": False} if has_bos else {}))["input_ids"]
+
+
+@dataclass(frozen=True)
+class PrepareFailure:
+    """Why the inputs of a clip could not be prepared."""
+
+    why: str
+    is_decode_error: bool
+
+
+class Prefetcher:
+    """Yield clips with their inputs, or with the reason why there are none."""
+
+    def __init__(self, prompt_builder: PromptBuilder, settings: TextSettings) -> None:
+        self._prompt_builder, self._settings = prompt_builder, settings
+        self._thread = threading.local()
+        self._copy_lock = threading.Lock()
+        self.not_shared_because = ""
+
+    def __call__(
+        self, clips: Sequence[ClipQueries], *, workers: int, depth: int
+    ) -> Iterator[tuple[ClipQueries, list[ClipInputs] | PrepareFailure]]:
+        return prefetch(self._prepare, clips, workers=workers, depth=depth)
+
+    def _prepare(self, clip: ClipQueries) -> list[ClipInputs] | PrepareFailure:
+        try:
+            frames = read_frames(clip.video, self._settings.frames, self._settings.frame_sampling)
+        except (ClipError, OSError) as error:
+            message = f"the clip cannot be read: {' '.join(str(error).split())}"
+            return PrepareFailure(message, is_decode_error=True)
+        preparer = self._preparer_of_thread()
+        try:
+            items = preparer.prepare(clip, frames)
+        except MicroG4MError:
+            raise
+        except Exception as error:  # processors raise all kinds of errors; only this clip fails
+            return PrepareFailure(format_error(error), is_decode_error=False)
+        if preparer.not_shared_because:
+            self.not_shared_because = preparer.not_shared_because
+        return items
+
+    def _preparer_of_thread(self) -> InputPreparer:
+        if not hasattr(self._thread, "preparer"):
+            with self._copy_lock:
+                prompt_builder = copy.copy(self._prompt_builder)
+                prompt_builder.processor = copy.deepcopy(self._prompt_builder.processor)
+            self._thread.preparer = InputPreparer(prompt_builder)
+        return self._thread.preparer
+
+
+def format_error(error: BaseException) -> str:
+    """Return an exception as one line.
+
+    >>> format_error(ValueError("too  long"))
+    'ValueError: too long'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
 
 
 def common_suffix_length(one: Sequence[int], other: Sequence[int]) -> int:

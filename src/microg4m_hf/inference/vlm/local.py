@@ -13,9 +13,8 @@ from ...runtime import is_out_of_memory
 from ..items import ClipQueries, Query, TextSettings, prompt_set
 from ..run import Results, Runner
 from .generate import Generation, Generator, Row
-from .inputs import ClipInputs, PromptBuilder
+from .inputs import ClipInputs, Prefetcher, PrepareFailure, PromptBuilder, format_error
 from .loading import Placement, load_model
-from .prefetch import Prefetcher, PrepareFailure, format_error
 from .prefix_cache import find_mismatch, generate_from_prefix, plain_inputs
 
 Item = TypeVar("Item")
