@@ -1,9 +1,9 @@
-"""Fine-tune a network with ``transformers.Trainer``: the library's data, collator and metric, somebody else's loop.
+"""Fine-tune a network with ``transformers.Trainer``, using the library's dataset, collator and metric.
 
     python examples/har_with_trainer.py --out runs/with_trainer          # a tiny network on the built-in sample
     python examples/har_with_trainer.py --model i3d_8x8_r50 --source hub --crop 224 --epochs 40 --out runs/i3d
 
-The Trainer drops boxes of ragged batches without a word, so people are padded and masked.
+The Trainer silently drops boxes of batches with different numbers of persons, so persons are padded and masked.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         eval_short_side=args.crop,
     )
     train = KeyFrameWindows(split_items(data, "train"), data, training=True)
-    # Frames of one size, so that clips of any shape fit into one batch.
+    # The center crop gives clips of any shape one size, so that they fit into one batch.
     held_out = KeyFrameWindows(split_items(data, "validation"), data, center_crop=True)
     model = create(args.model)
     trainer = Trainer(
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
             per_device_train_batch_size=args.batch,
             per_device_eval_batch_size=args.batch,
             learning_rate=1e-3,
-            remove_unused_columns=False,  # the items are no table
+            remove_unused_columns=False,  # the items have no columns
             label_names=["labels"],
             dataloader_num_workers=1,
             save_strategy="no",

@@ -32,8 +32,8 @@ def understand(command: str) -> argparse.Namespace:
     words = shlex.split(command)
     if words[0] != "microg4m":
         words = words[words.index("-m") + 1 :]
-        if words[0] == "microg4m_hf.training.har":
-            return _parse("microg4m_hf.training.har", words[1:])
+        if words[0] in ("microg4m_hf.training.har", "microg4m_hf.training.vlm"):
+            return _parse(words[0], words[1:])
         if words[0] == "microg4m_hf.training.jhmdb":
             return argparse.Namespace(words=words[1:])
     return _parse(f"microg4m_hf.cli.{GROUPS[words[1]][0]}", words[2:])

@@ -112,7 +112,7 @@ def _inspect(run: RunInfo, task: str | None) -> None:
 def _read_training_run(run: RunInfo) -> None:
     import yaml
 
-    from ..training.recipe import PRACTICAL
+    from ..training.recipe import PRACTICAL, RENAMED
 
     run.task = "har"
     folder = run.path
@@ -132,7 +132,9 @@ def _read_training_run(run: RunInfo) -> None:
         "recipe": config.get("name"),
         "variant": config.get("variant"),
         "frames": f"{data.get('num_frames', '?')}x{data.get('stride', '?')}",
-        "settings": {key: value for key, value in sorted(_flatten(config).items()) if key not in ignored},
+        "settings": {
+            RENAMED.get(key, key): value for key, value in sorted(_flatten(config).items()) if key not in ignored
+        },
     }
     results = _read_json(folder / "results.json", run, "the run is not finished")
     scores = results.get("test", {}).get("scores", {}) if isinstance(results.get("test"), dict) else {}
