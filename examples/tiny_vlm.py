@@ -76,8 +76,8 @@ def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[floa
     """Return the model, its processor, and the mean loss of each tenth of the training."""
     torch.manual_seed(seed)
     prompts = prompt_set(PROMPTS)
-    asked = [query.question or prompts.caption for clip in clips for query in clip.work.queries]
-    model, processor = make_model([*asked, *(answer for clip in clips for answer in clip.answers)])
+    texts = [query.question or prompts.caption for clip in clips for query in clip.work.queries]
+    model, processor = make_model([*texts, *(answer for clip in clips for answer in clip.answers)])
     preparer = InputPreparer(PromptBuilder(processor, prompts, as_images=False))
     lessons = [lesson(clip, model, preparer) for clip in clips]
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=0.05, betas=(0.9, 0.98))

@@ -31,7 +31,7 @@ class Clip:
 
     work: ClipQueries
     answers: tuple[str, ...]
-    shown: SampledFrames
+    frames: SampledFrames
 
 
 def sample_clips(split: str) -> list[Clip]:
@@ -49,10 +49,10 @@ def sample_clips(split: str) -> list[Clip]:
         Clip(
             ClipQueries(videos[name], name, tuple(query for query, _ in found)),
             tuple(answer for _, answer in found),
-            shown,
+            sampled,
         )
         for name, found in queries.items()
-        for shown in [read_frames(videos[name], FRAMES, PICK)]
+        for sampled in [read_frames(videos[name], FRAMES, PICK)]
     ]
 
 
@@ -76,7 +76,7 @@ def practice_clips(count: int) -> Iterator[Clip]:
 def lesson(clip: Clip, model: Any, preparer: InputPreparer) -> dict[str, torch.Tensor]:
     """Return a clip as one row of tokens. ``text`` is the number of the text of each token, or 0 for the clip."""
     tokenizer = preparer.processor.tokenizer
-    (item,) = preparer.prepare(clip.work, clip.shown)
+    (item,) = preparer.prepare(clip.work, clip.frames)
     first = torch.tensor([item.input_ids[0]])
     marks = torch.tensor([item.token_field("mm_token_type_ids", first.shape[1])])
     grid = {name: item.visual[name] for name in ("video_grid_thw", "second_per_grid_ts")}

@@ -50,8 +50,8 @@ def work(video: Path) -> list[ClipQueries]:
 
 
 def endpoint(server: BadServer, **changes: Any) -> Endpoint:
-    given = {"concurrency": 4, "timeout": 10.0, "backoff": 0.02, "max_retries": 3, "retry_timeout": 20.0, **changes}
-    return Endpoint(server.url, KEY, **given)
+    options = {"concurrency": 4, "timeout": 10.0, "backoff": 0.02, "max_retries": 3, "retry_timeout": 20.0, **changes}
+    return Endpoint(server.url, KEY, **options)
 
 
 def records(server: BadServer, work: list[ClipQueries], **changes: Any) -> dict[str, dict[str, Any]]:
@@ -87,12 +87,12 @@ def test_transient_errors_are_retried_and_others_recorded(work: list[ClipQueries
         "q19": ["down:0.3"],
     }
     with BadServer(each(plans), seconds=0.05) as server:
-        found = records(server, work, timeout=2.0, backoff=0.1)
+        results = records(server, work, timeout=2.0, backoff=0.1)
         assert server.most_at_once == 4
         assert server.keys == {f"Bearer {KEY}"}
-        assert server.asked["q4"] == server.asked["q5"] == 2
-    assert len(found) == 24
-    kinds = {name: record["kind"] for name, record in found.items() if record["status"] != "ok"}
+        assert server.counts["q4"] == server.counts["q5"] == 2
+    assert len(results) == 24
+    kinds = {name: record["kind"] for name, record in results.items() if record["status"] != "ok"}
     assert kinds == {
         "q6": "malformed",
         "q7": "server",
@@ -103,11 +103,11 @@ def test_transient_errors_are_retried_and_others_recorded(work: list[ClipQueries
         "q13": "content_filter",
         "q14": "rejected",
     }
-    assert found["q11"]["text"] == "Two people wa" and found["q11"]["flags"] == ["length"]
-    assert found["q15"]["text"] == "Half ? a pair, Bearer ***"
-    assert [found[name]["requests"] for name in ("q0", "q1", "q2", "q3", "q7", "q14", "q19")] == [2, 3, 4, 4, 4, 1, 2]
-    assert "I cannot help" in found["q10"]["why"] and "500" in found["q7"]["why"]
-    assert KEY not in json.dumps(found)
+    assert results["q11"]["text"] == "Two people wa" and results["q11"]["flags"] == ["length"]
+    assert results["q15"]["text"] == "Half ? a pair, Bearer ***"
+    assert [results[name]["requests"] for name in ("q0", "q1", "q2", "q3", "q7", "q14", "q19")] == [2, 3, 4, 4, 4, 1, 2]
+    assert "I cannot help" in results["q10"]["why"] and "500" in results["q7"]["why"]
+    assert KEY not in json.dumps(results)
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -119,8 +119,8 @@ def test_the_concurrency_is_limited(work: list[ClipQueries], limit: int) -> None
 
 def test_a_busy_server_pauses_all_requests(work: list[ClipQueries]) -> None:
     with BadServer(each({"q3": ["busy:1"]})) as server:
-        found = records(server, work, max_retries=0)  # waiting for a busy server is not a retry
-    assert {record["status"] for record in found.values()} == {"ok"}
+        results = records(server, work, max_retries=0)  # waiting for a busy server is not a retry
+    assert {record["status"] for record in results.values()} == {"ok"}
     gaps = np.diff(sorted(server.times))
     assert gaps.max() > 0.9  # no request during the wait
 
@@ -133,7 +133,7 @@ def test_too_long_a_wait_stops_the_run(work: list[ClipQueries], tmp_path: Path) 
         assert 0 < len(kept) < 24 and "failed" not in "".join(kept)
         summary = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint(server)))
     assert summary["finished"] == 24 and summary["done_now"] == 24 - len(kept)
-    assert set(server.asked.values()) <= {1, 2} and server.asked.total() == 25
+    assert set(server.counts.values()) <= {1, 2} and server.counts.total() == 25
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_fatal_errors_stop_the_run_at_once(work: list[ClipQueries], plan: str, r
     with BadServer(lambda question, attempt: plan) as server:
         with pytest.raises(ServerError, match=reason) as caught:
             records(server, work)
-        assert server.asked.total() <= 4
+        assert server.counts.total() <= 4
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
@@ -159,8 +159,8 @@ def test_an_unavailable_server_stops_the_run_and_records_no_failure(work: list[C
         run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint(server, max_retries=1)))
     assert (tmp_path / "items.rank0.jsonl").read_text() == ""
     with BadServer(each({"q0": ["status:500"] * 9})) as server:  # one failure among successes is recorded
-        found = records(server, work, max_retries=1)
-    assert [name for name, record in found.items() if record["status"] != "ok"] == ["q0"]
+        results = records(server, work, max_retries=1)
+    assert [name for name, record in results.items() if record["status"] != "ok"] == ["q0"]
 
 
 def test_failures_and_usage_are_counted_and_retried_on_request(work: list[ClipQueries], tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_failures_and_usage_are_counted_and_retried_on_request(work: list[ClipQu
         assert [(item["id"], item["kind"]) for item in first["failures"]] == [("q3", "empty"), ("q5", "refusal")]
         assert first["failed_kinds"] == {"empty": 1, "refusal": 1}
         again = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices))
-        assert again["done_now"] == 0 and server.asked.total() == 24
+        assert again["done_now"] == 0 and server.counts.total() == 24
         last = run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, prices), retry_failed=True)
     assert (last["finished"], last["failed"], last["done_now"]) == (24, 0, 2)
     assert last["tokens"] == {"in": 2600, "out": 104, "cached": 1560}  # including the two failures
@@ -209,16 +209,16 @@ def test_the_request_body(work: list[ClipQueries], video: Path) -> None:
 
 def test_older_servers_get_the_older_parameter_name(work: list[ClipQueries]) -> None:
     with BadServer(lambda question, attempt: "old") as server:
-        found = records(server, work[:1])
-        assert "max_tokens" in server.bodies[-1] and {record["status"] for record in found.values()} == {"ok"}
+        results = records(server, work[:1])
+        assert "max_tokens" in server.bodies[-1] and {record["status"] for record in results.values()} == {"ok"}
 
 
 def test_a_clip_that_cannot_be_decoded_fails_its_items(work: list[ClipQueries], tmp_path: Path) -> None:
     broken = tmp_path / "a_001.mp4"
     broken.write_bytes(b"no video")
     with BadServer() as server:
-        found = records(server, [ClipQueries(str(broken), "a_001", work[0].queries), work[1]])
-    assert [found[f"q{n}"].get("kind") for n in range(8)] == ["decode"] * 4 + [None] * 4
+        results = records(server, [ClipQueries(str(broken), "a_001", work[0].queries), work[1]])
+    assert [results[f"q{n}"].get("kind") for n in range(8)] == ["decode"] * 4 + [None] * 4
 
 
 def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,9 +246,9 @@ def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_key_is_not_sent_to_another_server_after_a_redirect(work: list[ClipQueries]) -> None:
     with BadServer() as other, BadServer(lambda question, attempt: f"away:{other.url}") as server:
-        found = records(server, work[:1])
+        results = records(server, work[:1])
     assert server.keys == {f"Bearer {KEY}"} and other.keys == {""}
-    assert {record["status"] for record in found.values()} == {"ok"}
+    assert {record["status"] for record in results.values()} == {"ok"}
 
 
 def predict(server: BadServer, out: Path, *more: str) -> list[str]:
@@ -263,7 +263,7 @@ def test_the_command_writes_the_key_nowhere(
     caplog.set_level(logging.DEBUG)
     out = tmp_path / "run"
     plans = ("status:418", "echo", "busy:0.1", "cut", "ok", "status:500", "malformed")
-    with BadServer(lambda question, attempt: plans[server.asked.total() % 7]) as server:
+    with BadServer(lambda question, attempt: plans[server.counts.total() % 7]) as server:
         code = main(predict(server, out, "--key-env", "MY_KEY", "--max-retries", "1", "--price-in", "0.01"))
         assert server.keys == {f"Bearer {KEY}"}
     results = json.loads((out / "results.json").read_text())
@@ -289,20 +289,20 @@ def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) ->
 
 
 def test_an_interrupt_stops_the_command_at_once(tmp_path: Path) -> None:
-    with BadServer(lambda question, attempt: "slow" if server.asked.total() > 6 else "ok") as server:
+    with BadServer(lambda question, attempt: "slow" if server.counts.total() > 6 else "ok") as server:
         words = [sys.executable, "-m", "microg4m_hf", *predict(server, tmp_path / "run")]
         # A shell that runs the tests in the background makes its children ignore Ctrl-C.
         restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=restore_sigint)
-        written = tmp_path / "run" / "items.rank0.jsonl"
-        while process.poll() is None and (server.asked.total() < 9 or written.read_bytes().count(b"\n") < 6):
+        journal = tmp_path / "run" / "items.rank0.jsonl"
+        while process.poll() is None and (server.counts.total() < 9 or journal.read_bytes().count(b"\n") < 6):
             time.sleep(0.005)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "run the same command again" in stderr
     assert time.monotonic() - began < 20  # requests under way would take two minutes
-    assert len(written.read_text().splitlines()) == 6
+    assert len(journal.read_text().splitlines()) == 6
 
 
 def test_killed_and_run_again(tmp_path: Path) -> None:
@@ -310,13 +310,13 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
         words = [sys.executable, "-m", "microg4m_hf", *predict(server, tmp_path / "run")]
         environment = {**os.environ, "OPENAI_API_KEY": KEY}
         process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        while server.asked.total() < 9 and process.poll() is None:
+        while server.counts.total() < 9 and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        asked = server.asked.total()
+        n_requests = server.counts.total()
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        assert server.asked.total() <= 24 + 3 + 3 and asked < 24  # what was on its way is asked again, nothing else
+        assert server.counts.total() <= 24 + 3 + 3 and n_requests < 24  # only open requests are sent again
     lines = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
     assert len(lines) == len({json.loads(line)["question_id"] for line in lines}) == 24

@@ -84,8 +84,12 @@ def settings(model: Path, **more: Any) -> TextSettings:
     return TextSettings("vqa", str(model), "isolated", prompts="plain", frames=3, **more)
 
 
-def answers(given: TextSettings, work: list[ClipQueries], python: str = sys.executable, **more: Any) -> dict[str, Any]:
-    return {query.id: record for query, record in isolated_runner(given, IsolatedEnvironment(python, **more))(work)}
+def answers(
+    run_settings: TextSettings, work: list[ClipQueries], python: str = sys.executable, **more: Any
+) -> dict[str, Any]:
+    return {
+        query.id: record for query, record in isolated_runner(run_settings, IsolatedEnvironment(python, **more))(work)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +119,18 @@ def test_code_from_the_hub_under_transformers_4(
         ClipQueries(video, f"{name}_001", tuple(Query(f"{name}_{n}", f"which {word}") for n, word in enumerate(WORDS)))
         for name, video in clips.items()
     ]
-    given = settings(model, adapter=adapter_name(adapter))
+    run_settings = settings(model, adapter=adapter_name(adapter))
     summary = run(
-        given,
+        run_settings,
         work,
         tmp_path / "run",
-        lambda: isolated_runner(given, IsolatedEnvironment(transformers_4, adapter, trust_remote_code=True)),
+        lambda: isolated_runner(run_settings, IsolatedEnvironment(transformers_4, adapter, trust_remote_code=True)),
     )
     assert (summary["finished"], summary["failed"]) == (6, 0), summary["failures"]
     (versions,) = summary["served"]
     assert "transformers 4." in versions and "torch" in versions
-    answers_in_file = [
-        json.loads(line)["answer"] for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
-    ]
-    assert answers_in_file == [f"3 {' '.join([PREDICTED[name]] * 3)} {word}" for name in clips for word in WORDS]
+    texts = [json.loads(line)["answer"] for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert texts == [f"3 {' '.join([PREDICTED[name]] * 3)} {word}" for name in clips for word in WORDS]
 
 
 WORDS = ("colour?", "many?")
@@ -146,13 +148,13 @@ def test_code_from_the_hub_runs_only_with_trust_remote_code(
 def test_every_way_a_worker_can_fail(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     questions = ["fine 1", "dies_once 1", "dies 1", "fine 2", "hangs 1", "fine 3", "leaves 1", "raises 1", "fine 4"]
     questions += ["floods 1", "quiet 1", "odd 1", "half 1", "fine 5"]
-    found = answers(settings(tmp_path / "model"), group(clips["red"], *questions), adapter=adapter, timeout=2.0)
-    assert list(found) == questions
+    results = answers(settings(tmp_path / "model"), group(clips["red"], *questions), adapter=adapter, timeout=2.0)
+    assert list(results) == questions
     fine = "(3, 48, 64, 3) uint8 256"
     for name in ("fine 1", "fine 2", "fine 3", "fine 4", "fine 5", "dies_once 1", "floods 1"):
-        assert found[name] | {"served": ""} == {"status": "ok", "text": fine, "served": ""}, name
-    assert found["half 1"]["text"] == "half ?"
-    kinds = {name: record["kind"] for name, record in found.items() if record["status"] != "ok"}
+        assert results[name] | {"served": ""} == {"status": "ok", "text": fine, "served": ""}, name
+    assert results["half 1"]["text"] == "half ?"
+    kinds = {name: record["kind"] for name, record in results.items() if record["status"] != "ok"}
     assert kinds == {
         "dies 1": "crash",
         "hangs 1": "timeout",
@@ -161,17 +163,17 @@ def test_every_way_a_worker_can_fail(clips: dict[str, str], adapter: str, tmp_pa
         "quiet 1": "empty",
         "odd 1": "error",
     }
-    assert "signal SIGSEGV" in found["dies 1"]["why"] and "| of the worker" in found["dies 1"]["why"]
-    assert "exit code 7" in found["leaves 1"]["why"] and "within 2 s" in found["hangs 1"]["why"]
-    assert found["raises 1"]["why"].startswith("ValueError: cannot do raises 1 (adapter.py:")
-    assert "NoneType" in found["odd 1"]["why"]
+    assert "signal SIGSEGV" in results["dies 1"]["why"] and "| of the worker" in results["dies 1"]["why"]
+    assert "exit code 7" in results["leaves 1"]["why"] and "within 2 s" in results["hangs 1"]["why"]
+    assert results["raises 1"]["why"].startswith("ValueError: cannot do raises 1 (adapter.py:")
+    assert "NoneType" in results["odd 1"]["why"]
 
 
 def test_failures_are_recorded_and_retried_on_request(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
-    work, given = group(clips["red"], "fine 1", "raises 1"), settings(tmp_path / "model")
+    work, run_settings = group(clips["red"], "fine 1", "raises 1"), settings(tmp_path / "model")
     here = IsolatedEnvironment(sys.executable, adapter)
     summaries = [
-        run(given, work, tmp_path / "run", lambda: isolated_runner(given, here), **retry)
+        run(run_settings, work, tmp_path / "run", lambda: isolated_runner(run_settings, here), **retry)
         for retry in ({}, {}, {"retry_failed": True})
     ]
     assert [(one["finished"], one["failed"], one["done_now"]) for one in summaries] == [(1, 1, 2), (1, 1, 0), (2, 0, 1)]
@@ -201,8 +203,8 @@ def test_errors_at_the_start_say_why(clips: dict[str, str], adapter: str, tmp_pa
 
 def test_a_clip_that_cannot_be_decoded(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:
     work = [ClipQueries(str(tmp_path / "none.mp4"), "b_001", (Query("b"),)), *group(clips["red"], "fine 1")]
-    found = answers(settings(tmp_path / "model"), work, adapter=adapter)
-    assert found["b"]["kind"] == "decode" and found["fine 1"]["status"] == "ok"
+    results = answers(settings(tmp_path / "model"), work, adapter=adapter)
+    assert results["b"]["kind"] == "decode" and results["fine 1"]["status"] == "ok"
 
 
 def test_an_adapter_with_another_content_is_another_setting(adapter: str) -> None:

@@ -27,12 +27,12 @@ class Parrot:
     """A runner that repeats the question, and records which queries it got."""
 
     def __init__(self, fails: Sequence[str] = ()) -> None:
-        self.fails, self.asked = fails, []  # type: ignore[var-annotated]
+        self.fails, self.query_ids = fails, []  # type: ignore[var-annotated]
 
     def __call__(self, work: Sequence[ClipQueries]) -> Iterator[tuple[Query, dict[str, Any]]]:
         for clip in work:
             for query in clip.queries:
-                self.asked.append(query.id)
+                self.query_ids.append(query.id)
                 failed = {"status": "failed", "kind": "decode", "why": "cut short"}
                 yield (
                     query,
@@ -61,8 +61,8 @@ def test_an_incomplete_line_is_run_again_and_harms_no_other(tmp_path: Path, cut:
     parrot = Parrot()
     summary = run(VQA, WORK, tmp_path / "cut", lambda: parrot)
     assert summary["finished"] == whole["finished"]
-    assert parrot.asked[0] == "a_003_q2"
-    assert len(parrot.asked) == 10
+    assert parrot.query_ids[0] == "a_003_q2"
+    assert len(parrot.query_ids) == 10
     assert (tmp_path / "cut" / "predictions.jsonl").read_bytes() == (
         tmp_path / "whole" / "predictions.jsonl"
     ).read_bytes()
@@ -77,7 +77,7 @@ def test_invalid_lines_of_a_journal_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "items.rank7.jsonl").write_bytes(b"".join(junk))
     parrot = Parrot()
     assert run(VQA, WORK, tmp_path, lambda: parrot)["finished"] == 21
-    assert len(parrot.asked) == 15
+    assert len(parrot.query_ids) == 15
 
 
 def test_a_run_resumes_with_another_number_of_processes(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_processes_that_start_late_still_cover_all_clips(tmp_path: Path) -> None
     first, second = Parrot(), Parrot()
     run(VQA, WORK, tmp_path, lambda: first, rank=0, world_size=2)
     run(VQA, WORK, tmp_path, lambda: second, rank=1, world_size=2)
-    assert sorted(first.asked + second.asked) == sorted(query.id for clip in WORK for query in clip.queries)
+    assert sorted(first.query_ids + second.query_ids) == sorted(query.id for clip in WORK for query in clip.queries)
 
 
 def test_a_changed_setting_is_refused(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_failures_are_recorded_counted_and_retried_on_request(tmp_path: Path) ->
     run(VQA, WORK, tmp_path, lambda: pytest.fail("retried"))  # type: ignore[arg-type, return-value]
     retry = Parrot()
     summary = run(VQA, WORK, tmp_path, lambda: retry, retry_failed=True)
-    assert retry.asked == ["a_001_q1", "a_006_q0"]
+    assert retry.query_ids == ["a_001_q1", "a_006_q0"]
     assert (summary["finished"], summary["failed"]) == (21, 0)
 
 

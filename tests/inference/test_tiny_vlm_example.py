@@ -50,7 +50,7 @@ def test_texts_of_a_clip_do_not_attend_to_each_other(example: ModuleType) -> Non
 
     def part(places: range) -> tuple[float, float]:
         queries, answers = ([group[place] for place in places] for group in (clip.work.queries, clip.answers))
-        one = lesson(Clip(ClipQueries(None, "x", tuple(queries)), tuple(answers), clip.shown), model, preparer)
+        one = lesson(Clip(ClipQueries(None, "x", tuple(queries)), tuple(answers), clip.frames), model, preparer)
         share = float(one["weights"][1:][one["labels"][1:] != -100].sum())
         with torch.inference_mode():
             return float(loss_of(model, [one])) * share, share
@@ -73,21 +73,24 @@ def test_answers_depend_on_the_pixels(example: ModuleType) -> None:
     preparer = example.InputPreparer(example.PromptBuilder(processor, example.prompt_set("plain"), as_images=False))
     walls = [f"{text.capitalize()}.".replace("earth", "Earth") for text in DESCRIPTIONS.values()]
 
-    def answer(shown: SampledFrames) -> str:
+    def answer(frames: SampledFrames) -> str:
         def loss(wall: str) -> float:
-            clip = Clip(ClipQueries(None, "new", (Query("new", WALL),)), (wall,), shown)
+            clip = Clip(ClipQueries(None, "new", (Query("new", WALL),)), (wall,), frames)
             return float(loss_of(model, [lesson(clip, model, preparer)]))
 
         with torch.inference_mode():
             return min(walls, key=loss)
 
     truth = [walls[list(DESCRIPTIONS).index(scene.cabin)] for scene in practice_scenes(count + new)[count:]]
-    predicted = [answer(clip.shown) for clip in drawn[count:]]
+    predicted = [answer(clip.frames) for clip in drawn[count:]]
     right = np.mean([one == other for one, other in zip(predicted, truth, strict=True)])
     assert right >= 0.6, (right, losses)  # one in five by chance; 0.85 to 0.98 with other seeds
     assert (
         len(
-            {answer(SampledFrames(np.full_like(clip.shown.frames, 128), clip.shown.metadata)) for clip in drawn[count:]}
+            {
+                answer(SampledFrames(np.full_like(clip.frames.frames, 128), clip.frames.metadata))
+                for clip in drawn[count:]
+            }
         )
         == 1
     )

@@ -26,7 +26,7 @@ class BadServer:
         self.bodies: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self.times: list[float] = []
-        self.asked: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self.lock = threading.Lock()
         self._now = 0
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -61,8 +61,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question = body["messages"][-1]["content"][-1]["text"].split("\n")[0]
         with owner.lock:
-            attempt = owner.asked[question]
-            owner.asked[question] += 1
+            attempt = owner.counts[question]
+            owner.counts[question] += 1
             owner.bodies.append(body)
             owner.times.append(time.monotonic())
             owner.keys.add(self.headers.get("Authorization", ""))

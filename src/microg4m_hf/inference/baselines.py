@@ -82,14 +82,14 @@ def blind_answers(questions: Sequence[str], answers: Sequence[str], sources: Seq
     """
     vectors = _tf_idf([words(question) for question in questions])
     _, codes = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
-    found = []
+    results = []
     for start in range(0, len(questions), _BLOCK):
         similarity = vectors[start : start + _BLOCK] @ vectors.T
         similarity[codes[start : start + _BLOCK, None] == codes[None, :]] = -1.0
         nearest = similarity.argmax(1)
         no_match = similarity[np.arange(len(nearest)), nearest] < 0
-        found += ["" if unmatched else answers[place] for place, unmatched in zip(nearest, no_match, strict=True)]
-    return found
+        results += ["" if unmatched else answers[index] for index, unmatched in zip(nearest, no_match, strict=True)]
+    return results
 
 
 def _most_frequent(counts: Counter[str]) -> str:
@@ -98,11 +98,11 @@ def _most_frequent(counts: Counter[str]) -> str:
 
 def _tf_idf(texts: list[list[str]]) -> np.ndarray:
     """Return one row of unit length per text."""
-    place = {word: index for index, word in enumerate(sorted({word for text in texts for word in text}))}
-    counts = np.zeros((len(texts), max(1, len(place))), np.float32)
+    column = {word: number for number, word in enumerate(sorted({word for text in texts for word in text}))}
+    counts = np.zeros((len(texts), max(1, len(column))), np.float32)
     for row, text in enumerate(texts):
         for word in text:
-            counts[row, place[word]] += 1
+            counts[row, column[word]] += 1
     idf = np.log((1 + len(texts)) / (1 + (counts > 0).sum(0))) + 1
     weighted = counts * idf.astype(np.float32)
     length = np.linalg.norm(weighted, axis=1, keepdims=True)

@@ -164,14 +164,14 @@ def sum_usage(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             models.add(record["served"])
         if isinstance(record.get("cost"), int | float):
             costs.append(record["cost"])
-    found: dict[str, Any] = {
+    totals: dict[str, Any] = {
         "requests": requests,
         "tokens": dict(tokens),
         "cost": round(sum(costs, 0.0), 6) if costs else None,
         "flags": dict(flags),
         "served": sorted(models),
     }
-    return {name: value for name, value in found.items() if value or (name == "cost" and value is not None)}
+    return {name: value for name, value in totals.items() if value or (name == "cost" and value is not None)}
 
 
 def stop_after_failures(results: Results, source: str, item_kinds: Container[str], limit: int) -> Results:

@@ -32,9 +32,9 @@ def generate_from_prefix(generator: Generator, items: Sequence[ClipInputs], rows
         batch = [(item, min(number, len(item.queries) - 1)) for item in items for number in numbers]
         branch = cache if numbers.stop == questions else copy.deepcopy(cache)
         name = items[0].queries[batch[0][1]].id
-        found = generator.generate(name=name, **_continuation_inputs(generator.model, batch, branch, length))
+        generations = generator.generate(name=name, **_continuation_inputs(generator.model, batch, branch, length))
         for place, texts in enumerate(answers):
-            texts += found[place * len(numbers) : (place + 1) * len(numbers)]
+            texts += generations[place * len(numbers) : (place + 1) * len(numbers)]
     return [texts[: len(item.queries)] for texts, item in zip(answers, items, strict=True)]
 
 
