@@ -30,23 +30,14 @@ def cluster_codes(sources: Iterable[str]) -> tuple[list[str], np.ndarray]:
 
 
 def cluster_weights(clusters: int | Iterable[str], resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Draw clusters with replacement.
+    """Draw clusters with replacement and return how often each is drawn, ``(resamples, clusters)``.
 
-    Args:
-        clusters: The number of clusters, or the cluster name of every item (columns then follow ``cluster_codes``).
-        resamples: How often to draw.
-        seed: A whole number from 0 to 2**32 - 1; equal seeds give equal draws with every version of numpy.
+    ``clusters`` is their number, or the cluster name of every item (columns then follow ``cluster_codes``). Equal seeds
+    give equal draws with every version of numpy.
 
-    Returns:
-        How often each cluster is drawn in each resample, integers of shape ``(resamples, clusters)``.
-
-    Raises:
-        RecipeError: There is nothing to draw, or the seed is out of range.
-
-    Example:
-        >>> drawn = cluster_weights(["a", "b", "b", "c"], resamples=5, seed=1)
-        >>> drawn.shape, drawn.sum(axis=1).tolist()
-        ((5, 3), [3, 3, 3, 3, 3])
+    >>> drawn = cluster_weights(["a", "b", "b", "c"], resamples=5, seed=1)
+    >>> drawn.shape, drawn.sum(axis=1).tolist()
+    ((5, 3), [3, 3, 3, 3, 3])
     """
     count = clusters if isinstance(clusters, int) else len(set(clusters))
     if count < 1 or resamples < 1:

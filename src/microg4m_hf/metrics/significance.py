@@ -23,22 +23,14 @@ def compare_scores(
     names: Sequence[str] = ("first", "second"),
     level: float = LEVEL,
 ) -> dict[str, dict[str, Any]]:
-    """Compare two systems score by score.
+    """Compare two systems score by score, from their ``scores`` and the same scores in every resample.
 
-    Args:
-        scores: The scores of the first and of the second system.
-        samples: The same scores in every resample.
-        names: The keys under which the entries hold the two values.
-        level: Level of the intervals.
+    Each entry holds both values under ``names``, ``difference``, ``interval``, ``p``, ``p_corrected`` and ``real``.
 
-    Returns:
-        One entry per score with both values, ``difference``, ``interval``, ``p``, ``p_corrected`` and ``real``.
-
-    Example:
-        >>> samples = [{"map": np.full(99, 0.5)}, {"map": np.full(99, 0.25)}]
-        >>> table = compare_scores([{"map": 0.5}, {"map": 0.25}], samples)
-        >>> table["map"]["difference"], table["map"]["p"], table["map"]["real"]
-        (0.25, 0.01, True)
+    >>> samples = [{"map": np.full(99, 0.5)}, {"map": np.full(99, 0.25)}]
+    >>> table = compare_scores([{"map": 0.5}, {"map": 0.25}], samples)
+    >>> table["map"]["difference"], table["map"]["p"], table["map"]["real"]
+    (0.25, 0.01, True)
     """
     table = {}
     for name in scores[0]:

@@ -15,19 +15,9 @@ _SPACE_FILES = ("README.md", "app.py", "requirements.txt")
 def metric_folders(folder: str | os.PathLike[str]) -> list[Path]:
     """List the modules of a folder: subfolders with a Python file of their own name and the files of a Space.
 
-    Args:
-        folder: The folder ``metrics/`` of the project.
-
-    Returns:
-        The folders of the modules, sorted.
-
-    Raises:
-        RecipeError: There is no module, or a module lacks a file.
-
-    Example:
-        >>> metric_folders("/no/such/folder")
-        Traceback (most recent call last):
-        microg4m_hf.errors.RecipeError: /no/such/folder holds no metric modules; give the folder metrics/ of the project
+    >>> metric_folders("/no/such/folder")
+    Traceback (most recent call last):
+    microg4m_hf.errors.RecipeError: /no/such/folder holds no metric modules; give the folder metrics/ of the project
     """
     root = Path(folder)
     found = sorted(path for path in root.glob("*") if (path / f"{path.name}.py").is_file())

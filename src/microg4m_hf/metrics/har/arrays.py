@@ -1,4 +1,7 @@
-"""Numpy arrays from tensors, Arrow columns and lists, without importing pandas (which takes seconds)."""
+"""Numpy arrays from tensors, Arrow columns and lists.
+
+pyarrow's own conversions import pandas, which takes seconds; these do not.
+"""
 
 from __future__ import annotations
 
@@ -41,17 +44,6 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray | None:
     if data is None:
         return np.empty(0, dtype)
     return np.frombuffer(data, dtype)[column.offset : column.offset + len(column)]
-
-
-def from_numpy(values: np.ndarray) -> pa.Array:
-    """Return an Arrow array over the memory of a one-dimensional array of 32- or 64-bit numbers.
-
-    >>> from_numpy(np.array([1, 2])).to_pylist()
-    [1, 2]
-    """
-    flat = np.ascontiguousarray(values)
-    types = {"i4": pa.int32(), "i8": pa.int64(), "f4": pa.float32(), "f8": pa.float64()}
-    return pa.Array.from_buffers(types[flat.dtype.str[1:]], flat.size, [None, pa.py_buffer(flat)])
 
 
 def to_matrix(values: Any) -> np.ndarray | None:

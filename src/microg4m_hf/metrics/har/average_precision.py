@@ -122,18 +122,11 @@ def tie_range(ranking: Ranking, positives: np.ndarray) -> tuple[np.ndarray, np.n
 def weighted_precisions(
     ranking: Ranking, source: np.ndarray, positives: np.ndarray, weights: np.ndarray, *, shuffle_seed: int | None = None
 ) -> np.ndarray:
-    """Compute average precision in many resamples at once: a row counts as often as its source was drawn.
+    """Compute average precision in many resamples at once, ``(resamples, classes)``; nan without a labeled box.
 
-    Args:
-        ranking: The ranked rows.
-        source: The source of each ranked row.
-        positives: Labeled boxes per source and class.
-        weights: How often each source is drawn, ``(resamples, sources)``.
-        shuffle_seed: Give equal scores a new random order in every block of resamples, so that the intervals include
-            the uncertainty of the order. By default they keep the order of the ranking.
-
-    Returns:
-        ``(resamples, classes)``; nan where a resample has no labeled box of a class.
+    A row counts as often as its ``source`` was drawn (``weights``, resamples x sources); ``positives`` holds the
+    labeled boxes per source and class. With ``shuffle_seed``, equal scores take a new random order in every block of
+    resamples, so that the intervals include the uncertainty of the order; by default they keep that of the ranking.
     """
     labeled = weights @ positives
     result = np.where(labeled > 0, 0.0, np.nan)

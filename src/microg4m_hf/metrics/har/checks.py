@@ -62,14 +62,11 @@ def check_predictions(
     if not len(predictions):
         raise predictions.error("holds no predictions", "give at least one row per labeled box")
     assert predictions.score is not None
-    bad = ~np.isfinite(predictions.score)
-    if bad.any():
-        row = int(bad.argmax())
-        raise predictions.error(
-            f"the score is {float(predictions.score[row])!r} ({int(bad.sum())} of {len(bad)} scores are not finite)",
-            "nan and inf cannot be ranked: check the model's outputs",
-            row=row,
-        )
+    predictions.check(
+        np.isfinite(predictions.score),
+        f"the score is {{score!r}} ({{count}} of {len(predictions)} scores are not finite)",
+        "nan and inf cannot be ranked: check the model's outputs",
+    )
     _check_boxes(predictions)
     known = np.isin(predictions.action, np.asarray(classes))
     if not known.all():
@@ -98,29 +95,19 @@ def check_references(references: ActionRows) -> None:
     if not len(references):
         raise references.error("holds no labeled boxes", "give the key-frame file of the split")
     _check_boxes(references)
-    unknown = (references.action < 1) | (references.action > NUM_AVA_CLASSES)
-    if unknown.any():
-        row = int(unknown.argmax())
-        problem = f"{int(references.action[row])} is not an action id"
-        raise references.error(problem, "use the ids of label_map.pbtxt", row=row)
+    known = np.isin(references.action, AVA_IDS)
+    references.check(known, "{action} is not an action id", "use the ids of label_map.pbtxt")
 
 
 def _check_boxes(rows: ActionRows) -> None:
     box = rows.box
     name = "the labeled box" if rows.origin.references else "the box"
-    bad = ~np.isfinite(box).all(axis=1)
-    if bad.any():
-        row = int(bad.argmax())
-        raise rows.error(f"{name} {box[row].tolist()} is not finite", "give four numbers", row=row)
-    bad = ((box < -OUTSIDE) | (box > 1 + OUTSIDE)).any(axis=1)
-    if bad.any():
-        row = int(bad.argmax())
-        hint = "boxes are fractions of width and height, 0 to 1"
-        if box.max() > 2:
-            hint += "; these look like pixels: divide them"
-        problem = f"{name} {box[row].tolist()} lies outside the frame ({int(bad.sum())} such rows)"
-        raise rows.error(problem, hint, row=row)
-    bad = (box[:, 2] < box[:, 0]) | (box[:, 3] < box[:, 1])
-    if rows.origin.references and bad.any():
-        row = int(bad.argmax())
-        raise rows.error(f"{name} {box[row].tolist()} ends before it begins", "give x1 <= x2 and y1 <= y2", row=row)
+    rows.check(np.isfinite(box).all(axis=1), f"{name} {{box}} is not finite", "give four numbers")
+    hint = "boxes are fractions of width and height, 0 to 1"
+    if box.max() > 2:
+        hint += "; these look like pixels: divide them"
+    inside = np.all((box >= -OUTSIDE) & (box <= 1 + OUTSIDE), axis=1)
+    rows.check(inside, f"{name} {{box}} lies outside the frame ({{count}} such rows)", hint)
+    if rows.origin.references:
+        forward = (box[:, 2] >= box[:, 0]) & (box[:, 3] >= box[:, 1])
+        rows.check(forward, f"{name} {{box}} ends before it begins", "give x1 <= x2 and y1 <= y2")

@@ -46,21 +46,7 @@ def rows_from_columns(
     action_ids: Sequence[int] | None = None,
     first_line: int | None = None,
 ) -> ActionRows:
-    """Build rows from flat columns, or from one entry per box with a list of scores or labels.
-
-    Args:
-        columns: Columns of equal length under any of the known names.
-        origin: What error messages call the input, and whether it holds references.
-        action_ids: The action of each score in a list, for lists that are neither 50 nor 80 long.
-        first_line: Line of the file that the first row was read from.
-
-    Returns:
-        The rows.
-
-    Raises:
-        PredictionError: A column of predictions is missing or holds something else.
-        DataError: The same for references.
-    """
+    """Build rows from flat columns, or from one entry per box with a list of scores or labels."""
     named = rename_columns(columns)
     missing = [column for column in ("video_id", "frame", *(() if "box" in named else SIDES)) if column not in named]
     if missing:

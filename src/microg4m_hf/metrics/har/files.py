@@ -22,7 +22,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from ...storage import write_atomic
-from .arrays import as_array, from_numpy
+from .arrays import as_array
 from .columns import FLAT, SIDES, rename_columns, rows_from_columns
 from .rows import ActionRows, Origin
 
@@ -80,15 +80,12 @@ def write_predictions(
     if matrix.ndim != 2 or len(matrix) != len(box):
         problem = f"scores of shape {matrix.shape} for {len(box)} boxes"
         raise Origin(str(path)).error(problem, "give one list of scores per box")
-    columns = {
-        "video_id": pa.array(list(video_id), pa.string()),
-        "frame": from_numpy(np.asarray(as_array(frame), np.int32)),
-    }
+    columns = {"video_id": list(video_id), "frame": np.asarray(as_array(frame), np.int32)}
     if person_id is not None:
-        columns["person_id"] = from_numpy(np.asarray(as_array(person_id), np.int32))
-    columns |= {side: from_numpy(box[:, place]) for place, side in enumerate(SIDES)}
-    offsets = from_numpy(np.arange(len(matrix) + 1, dtype=np.int32) * np.int32(matrix.shape[1]))
-    columns["scores"] = pa.ListArray.from_arrays(offsets, from_numpy(matrix.ravel()))
+        columns["person_id"] = np.asarray(as_array(person_id), np.int32)
+    columns |= {side: box[:, place] for place, side in enumerate(SIDES)}
+    offsets = np.arange(len(matrix) + 1, dtype=np.int32) * np.int32(matrix.shape[1])
+    columns["scores"] = pa.ListArray.from_arrays(offsets, matrix.ravel())
     table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(dict(about or {}), sort_keys=True)})
     buffer = io.BytesIO()
     pq.write_table(table, buffer)

@@ -156,13 +156,9 @@ def _collection_order(frame: np.ndarray) -> np.ndarray | slice:
 
 def _check_values(predictions: ActionRows, references: ActionRows) -> None:
     assert predictions.score is not None
-    bad = np.isnan(predictions.score) | np.isnan(predictions.box).any(axis=1)
-    if bad.any():
-        problem = f"{int(bad.sum())} rows hold nan, this one first"
-        raise predictions.error(problem, "nan cannot be ranked: check the model's outputs", row=int(bad.argmax()))
+    defined = ~(np.isnan(predictions.score) | np.isnan(predictions.box).any(axis=1))
+    problem = "{count} rows hold nan, this one first"
+    predictions.check(defined, problem, "nan cannot be ranked: check the model's outputs")
     box = references.box
-    bad = ~((box[:, 2] >= box[:, 0]) & (box[:, 3] >= box[:, 1]))
-    if bad.any():
-        row = int(bad.argmax())
-        problem = f"box {box[row].tolist()} ends before it begins"
-        raise references.error(problem, "a labeled box needs x1 <= x2 and y1 <= y2", row=row)
+    forward = (box[:, 2] >= box[:, 0]) & (box[:, 3] >= box[:, 1])
+    references.check(forward, "box {box} ends before it begins", "a labeled box needs x1 <= x2 and y1 <= y2")

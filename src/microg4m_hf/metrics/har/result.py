@@ -150,14 +150,27 @@ class HarResult:
         }
         if resamples:
             result["intervals"] = intervals(self.resample(resamples, seed), level)
-        if parts:
-            result["by"] = {
-                part: self._clip_table(part, domains, resamples, level, seed)
-                if part in CLIP_PARTS
-                else self._class_part_table(part, class_counts, resamples, level, seed)
-                for part in parts
-            }
+        for part in parts:
+            table: dict[str, dict[str, Any]] = {}
+            if part in CLIP_PARTS:
+                for name, clips in clip_parts(part, self.references, domains).items():
+                    own = self.subset(clips)
+                    table[name] = {"scores": None, "boxes": 0} if own is None else own._summary()
+                    if own is not None and resamples and len(own.statistics.sources) > 1:  # one cannot be resampled
+                        table[name]["intervals"] = intervals(own.resample(resamples, seed), level)
+            else:
+                for name, mask in class_parts(part, self.classes, self.references, class_counts).items():
+                    scores = {key: float(value) for key, value in self.per_class.macro(mask).items()}
+                    table[name] = {"scores": scores, "classes": int(mask.sum())}
+                    if resamples:
+                        table[name]["intervals"] = intervals(self.resample(resamples, seed), level, mask)
+            result.setdefault("by", {})[part] = table
         return result
+
+    def _summary(self) -> dict[str, Any]:
+        labels = self.statistics.frame_ap.positives
+        boxes = self.statistics.boxes
+        return {"scores": dict(self.scores), "boxes": boxes, "classes_with_labels": int((labels > 0).sum())}
 
     def _signature(self, model: Any, revision: Any, seed: int | None) -> Signature:
         settings = self.settings
@@ -192,11 +205,7 @@ class HarResult:
         return {
             action: {
                 "name": names.get(action, f"AVA {action}"),
-                "ap": float(self.per_class.ap[place]),
-                "f1": float(self.per_class.f1[place]),
-                "recall": float(self.per_class.recall[place]),
-                "precision": float(self.per_class.precision[place]),
-                "auroc": float(self.per_class.auroc[place]),
+                **{score: float(values[place]) for score, values in vars(self.per_class).items()},
                 "labels": int(labels[place]),
                 "positive_boxes": int(positive[place]),
             }
@@ -218,35 +227,6 @@ class HarResult:
             "degenerate_rows": self.statistics.frame_ap.degenerate,
             "dropped_rows": aligned.dropped,
         }
-
-    def _clip_table(
-        self, part: str, domains: Mapping[str, str] | None, resamples: int, level: float, seed: int
-    ) -> dict[str, dict[str, Any]]:
-        table: dict[str, dict[str, Any]] = {}
-        for name, clips in clip_parts(part, self.references, domains).items():
-            own = self.subset(clips)
-            if own is None:
-                table[name] = {"scores": None, "boxes": 0}
-                continue
-            table[name] = {
-                "scores": dict(own.scores),
-                "boxes": own.statistics.boxes,
-                "classes_with_labels": int((own.statistics.frame_ap.positives > 0).sum()),
-            }
-            if resamples and len(own.statistics.sources) > 1:  # sources are what is resampled
-                table[name]["intervals"] = intervals(own.resample(resamples, seed), level)
-        return table
-
-    def _class_part_table(
-        self, part: str, class_counts: Mapping[int, int] | None, resamples: int, level: float, seed: int
-    ) -> dict[str, dict[str, Any]]:
-        table: dict[str, dict[str, Any]] = {}
-        for name, mask in class_parts(part, self.classes, self.references, class_counts).items():
-            scores = {key: float(value) for key, value in self.per_class.macro(mask).items()}
-            table[name] = {"scores": scores, "classes": int(mask.sum())}
-            if resamples:
-                table[name]["intervals"] = intervals(self.resample(resamples, seed), level, mask)
-        return table
 
 
 def score_har(predictions: ActionRows, references: ActionRows, settings: HarSettings) -> HarResult:

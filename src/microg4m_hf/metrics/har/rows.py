@@ -71,6 +71,14 @@ class ActionRows:
         origin = self.origin if row is None else replace(self.origin, name=self.where(row))
         return origin.error(problem, hint)
 
+    def check(self, valid: np.ndarray, problem: str, hint: str) -> None:
+        """Raise an error about the first invalid row; ``problem`` may name {box}, {action}, {score} and {count}."""
+        if not valid.all():
+            row, count = int(valid.argmin()), int((~valid).sum())
+            score = None if self.score is None else float(self.score[row])
+            box, action = self.box[row].tolist(), int(self.action[row])
+            raise self.error(problem.format(box=box, action=action, score=score, count=count), hint, row=row)
+
 
 def share_videos(predictions: ActionRows, references: ActionRows) -> ActionRows:
     """Give the predictions the video codes of the references; clips that the references lack come after theirs."""

@@ -95,21 +95,7 @@ def compute_statistics(
     logits: bool,
     strict: bool,
 ) -> Statistics:
-    """Count and rank once.
-
-    Args:
-        aligned: Predictions beside references.
-        classes: Action ids that F1, recall and precision average over.
-        map_classes: Action ids that take part in the mAP.
-        protocol: ``"paper"`` or ``"instance"``.
-        threshold: On raw scores (paper) or probabilities (instance).
-        iou: Overlap from which a box counts as found.
-        logits: Whether scores need a sigmoid before ``threshold`` applies (instance).
-        strict: Whether a box without some scores is an error, where others have all.
-
-    Returns:
-        The statistics.
-    """
+    """Count and rank once. ``threshold`` applies to raw scores (paper) or probabilities (instance)."""
     instance = protocol == "instance"
     scored = np.isin(np.asarray(classes), np.asarray(map_classes))
     ids = tuple(int(action) for action, used in zip(classes, scored, strict=True) if used)
