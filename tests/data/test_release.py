@@ -85,7 +85,7 @@ def test_without_boxes_and_key_frames_there_are_labels(tmp_path: Path) -> None:
 def test_the_error_of_the_official_scheme_names_the_missing_file(tmp_path: Path) -> None:
     truth = make_release(tmp_path)
     truth.files["ava_val_gt.csv"].unlink()
-    with pytest.raises(DataError, match=r"not here: ava_val_gt\.csv"):
+    with pytest.raises(DataError, match=r"missing: ava_val_gt\.csv"):
         split_of(read_release(tmp_path), "official")
 
 

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from ..errors import DataError
 from ..storage import write_atomic
 from ..taxonomy import ACTION_IDS
-from .release.key_frames import SPLITS
+from .release.key_frames import FIELD_OF_SPLIT
 from .release.layout import FILE_NAMES, Layout
 from .release.release import Release, read_release
 from .splits import split_of
 from .tables import har_table
 
-FILES = dict(zip(SPLITS, (FILE_NAMES[name] for name in ("ava_train", "ava_val", "ava_test")), strict=True))
+FILES = {split: FILE_NAMES[field] for split, field in FIELD_OF_SPLIT.items()}
 
 
 def export_ava(

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from ..errors import DataError
 from .release.actions import LABEL_OF_ID, person_keys
-from .release.key_frames import SPLITS
+from .release.key_frames import FIELD_OF_SPLIT, SPLITS
 from .release.layout import FILE_NAMES
 from .release.release import Release
 
@@ -52,9 +52,9 @@ def split_of(release: Release, scheme: str) -> dict[str, str]:
     ids = release.clips["video_id"].to_pylist()
     if scheme == "official":
         if release.official is None:
-            fields = ("ava_train", "ava_val", "ava_test")
-            missing = [FILE_NAMES[field] for field in fields if getattr(release.layout, field) is None]
-            problem = f"the official split is in files that are not here: {', '.join(missing)}"
+            fields = [field for field in FIELD_OF_SPLIT.values() if getattr(release.layout, field) is None]
+            missing = ", ".join(FILE_NAMES[field] for field in fields)
+            problem = f"the official split is in files that are missing: {missing}"
             hint = "they are in the train-ready repository of the release; or use scheme='source_disjoint'"
             raise DataError(problem, file=release.root, hint=hint)
         return {name: split or SPLITS[0] for name, split in zip(ids, release.official.to_pylist(), strict=True)}

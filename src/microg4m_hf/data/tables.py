@@ -169,10 +169,8 @@ _TABLE_OF: dict[str, Callable[..., pa.Table]] = {"har": har_table, "caption": ca
 def _add_videos(table: pa.Table, layout: Layout, policy: ErrorPolicy) -> pa.Table:
     """Add a column ``video``; the clip of every row must exist and be a complete mp4 file."""
     if layout.videos is None:
-        raise SourceError(
-            f"{layout.root} holds no clips (a folder videos/ with movie/ and real/); "
-            "videos=False loads the annotations alone"
-        )
+        where = f"{layout.root} contains no clips (a folder videos/ with movie/ and real/)"
+        raise SourceError(f"{where}; videos=False loads the annotations alone")
     # Check each clip once, even if it has many rows.
     names = table["video_id"].combine_chunks().dictionary_encode()
     first = np.unique(names.indices.to_numpy(), return_index=True)[1]

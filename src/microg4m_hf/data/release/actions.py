@@ -18,7 +18,7 @@ from .layout import read_text
 
 COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT, "person_id": WHOLE, "action": WHOLE}
 DOMAINS = {"m": "movie", "r": "real"}
-MAX_PERSON = 999_999
+MAX_PERSON = 999_999  # 20 bits in the keys below
 MAX_FRAME = 32_767  # frames are stored as int16
 
 # From action id to packed label, -1 for ids that are not among the 50 actions.
@@ -44,9 +44,9 @@ def read_actions(
     rows = read_csv_rows(path, COLUMNS, policy, name=name)
     counts = _count(rows)
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
-    rows = rows.drop(is_no_person(rows.numbers("person_id")), f"person_id is not in 0..{MAX_PERSON}", "person_id")
+    rows = drop_bad_persons(rows)
     codes, ids = rows.codes("video_id")
-    sources, pieces, wrong = split_clip_ids(ids)
+    sources, indices, wrong = split_clip_ids(ids)
     rows = rows.drop(wrong[codes], "not a valid clip name", "video_id", hint=CLIP_ID_RULE)
     letters, letter_names = rows.codes("movie_or_real")
     known = np.array([letter in DOMAINS for letter in letter_names.to_pylist()], dtype=bool)
@@ -60,11 +60,11 @@ def read_actions(
     used = used[np.asarray(pc.sort_indices(ids.take(pa.array(used))))]
     place = np.empty(codes.max(initial=-1) + 1, dtype=np.int64)
     place[used] = np.arange(len(used))
-    ids, sources, pieces = (column.take(pa.array(used)) for column in (ids, sources, pieces))
+    ids, sources, indices = (column.take(pa.array(used)) for column in (ids, sources, indices))
     letters, letter_names = rows.codes("movie_or_real")
     domains = np.array([DOMAINS.get(letter, "") for letter in letter_names.to_pylist()], dtype=object)
     domain = pa.array(domains[letters[_first_rows(codes)[used]]], pa.string())
-    clips = pa.table({"video_id": ids, "source": sources, "clip_index": pieces, "domain": domain})
+    clips = pa.table({"video_id": ids, "source": sources, "clip_index": indices, "domain": domain})
 
     person, action = rows.numbers("person_id").astype(np.int64), rows.numbers("action")
     key = np.unique(place[codes] << 26 | person << 6 | LABEL_OF_ID[action])
@@ -107,9 +107,9 @@ def is_no_action(ids: np.ndarray) -> np.ndarray:
     return LABEL_OF_ID[np.clip(ids, 0, NUM_AVA_CLASSES)] + (ids > NUM_AVA_CLASSES) * -NUM_AVA_CLASSES < 0
 
 
-def is_no_person(ids: np.ndarray) -> np.ndarray:
-    """Return a mask of the numbers that are not valid person ids."""
-    return (ids < 0) | (ids > MAX_PERSON)
+def drop_bad_persons(rows: CsvRows) -> CsvRows:
+    person = rows.numbers("person_id")
+    return rows.drop((person < 0) | (person > MAX_PERSON), f"person_id is not in 0..{MAX_PERSON}", "person_id")
 
 
 def person_keys(table: pa.Table, ids: pa.Array) -> np.ndarray:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ...errors import ClipError
 from ..video.probe import read_frame_size
-from .actions import MAX_FRAME, MAX_PERSON, is_no_person, person_keys
+from .actions import MAX_FRAME, drop_bad_persons, person_keys
 from .clip_files import clip_path
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
@@ -77,10 +77,6 @@ def clip_places(rows: CsvRows, clips: pa.Table) -> np.ndarray:
 
 def drop_unknown_clips(rows: CsvRows, clips: pa.Table, what: str) -> CsvRows:
     return rows.drop(clip_places(rows, clips) < 0, f"{what} of a clip that is not in actions.csv", "video_id")
-
-
-def drop_bad_persons(rows: CsvRows) -> CsvRows:
-    return rows.drop(is_no_person(rows.numbers("person_id")), f"person_id is not in 0..{MAX_PERSON}", "person_id")
 
 
 def drop_bad_frames(rows: CsvRows, column: str) -> CsvRows:

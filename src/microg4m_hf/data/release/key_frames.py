@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .actions import ACTION_HINT, LABEL_OF_ID, is_no_action, person_keys
-from .bounding_boxes import BOX, clip_places, drop_bad_boxes, drop_bad_frames, drop_bad_persons, drop_unknown_clips
+from .actions import ACTION_HINT, LABEL_OF_ID, drop_bad_persons, is_no_action, person_keys
+from .bounding_boxes import BOX, clip_places, drop_bad_boxes, drop_bad_frames, drop_unknown_clips
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
 from .layout import Layout
 
 SPLITS = ("train", "validation", "test")
-SPLIT_OF_FILE = {"ava_train": 0, "ava_val": 1, "ava_test": 2, "ava_all": -1}
+FIELD_OF_SPLIT = {"train": "ava_train", "validation": "ava_val", "test": "ava_test"}  # the file, by its `Layout` field
+SPLIT_OF_FIELD = {**{field: split for split, field in enumerate(FIELD_OF_SPLIT.values())}, "ava_all": -1}
 COLUMNS = {"video_id": TEXT, "frame": WHOLE, **dict.fromkeys(BOX, REAL), "action_id": WHOLE, "person_id": WHOLE}
 OUTSIDE = 0.001  # normalized boxes have three decimals: a box that ends 0.001 past the border was rounded
 
@@ -34,7 +35,7 @@ def read_key_frames(
     The split is null for clips that no file names, and there are no splits if a file is missing. The rows of one
     person must have the same frame and box; rows that only repeat others are counted.
     """
-    files = {field: path for field in SPLIT_OF_FILE if (path := getattr(layout, field)) is not None}
+    files = {field: path for field in SPLIT_OF_FIELD if (path := getattr(layout, field)) is not None}
     if not files:
         return KEY_FRAME_SCHEMA.empty_table(), None, np.zeros(len(clips), dtype=bool), {}
     counts: dict[str, int] = {}
@@ -42,10 +43,10 @@ def read_key_frames(
     for field, path in files.items():
         rows = read_csv_rows(path, COLUMNS, policy, name=layout.name(path), header=False, may_be_empty=("action_id",))
         counts[f"{field}_rows"] = len(rows)
-        parts.append((SPLIT_OF_FILE[field], _drop_invalid(rows, clips, labels)))
+        parts.append((SPLIT_OF_FIELD[field], _drop_invalid(rows, clips, labels)))
     stack = _StackedRows(parts, clips)
     official, left_out = _official_split(stack)
-    if len(files) == len(SPLIT_OF_FILE):
+    if len(files) == len(SPLIT_OF_FIELD):
         left_out |= _without_split(stack)
     stack = _drop_conflicts(stack)
     person = stack.clip << 20 | stack.person
@@ -61,7 +62,7 @@ def read_key_frames(
         ],
         schema=KEY_FRAME_SCHEMA,
     )
-    is_divided = {"ava_train", "ava_val", "ava_test"} <= files.keys()
+    is_divided = files.keys() >= set(FIELD_OF_SPLIT.values())
     return table, split_names.take(pa.array(official % 4)) if is_divided else None, left_out, counts
 
 
