@@ -1,4 +1,4 @@
-"""The contact sheet: what is drawn where, and rows that lack things."""
+"""The contact sheet draws boxes and texts at their places, also for incomplete rows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from microg4m_hf.data.contact_sheet import GAP, MARGIN, WIDE, contact_sheet, short_name, varied
+from microg4m_hf.data.contact_sheet import (
+    GAP,
+    MARGIN,
+    WIDE,
+    TextCanvas,
+    contact_sheet,
+    place_label,
+    short_name,
+    varied,
+)
 from microg4m_hf.data.sample import make_sample
-from microg4m_hf.data.sheet_type import Sheet, fit
 from microg4m_hf.errors import ClipError, MicroG4MError
 from microg4m_hf.taxonomy import NUM_ACTIONS
 
@@ -59,7 +67,7 @@ def test_persons_without_boxes_and_clips_without_persons_are_shown(clip: Path, t
         assert page.width == 2 * MARGIN + 2 * (WIDE + 2 * GAP) + GAP
 
 
-def test_a_clip_that_cannot_be_read_is_named(clip: Path, tmp_path: Path) -> None:
+def test_an_unreadable_clip_is_an_error_with_its_name(clip: Path, tmp_path: Path) -> None:
     broken = tmp_path / "A_001.mp4"
     broken.write_bytes(clip.read_bytes()[:500])
     with pytest.raises(ClipError, match=r"A_001\.mp4"):
@@ -74,7 +82,7 @@ def test_no_rows_are_refused(tmp_path: Path) -> None:
         contact_sheet([{"video_id": "A_001", "persons": []}], tmp_path / "sheet.png")
 
 
-def test_varied_shows_new_things_first() -> None:
+def test_varied_selects_new_actions_first() -> None:
     def row(name: str, domain: str, *labels: int) -> dict:
         return {"video_id": name, "source": name[0], "domain": domain, "persons": [{"actions": list(labels)}]}
 
@@ -83,24 +91,24 @@ def test_varied_shows_new_things_first() -> None:
     assert len(varied(rows, 9)) == 4
 
 
-def test_short_names_stay_apart() -> None:
+def test_short_names_are_unique() -> None:
     names = [short_name(label) for label in range(NUM_ACTIONS)]
     assert len(set(names)) == NUM_ACTIONS
     assert max(map(len, names)) <= 32
     assert not any("(" in name or "e.g." in name for name in names)
 
 
-def test_lines_keep_to_their_room_and_say_where_text_was_cut() -> None:
-    sheet = Sheet(Image.new("RGB", (1, 1)))
-    lines = sheet.wrapped("weightless " * 50, 17, 300, 4)
+def test_wrapped_lines_fit_and_end_with_an_ellipsis_where_text_was_cut() -> None:
+    canvas = TextCanvas(Image.new("RGB", (1, 1)))
+    lines = canvas.wrap("weightless " * 50, 17, 300, 4)
     assert len(lines) == 4
     assert lines[-1].endswith("…")
-    assert max(sheet.width(line, 17) for line in lines) <= 300
+    assert max(canvas.width(line, 17) for line in lines) <= 300
 
 
-def test_labels_avoid_boxes_and_stay_on_the_picture() -> None:
+def test_labels_avoid_boxes_and_stay_inside_the_image() -> None:
     taken = [(10.0, 10.0, 60.0, 60.0), (10.0, 62.0, 60.0, 100.0)]
-    x, y = fit((40, 20), taken[0], taken, (200, 110))
-    assert x >= 60  # above does not fit, below stands another person: beside it
+    x, y = place_label((40, 20), taken[0], taken, (200, 110))
+    assert x >= 60  # no room above, another person below: beside the box
     assert x + 40 <= 200
     assert y >= 0
