@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from microg4m_hf.bench import orientation
-from microg4m_hf.bench.pairwise import comparison_matrix, differences
+from microg4m_hf.bench.pairwise import class_differences, compare_runs
 from microg4m_hf.metrics import compare, compare_texts, significance, text_scores
 from microg4m_hf.metrics.bootstrap import cluster_weights, resampled_means
 from microg4m_hf.metrics.har.inputs import read_rows
@@ -57,16 +57,16 @@ def _scored(seed: int) -> Any:
 
 
 def compare_actions_in_a_report() -> Any:
-    return differences(_scored(1), _scored(2), paired=False, resamples=20)["classes"]
+    return class_differences(_scored(1), _scored(2), paired=False, resamples=20)["classes"]
 
 
 def compare_all_pairs_in_a_report() -> Any:
-    systems: Any = []
+    runs: Any = []
     for name, value in (("one", 0.25), ("two", 0.5), ("three", 0.75)):
         samples = {"cider": np.linspace(value - 0.1, value + 0.1, 20)}
         result = {"scores": {"cider": value}, "ids": ["a", "b"]}
-        systems.append(SimpleNamespace(system=SimpleNamespace(name=name), samples=samples, result=result, har=None))
-    return comparison_matrix(systems, "cider")
+        runs.append(SimpleNamespace(name=name, samples=samples, result=result, har=None))
+    return compare_runs(runs, "cider")
 
 
 def probe_the_orientation() -> Any:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...errors import PredictionError
-from ...taxonomy import ACTION_IDS
 from .arrays import as_array, encode_strings
 from .columns import class_ids
 from .rows import ActionRows, Origin
 from .scores import har_scores
 
-_Key = tuple[str, int, str]
-_Person = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # box, scores, action ids, place within its frame
 TOLERANCE = 1e-2  # by how much the scores of one person may differ between two batches
+
+
+class _Key(NamedTuple):
+    video: str
+    frame: int
+    name: str  # of the person
+
+
+class _Person(NamedTuple):
+    box: np.ndarray
+    scores: np.ndarray
+    action_ids: np.ndarray
+    place: int  # within its frame
 
 
 class HarAccumulator:
@@ -84,8 +94,8 @@ class HarAccumulator:
 
     def merge(self, state: Iterable[tuple[_Key, _Person]]) -> None:
         """Add what another accumulator collected."""
-        for key, entry in state:
-            self._put(key, entry)
+        for key, person in state:
+            self._put(key, person)
 
     def har_rows(self, *, references: bool) -> ActionRows:
         """Return everything collected as rows, in an order that does not depend on the order of the updates.
@@ -93,28 +103,27 @@ class HarAccumulator:
         Frames are sorted. Persons of a frame keep their order, because the first of overlapping detections claims a
         box in the paper's protocol.
         """
-        keys = sorted(self.entries, key=lambda key: (key[0], key[1], self.entries[key][3], key[2]))
-        entries = [self.entries[key] for key in keys]
-        sizes = [entry[2].size if references else entry[1].size for entry in entries]
-        index = np.repeat(np.arange(len(keys)), sizes)
-        video, videos = encode_strings([key[0] for key in keys])
-        frame = np.array([key[1] for key in keys], dtype=np.int64)
-        box = np.stack([entry[0] for entry in entries])
+        keys = sorted(self.entries, key=lambda key: (key.video, key.frame, self.entries[key].place, key.name))
+        persons = [self.entries[key] for key in keys]
+        video, videos = encode_strings([key.video for key in keys])
+        frame = np.array([key.frame for key in keys], dtype=np.int64)
+        box = np.stack([person.box for person in persons])
         if references:
-            action, score = np.concatenate([entry[2] for entry in entries]), None
+            actions, score = [person.action_ids for person in persons], None
         else:
-            action = np.concatenate([self._class_ids(len(entry[1])) for entry in entries])
-            score = np.concatenate([entry[1] for entry in entries])
+            actions = [self._class_ids(len(person.scores)) for person in persons]
+            score = np.concatenate([person.scores for person in persons])
+        index = np.repeat(np.arange(len(keys)), [ids.size for ids in actions])
         return ActionRows(
             video[index],
             videos,
             frame[index],
             box[index],
-            action,
+            np.concatenate(actions),
             score,
-            person=index if any(key[2].startswith("person") for key in keys) else None,
+            person=index if any(key.name.startswith("person") for key in keys) else None,
             origin=Origin("accumulated labels" if references else "accumulated scores", references),
-            columns=None if references else sizes[0],
+            columns=None if references else actions[0].size,
         )
 
     def _class_ids(self, width: int) -> np.ndarray:
@@ -138,7 +147,7 @@ class HarAccumulator:
                 f"update(): clip {video!r} has {len(boxes)} boxes and scores of shape {scores.shape}; "
                 "give (boxes, classes)"
             )
-        labels = self._labels(clip, video, scores.shape)
+        labels = self._read_labels(clip, video, scores.shape)
         persons = clip.get("person_id")
         names = (
             [f"person {int(person):09d}" for person in as_array(persons)]
@@ -148,9 +157,9 @@ class HarAccumulator:
         if len(names) != len(boxes):
             raise PredictionError(f"update(): clip {video!r} has {len(boxes)} boxes and {len(names)} person ids")
         for place, (name, box, score, label) in enumerate(zip(names, boxes, scores, labels, strict=True)):
-            self._put((video, frame, name), (box, score, label, place))
+            self._put(_Key(video, frame, name), _Person(box, score, label, place))
 
-    def _labels(self, clip: Mapping[str, Any], video: str, shape: tuple[int, ...]) -> list[np.ndarray]:
+    def _read_labels(self, clip: Mapping[str, Any], video: str, shape: tuple[int, ...]) -> list[np.ndarray]:
         if "action_ids" in clip:
             labels = [np.asarray(as_array(ids), dtype=np.int64).reshape(-1) for ids in clip["action_ids"]]
         elif "labels" in clip:
@@ -173,15 +182,15 @@ class HarAccumulator:
             raise PredictionError(f"update(): clip {video!r} has {shape[0]} boxes and labels for {len(labels)}")
         return labels
 
-    def _put(self, key: _Key, entry: _Person) -> None:
-        known = self.entries.setdefault(key, entry)
-        if known is entry:
+    def _put(self, key: _Key, person: _Person) -> None:
+        known = self.entries.setdefault(key, person)
+        if known is person:
             return
         self.repeated += 1
-        one, two = known[1], entry[1]
+        one, two = known.scores, person.scores
         if one.shape != two.shape or not np.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             raise PredictionError(
-                f"clip {key[0]!r}, frame {key[1]}, {key[2]} came twice with different scores; "
+                f"clip {key.video!r}, frame {key.frame}, {key.name} came twice with different scores; "
                 "reset() between epochs, and give person_id where persons share a box"
             )
 
@@ -196,12 +205,3 @@ class HarAccumulator:
         self.entries = {}
         for state in states:
             self.merge(state)
-
-
-def multi_hot(action_ids: Iterable[int]) -> np.ndarray:
-    """Return a row of 0 and 1 over the 50 classes.
-
-    >>> multi_hot([1, 80]).nonzero()[0].tolist()
-    [0, 49]
-    """
-    return np.isin(np.asarray(ACTION_IDS), list(action_ids)).astype(np.float32)
