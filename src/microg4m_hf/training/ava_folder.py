@@ -24,17 +24,7 @@ SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
 
 
 def ava_items(folder: str | os.PathLike[str]) -> list[KeyFrame]:
-    """Read the key frames of a folder.
-
-    Args:
-        folder: A folder in AVA's format.
-
-    Returns:
-        Key frames with 80 columns of labels; column ``j`` is AVA's id ``j + 1``.
-
-    Raises:
-        DataError: If a row is invalid, or its clip does not exist.
-    """
+    """Read the key frames of a folder; labels have 80 columns, of which column ``j`` is AVA's id ``j + 1``."""
     root = Path(folder)
     file = root / "annotations.csv"
     if not file.is_file():
@@ -62,15 +52,7 @@ def ava_references(items: Sequence[KeyFrame]) -> dict[str, Any]:
 
 
 def shared_map(one: dict[str, Any], two: dict[str, Any]) -> dict[str, float]:
-    """Return the mAP of two results over the classes with labels in both.
-
-    Args:
-        one: Scores with ``per_class``.
-        two: The scores to compare with.
-
-    Returns:
-        ``classes`` (how many there are) and, unless it is 0, ``one``, ``two`` and ``gap``.
-    """
+    """Return the mAP of two results over the classes with labels in both, and how many classes these are."""
     pairs = [
         (one["per_class"][action]["ap"], two["per_class"][action]["ap"])
         for action in sorted(one["per_class"].keys() & two["per_class"].keys())

@@ -112,14 +112,7 @@ def split_items(data: Data, split: str) -> list[KeyFrame]:
     """
     from ..data import load_dataset
 
-    rows: Any = load_dataset(
-        "har",
-        split=split,
-        data_dir=data.data_dir,
-        source=data.source,
-        revision=data.revision,
-        scheme=data.scheme,
-    )
+    rows: Any = load_dataset("har", split=split, **data.location())
     items = key_frames(rows)
     if not items:
         raise RecipeError(f"the {split} split of scheme {data.scheme} has no key frame with a box; check data.data_dir")

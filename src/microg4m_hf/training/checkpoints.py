@@ -26,16 +26,9 @@ class TrainState:
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path, state: TrainState, keep: int) -> Path:
-    """Save the state of all processes in a scratch folder, and rename it when it is complete.
+    """Save the state of all processes, and keep the last ``keep`` checkpoints (0: all). Every process must call this.
 
-    Args:
-        accelerator: The accelerator that prepared model and optimizer; every process must call this function.
-        folder: The folder of all checkpoints.
-        state: Saved as ``progress.json``.
-        keep: How many checkpoints to keep; 0 keeps all.
-
-    Returns:
-        The folder of this checkpoint.
+    The folder gets its name when it is complete, so a kill leaves the older checkpoints untouched.
     """
     final = folder / f"step-{state.step:08d}"
     scratch = folder / f".step-{state.step:08d}.part"

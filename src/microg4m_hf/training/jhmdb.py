@@ -48,20 +48,7 @@ JOINT_MARGIN = 0.1  # joints lie inside the person: grow their extent by this fr
 
 
 def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int:
-    """Write the clips of a split and their ``annotations.csv``.
-
-    Args:
-        root: The folder of JHMDB.
-        target: The folder to write; it appears when it is complete.
-        split: Which of JHMDB's three splits.
-        part: ``"train"`` or ``"test"``.
-
-    Returns:
-        The number of clips.
-
-    Raises:
-        DataError: If a file is missing or invalid.
-    """
+    """Write the clips of a split and their ``annotations.csv``, and return how many clips there are."""
     from ..data.sample.write import write_clip
 
     wanted = _list_clips(root, split, {"train": 1, "test": 2}[part])
@@ -116,24 +103,23 @@ def _read_box(root: Path, name: str, clip: str, frame: int, height: int, width: 
     """x1, y1, x2, y2, normalized."""
     mask = root / "puppet_mask" / name / clip / "puppet_mask.mat"
     if mask.is_file():
-        outline = _mat(mask, "part_mask", 3)
+        outline = _read_mat(mask, "part_mask")
         rows, columns = np.nonzero(outline[:, :, min(frame, outline.shape[2] - 1)])
         if len(rows):
-            size = outline.shape
-            sides = [columns.min() / size[1], rows.min() / size[0], (columns.max() + 1) / size[1]]
-            return [*(float(side) for side in sides), float((rows.max() + 1) / size[0])]
+            sides = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            return (sides / ([outline.shape[1], outline.shape[0]] * 2)).tolist()
     joints = root / "joint_positions" / name / clip / "joint_positions.mat"
-    positions = _mat(joints, "pos_img", 3)
+    positions = _read_mat(joints, "pos_img")
     x, y = positions[:, :, min(frame, positions.shape[2] - 1)]
-    more = JOINT_MARGIN * max(float(np.ptp(x)), float(np.ptp(y)))
-    sides = [(x.min() - more) / width, (y.min() - more) / height, (x.max() + more) / width, (y.max() + more) / height]
-    box = np.clip(np.array(sides, float), 0, 1).tolist()
+    margin = JOINT_MARGIN * max(float(np.ptp(x)), float(np.ptp(y)))
+    sides = np.array([x.min() - margin, y.min() - margin, x.max() + margin, y.max() + margin], float)
+    box = np.clip(sides / [width, height, width, height], 0, 1).tolist()
     if not (box[0] < box[2] and box[1] < box[3]):
         raise DataError("the joints lie outside the frame", file=joints)
     return box
 
 
-def _mat(file: Path, name: str, dimensions: int) -> np.ndarray:
+def _read_mat(file: Path, name: str) -> np.ndarray:
     """A numeric array in a MATLAB file; reading it with scipy runs no code."""
     io: Any = require("scipy.io", "reading MATLAB files")
     if not file.is_file():
@@ -142,8 +128,8 @@ def _mat(file: Path, name: str, dimensions: int) -> np.ndarray:
         values = np.asarray(io.loadmat(file, variable_names=[name])[name])
     except Exception as error:  # scipy's parser can raise anything on an invalid file
         raise DataError(f"this is not a MATLAB file with {name} ({type(error).__name__})", file=file) from error
-    if values.ndim != dimensions or values.dtype.kind not in "biuf":
-        raise DataError(f"{name} is not a numeric array with {dimensions} axes", file=file)
+    if values.ndim != 3 or values.dtype.kind not in "biuf":
+        raise DataError(f"{name} is not a numeric array with 3 axes", file=file)
     return values
 
 

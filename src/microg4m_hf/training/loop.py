@@ -37,19 +37,8 @@ def train(
 ) -> TrainState:
     """Train to the end of the recipe, from the newest checkpoint in the run folder if there is one.
 
-    Args:
-        accelerator: The accelerator that prepared model and optimizer.
-        model: The prepared model.
-        optimizer: The prepared optimizer.
-        items: The training split.
-        recipe: Schedule, batch, and when to evaluate and save.
-        run: Where log and checkpoints go.
-        evaluate: A function that returns the validation mAP of a model.
-        save_best: A function that saves a model with the best mAP so far.
-        average: The averaged copy of the model, evaluated and saved instead of it.
-
-    Returns:
-        The state after the last step.
+    ``evaluate`` returns the validation mAP of a model, and ``save_best`` saves one with the best mAP so far. With
+    ``average``, they get the averaged copy.
     """
     from tqdm import tqdm
 

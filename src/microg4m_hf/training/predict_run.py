@@ -180,10 +180,7 @@ def _predict_split(accelerator: Accelerator, model: Any, recipe: Recipe, run: Ru
     """Predict a split and score it against the released labels, also by domain, group and frequency."""
     items = split_items(recipe.data, split)
     settings: dict[str, Any] = {"by": ("domain", "group", "frequency")}
-    data = recipe.data
-    file = released_references(
-        split, scheme=data.scheme, data_dir=data.data_dir, source=data.source, revision=data.revision
-    )
+    file = released_references(split, **recipe.data.location())
     if file is not None:
         settings["references"] = file
     result = _predict_items(accelerator, model, recipe, run, split, items, **settings)

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 def prepare(
     accelerator: Accelerator, network: torch.nn.Module, recipe: Recipe
 ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Return model and optimizer, on the device and for any number of processes.
-
-    Args:
-        accelerator: The accelerator of this process.
-        network: The model as :func:`build_model` returns it.
-        recipe: Its optimizer, and the settings ``loop.channels_last`` and ``loop.compile``.
-    """
+    """Return the model and its optimizer, on the device and for any number of processes."""
     import torch
 
     sharded = is_sharded(accelerator)

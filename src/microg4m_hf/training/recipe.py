@@ -12,8 +12,6 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Model:
-    """Which network is trained, and from which weights."""
-
     name: str  # a name from `microg4m models list`, or an encoder of transformers: "videomae", "vjepa2"
     init: str | None = None  # initial weights: a checkpoint file, run, model folder or Hub id; None: random
     init_partial: bool = False  # keep random weights where keys do not match, as some published runs did
@@ -42,11 +40,13 @@ class Data:
     cache_gb: float = 20.0
     workers: int = 2
 
+    def location(self) -> dict[str, Any]:
+        """Return where the dataset is, and the split scheme, as ``load_dataset`` takes them."""
+        return {name: getattr(self, name) for name in ("data_dir", "source", "revision", "scheme")}
+
 
 @dataclass(frozen=True)
 class Optim:
-    """The optimizer."""
-
     name: str = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
@@ -60,8 +60,6 @@ class Optim:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over time: steps with a linear warmup."""
-
     epochs: int = 40
     steps: tuple[int, ...] = (0, 20, 30, 40)  # epochs at which a factor begins
     factors: tuple[float, ...] = (1.0, 0.1, 0.01, 0.001)
@@ -71,8 +69,6 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Loop:
-    """Batches, precision, evaluation and checkpoints."""
-
     batch: int = 64  # key frames per step, over all processes
     micro_batch: int | None = None  # key frames per forward pass of a process; None: its whole share
     loss_mean: str = "per_process"  # "per_process" as published, "global" weighs every box the same on any world size

@@ -64,7 +64,9 @@ class RunFolder:
             raise RecipeError(f"{self.path} is not empty and does not contain a run; give --out another folder")
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         save_recipe(recipe, self.config)
-        write_atomic(self.environment, json.dumps(library_versions(), indent=1))
+        machine = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+        versions = {"microg4m-hf": __version__} | machine | package_versions(*_PACKAGES)
+        write_atomic(self.environment, json.dumps(versions, indent=1))
 
     def read_summary(self, step: int) -> dict[str, Any] | None:
         """Return the results of an action run that ended at ``step``, or None if the run is not finished."""
@@ -94,14 +96,3 @@ class RunFolder:
         kept = [record for record in self.read_log() if record.get("step", 0) <= step]
         if self.metrics.exists():
             write_atomic(self.metrics, "".join(f"{json.dumps(record)}\n" for record in kept))
-
-
-def library_versions() -> dict[str, Any]:
-    """Return the versions and the machine that ``environment.json`` records.
-
-    >>> "python" in library_versions()
-    True
-    """
-    machine = f"{platform.system()} {platform.machine()}"
-    own = {"microg4m-hf": __version__, "python": platform.python_version(), "machine": machine}
-    return own | package_versions(*_PACKAGES)

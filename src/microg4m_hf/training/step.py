@@ -35,22 +35,10 @@ def training_step(
     run: RunFolder,
     micro_batch: int,
 ) -> tuple[float, int]:
-    """Take one optimizer step. After out-of-memory the micro batch is halved and the step starts again.
+    """Take one optimizer step, and return the loss and the micro batch that fit into memory.
 
-    Args:
-        accelerator: The accelerator that prepared model and optimizer.
-        model: The prepared model.
-        optimizer: The prepared optimizer.
-        batch: This process's share of the step, from :func:`collate`.
-        recipe: How the loss is averaged and gradients are clipped.
-        run: Where the batch of a NaN loss is saved.
-        micro_batch: How many clips to process at once.
-
-    Returns:
-        The loss, averaged over processes, and the micro batch that fit into memory.
-
-    Raises:
-        RecipeError: If the loss is NaN or infinite, or one of several processes runs out of memory.
+    After out-of-memory the micro batch is halved and the step starts again. A NaN loss, and a process of several that
+    runs out of memory, end the run with a RecipeError.
     """
     import torch
 
@@ -97,10 +85,7 @@ def accumulate_gradients(
 
     The loss is the mean of BCE-with-logits over boxes and classes. Every box has the same weight however the share is
     divided: micro batches add up sums divided by the number of boxes in the share (``per_process``) or in all shares
-    (``global``).
-
-    Returns:
-        The mean over the processes, so that all of them notice when one of them has a NaN.
+    (``global``). The returned value is the mean over processes, so that all of them notice when one of them has a NaN.
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits as bce

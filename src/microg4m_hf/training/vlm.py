@@ -77,18 +77,9 @@ def run_vlm_training(
 def train_adapter(
     recipe: VlmRecipe, run: RunFolder, model: Any, processor: Any, rows: Sequence[Row], encode: Encode
 ) -> float:
-    """Train a loaded model and save ``adapter/``.
+    """Train an adapter for a loaded model, save ``adapter/``, and return the loss of the last step.
 
-    Args:
-        recipe: Rank, learning rate, batch, number of steps.
-        run: The run folder; training resumes at its newest checkpoint.
-        model: The model to adapt.
-        processor: Its processor, saved beside the adapter.
-        rows: The rows to learn.
-        encode: A function that turns a row into inputs of the model, with labels.
-
-    Returns:
-        The loss of the last step.
+    ``encode`` turns a row into inputs of the model, with labels.
     """
     require("peft", "training an adapter")
     import torch
@@ -185,11 +176,7 @@ def _training_step(
 class ExampleEncoder:
     """Encodes rows of ``caption`` and ``vqa`` as inputs of a model, with labels for the answer and its end token.
 
-    Args:
-        processor: The processor of the model.
-        prompts: The name of a prompt set; prompts are built as ``microg4m predict`` builds them.
-        frames: How many frames of a clip the model sees.
-        pick: How they are chosen.
+    Prompts are built as ``microg4m predict`` builds them.
     """
 
     def __init__(self, processor: Any, *, prompts: str, frames: int, pick: str = "uniform") -> None:

@@ -18,17 +18,12 @@ _CHECK_EVERY = 64  # writes between two measurements of the folder
 
 
 class WindowCache:
-    """Windows by key.
+    """Windows by key, in a folder of at most ``limit_gb``.
 
-    Args:
-        folder: Where the files are; created if it does not exist.
-        limit_gb: How large the folder may become.
-
-    Example:
-        >>> cache = WindowCache(tempfile.mkdtemp(), limit_gb=0.1)
-        >>> cache.put("a_001 52", np.zeros((2, 4, 4, 3), np.uint8))
-        >>> cache.get("a_001 52").shape
-        (2, 4, 4, 3)
+    >>> cache = WindowCache(tempfile.mkdtemp(), limit_gb=0.1)
+    >>> cache.put("a_001 52", np.zeros((2, 4, 4, 3), np.uint8))
+    >>> cache.get("a_001 52").shape
+    (2, 4, 4, 3)
     """
 
     def __init__(self, folder: str | os.PathLike[str], limit_gb: float) -> None:
