@@ -111,7 +111,7 @@ NOT_RUN = {
     "/data/": "the released clips",
     "jhmdb": "predictions on JHMDB; test_gap",
     "runs/slow_": "two trained runs; test_gap",
-    "demo-own": "a trained run; test_predict",
+    "demo-own": "a trained run; test_predict_run",
     "train har": "minutes; test_demo and notebook 05",
     "gap orientation": "trained runs; notebook 05",
     "explore --source": "stays until Ctrl-C; test_explorer_started",

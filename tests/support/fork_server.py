@@ -1,7 +1,8 @@
-"""A process with torch and transformers imported, from which trainings are forked: a start costs no imports.
+"""A process that has imported torch and transformers and forks trainings, so that a start costs no imports.
 
-Reads one JSON line a request: ``{"start": [words], "env": {…}, "log": path}`` answers the process id, ``{"wait": id}``
-its exit status (negative: the signal). Every training is a process group of its own, to be killed by whoever asked.
+It reads one JSON line per request: ``{"start": [words], "env": {…}, "log": path}`` returns the process id,
+``{"wait": id}`` the exit status (negative: the signal). Every training is a process group of its own, which the test
+can kill.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from pathlib import Path
 
 
 def child(request: dict[str, object]) -> None:
-    """Become the training; never returns."""
+    """Run the training in this process, and exit."""
     code = 70
     try:
         os.setsid()
         os.environ.update(request["env"])  # type: ignore[call-overload]
         log = os.open(str(request["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         import sharded_on_cpu  # beside this file
 

@@ -1,4 +1,4 @@
-"""FSDP and DeepSpeed without GPUs: Accelerate offers them for accelerators only, torch's gloo can do both."""
+"""FSDP and DeepSpeed without GPUs: Accelerate supports them on accelerators only, torch's gloo on CPUs as well."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def allow() -> None:
-    """Let the environment's ACCELERATE_USE_FSDP or ACCELERATE_USE_DEEPSPEED hold for processes on a CPU, too."""
+    """Apply ACCELERATE_USE_FSDP or ACCELERATE_USE_DEEPSPEED to processes on a CPU."""
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         _deepspeed()
     elif os.environ.get("ACCELERATE_USE_FSDP") == "true":
@@ -25,7 +25,7 @@ def _fsdp() -> None:
         plugin = fsdp_plugin or getattr(self, "fsdp_plugin", None)
         if plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
             self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, plugin
-            if fsdp_plugin is not None and self._mixed_precision != "no":  # once, as the original does on GPUs
+            if fsdp_plugin is not None and self._mixed_precision != "no":  # once, as Accelerate does on GPUs
                 plugin.set_mixed_precision(self._mixed_precision)
 
     AcceleratorState.__init__ = begin_sharded
@@ -39,7 +39,7 @@ def _deepspeed() -> None:
     begin = accelerate.Accelerator.__init__
 
     def begin_without_cpu(self: Any, *words: Any, cpu: bool = False, **named: Any) -> None:
-        begin(self, *words, **named)  # with cpu=True DeepSpeed is not looked for
+        begin(self, *words, **named)  # with cpu=True, Accelerate ignores DeepSpeed
 
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_CPU)
     accelerate.Accelerator.__init__ = begin_without_cpu

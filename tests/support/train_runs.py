@@ -1,4 +1,4 @@
-"""Starts real trainings on the sample, watches them, kills them."""
+"""Start real trainings on the sample, wait for a step, and kill them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_recipe(folder: Path, text: str = RECIPE) -> Path:
 
 @dataclass
 class Training:
-    """A training under way: one process a rank."""
+    """A running training with one process per rank."""
 
     trainers: Trainers
     pids: list[int]
@@ -51,7 +51,7 @@ class Training:
     log: Path
 
     def ended(self, seconds: float = 900) -> list[int]:
-        """The exit status of every rank; a training that hangs is killed and fails the test."""
+        """Return the exit status of every rank. A training that hangs is killed, which fails the test."""
         timer = threading.Timer(seconds, self._kill)
         timer.start()
         try:
@@ -82,7 +82,7 @@ class Training:
 
 
 class Trainers:
-    """Forks trainings off one process that has everything imported."""
+    """Forks trainings from a process that has imported everything."""
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("fork_server.py")
@@ -130,7 +130,7 @@ def free_port() -> int:
 
 
 def command(recipe: Path, out: Path, *words: str, processes: int = 1) -> list[str]:
-    """The command a user types: plain Python for one process, torchrun for several on a CPU."""
+    """Return the command that users type: Python for one process, torchrun for several on a CPU."""
     tail = ["-m", "microg4m_hf.training.har", "--config", str(recipe), "--out", str(out), *words]
     if processes == 1:
         return [sys.executable, *tail]
@@ -145,7 +145,7 @@ def run_command(
 
 
 def records(out: Path) -> list[dict[str, float]]:
-    """The lines of ``metrics.jsonl``; one that is being written is left out."""
+    """Return the records of ``metrics.jsonl``, without a line that is being written."""
     found = []
     with contextlib.suppress(FileNotFoundError):
         for line in (out / "metrics.jsonl").read_text().splitlines():
@@ -155,17 +155,17 @@ def records(out: Path) -> list[dict[str, float]]:
 
 
 def steps_logged(out: Path) -> int:
-    """The last step that the run has written down."""
+    """Return the last step in the log."""
     return int(max((record["step"] for record in records(out)), default=0))
 
 
 def losses(out: Path) -> dict[int, float]:
-    """Loss by step."""
+    """Return the loss of each step."""
     return {int(record["step"]): record["loss"] for record in records(out) if "loss" in record}
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process is alive; one that ended and was not waited for is not."""
+    """Whether a process is alive; a zombie is not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""One process that trainings are forked from, and one finished run, for all tests of a worker."""
+"""Session fixtures: a process that forks trainings, and the folder of a finished run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.train_runs import Trainers, write_recipe
 @pytest.fixture(scope="session")
 def trainers() -> Iterator[Trainers]:
     ensure_sample()
-    started = Trainers()
-    yield started
-    started.close()
+    trainers = Trainers()
+    yield trainers
+    trainers.close()
 
 
 @pytest.fixture(scope="session")
 def finished(trainers: Trainers, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that trained ten steps of a tiny network; tests leave it as it is."""
+    """The folder of a run that trained a tiny network for ten steps. Tests must not change it."""
     folder = tmp_path_factory.mktemp("finished")
     trainers.start(write_recipe(folder), folder / "run").finish()
     return folder / "run"

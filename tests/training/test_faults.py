@@ -1,4 +1,4 @@
-"""What goes wrong in the middle of a training: memory, clips, numbers, processes."""
+"""Failures during training: unreadable clips, NaN losses, killed workers, out-of-memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.train_runs import Trainers, losses, write_recipe
 
 @pytest.fixture
 def broken_data(tmp_path: Path) -> Path:
-    """The sample with one training clip whose pictures are overwritten; its tables of frames are whole."""
+    """The sample with one training clip whose frame data is overwritten; its frame index is intact."""
     folder = tmp_path / "data"
     shutil.copytree(ensure_sample(), folder)
     from microg4m_hf import load_dataset
@@ -29,13 +29,13 @@ def broken_data(tmp_path: Path) -> Path:
     clip = Path(rows[3]["video"]["path"])  # type: ignore[index,call-overload]
     assert folder in clip.parents
     content = bytearray(clip.read_bytes())
-    pictures = content.find(b"mdat") + 4
-    content[pictures : len(content) // 2] = b"\xff" * (len(content) // 2 - pictures)
+    start = content.find(b"mdat") + 4
+    content[start : len(content) // 2] = b"\xff" * (len(content) // 2 - start)
     clip.write_bytes(content)
     return folder
 
 
-def test_a_broken_clip_stops_or_is_counted(trainers: Trainers, tmp_path: Path, broken_data: Path) -> None:
+def test_unreadable_clip_stops_the_run_or_is_skipped(trainers: Trainers, tmp_path: Path, broken_data: Path) -> None:
     recipe = write_recipe(tmp_path)
     words = (f"data.data_dir={broken_data}", "data.source=null", "loop.max_steps=6")
     stopped = trainers.start(recipe, tmp_path / "stopped", *words)
@@ -43,25 +43,25 @@ def test_a_broken_clip_stops_or_is_counted(trainers: Trainers, tmp_path: Path, b
     assert "set data.on_error=skip to continue" in stopped.log.read_text()
     assert "Traceback" not in stopped.log.read_text()
 
-    training = trainers.start(recipe, tmp_path / "went_on", *words, "data.on_error=skip")
+    training = trainers.start(recipe, tmp_path / "continued", *words, "data.on_error=skip")
     training.finish()
-    told = training.log.read_text().count("skipped: ")
-    assert told > 0
-    assert json.loads((tmp_path / "went_on" / "results.json").read_text())["skipped_clips"] == told
+    skipped = training.log.read_text().count("skipped: ")
+    assert skipped > 0
+    assert json.loads((tmp_path / "continued" / "results.json").read_text())["skipped_clips"] == skipped
 
 
-def test_a_loss_that_is_no_number_stops_with_the_batch(trainers: Trainers, tmp_path: Path) -> None:
+def test_nan_loss_stops_the_run_and_saves_the_batch(trainers: Trainers, tmp_path: Path) -> None:
     words = ("optim.lr=1e30", "schedule.warmup_epochs=0.0", "model.overrides.check_inputs=false")
     training = trainers.start(write_recipe(tmp_path), tmp_path / "run", *words)
     assert training.ended() == [2]
     assert "the loss is not finite; the batch is in" in training.log.read_text()
-    kept = np.load(tmp_path / "run" / "bad_batch_rank0.npz")
-    assert kept["window_0"].dtype == np.uint8
-    assert len(kept["indices"]) == 8
+    batch = np.load(tmp_path / "run" / "bad_batch_rank0.npz")
+    assert batch["window_0"].dtype == np.uint8
+    assert len(batch["indices"]) == 8
     assert all(np.isfinite(loss) for loss in losses(tmp_path / "run").values())
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the loader's processes in /proc")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker processes in /proc")
 def test_a_killed_loader_of_one_rank_ends_the_run(trainers: Trainers, tmp_path: Path) -> None:
     training = trainers.start(write_recipe(tmp_path), tmp_path / "run", "loop.max_steps=400", processes=2)
     training.reach(3)
@@ -71,15 +71,15 @@ def test_a_killed_loader_of_one_rank_ends_the_run(trainers: Trainers, tmp_path: 
     os.kill(int(children[0]), signal.SIGKILL)
     codes = training.ended()
     assert codes[1] == 2
-    assert codes[0] not in (0, -signal.SIGKILL)  # the other rank stops by itself
+    assert codes[0] not in (0, -signal.SIGKILL)  # the other rank ends by itself
     assert "a process that decodes clips died" in training.log.read_text()
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
-def test_a_loader_killed_while_it_sends_a_batch(
+def test_worker_killed_while_it_sends_a_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    """The broken connection can come before torch notices the dead process."""
+    """The rank can see a broken connection before torch reports the dead process."""
     from microg4m_hf.training import har
     from microg4m_hf.training.dataset import iterate_batches
 
@@ -94,7 +94,7 @@ def test_a_loader_killed_while_it_sends_a_batch(
 
 
 @pytest.mark.parametrize(
-    ("micro", "full", "left", "told"),
+    ("micro_batch", "fails", "remaining", "messages"),
     [
         pytest.param(
             8, lambda call, clips: clips >= 4, 2, ["8 clips at once: now 4", "4 clips at once: now 2"], id="whole"
@@ -102,15 +102,15 @@ def test_a_loader_killed_while_it_sends_a_batch(
         pytest.param(3, lambda call, clips: call == 2, 2, ["3 clips at once: now 2"], id="second of three pieces"),
     ],
 )
-def test_out_of_memory_halves_the_piece(
+def test_out_of_memory_halves_the_micro_batch(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    micro: int,
-    full: Callable[[int, int], bool],
-    left: int,
-    told: list[str],
+    micro_batch: int,
+    fails: Callable[[int, int], bool],
+    remaining: int,
+    messages: list[str],
 ) -> None:
-    """A layer that asks the allocator for more than the machine has; the step that is taken is the same."""
+    """A layer asks the allocator for more memory than there is. The step has the same result."""
     import torch
     from accelerate import Accelerator
 
@@ -127,22 +127,22 @@ def test_out_of_memory_halves_the_piece(
     items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
     batch = collate([items[place] for place in range(8)])
 
-    def one_step(full: Callable[[int, int], bool]) -> tuple[float, int, torch.Tensor]:
+    def one_step(fails: Callable[[int, int], bool]) -> tuple[float, int, torch.Tensor]:
         model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, seed=0).eval(), recipe)
         calls = itertools.count(1)
 
-        def ask(module: torch.nn.Module, given: tuple[list[torch.Tensor]]) -> None:
-            torch.empty(2**62 if full(next(calls), len(given[0][0])) else 1, dtype=torch.uint8)
+        def allocate(module: torch.nn.Module, inputs: tuple[list[torch.Tensor]]) -> None:
+            torch.empty(2**62 if fails(next(calls), len(inputs[0][0])) else 1, dtype=torch.uint8)
 
-        model.backbone.network.s3.register_forward_pre_hook(ask)  # type: ignore[union-attr]
-        loss, pieces = training_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), micro)
-        return loss, pieces, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+        model.backbone.network.s3.register_forward_pre_hook(allocate)  # type: ignore[union-attr]
+        loss, used = training_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), micro_batch)
+        return loss, used, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
     whole, _, expected = one_step(lambda call, clips: False)
     assert capsys.readouterr().err == ""
-    loss, pieces, weights = one_step(full)
-    assert pieces == left
+    loss, used, weights = one_step(fails)
+    assert used == remaining
     assert loss == pytest.approx(whole, rel=1e-6)
     assert torch.allclose(weights, expected, atol=1e-6)
-    said = capsys.readouterr().err
-    assert all(f"out of memory with {line} at once" in said for line in told)
+    log = capsys.readouterr().err
+    assert all(f"out of memory with {message} at once" in log for message in messages)

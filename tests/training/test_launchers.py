@@ -1,4 +1,4 @@
-"""The commands a user types, as they are typed: two processes start for real and end well."""
+"""Launch two processes with the command that users type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders of transformers, moving average, compilation, trackers, cache: each trains and does what it says."""
+"""Train with each option: encoders of transformers, moving average, compilation, trackers, precision, window cache."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_encoders_of_transformers(trainers: Trainers, tmp_path: Path, name: str)
     assert config["image_mean"] == [0.485, 0.456, 0.406]
 
 
-def test_moving_average_is_what_is_kept(trainers: Trainers, tmp_path: Path) -> None:
-    """With a decay of one the average stays at the first step's weights, whatever is learnt after it."""
+def test_moving_average_is_saved(trainers: Trainers, tmp_path: Path) -> None:
+    """With a decay of 1, the average keeps the weights of the first step."""
     from safetensors.numpy import load_file
 
     weights = {}
@@ -66,7 +66,7 @@ def test_compiled(trainers: Trainers, tmp_path: Path) -> None:
     ("tracker", "left"),
     [("tensorboard", "**/events.out.tfevents*"), ("trackio", "trackio/*.db"), ("wandb", "wandb/offline-run-*")],
 )
-def test_watched(trainers: Trainers, tmp_path: Path, tracker: str, left: str) -> None:
+def test_trackers(trainers: Trainers, tmp_path: Path, tracker: str, left: str) -> None:
     pytest.importorskip(tracker)
     offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "TRACKIO_DIR": str(tmp_path / "trackio")}
     words = (*SHORT, "data.short_side=[32,32]", f"loop.tracker={tracker}")
@@ -74,7 +74,7 @@ def test_watched(trainers: Trainers, tmp_path: Path, tracker: str, left: str) ->
     assert list(tmp_path.glob(left))
 
 
-def test_a_tracker_that_is_not_there_is_named(trainers: Trainers, tmp_path: Path) -> None:
+def test_missing_tracker_is_an_error(trainers: Trainers, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'tensorboard', 'trackio', 'wandb'"):
         load_recipe(write_recipe(tmp_path), ["loop.tracker=mlflow"])
     hidden = tmp_path / "hidden" / "wandb"
@@ -88,7 +88,7 @@ def test_a_tracker_that_is_not_there_is_named(trainers: Trainers, tmp_path: Path
 
 
 def test_half_precision(trainers: Trainers, tmp_path: Path) -> None:
-    """bf16 is real on a CPU, too: other losses, near those of fp32, and weights that stay fp32; fp16 says it is not."""
+    """On a CPU, bf16 gives losses near those of fp32 and keeps fp32 weights; fp16 becomes fp32 with a message."""
     from safetensors.numpy import load_file
 
     words = (*SHORT, "data.short_side=[32,32]", "loop.max_steps=3")
@@ -105,14 +105,14 @@ def test_half_precision(trainers: Trainers, tmp_path: Path) -> None:
 
 @pytest.fixture
 def no_accelerator() -> Iterator[None]:
-    """Accelerate keeps the precision of a process for good: forgotten before the test and after it."""
+    """Reset Accelerate, which keeps the precision of a process, before and after the test."""
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:
-    """What Accelerate prepares for bf16 answers outside a step exactly as the network itself."""
+    """Outside a training step, a model prepared for bf16 returns exactly the logits of the network itself."""
     from microg4m_hf import models
     from microg4m_hf.training.prepare import prepare
 
@@ -129,7 +129,7 @@ def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:
 
 
 def test_what_automatic_compiling_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a GPU pretended, so that every branch is taken; that inductor trains was tried by hand."""
+    """A fake GPU reaches every branch. Training with inductor was tested by hand."""
     assert compile_backend(None) is None
     assert compile_backend("eager") == "eager"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

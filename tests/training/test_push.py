@@ -1,4 +1,4 @@
-"""A finished run goes to a Hub and comes back the same; what fails on the way says so and can be tried again."""
+"""Push a finished run and pull it again. A failed push explains itself and can be repeated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def at_hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     return hub
 
 
-def test_the_pulled_model_predicts_the_same(finished: Path, at_hub: HubServer, tmp_path: Path) -> None:
+def test_pulled_model_predicts_the_same(finished: Path, at_hub: HubServer, tmp_path: Path) -> None:
     from huggingface_hub import HfApi, ModelCard
 
     push_run(finished, "me/probe")
@@ -45,19 +45,19 @@ def test_the_pulled_model_predicts_the_same(finished: Path, at_hub: HubServer, t
     )
 
 
-def test_a_wrong_token(finished: Path, at_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_token(finished: Path, at_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(HubError, match="token is missing or invalid"):
         push_run(finished, "me/probe", token="hf_wrong")
     push_run(finished, "me/probe", token="hf_test")
 
 
-def test_somebody_elses_name(finished: Path, at_hub: HubServer) -> None:
+def test_repository_of_another_user(finished: Path, at_hub: HubServer) -> None:
     with pytest.raises(HubError, match="has no write permission there"):
         push_run(finished, "somebody/probe")
 
 
-def test_a_lost_connection_and_the_same_call_again(finished: Path, at_hub: HubServer) -> None:
+def test_same_call_after_a_lost_connection(finished: Path, at_hub: HubServer) -> None:
     at_hub.fail("POST", "/commit/", cut=True, times=9)
     with pytest.raises(HubError, match="run the same command again"):
         push_run(finished, "me/probe")
@@ -65,15 +65,15 @@ def test_a_lost_connection_and_the_same_call_again(finished: Path, at_hub: HubSe
     at_hub.faults.clear()
     push_run(finished, "me/probe")
     assert "model.safetensors" in at_hub.repo("model", "me/probe").tree()
-    assert len(at_hub.requested("", "PUT")) == before  # what had arrived was not sent again
+    assert len(at_hub.requested("", "PUT")) == before  # uploaded files are not sent again
 
 
-def test_an_unfinished_run(tmp_path: Path) -> None:
+def test_unfinished_run(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="does not contain a finished run"):
         push_run(tmp_path, "me/probe")
 
 
-def test_a_push_that_fails_at_the_end_of_training(
+def test_push_fails_at_the_end_of_training(
     finished: Path, at_hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from microg4m_hf.cli.main import main

@@ -1,4 +1,4 @@
-"""Recipes are read strictly, changed from the command line, and compared value by value."""
+"""Read recipes strictly, override values, and compare two recipes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_round_trip(file: Path, tmp_path: Path) -> None:
     assert load_recipe(save_recipe(recipe, tmp_path / "again.yaml")) == recipe
 
 
-def test_words_win_over_the_file(file: Path) -> None:
+def test_overrides_take_precedence(file: Path) -> None:
     words = ["optim.lr=1e-4", "data.short_side=[128, 160]", "loop.clip=x", "model.init=null"]
     with pytest.raises(RecipeError, match=r"unknown key loop\.clip"):
         load_recipe(file, words)
@@ -53,7 +53,7 @@ def test_words_win_over_the_file(file: Path) -> None:
         ({"variant": "best"}, "variant is 'best'"),
     ],
 )
-def test_what_is_wrong_is_named(change: dict[str, object], says: str) -> None:
+def test_errors_name_the_key(change: dict[str, object], says: str) -> None:
     with pytest.raises(RecipeError, match=says):
         recipe_from(MINIMAL | change)
 
@@ -69,13 +69,11 @@ def test_unreadable_files(tmp_path: Path, text: str | None, says: str) -> None:
         load_recipe(path)
 
 
-def test_the_former_name_of_no_decay_has_the_same_effect(file: Path, tmp_path: Path) -> None:
-    former = tmp_path / "former.yaml"
-    former.write_text(TEXT + "optim: {undecayed: none}\n")
-    assert load_recipe(former).optim.no_decay == "none"
-    assert load_recipe(former, ["optim.undecayed=one_dimensional"]) == load_recipe(
-        former, ["optim.no_decay=one_dimensional"]
-    )
+def test_old_name_of_no_decay_has_the_same_effect(file: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(TEXT + "optim: {undecayed: none}\n")
+    assert load_recipe(old).optim.no_decay == "none"
+    assert load_recipe(old, ["optim.undecayed=one_dimensional"]) == load_recipe(old, ["optim.no_decay=one_dimensional"])
     assert load_recipe(file, ["optim.undecayed=none"]) == load_recipe(file, ["optim.no_decay=none"])
     both = {"no_decay": "none", "undecayed": "none"}
     with pytest.raises(RecipeError, match=r"optim\.undecayed is the old name of optim\.no_decay"):
@@ -83,12 +81,12 @@ def test_the_former_name_of_no_decay_has_the_same_effect(file: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("word", ["optim.lr", "=3", "optim..lr=3", "name.first=x"])
-def test_words_that_set_nothing(file: Path, word: str) -> None:
+def test_invalid_overrides(file: Path, word: str) -> None:
     with pytest.raises(RecipeError):
         load_recipe(file, [word])
 
 
-def test_no_is_a_word_where_it_is_a_choice(file: Path) -> None:
+def test_unquoted_no_is_text_where_it_is_a_choice(file: Path) -> None:
     assert load_recipe(file, ["loop.mixed_precision=no"]).loop.mixed_precision == "no"
 
 

@@ -1,4 +1,4 @@
-"""The recipes in recipes/: each published row equals the logs of the published runs; every one trains."""
+"""The files in recipes/: published rows match the logs of the published runs, and every network trains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS = sorted(name for name in PUBLISHED if not name.endswith("_ava"))
 
 FIVE = (0, 20, 30, 40, 50)
 SGD_224 = (224, 256, (256, 320), "sgd", 0.1, 1e-7)
-# frames, stride; crop, test side, scales, optimiser, rate, decay; epochs, batch; steps. Written out from the logs.
+# frames, stride; crop, test side, scales, optimizer, rate, decay; epochs, batch; steps. Copied from the logs.
 LOGGED = {
     "c2d_8x8_r50": (8, 8, *SGD_224, 40, 63, FIVE),
     "c2d_nln_8x8_r50": (8, 8, *SGD_224, 40, 63, FIVE),
@@ -31,7 +31,7 @@ LOGGED = {
 }
 
 
-def test_one_recipe_a_row_and_a_corrected_one_beside_it() -> None:
+def test_every_row_has_a_paper_and_a_corrected_recipe() -> None:
     assert sorted(LOGGED) == ROWS
     for name in ROWS:
         assert load_recipe(FOLDER / f"{name}.yaml").variant == "paper"
@@ -39,7 +39,7 @@ def test_one_recipe_a_row_and_a_corrected_one_beside_it() -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_published_rows_as_logged(name: str) -> None:
+def test_published_rows_match_the_logs(name: str) -> None:
     recipe = load_recipe(FOLDER / f"{name}.yaml")
     data, optim, plan, loop = recipe.data, recipe.optim, recipe.schedule, recipe.loop
     sampling = (data.num_frames, data.stride, data.crop, data.eval_short_side, data.short_side)
@@ -78,7 +78,7 @@ def test_corrected_rows(name: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_full_size_networks_take_three_steps(name: str) -> None:
-    """The recipe's network at its full size, on small frames."""
+    """The network of the recipe in full size, on small frames."""
     from accelerate import Accelerator
 
     from microg4m_hf.training.build import build_model, split_items

@@ -1,4 +1,4 @@
-"""Kill -9 at random steps, start the same command again: the weights are those of a run nobody touched."""
+"""Kill a run at random steps and start it again: its weights are those of a run that was never stopped."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def _weights(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_five_kills_change_nothing(tmp_path: Path, trainers: Trainers, processes: int) -> None:
+def test_five_kills_do_not_change_the_weights(tmp_path: Path, trainers: Trainers, processes: int) -> None:
     recipe = write_recipe(tmp_path)
-    calm, struck = tmp_path / "calm", tmp_path / "struck"
-    trainers.start(recipe, calm, processes=processes).finish()
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    trainers.start(recipe, whole, processes=processes).finish()
 
-    dice = random.Random(processes)
-    for step in sorted(dice.sample(range(1, 10), 5)):
-        trainers.start(recipe, struck, processes=processes).kill_at(step)
-    trainers.start(recipe, struck, processes=processes).finish()
+    rng = random.Random(processes)
+    for step in sorted(rng.sample(range(1, 10), 5)):
+        trainers.start(recipe, killed, processes=processes).kill_at(step)
+    trainers.start(recipe, killed, processes=processes).finish()
 
-    assert steps_logged(struck) == 10
-    assert losses(struck) == losses(calm)
-    assert _weights(struck) == _weights(calm)
+    assert steps_logged(killed) == 10
+    assert losses(killed) == losses(whole)
+    assert _weights(killed) == _weights(whole)

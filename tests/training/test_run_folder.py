@@ -1,4 +1,4 @@
-"""What a finished run leaves behind, and when its folder is opened again or refused."""
+"""The files of a finished run, and when its folder can be used again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from microg4m_hf.training.run_folder import RunFolder
 from tests.support.train_runs import losses, write_recipe
 
 
-def test_everything_a_run_should_hold(finished: Path) -> None:
+def test_files_of_a_finished_run(finished: Path) -> None:
     run = RunFolder(finished)
     recipe = load_recipe(run.config)
     assert recipe.loop.max_steps == 10
@@ -38,7 +38,7 @@ def test_everything_a_run_should_hold(finished: Path) -> None:
     assert read_about(run.predictions / "test.parquet")["scores_are"] == "logits"
 
 
-def test_the_card_says_what_it_is(finished: Path) -> None:
+def test_model_card(finished: Path) -> None:
     text = (finished / "model" / "README.md").read_text()
     head = yaml.safe_load(text.split("---")[1])
     assert head["model-index"][0]["results"][0]["metrics"][0]["type"] == "map"
@@ -48,7 +48,7 @@ def test_the_card_says_what_it_is(finished: Path) -> None:
     assert text.count("\n| ") > 50  # a row for each class
 
 
-def test_the_saved_model_predicts_the_saved_logits(finished: Path) -> None:
+def test_saved_model_predicts_the_saved_logits(finished: Path) -> None:
     import torch
 
     from microg4m_hf.metrics.har.files import read_parquet
@@ -69,14 +69,14 @@ def test_the_saved_model_predicts_the_saved_logits(finished: Path) -> None:
     assert np.allclose(rows.score[: logits.size], logits.ravel(), atol=1e-5)
 
 
-def test_another_recipe_is_refused_with_the_differences(finished: Path, tmp_path: Path) -> None:
+def test_another_recipe_is_an_error_with_the_differences(finished: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     changed = load_recipe(recipe, ["optim.lr=0.01", "data.crop=40", "data.workers=0"])
     with pytest.raises(RecipeError, match=r"data\.crop: 32 -> 40; optim\.lr: 0\.05 -> 0\.01\. Give --out another"):
         RunFolder(finished).begin(changed)
 
 
-def test_a_run_of_an_earlier_version_is_resumed(finished: Path, tmp_path: Path) -> None:
+def test_run_of_an_earlier_version_is_resumed(finished: Path, tmp_path: Path) -> None:
     run = RunFolder(shutil.copytree(finished, tmp_path / "run"))
     run.config.write_text(run.config.read_text().replace("no_decay: batchnorm", "undecayed: batchnorm"))
     assert "undecayed" in run.config.read_text()
@@ -85,14 +85,14 @@ def test_a_run_of_an_earlier_version_is_resumed(finished: Path, tmp_path: Path) 
         run.begin(load_recipe(write_recipe(tmp_path), ["optim.no_decay=none"]))
 
 
-def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     with pytest.raises(RecipeError, match="not empty and does not contain a run"):
         RunFolder(tmp_path).begin(load_recipe(recipe))
     assert har.main(["--config", str(recipe), "--out", str(tmp_path / "none"), "--resume"]) == 2
 
 
-def test_a_finished_run_is_not_done_again(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_run_is_not_repeated(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = shutil.copytree(finished, tmp_path / "copy")
     before = (copy / "results.json").stat().st_mtime_ns
     assert har.main(["--config", str(write_recipe(tmp_path)), "--out", str(copy), "--resume"]) == 0
@@ -100,7 +100,7 @@ def test_a_finished_run_is_not_done_again(finished: Path, tmp_path: Path, capsys
     assert (copy / "results.json").stat().st_mtime_ns == before
 
 
-def test_words_that_change_the_mathematics_take_the_name_away() -> None:
+def test_overrides_that_change_the_training_change_the_variant() -> None:
     file = Path(__file__).resolve().parents[2] / "recipes" / "i3d_nln_8x8_r50.yaml"
     assert load_recipe(file, ["data.workers=1", "loop.seed=3", "model.init=k400.pyth"]).variant == "paper"
     assert load_recipe(file, ["optim.lr=0.05"]).variant == "own"

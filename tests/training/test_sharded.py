@@ -1,4 +1,4 @@
-"""FSDP and DeepSpeed, two processes on CPUs: the losses of plain data parallel training, and the saved model."""
+"""FSDP and DeepSpeed on two CPU processes give the losses and weights of plain data parallel training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ no_deepspeed = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def plain(trainers: Trainers, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two processes that hold the whole model each."""
+    """A run of two processes with the whole model each."""
     folder = tmp_path_factory.mktemp("plain")
     trainers.start(write_recipe(folder), folder / "run", *SHORT, processes=2).finish()
     return folder / "run"
@@ -40,7 +40,7 @@ def plain(trainers: Trainers, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_same_losses_and_weights(
     trainers: Trainers, tmp_path: Path, plain: Path, sharding: Mapping[str, str]
 ) -> None:
-    """Stopped after two of four steps and gone on with: gathered, saved and restored, nothing is lost."""
+    """Stop after two of four steps and resume: gathering, saving and loading lose nothing."""
     out = tmp_path / "run"
     for end in (2, 4):
         words = (*SHORT, f"loop.max_steps={end}")
@@ -55,7 +55,7 @@ def test_the_same_losses_and_weights(
 
 
 def test_half_precision(trainers: Trainers, tmp_path: Path, plain: Path) -> None:
-    """bf16 under FSDP: weights and BatchNorm stay fp32, the losses are near those of fp32 and not the same."""
+    """With bf16 under FSDP, weights and BatchNorm stay fp32, and the losses are near those of fp32 but not equal."""
     words = (*SHORT, "loop.mixed_precision=bf16")
     trainers.start(write_recipe(tmp_path), tmp_path / "run", *words, processes=2, env=FSDP).finish()
     assert losses(tmp_path / "run") != losses(plain)
@@ -64,9 +64,9 @@ def test_half_precision(trainers: Trainers, tmp_path: Path, plain: Path) -> None
     assert {str(values.dtype) for values in weights.values()} <= {"float32", "int64"}
 
 
-def test_a_moving_average_of_a_sharded_model_is_refused(trainers: Trainers, tmp_path: Path) -> None:
-    started = trainers.start(write_recipe(tmp_path), tmp_path / "run", "loop.ema=0.9", processes=2, env=FSDP)
-    assert started.ended() == [2, 2]
-    said = (tmp_path / "log.txt").read_text()
-    assert "loop.ema needs the whole model" in said
-    assert "Traceback" not in said
+def test_moving_average_of_a_sharded_model_is_an_error(trainers: Trainers, tmp_path: Path) -> None:
+    training = trainers.start(write_recipe(tmp_path), tmp_path / "run", "loop.ema=0.9", processes=2, env=FSDP)
+    assert training.ended() == [2, 2]
+    log = (tmp_path / "log.txt").read_text()
+    assert "loop.ema needs the whole model" in log
+    assert "Traceback" not in log

@@ -45,7 +45,7 @@ def captions(out: Path) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_learns_resumes_exactly_is_pushed_and_answers(
+def test_adapter_learns_resumes_exactly_and_is_pushed(
     model: Path, tmp_path: Path, at_hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -55,7 +55,7 @@ def test_learns_resumes_exactly_is_pushed_and_answers(
     assert sum(seen[-3:]) / 3 < 0.95 * sum(seen[:3]) / 3
 
     assert train(model, parts, "max_steps=4") == 0
-    (parts / "checkpoints" / ".step-00000006.half").mkdir()  # what a kill leaves behind
+    (parts / "checkpoints" / ".step-00000006.half").mkdir()  # left by a kill
     with (parts / "metrics.jsonl").open("a") as log:
         log.write('{"step": 5, "loss": 99.0}\n{"step": 6, "lo')
     assert train(model, parts, "max_steps=10") == 0
@@ -84,10 +84,10 @@ def test_learns_resumes_exactly_is_pushed_and_answers(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("retry", ["push", "train"])
-def test_a_failed_push_is_tried_again(
+def test_failed_push_is_repeated(
     model: Path, tmp_path: Path, at_hub: HubServer, capsys: pytest.CaptureFixture[str], retry: str
 ) -> None:
-    """By ``microg4m push`` as the error says, and by the same training command, which takes no further step."""
+    """``microg4m push``, as the error says, or the same training command, which takes no further step."""
     out = tmp_path / "run"
     words = ["max_steps=2", "--push-to-hub", "me/adapter"]
     at_hub.fail("POST", "/commit/", status=403)
@@ -123,7 +123,7 @@ def test_python_and_module_train_the_same_adapter(
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
 
 
-def test_a_finished_adapter_is_described(model: Path, tmp_path: Path) -> None:
+def test_adapter_card(model: Path, tmp_path: Path) -> None:
     from huggingface_hub import ModelCard
 
     from microg4m_hf.training.card import write_adapter_card
@@ -153,7 +153,7 @@ def test_recipes_are_read_strictly(tmp_path: Path) -> None:
         load_vlm_recipe(tmp_path / "none.yaml")
 
 
-def test_only_the_answer_and_its_end_are_learned(model: Path) -> None:
+def test_labels_are_the_answer_and_its_end_token(model: Path) -> None:
     from transformers import AutoProcessor
 
     from microg4m_hf.data import load_dataset

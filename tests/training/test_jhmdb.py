@@ -1,4 +1,4 @@
-"""JHMDB's released layout to AVA's form, and the gap from there to the benchmark in one command."""
+"""Convert JHMDB to AVA's format, and measure the gap from it to the benchmark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ scipy_io = pytest.importorskip("scipy.io")
 
 @pytest.fixture
 def jhmdb(tmp_path: Path) -> Path:
-    """Two clips of walk with outlines, one of sit with joints only, one of pour; the other classes have none."""
+    """Clips of walk with outlines, one of sit with joints only, and one of pour. The other classes are empty."""
     root = tmp_path / "jhmdb"
     (root / "splits").mkdir(parents=True)
     for name in AVA_ID:
@@ -84,7 +84,7 @@ def test_jhmdb(jhmdb: Path, tmp_path: Path, finished: Path, capsys: pytest.Captu
         ("w1,7,nan,0,1,1,14,1", "x1 < x2"),
     ],
 )
-def test_rows_that_cannot_be(tmp_path: Path, row: str, says: str) -> None:
+def test_invalid_rows(tmp_path: Path, row: str, says: str) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "w1.mp4").write_bytes(b"")
     (tmp_path / "annotations.csv").write_text(f"{row}\n")
@@ -92,8 +92,8 @@ def test_rows_that_cannot_be(tmp_path: Path, row: str, says: str) -> None:
         ava_items(tmp_path)
 
 
-def test_a_file_that_is_no_matlab(jhmdb: Path, tmp_path: Path) -> None:
-    (jhmdb / "puppet_mask" / "walk" / "w1" / "puppet_mask.mat").write_bytes(b"no MATLAB here" * 30)
+def test_invalid_matlab_file(jhmdb: Path, tmp_path: Path) -> None:
+    (jhmdb / "puppet_mask" / "walk" / "w1" / "puppet_mask.mat").write_bytes(b"not a MATLAB file" * 30)
     with pytest.raises(DataError, match="not a MATLAB file"):
         convert(jhmdb, tmp_path / "ava")
     assert not (tmp_path / "ava").exists()

@@ -1,4 +1,4 @@
-"""``microg4m predict har``: runs, model folders, networks with AVA's eighty outputs."""
+"""``microg4m predict har`` with runs, model folders, wrapped encoders, and networks with AVA's 80 outputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from microg4m_hf.training.recipe_io import load_recipe, save_recipe
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
-def test_a_run_predicts_again_what_it_predicted(finished: Path, tmp_path: Path) -> None:
+def test_run_predicts_the_same_again(finished: Path, tmp_path: Path) -> None:
     assert main(["predict", "har", "--model", str(finished), "--out", str(tmp_path / "again")]) == 0
     old, new = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "again"))
     assert new["test"]["scores"] == pytest.approx(old["test"]["scores"], abs=1e-6, nan_ok=True)
@@ -32,7 +32,7 @@ def test_a_run_predicts_again_what_it_predicted(finished: Path, tmp_path: Path) 
     assert np.allclose(*scores, atol=1e-5)
 
 
-def test_eighty_outputs_are_kept_and_fifty_scored(tmp_path: Path) -> None:
+def test_model_with_80_outputs_is_scored_on_50(tmp_path: Path) -> None:
     import torch
 
     from microg4m_hf.models import create
@@ -128,7 +128,7 @@ def test_a_wrapped_encoder_is_fed_the_same_by_predict_and_probe(
         assert logits.equal(other_logits)
 
 
-def test_a_model_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "har", "--model", "/no/such/model/folder"]) == 2
     assert "is not a run, a model folder" in capsys.readouterr().err
     assert main(["predict", "har"]) == 2

@@ -1,4 +1,4 @@
-"""The pieces outside our loop: ``transformers.Trainer`` sees every box, and the example runs."""
+"""Other loops: the example with ``transformers.Trainer`` runs and scores every box."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "har_with_trainer.p
 
 
 def test_the_example(tmp_path: Path) -> None:
-    """Its scores are those of the saved model, box by box."""
+    """Its scores equal those of the saved model."""
     from accelerate import Accelerator
 
     from microg4m_hf.models import MicroG4MHarForVideoClassification
@@ -38,7 +38,7 @@ def test_the_example(tmp_path: Path) -> None:
     assert scores["eval_map"] == pytest.approx(expected["map"], abs=1e-4)
 
 
-def test_epochs_draw_anew_and_repeat_themselves() -> None:
+def test_epochs_have_their_own_augmentation() -> None:
     from microg4m_hf.training import Data, KeyFrameWindows, split_items
 
     data = Data(num_frames=2, stride=4, source="sample", short_side=(64, 96), crop=48)

@@ -1,4 +1,4 @@
-"""The parts of training that are pure functions: rate, order, geometry, parameter groups."""
+"""Pure functions of training: learning rate, parameter groups, order of items, geometry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_published_rate() -> None:
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
-def test_processes_part_each_step_and_a_resume_sees_the_same(world: int) -> None:
+def test_processes_share_each_step_and_a_resumed_run_sees_the_same(world: int) -> None:
     def steps(first: int, rank: int, of: int) -> list[list[tuple[int, int]]]:
         return list(RunBatches(count=23, batch=6, seed=3, first_step=first, end_step=9, rank=rank, world=of))
 
@@ -33,7 +33,7 @@ def test_processes_part_each_step_and_a_resume_sees_the_same(world: int) -> None
     assert steps(4, 0, 1) == whole[4:]
     assert steps_in_epoch(23, 6) == 3
     first_epoch = [index for batch in whole[:3] for _, index in batch]
-    assert len(set(first_epoch)) == 18  # nothing twice; the incomplete batch is dropped
+    assert len(set(first_epoch)) == 18  # no item twice; the incomplete batch is dropped
     assert {epoch for batch in whole for epoch, _ in batch} == {0, 1, 2}
 
 
@@ -52,7 +52,7 @@ def test_training_geometry_stays_inside() -> None:
         sides.append(geometry.height)
     assert 256 <= min(sides) < 262
     assert 314 < max(sides) <= 320
-    assert np.mean(sides) < 287.5  # uniform in 1/side leans to the small sides
+    assert np.mean(sides) < 287.5  # uniform in 1/side prefers small sides
 
 
 def test_odd_shapes() -> None:
@@ -62,7 +62,7 @@ def test_odd_shapes() -> None:
 
 
 def test_boxes_follow_the_pixels() -> None:
-    """A box drawn into a picture is where the moved box says, scaled, cropped and mirrored."""
+    """After scaling, cropping and flipping, a box drawn into a frame is where the moved box is."""
     import torch
 
     from microg4m_hf.training.transforms import render
@@ -89,10 +89,10 @@ def test_published_parameter_groups() -> None:
     from microg4m_hf.training.optim import parameter_groups
 
     model = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 1), torch.nn.BatchNorm3d(4), torch.nn.LayerNorm(4))
-    decayed = {
+    groups_of = {
         kind: parameter_groups(model, Optim(no_decay=kind, weight_decay=0.05))
         for kind in ("batchnorm", "one_dimensional", "none")
     }
-    sizes = {kind: [len(group["params"]) for group in groups] for kind, groups in decayed.items()}
+    sizes = {kind: [len(group["params"]) for group in groups] for kind, groups in groups_of.items()}
     assert sizes == {"batchnorm": [4, 2], "one_dimensional": [1, 5], "none": [6]}
-    assert decayed["batchnorm"][1]["weight_decay"] == 0.0
+    assert groups_of["batchnorm"][1]["weight_decay"] == 0.0
