@@ -1,12 +1,7 @@
 """Fine-tuning: ``run_training(recipe, run)`` for an action model, ``run_vlm_training(recipe, run)`` for an adapter.
 
-The pieces of action training work in other loops as well:
-
-- dataset: ``split_items`` returns the key frames of a split, ``KeyFrameWindows`` decodes them
-- transforms: ``training_geometry`` and ``move_boxes`` in the worker, ``render_batch`` on the device
-- sampler: ``RunBatches`` covers a whole run and can start at any step
-- collators: ``collate`` for lists of boxes, ``PaddedCollator`` with ``PaddedModel`` for ``transformers.Trainer``
-- scores: ``predict_logits`` and ``score_logits``, or ``microg4m_hf.metrics.HarAccumulator`` batch by batch
+The pieces of action training, from ``split_items`` to ``score_logits``, work in other loops as well: see
+``docs/fine_tuning.md`` and ``examples/har_with_trainer.py``.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def save_adapter_checkpoint(folder: Path, step: int, weights: dict[str, Any], op
         weights = {name: value.contiguous().cpu() for name, value in weights.items()}
         save_file(weights, scratch / "adapter.safetensors")
         torch.save(optimizer, scratch / "optimizer.pt")
-    for old in _adapter_checkpoints(folder)[:-2]:
+    for old in sorted(folder.glob("step-*"))[:-2]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -88,13 +88,9 @@ def load_adapter_checkpoint(folder: Path) -> tuple[int, dict[str, Any], dict[str
     import torch
     from safetensors.torch import load_file
 
-    found = _adapter_checkpoints(folder)
+    found = sorted(folder.glob("step-*"))
     if not found:
         return None
     step = int(found[-1].name.removeprefix("step-"))
     optimizer = torch.load(found[-1] / "optimizer.pt", weights_only=True)
     return step, load_file(found[-1] / "adapter.safetensors"), optimizer
-
-
-def _adapter_checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"))

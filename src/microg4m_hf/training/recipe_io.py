@@ -110,13 +110,12 @@ def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
     """
     values = copy.deepcopy(values)
     for old, new in RENAMED.items():
-        section, old_key = old.split(".")
+        (section, old_key), new_key = old.split("."), new.split(".")[1]
         found = values.get(section)
         if isinstance(found, dict) and old_key in found:
-            new_key = new.split(".")[1]
             if new_key in found:
                 raise RecipeError(f"{old} is the old name of {new}, and the recipe gives both; keep {new}")
-            values[section] = {new_key if key == old_key else key: value for key, value in found.items()}
+            found[new_key] = found.pop(old_key)
     return values
 
 
