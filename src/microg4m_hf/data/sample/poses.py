@@ -118,11 +118,7 @@ def _leg(hip: float, thigh: float, shin: float) -> list[Stroke]:
     start = (hip, -0.06)
     knee = _offset(start, thigh - 90, THIGH)
     foot = _offset(knee, shin - 90, SHIN)
-    return [
-        Stroke(start, knee, 0.056, TROUSER),
-        Stroke(knee, foot, 0.048, TROUSER),
-        disc(foot, 0.058, BOOT),
-    ]
+    return [Stroke(start, knee, 0.056, TROUSER), Stroke(knee, foot, 0.048, TROUSER), disc(foot, 0.058, BOOT)]
 
 
 def _torso(moment: Moment) -> list[Stroke]:
@@ -172,10 +168,7 @@ def _item(moment: Moment) -> list[Stroke]:
         bars = [Stroke((x, -0.065), (x, 0.145), 0.02, INK, flat=True, outline=False) for x in (-0.07, 0.07)]
         return [Stroke((-0.15, 0.04), (0.15, 0.04), 0.115, ORANGE, flat=True), *bars]
     if astronaut.hands == "carry":
-        return [
-            disc((0.0, 0.04), 0.145, ORANGE),
-            disc((0.0, 0.04), 0.04, INK, outline=False),
-        ]
+        return [disc((0.0, 0.04), 0.145, ORANGE), disc((0.0, 0.04), 0.04, INK, outline=False)]
     if astronaut.hands == "touch":
         lamp = 0.09 + 0.015 * (_reach(moment) > 0.5)  # it swells under the finger
         return [

@@ -15,14 +15,6 @@ _POSTURES = {
     "idle": "standing",
     "sleep": "lying asleep under two straps",
 }
-_POSTURE_ANSWERS = {
-    "stand": "Standing on a yellow foot rail.",
-    "walk": "Walking on a turquoise treadmill.",
-    "jump": "Jumping off a pink trampoline.",
-    "sit": "Sitting on a purple seat.",
-    "idle": "Standing.",
-    "sleep": "Sleeping under two straps.",
-}
 _COUNTS = {1: "One", 2: "Two", 3: "Three"}
 _PLACES = {1: ("",), 2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right")}
 # Questions about things that these clips do not show; the right answer is NOT_MENTIONED.
@@ -63,8 +55,11 @@ def questions(scene: Scene) -> list[dict[str, str]]:
         _about_hands(rng.choice(astronauts), scene),
     ]
     others = [
-        _about_talking(scene),
-        (f"What is {_name(subject)} doing?", _POSTURE_ANSWERS[subject.posture]),
+        ("Who is talking in the video?", _names([one for one in astronauts if one.face == "talk"])),
+        (
+            f"What is {_name(subject)} doing?",
+            _sentence_case(_POSTURES[subject.posture].replace("lying asleep", "sleeping")),
+        ),
         (
             "What can be seen on the wall of the cabin?",
             f"{DESCRIPTIONS[scene.cabin].capitalize()}.".replace("earth", "Earth"),
@@ -110,13 +105,7 @@ def _about_hands(astronaut: Astronaut, scene: Scene) -> tuple[str, str]:
         return f"What is {_name(astronaut)} touching?", "A floating control pad."
     if astronaut.hands == "computer":
         return f"What device is {_name(astronaut)} working on?", "A laptop."
-    waving = [one for one in scene.astronauts if one.hands == "wave"]
-    return "Who is waving in the video?", _names(waving)
-
-
-def _about_talking(scene: Scene) -> tuple[str, str]:
-    talking = [one for one in scene.astronauts if one.face == "talk"]
-    return "Who is talking in the video?", _names(talking)
+    return "Who is waving in the video?", _names([one for one in scene.astronauts if one.hands == "wave"])
 
 
 def _names(astronauts: list[Astronaut]) -> str:

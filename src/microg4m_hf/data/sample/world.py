@@ -171,14 +171,7 @@ def _deal_behaviors(split: str, counts: list[int], lying: bool) -> list[list[Beh
 
 
 def _make_scene(
-    source: str,
-    domain: str,
-    number: int,
-    split: str,
-    cabin: str,
-    behaviors: list[Behavior],
-    *,
-    upright: bool = False,
+    source: str, domain: str, number: int, split: str, cabin: str, behaviors: list[Behavior], *, upright: bool = False
 ) -> Scene:
     """Return a clip of people with these behaviors; everything else is drawn from its name."""
     video_id = f"{source}_{number:03d}"

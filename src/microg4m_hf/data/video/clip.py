@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from .backends import read_stored_frames, resolve_backend
 from .index import FrameIndex, read_index
 from .mp4 import displayed_size, rotate_frame
 from .pyav import drop_undecodable_frames
+from .sampling import as_int
 from .source import ClipSource, as_source
 
 Frames = NDArray[np.uint8]
@@ -27,41 +26,23 @@ class Clip:
     counts in the header are not trusted. The pixels are the same whichever backend decodes them. A clip holds no open
     file and no decoder, so it works in threads and forked workers; unpickling opens it again from its source. Length,
     size and rate stay available after :meth:`close`, frames and times do not.
+
+    Attributes:
+        name: The name in messages: the path, or ``<bytes>``.
+        backend: The decoder: ``pyav``, ``decord`` or ``torchcodec``.
+        width: Width as displayed, after rotation.
+        height: Height as displayed, after rotation.
+        fps: Average frames per second; use :meth:`times` where the rate may vary.
     """
 
     def __init__(self, source: ClipSource, index: FrameIndex, backend: str) -> None:
-        self._source, self._backend = source, backend
+        self.name, self.backend, self.fps = source.name, backend, _average_fps(index)
+        self.width, self.height = displayed_size(index.width, index.height, index.matrix)
+        self._source, self._length = source, len(index.pts)
         self._index: FrameIndex | None = index
-        self._length, self._fps = len(index.pts), _average_fps(index)
-        self._width, self._height = displayed_size(index.width, index.height, index.matrix)
 
     def __len__(self) -> int:
         return self._length
-
-    @property
-    def name(self) -> str:
-        """The name in messages: the path, or ``<bytes>``."""
-        return self._source.name
-
-    @property
-    def backend(self) -> str:
-        """The decoder: ``pyav``, ``decord`` or ``torchcodec``."""
-        return self._backend
-
-    @property
-    def height(self) -> int:
-        """Height as displayed, after rotation."""
-        return self._height
-
-    @property
-    def width(self) -> int:
-        """Width as displayed, after rotation."""
-        return self._width
-
-    @property
-    def fps(self) -> float:
-        """Average frames per second; use :meth:`times` where the rate may vary."""
-        return self._fps
 
     def times(self, indices: Iterable[int] | None = None) -> NDArray[np.float64]:
         """Return presentation times in seconds.
@@ -71,7 +52,6 @@ class Clip:
 
         Raises:
             IndexError: The clip has no such frame.
-            TypeError: An index is not a whole number.
             ClipError: The clip was closed.
         """
         index = self._open_index()
@@ -86,7 +66,6 @@ class Clip:
 
         Raises:
             IndexError: The clip has no such frame.
-            TypeError: An index is not a whole number.
             ClipError: A frame is damaged, or the clip was closed.
         """
         index = self._open_index()
@@ -96,7 +75,7 @@ class Clip:
         for slot, i in enumerate(wanted):
             slots.setdefault(i, []).append(slot)
         if slots:
-            for i, frame in read_stored_frames(self._source, index, sorted(slots), self._backend):
+            for i, frame in read_stored_frames(self._source, index, sorted(slots), self.backend):
                 first, *repeats = slots[i]
                 out[first] = rotate_frame(frame, index.matrix)
                 for slot in repeats:
@@ -110,13 +89,11 @@ class Clip:
     def __enter__(self) -> Clip:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Clip], tuple[Any, ...]]:
-        return _reopen, (self._source, self._backend)
+        return _reopen, (self._source, self.backend)
 
     def __repr__(self) -> str:
         size = f"{len(self)} frames {self.width}×{self.height}, {self.fps:g} fps"
@@ -133,12 +110,7 @@ class Clip:
             raise TypeError(f"{self.name}: frame indices must be a sequence of whole numbers, not {indices!r}")
         checked = []
         for value in indices:
-            try:
-                if isinstance(value, bool | np.bool_):
-                    raise TypeError
-                i = operator.index(value)
-            except TypeError:
-                raise TypeError(f"{self.name}: a frame index must be a whole number, not {value!r}") from None
+            i = as_int(value, f"{self.name}: a frame index")
             if not 0 <= i < count:
                 raise IndexError(f"{self.name}: there is no frame {i}; the clip shows {count} frames, 0 to {count - 1}")
             checked.append(i)

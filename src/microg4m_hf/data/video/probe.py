@@ -13,15 +13,7 @@ from .mp4 import Matrix, Track, displayed_size, is_mp4, parse_display_matrix, re
 from .source import ClipSource, as_source
 
 # Codec tag in mp4 files -> FFmpeg's name of the codec.
-_CODEC_OF_TAG = {
-    "avc1": "h264",
-    "avc3": "h264",
-    "hvc1": "hevc",
-    "hev1": "hevc",
-    "av01": "av1",
-    "vp09": "vp9",
-    "mp4v": "mpeg4",
-}
+_TAGS = {"avc1": "h264", "avc3": "h264", "hvc1": "hevc", "hev1": "hevc", "av01": "av1", "vp09": "vp9", "mp4v": "mpeg4"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ def probe(source: Any) -> ClipInfo:
         width, height, matrix = _read_geometry(track, clip.name)
         duration = (track.summed_duration or track.duration) / track.timescale
         fps, frames = (track.samples / duration if duration else 0.0), track.samples
-        codec = _CODEC_OF_TAG.get(track.codec, track.codec)
+        codec = _TAGS.get(track.codec, track.codec)
     else:
         index = read_index(clip)
         matrix = index.matrix

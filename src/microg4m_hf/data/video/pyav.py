@@ -39,23 +39,20 @@ def decode_rgb(index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.n
 def decode_frames(index: FrameIndex, wanted: Iterable[int]) -> Iterator[tuple[int, Any]]:
     """Yield (i, decoded frame) for the wanted frames; raise ``ClipError`` if one cannot be decoded exactly."""
     missing = set(wanted)
-    try:
-        for i, frame in _decode(index, missing, skip=index.codec.name == "h264"):
-            missing.discard(i)
-            yield i, frame
-    except _DamagedError:
-        pass  # try again without skipping packets, so that skipping never makes a good clip fail
-    if missing:
+    damage: _DamagedError | None = None
+    # The second attempt skips nothing, so that skipping never makes a good clip fail.
+    for skip in (True, False) if index.codec.name == "h264" else (False,):
         try:
-            for i, frame in _decode(index, missing, skip=False):
+            for i, frame in _decode(index, missing, skip=skip):
                 missing.discard(i)
                 yield i, frame
+            damage = None
         except _DamagedError as error:
-            raise ClipError(
-                f"{index.name}: frame {min(missing)} cannot be decoded, the clip is damaged ({error})"
-            ) from error
-    if missing:
-        raise ClipError(f"{index.name}: the decoder returns no frame {min(missing)}; the clip is damaged")
+            damage = error
+        if not missing:
+            return
+    reason = f"cannot be decoded, the clip is damaged ({damage})" if damage else "is not in the decoder's output"
+    raise ClipError(f"{index.name}: frame {min(missing)} {reason}") from damage
 
 
 def drop_undecodable_frames(index: FrameIndex) -> FrameIndex:

@@ -65,7 +65,7 @@ def window(n_frames: int, centre: int, length: int, stride: int = 1, *, one_base
     """
     n, length = _positive_int(n_frames, "n_frames"), _positive_int(length, "length")
     stride = _positive_int(stride, "stride")
-    center = _as_int(centre, "centre") - bool(one_based)
+    center = as_int(centre, "centre") - bool(one_based)
     if center < 0:
         first = "1, as the release counts from 1" if one_based else "0"
         raise ClipError(f"centre={centre} lies in front of the clip; the first key frame is {first}")
@@ -92,16 +92,17 @@ def every(n_frames: int) -> Indices:
 
 
 def _positive_int(value: Any, name: str) -> int:
-    number = _as_int(value, name)
+    number = as_int(value, name)
     if number < 1:
         raise ClipError(f"{name}={number} selects no frames; give at least 1")
     return number
 
 
-def _as_int(value: Any, name: str) -> int:
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
+def as_int(value: Any, name: str) -> int:
+    """Return a whole number as an int, also a numpy one; raise ``TypeError`` for anything else."""
     try:
-        return operator.index(value)
+        if not isinstance(value, bool | np.bool_):
+            return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
+        pass
+    raise TypeError(f"{name} must be a whole number, not {value!r}")
