@@ -68,8 +68,6 @@ def published_features(config: str) -> Any:
     import datasets
 
     if not hasattr(datasets, "Video"):
-        version = datasets.__version__
-        raise MissingExtraError(
-            f"publishing needs datasets 3.1 or newer, {version} has no type Video; pip install -U datasets"
-        )
+        problem = f"publishing needs datasets 3.1 or newer, {datasets.__version__} has no type Video"
+        raise MissingExtraError(f"{problem}; pip install -U datasets")
     return datasets.Features({"video": datasets.Video(), **features_of(config, videos=False)})

@@ -93,17 +93,14 @@ def data_fingerprint(layout: Layout, config: str, *, videos: bool) -> str:
     digest = hashlib.sha256(config.encode())
     with ThreadPoolExecutor(2) as pool:  # hashing releases the interpreter lock
         clips = pool.submit(_hash_clips, layout.videos) if videos and layout.videos else None
-        for path, content in zip(paths, pool.map(_hash_file, paths), strict=True):
+        contents = pool.map(lambda path: hashlib.sha256(path.read_bytes()).hexdigest(), paths)
+        for path, content in zip(paths, contents, strict=True):
             digest.update(f"{layout.name(path)}\0{content}\n".encode())
         if clips:
             digest.update(f"{layout.videos}\0{clips.result()}\n".encode())
     return digest.hexdigest()
 
 
-def _hash_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _hash_clips(videos: Path) -> str:
-    lines = sorted(f"{clip.path}\0{clip.size}" for clip in list_clips(videos))
+    lines = sorted(f"{path}\0{size}" for path, size in list_clips(videos))
     return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()

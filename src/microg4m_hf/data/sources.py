@@ -120,9 +120,8 @@ def _download(config: str, names: list[str], revisions: list[str], videos: bool)
         raise MissingFileError(f"{where} {name}; {_ALTERNATIVES}", name)
     archive = _find(repos, VIDEOS_ZIP) if videos else None
     if videos and archive is None:
-        raise MissingFileError(
-            f"{where} {VIDEOS_ZIP}; load without clips (videos=False), or {_ALTERNATIVES}", VIDEOS_ZIP
-        )
+        text = f"{where} {VIDEOS_ZIP}; load without clips (videos=False), or {_ALTERNATIVES}"
+        raise MissingFileError(text, VIDEOS_ZIP)
     commits = {repo.repo: repo.sha for repo in repos}
     digest = hashlib.sha256(json.dumps(commits).encode()).hexdigest()[:16]
     root = cache_home() / "hub" / f"{repos[0].sha[:12]}-{digest}"
@@ -210,6 +209,5 @@ def download_file(where: RepoFiles, name: str) -> Path:
     """Download one file into the cache of the Hub, unless it is there."""
     with hub_errors(f"download {name} of {where.repo}", error=SourceError):
         client = hub_client()
-        return Path(
-            with_retries(lambda: client.hf_hub_download(where.repo, name, repo_type="dataset", revision=where.sha))
-        )
+        path = with_retries(lambda: client.hf_hub_download(where.repo, name, repo_type="dataset", revision=where.sha))
+    return Path(path)

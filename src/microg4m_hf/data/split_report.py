@@ -73,6 +73,11 @@ def scheme_report(release: Release, scheme: str) -> dict[str, Any]:
     split_of_clip = split_of(release, scheme)
     clips = release.clips.to_pylist()
     source_of = {clip["video_id"]: clip["source"] for clip in clips}
+    splits_of: dict[str, list[str]] = {"real": [], "movie": []}
+    sources: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for clip in clips:
+        splits_of[clip["domain"]].append(split_of_clip[clip["video_id"]])
+        sources[split_of_clip[clip["video_id"]]].add(clip["source"])
     classes: dict[str, set[int]] = {split: set() for split in SPLITS}
     sources_of_class: dict[int, set[str]] = {action.action_id: set() for action in ACTIONS}
     labels = (release.labels[name].to_pylist() for name in ("video_id", "action_id"))
@@ -81,21 +86,15 @@ def scheme_report(release: Release, scheme: str) -> dict[str, Any]:
         sources_of_class[action_id].add(source_of[video_id])
     kept = classes["train"] & classes["test"]
     lost = [
-        {"action_id": action.action_id, "name": action.name, "unavoidable": len(sources) < 2}
+        {"action_id": action.action_id, "name": action.name, "unavoidable": len(homes) < 2}
         for action in ACTIONS
-        if (sources := sources_of_class[action.action_id]) and action.action_id not in kept
+        if (homes := sources_of_class[action.action_id]) and action.action_id not in kept
     ]
     return {
         "scheme": scheme,
         "clips": _share_of_splits(split_of_clip.values()),
-        "domains": {
-            domain: _share_of_splits(split_of_clip[clip["video_id"]] for clip in clips if clip["domain"] == domain)
-            for domain in ("real", "movie")
-        },
-        "sources": {
-            split: len({source_of[video_id] for video_id, name in split_of_clip.items() if name == split})
-            for split in SPLITS
-        },
+        "domains": {domain: _share_of_splits(splits_of[domain]) for domain in ("real", "movie")},
+        "sources": {split: len(sources[split]) for split in SPLITS},
         "classes": {split: len(classes[split]) for split in SPLITS},
         "classes_lost": lost,
         "leak": leak_report(split_of_clip),

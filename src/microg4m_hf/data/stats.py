@@ -100,11 +100,8 @@ def _count_key_frames(release: Release) -> dict[str, Any]:
         clips = _count_values(release.official)
         for split in SPLITS:
             boxes = release.key_frames.filter(pc.equal(release.key_frames["split"], split))
-            official[split] = {
-                "clips": clips.get(split, 0),
-                "key_frames": len(frames(boxes)),
-                "key_boxes": len(boxes),
-            }
+            key_frames = len(frames(boxes))
+            official[split] = {"clips": clips.get(split, 0), "key_frames": key_frames, "key_boxes": len(boxes)}
     of_clip = Counter(video_id for video_id, _ in frames(release.key_frames))
     return {
         "key_boxes": len(release.key_frames),
@@ -120,14 +117,14 @@ def _count_texts(release: Release) -> dict[str, Any]:
         return {}
     entries = _count_values(release.captions["video_id"])
     sizes = {name.split("_")[2]: n for name, n in release.counts.items() if name.startswith("entries_with_")}
+    is_unanswerable = pc.starts_with(release.questions["answer"], pattern=UNANSWERABLE)
     return {
         "captions": len(release.captions),
         "clips_with_caption": len(entries),
         "clips_with_two_captions": [video_id for video_id, count in entries.items() if count > 1],
         "questions": len(release.questions),
         "questions_per_entry": sizes,
-        "questions_not_mentioned": pc.sum(pc.starts_with(release.questions["answer"], pattern=UNANSWERABLE)).as_py()
-        or 0,
+        "questions_not_mentioned": pc.sum(is_unanswerable).as_py() or 0,
     }
 
 

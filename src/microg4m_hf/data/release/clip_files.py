@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -60,19 +59,16 @@ def check_clip_files(layout: Layout, clips: pa.Table, policy: ErrorPolicy, *, de
 
 
 def _check_quick(name: str, layout: Layout) -> str | None:
+    # Not blocking: opening a pipe that has the name of a clip would never return.
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        # Not blocking: opening a pipe that has the name of a clip would never return.
-        with open(name, "rb", buffering=0, opener=_open_no_link) as file:
+        with open(name, "rb", buffering=0, opener=lambda path, mode: os.open(path, mode | flags)) as file:
             check_mp4_complete(file, name)
     except ClipError as error:
         return f"the clip cannot be read: {error}"
     except OSError:
         return _check_deep(name, layout)  # a link, a folder, or nothing: rare, so it may be slow
     return None
-
-
-def _open_no_link(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _check_deep(name: str, layout: Layout) -> str | None:
@@ -88,38 +84,20 @@ def _check_deep(name: str, layout: Layout) -> str | None:
     return None
 
 
-class ListedClip(NamedTuple):
-    """One video file; ``path`` is absolute if the listed folder is."""
-
-    video_id: str
-    path: str
-    size: int
-
-
-def list_clips(videos: str | os.PathLike[str]) -> Iterator[ListedClip]:
-    """Yield the ``.mp4`` files of ``videos/{movie,real}/<source>/``, in no particular order.
+def list_clips(videos: str | os.PathLike[str]) -> Iterator[tuple[str, int]]:
+    """Yield path and size of the ``.mp4`` files of ``videos/{movie,real}/<source>/``, in no particular order.
 
     Example:
         >>> import tempfile
         >>> list(list_clips(tempfile.mkdtemp()))
         []
     """
-    for domain in DOMAIN_FOLDERS:
-        folder = os.path.join(videos, domain)
-        if not os.path.isdir(folder):
-            continue
-        with os.scandir(folder) as sources:
-            for source in sources:
-                if source.is_dir():
-                    yield from _clips_of(source.path)
-
-
-def _clips_of(folder: str) -> Iterator[ListedClip]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".mp4") and not entry.name.startswith("."):
-                try:
-                    size = entry.stat().st_size
-                except FileNotFoundError:  # a broken link
-                    continue
-                yield ListedClip(entry.name[:-4], entry.path, size)
+    domains = (os.path.join(videos, name) for name in DOMAIN_FOLDERS)
+    sources = (entry for folder in domains if os.path.isdir(folder) for entry in os.scandir(folder))
+    for entry in (entry for source in sources if source.is_dir() for entry in os.scandir(source)):
+        if entry.name.endswith(".mp4") and not entry.name.startswith("."):
+            try:
+                size = entry.stat().st_size
+            except FileNotFoundError:  # a broken link
+                continue
+            yield entry.path, size

@@ -34,12 +34,6 @@ class Fault(NamedTuple):
 class ErrorPolicy:
     """What happens with faults: the first is raised (``"raise"``), or all are counted and listed (``"skip"``).
 
-    Args:
-        on_error: ``"raise"`` or ``"skip"``.
-
-    Raises:
-        DataError: If ``on_error`` is neither.
-
     Example:
         >>> policy = ErrorPolicy("skip")
         >>> policy.report("actions.csv", 7, "81", "unknown action id")

@@ -145,9 +145,7 @@ def read_text(path: Path, name: str, max_bytes: int) -> str:
 
 def _allowed_targets(top: Path) -> tuple[Path, ...]:
     """Return where links may lead: into the root, and from a Hub snapshot into the blobs of the same repository."""
-    if top.parent.name == "snapshots":
-        return (top, top.parent.parent / "blobs")
-    return (top,)
+    return (top, top.parent.parent / "blobs") if top.parent.name == "snapshots" else (top,)
 
 
 def _entries(folder: Path, allowed: tuple[Path, ...], refused: list[Path]) -> tuple[list[Path], list[Path]]:

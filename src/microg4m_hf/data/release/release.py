@@ -145,15 +145,8 @@ def read_release(
         tables, official = _drop_clips(tables, official, left_out)
     counts |= {name: len(table) for name, table in tables.items() if table is not None and name != "frame_sizes"}
     counts |= {"clips_left_out": int(left_out.sum()), "faults": policy.total}
-    return Release(
-        root=layout.root,
-        layout=layout,
-        official=official,
-        counts=counts,
-        problems=policy.faults,
-        faults_of=dict(policy.by_reason),
-        **tables,
-    )
+    faults: dict[str, Any] = {"problems": policy.faults, "faults_of": dict(policy.by_reason)}
+    return Release(layout.root, layout, official=official, counts=counts, **faults, **tables)
 
 
 def _drop_clips(
