@@ -1,4 +1,4 @@
-"""Nothing half-written is ever found."""
+"""Files and folders are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from microg4m_hf.storage import atomic_folder, cache_home, write_atomic
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     target = write_atomic(tmp_path / "a.json", "old")
     with pytest.raises(TypeError):
         write_atomic(target, 3)  # type: ignore[arg-type]
@@ -24,7 +24,7 @@ def test_a_failed_folder_never_appears(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_whole_folder_wins_unless_replaced(tmp_path: Path) -> None:
+def test_the_first_complete_folder_is_kept_unless_replaced(tmp_path: Path) -> None:
     for text in ("first", "second"):
         with atomic_folder(tmp_path / "sample") as scratch:
             (scratch / "who").write_text(text)
@@ -35,7 +35,7 @@ def test_the_first_whole_folder_wins_unless_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["sample"]
 
 
-def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MICROG4M_HOME", str(tmp_path))
     assert cache_home() == tmp_path
     monkeypatch.delenv("MICROG4M_HOME")

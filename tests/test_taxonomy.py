@@ -1,4 +1,4 @@
-"""The action table against the released label map."""
+"""The table of actions matches the released label map."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_labels_are_ids_in_ascending_order() -> None:
         assert taxonomy.action_id_of(taxonomy.label_of(action.action_id)) == action.action_id
 
 
-def test_groups_part_the_classes() -> None:
+def test_groups_partition_the_labels() -> None:
     labels = [label for group in taxonomy.GROUPS for label in taxonomy.labels_of_group(group)]
     assert sorted(labels) == list(range(50))
 
 
-def test_unknown_things_are_named() -> None:
+def test_unknown_ids_labels_and_groups_raise_an_error() -> None:
     with pytest.raises(KeyError, match="unknown action id 2"):
         taxonomy.label_of(2)
     with pytest.raises(IndexError, match="50 is outside"):

@@ -1,4 +1,4 @@
-"""What goes into a model: every shape that is allowed, and a clear word for every one that is not."""
+"""The inputs of a model: every allowed form, and a clear error for every other one."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def test_logits_come_person_by_person_in_clip_order(model: Any, clips: torch.Ten
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_batch_answers_as_its_clips_do_alone(name: str) -> None:
+def test_a_batch_matches_its_clips_one_by_one(name: str) -> None:
     torch.manual_seed(0)
     model = models.create(name).eval()
     clips = torch.randn(3, 3, TINY[name].num_frames, 64, 80)
     with torch.inference_mode():
-        together = model(pixel_values=clips, boxes=BOXES).logits
+        batched = model(pixel_values=clips, boxes=BOXES).logits
         alone = [model(pixel_values=clips[i : i + 1], boxes=[BOXES[i]]).logits for i in range(3)]
-    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert torch.allclose(batched, torch.cat(alone), atol=1e-5)
 
 
 @pytest.mark.parametrize("padding", [-1.0, 0.0])
-def test_padded_boxes_answer_as_lists_do(model: Any, clips: torch.Tensor, padding: float) -> None:
+def test_padded_boxes_match_lists(model: Any, clips: torch.Tensor, padding: float) -> None:
     padded = torch.full((3, 2, 4), padding)
     labels = torch.zeros(3, 2, 50)
     for i, rows in enumerate(BOXES):
@@ -59,14 +59,14 @@ def test_padded_boxes_answer_as_lists_do(model: Any, clips: torch.Tensor, paddin
         expected = model(pixel_values=clips, boxes=BOXES, labels=flat)
         mask = torch.tensor([[True, False], [False, False], [True, True]])
         ragged = [labels[0, :1], [], labels[2]]
-        for given in (
+        for output in (
             model(pixel_values=clips, boxes=padded, labels=labels),
             model(pixel_values=clips, boxes=padded, labels=labels, box_mask=mask),
             model(pixel_values=clips, boxes=padded, labels=flat),
             model(pixel_values=clips, boxes=BOXES, labels=ragged),
         ):
-            assert torch.equal(given.logits, expected.logits)
-            assert torch.equal(given.loss, expected.loss)
+            assert torch.equal(output.logits, expected.logits)
+            assert torch.equal(output.loss, expected.loss)
     assert float(expected.loss) == pytest.approx(
         float(torch.nn.functional.binary_cross_entropy_with_logits(expected.logits, flat))
     )
@@ -78,7 +78,7 @@ def test_clips_without_people_give_no_rows_and_no_loss(model: Any, clips: torch.
     out.loss.backward()
 
 
-def test_a_box_of_no_area_is_a_person_whom_a_crop_left_out(model: Any, clips: torch.Tensor) -> None:
+def test_a_box_without_area_gets_logits(model: Any, clips: torch.Tensor) -> None:
     with torch.inference_mode():
         logits = model(pixel_values=clips[:1], boxes=[[[0.0, 0.2, 0.0, 0.9]]]).logits
     assert logits.shape == (1, 50) and torch.isfinite(logits).all()
@@ -103,7 +103,7 @@ def test_a_box_of_no_area_is_a_person_whom_a_crop_left_out(model: Any, clips: to
         ({"labels": torch.zeros(2, 50)}, r"labels of shape \(2, 50\) for logits of shape \(3, 50\)"),
     ],
 )
-def test_bad_input_is_named(model: Any, clips: torch.Tensor, change: dict[str, Any], message: str) -> None:
+def test_invalid_input_raises_an_error(model: Any, clips: torch.Tensor, change: dict[str, Any], message: str) -> None:
     clips = clips.clone()
     if "pixel" in change:
         clips[1, 2, 3, 4, 5] = change["pixel"]
@@ -119,15 +119,15 @@ def test_bad_input_is_named(model: Any, clips: torch.Tensor, change: dict[str, A
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_works_on_the_cpu_too(name: str, dtype: torch.dtype) -> None:
-    """Clips are cast to the precision of the model; regions are pooled in single precision."""
+    """Clips are cast to the dtype of the model; regions are pooled in single precision."""
     torch.manual_seed(0)
     model = models.create(name).eval()
     clips = torch.randn(1, 3, TINY[name].num_frames, 64, 64)
     with torch.inference_mode():
         exact = model(pixel_values=clips, boxes=BOXES[:1]).logits
         half = copy.deepcopy(model).to(dtype)
-        for given in (clips, clips.to(dtype)):
-            logits = half(pixel_values=given, boxes=BOXES[:1]).logits
+        for pixel_values in (clips, clips.to(dtype)):
+            logits = half(pixel_values=pixel_values, boxes=BOXES[:1]).logits
             assert logits.dtype == dtype
             assert (logits.float() - exact).abs().max() < 0.03 * exact.abs().max() + 1e-3
 
@@ -150,7 +150,7 @@ def test_checks_can_be_turned_off(clips: torch.Tensor) -> None:
         (None, {}, "unknown model None"),
     ],
 )
-def test_impossible_models_are_named(name: str, overrides: dict[str, Any], message: str) -> None:
+def test_invalid_settings_raise_a_clear_error(name: str, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         models.create(name, **overrides)
 
@@ -164,7 +164,7 @@ def test_overrides_reach_the_settings_and_the_network() -> None:
 
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize("size", [(72, 128), (63, 95), (40, 33)])
-def test_any_size_goes_in(name: str, size: tuple[int, int]) -> None:
+def test_frames_of_any_size_are_accepted(name: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     model = models.create(name).eval()
     with torch.inference_mode():

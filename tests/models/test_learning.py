@@ -1,4 +1,4 @@
-"""A tiny network of every family learns eight clips by heart within seconds."""
+"""A tiny network of every family overfits eight clips within seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def average_precision(scores: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def overfit(model: torch.nn.Module, size: int, steps: int = 80) -> tuple[float, int]:
-    """Mean average precision on the training clips, and after how many steps it was reached."""
+    """Train on eight clips; return the mean average precision on them and the number of steps."""
     torch.manual_seed(0)
     clips = torch.randn(8, 3, model.config.num_frames, size, size) * 0.5
     boxes = [torch.tensor([[0.0, 0.0, 0.5, 0.9], [0.5, 0.1, 1.0, 1.0]])] * 8
@@ -42,7 +42,7 @@ def overfit(model: torch.nn.Module, size: int, steps: int = 80) -> tuple[float, 
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_tiny_network_learns_eight_clips(name: str) -> None:
+def test_a_tiny_network_overfits_eight_clips(name: str) -> None:
     torch.manual_seed(1)
     score, steps = overfit(models.create(name, num_labels=CLASSES, dropout=0.0), TINY[name].train_size)
     assert score == 1.0, f"mAP {score:.3f} after {steps} steps"

@@ -1,4 +1,4 @@
-"""From frames and boxes to what a model takes: the processor's geometry, the window."""
+"""The processor: the window around a key frame, the geometry of frames and boxes, saving and loading."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from microg4m_hf.models.processing import MicroG4MHarProcessor, window_indices
         (45, 13, 6, [6, 12, 18, 24, 30, 36, 42, 48, 54, 60, 66, 72, 78]),
     ],
 )
-def test_the_window_is_the_published_one(center: int, frames: int, rate: int, expected: list[int]) -> None:
+def test_the_window_matches_the_published_one(center: int, frames: int, rate: int, expected: list[int]) -> None:
     assert window_indices(center, frames, rate, 90) == expected
 
 
 def test_whole_frames_and_boxes_follow_the_published_geometry() -> None:
-    """480x854 to a short side of 256: the long side is rounded down, its factor scales all four numbers."""
+    """480x854 to a short side of 256: the long side is rounded down, and its factor scales all four numbers."""
     processor = MicroG4MHarProcessor.for_model(models.config_of("slow_4x16_r50"))
     clip = np.full((4, 480, 854, 3), 128, np.uint8)
     out = processor(clip, boxes=[[0.25, 0.5, 1.0, 1.0]])
@@ -39,7 +39,7 @@ def test_whole_frames_and_boxes_follow_the_published_geometry() -> None:
     assert pixels.tolist() == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_short_side_that_fits_is_left_alone() -> None:
+def test_a_short_side_of_the_right_length_is_not_resized() -> None:
     clip = np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), np.uint8)
     out = MicroG4MHarProcessor(num_frames=4, shortest_edge=32)(clip)
     restored = (out["pixel_values"][0] * 0.225 + 0.45) * 255
@@ -55,7 +55,7 @@ def test_a_crop_moves_boxes_and_clips_them() -> None:
     assert out["boxes"][0].tolist() == [pytest.approx([0, 0, 0.5, 31 / 32]), pytest.approx([0, 0, 0, 0.5])]
 
 
-def test_windows_are_cut_around_the_center() -> None:
+def test_windows_are_sampled_around_the_center() -> None:
     clip = np.arange(90, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
     processor = MicroG4MHarProcessor(num_frames=4, sampling_rate=2, shortest_edge=32, image_mean=[0] * 3)
     for center, expected in ((50, [46, 48, 50, 52]), (None, [41, 43, 45, 47])):
@@ -73,12 +73,12 @@ def test_windows_are_cut_around_the_center() -> None:
         ([np.zeros((4, 32, w, 3), np.uint8) for w in (32, 64)], None, "one size"),
     ],
 )
-def test_clips_that_cannot_be_processed_are_named(clip: object, boxes: object, message: str) -> None:
+def test_invalid_clips_raise_a_clear_error(clip: object, boxes: object, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         MicroG4MHarProcessor(num_frames=4, shortest_edge=32)(clip, boxes=boxes)
 
 
-def test_a_saved_processor_comes_back(tmp_path: Path) -> None:
+def test_a_saved_processor_can_be_loaded(tmp_path: Path) -> None:
     MicroG4MHarProcessor(num_frames=13, sampling_rate=6, shortest_edge=182, crop_edge=160).save_pretrained(tmp_path)
     again = MicroG4MHarProcessor.from_pretrained(tmp_path)
     assert (again.num_frames, again.sampling_rate, again.shortest_edge, again.crop_edge) == (13, 6, 182, 160)

@@ -41,7 +41,13 @@ def read_checkpoint(source: Mapping[str, Any] | str | os.PathLike[str]) -> dict[
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); give a checkpoint file") from error
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise CheckpointError(f"{path}: damaged or not a safetensors file ({error})") from error
     if head.startswith(b"PK") or _LEGACY_TORCH in head:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -54,16 +60,6 @@ def read_checkpoint(source: Mapping[str, Any] | str | os.PathLike[str]) -> dict[
             raise CheckpointError(f"{path}: damaged or not a torch file ({type(error).__name__}: {error})") from error
         return _state_dict(content, path)
     return _state_dict(read_caffe2(path.read_bytes(), path), path)
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error})") from error
 
 
 def _state_dict(content: Any, where: object) -> dict[str, Tensor]:
@@ -165,37 +161,28 @@ class _Dtype:
         if state[1] in ("<", ">"):
             self.dtype = self.dtype.newbyteorder(state[1])
 
+    def decode(self, raw: str | bytes) -> np.ndarray:
+        return np.frombuffer(raw.encode("latin1") if isinstance(raw, str) else bytes(raw), self.dtype)
+
 
 class _Array:
-    """Replaces ``numpy.ndarray`` while unpickling; ``frombuffer`` checks shape, type and bytes against each other."""
+    """Replaces ``numpy.ndarray`` while unpickling; ``reshape`` checks the shape against the bytes."""
 
     def __init__(self, *_: Any) -> None:
         self.value = np.zeros(0)
 
     def __setstate__(self, state: Any) -> None:
-        _, shape, kind, fortran, raw = state
-        data = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
-        self.value = np.frombuffer(data, kind.dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _scalar(kind: _Dtype, raw: Any) -> Any:
-    data = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
-    return np.frombuffer(data, kind.dtype)[0]
-
-
-def _bytes(text: str, encoding: str = "latin1") -> bytes:
-    return text.encode("latin1")
+        _, shape, dtype, fortran, raw = state
+        self.value = dtype.decode(raw).reshape(shape, order="F" if fortran else "C")
 
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy._core.multiarray", "scalar"): _scalar,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
-    ("_codecs", "encode"): _bytes,
+    ("_codecs", "encode"): lambda text, encoding="latin1": text.encode("latin1"),
 }
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _ALLOWED |= {(_module, "_reconstruct"): _Array, (_module, "scalar"): lambda dtype, raw: dtype.decode(raw)[0]}
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -25,7 +25,7 @@ from .modeling import MicroG4MHarForVideoClassification
 _PREFIX = "backbone.network."
 # Layers of Kinetics heads that have no place in a detection head.
 _KINETICS_ONLY = ("head.conv_5", "head.lin_5")
-Shaped = tuple[str, tuple[int, ...], tuple[int, ...]]  # key, shape in the checkpoint, shape in the model
+ShapeMismatch = tuple[str, tuple[int, ...], tuple[int, ...]]  # key, shape in the checkpoint, shape in the model
 _MAX_SHOWN = 20
 
 
@@ -40,9 +40,11 @@ class KeyReport:
     loaded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
-    mismatched: list[Shaped] = field(default_factory=list)
-    dropped: list[Shaped] = field(default_factory=list)  # a head for other classes, which is replaced by a new one
-    resized: list[Shaped] = field(default_factory=list)  # position embeddings, inflated kernels
+    mismatched: list[ShapeMismatch] = field(default_factory=list)
+    dropped: list[ShapeMismatch] = field(
+        default_factory=list
+    )  # a head for other classes, which is replaced by a new one
+    resized: list[ShapeMismatch] = field(default_factory=list)  # position embeddings, inflated kernels
     ignored: list[str] = field(default_factory=list)  # layers of a Kinetics head
 
     @property
@@ -53,16 +55,14 @@ class KeyReport:
     def __str__(self) -> str:
         parts = []
         for title in ("missing", "unexpected", "mismatched", "dropped"):
-            entries = getattr(self, title)
+            entries = [
+                entry if isinstance(entry, str) else f"{entry[0]} {list(entry[1])} instead of {list(entry[2])}"
+                for entry in getattr(self, title)
+            ]
+            rest = f" and {len(entries) - _MAX_SHOWN} more" if len(entries) > _MAX_SHOWN else ""
             if entries:
-                shown = ", ".join(_format_entry(entry) for entry in entries[:_MAX_SHOWN])
-                rest = f" and {len(entries) - _MAX_SHOWN} more" if len(entries) > _MAX_SHOWN else ""
-                parts.append(f"{len(entries)} {title}: {shown}{rest}")
+                parts.append(f"{len(entries)} {title}: {', '.join(entries[:_MAX_SHOWN])}{rest}")
         return "; ".join(parts) or f"all {len(self.loaded)} weights fit"
-
-
-def _format_entry(entry: str | Shaped) -> str:
-    return entry if isinstance(entry, str) else f"{entry[0]} {list(entry[1])} instead of {list(entry[2])}"
 
 
 def to_model_key(key: str) -> str:
@@ -195,14 +195,8 @@ def fit_to_shape(key: str, value: Tensor, target: Size, *, inflate: bool = False
     if key == "pos_embed_temporal":
         return F.interpolate(value.transpose(1, 2), size=target[1], mode="linear").transpose(1, 2).contiguous()
     if key == "pos_embed_spatial":
-        return _resize_square(value, target)
+        old, new = math.isqrt(value.shape[1]), math.isqrt(target[1])
+        if old * old == value.shape[1] and new * new == target[1]:
+            grid = value.reshape(1, old, old, -1).permute(0, 3, 1, 2)
+            return F.interpolate(grid, size=(new, new), mode="bicubic").permute(0, 2, 3, 1).reshape(target)
     return None
-
-
-def _resize_square(value: Tensor, target: Size) -> Tensor | None:
-    old, new = math.isqrt(value.shape[1]), math.isqrt(target[1])
-    if old * old != value.shape[1] or new * new != target[1]:
-        return None
-    grid = value.reshape(1, old, old, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(grid, size=(new, new), mode="bicubic")
-    return resized.permute(0, 2, 3, 1).reshape(target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,36 +22,28 @@ class PoolingAttention(nn.Module):
     rel_pos_w: nn.Parameter
 
     def __init__(
-        self,
-        dim: int,
-        dim_out: int,
-        num_heads: int,
-        kernel: Grid,
-        q_stride: Grid | None,
-        kv_stride: Grid,
-        residual_pooling: bool,
-        table_grid: Grid | None,
+        self, spec: MViTSpec, dim: int, dim_out: int, num_heads: int, q_stride: Grid | None, kv_stride: Grid, grid: Grid
     ) -> None:
         super().__init__()
-        self.num_heads, self.residual_pooling = num_heads, residual_pooling
-        self.scale = (dim_out // num_heads) ** -0.5
+        self.num_heads, self.residual_pooling = num_heads, spec.residual_pooling
         head_dim = dim_out // num_heads
+        self.scale = head_dim**-0.5
         self.qkv = nn.Linear(dim, 3 * dim_out)
         self.proj = nn.Linear(dim_out, dim_out)
+        kernel = spec.pool_kernel
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         for name, stride in (("q", q_stride), ("k", kv_stride), ("v", kv_stride)):
             if stride is not None:
                 pool = nn.Conv3d(head_dim, head_dim, kernel, stride, padding, groups=head_dim, bias=False)
                 self.add_module(f"pool_{name}", pool)
                 self.add_module(f"norm_{name}", nn.LayerNorm(head_dim, eps=1e-6))
-        self.relative = table_grid is not None
-        if table_grid is not None:
-            time, height, width = table_grid
-            q_step, k_step = (q_stride or (1, 1, 1)), kv_stride
-            for axis, size, step in (("h", height, 1), ("w", width, 2)):
-                length = 2 * max(size // q_step[step], size // k_step[step]) - 1
+        self.relative = spec.relative_positions
+        if self.relative:
+            q_step = q_stride or (1, 1, 1)
+            for axis, size, step in (("h", grid[1], 1), ("w", grid[2], 2)):
+                length = 2 * max(size // q_step[step], size // kv_stride[step]) - 1
                 setattr(self, f"rel_pos_{axis}", nn.Parameter(torch.zeros(length, head_dim)))
-            self.rel_pos_t = nn.Parameter(torch.zeros(2 * time - 1, head_dim))
+            self.rel_pos_t = nn.Parameter(torch.zeros(2 * grid[0] - 1, head_dim))
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         batch, tokens, _ = x.shape
@@ -141,16 +135,6 @@ class MViTPatchEmbed(nn.Module):
         return self.proj(clip)
 
 
-class MViTMlp(nn.Module):
-    def __init__(self, dim: int, dim_hidden: int, dim_out: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, dim_hidden)
-        self.fc2 = nn.Linear(dim_hidden, dim_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 class MViTBlock(GradientCheckpointingLayer):
     """Attention and MLP with residual connections; ``proj`` widens the shortcut where the width changes."""
 
@@ -162,7 +146,7 @@ class MViTBlock(GradientCheckpointingLayer):
         num_heads: int,
         q_stride: Grid | None,
         kv_stride: Grid,
-        table_grid: Grid | None,
+        grid: Grid,
         drop_path: float,
     ) -> None:
         super().__init__()
@@ -170,12 +154,12 @@ class MViTBlock(GradientCheckpointingLayer):
         self.widen_in_attention = spec.widen_in_attention
         self.skip_stride = q_stride if q_stride is not None and max(q_stride) > 1 else None
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = PoolingAttention(
-            dim, attention_dim, num_heads, spec.pool_kernel, q_stride, kv_stride, spec.residual_pooling, table_grid
-        )
+        self.attn = PoolingAttention(spec, dim, attention_dim, num_heads, q_stride, kv_stride, grid)
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(attention_dim, eps=1e-6)
-        self.mlp = MViTMlp(attention_dim, int(attention_dim * spec.mlp_ratio), dim_out)
+        hidden = int(attention_dim * spec.mlp_ratio)
+        fc1, fc2 = nn.Linear(attention_dim, hidden), nn.Linear(hidden, dim_out)
+        self.mlp = nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(), fc2=fc2))
         if dim != dim_out:
             self.proj = nn.Linear(dim, dim_out)
 
@@ -227,8 +211,7 @@ class MViT(nn.Module):
             if q_stride is not None:
                 kv_stride = _divide(kv_stride, q_stride)
             drop = spec.drop_path * i / max(spec.depth - 1, 1)
-            table_grid = grid if spec.relative_positions else None
-            self.blocks.append(MViTBlock(spec, dim, dim_out, heads, q_stride, kv_stride, table_grid, drop))
+            self.blocks.append(MViTBlock(spec, dim, dim_out, heads, q_stride, kv_stride, grid, drop))
             if q_stride is not None:
                 grid = _divide(grid, q_stride)
             dim = dim_out

@@ -1,4 +1,4 @@
-"""The shared references: a network of known weights, a known input, the logits it must give."""
+"""The shared parity references: a network with known weights, a known input, and the logits it must return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# name of ours -> reference file
+# model name -> reference file
 REFERENCES = {
     "c2d_8x8_r50": "C2D_8x8_R50",
     "c2d_nln_8x8_r50": "C2D_NLN_8x8_R50",
@@ -27,7 +27,7 @@ def read(folder: Path, file: str) -> dict[str, Any]:
 
 
 def fill(key: str, shape: list[int], kind: str) -> torch.Tensor:
-    """A weight from its name alone, by the rule that the references state."""
+    """Return a weight computed from its name by the rule in the references."""
     draw = np.random.RandomState(zlib.crc32(key.encode()) & 0x7FFFFFFF)
     if kind == "count":
         return torch.zeros(shape, dtype=torch.int64)
@@ -57,6 +57,6 @@ def clip(shape: list[int]) -> torch.Tensor:
 
 
 def boxes(rows: list[list[float]], height: int, width: int) -> list[torch.Tensor]:
-    """Rows of (clip, x1, y1, x2, y2) in pixels to one normalised list of boxes."""
+    """Convert rows (clip, x1, y1, x2, y2) in pixels to one list of normalized boxes."""
     table = torch.tensor(rows)
     return [table[:, 1:] / torch.tensor([width, height, width, height])]

@@ -1,4 +1,4 @@
-"""The networks are the published ones: parameter counts for all, logits for those with a reference."""
+"""The backbones are the published networks: parameter counts for all, logits where there is a reference."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from microg4m_hf import models
 from microg4m_hf.models.backbones.layers import NonLocal
 from microg4m_hf.models.backbones.mvit import _relative_entries
 from microg4m_hf.models.registry import CORRECTED, PUBLISHED, TINY
-from tests.models import references
+from tests.support import parity
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_parameter_counts_are_the_published_ones(name: str) -> None:
+def test_parameter_counts_match_the_published_ones(name: str) -> None:
     with torch.device("meta"):
         model = models.create(name)
     assert sum(p.numel() for p in model.parameters()) == PUBLISHED[name].parameters
     assert model.config.settings == "paper"
 
 
-@pytest.mark.parametrize("name", references.REFERENCES)
-def test_logits_and_stages_agree_with_the_reference(name: str, shared: Path) -> None:
-    reference = references.read(shared / "parity", references.REFERENCES[name])
-    model = models.load_pyslowfast(name, references.state_dict(reference))
+@pytest.mark.parametrize("name", parity.REFERENCES)
+def test_logits_and_stages_match_the_reference(name: str, shared: Path) -> None:
+    reference = parity.read(shared / "parity", parity.REFERENCES[name])
+    model = models.load_pyslowfast(name, parity.state_dict(reference))
     assert sorted(models.export_pyslowfast(model)) == sorted(e["key"] for e in reference["state_dict"])
     seen: dict[str, list[torch.Tensor]] = {}
     network = model.backbone.network
@@ -35,24 +35,24 @@ def test_logits_and_stages_agree_with_the_reference(name: str, shared: Path) -> 
         network.get_submodule(stage).register_forward_hook(
             lambda _, __, out, stage=stage: seen.update({stage: out if isinstance(out, list) else [_first(out)]})
         )
-    clip = references.clip(reference["input"]["shape"])
+    clip = parity.clip(reference["input"]["shape"])
     with torch.inference_mode():
-        out = model(pixel_values=clip, boxes=references.boxes(reference["boxes"]["values"], *clip.shape[3:]))
+        out = model(pixel_values=clip, boxes=parity.boxes(reference["boxes"]["values"], *clip.shape[3:]))
     for stage in stages:
         expected = reference["stage_stats"][stage]
         expected = expected if isinstance(expected[0], list) else [expected]
-        if stage == "patch_embed":  # the reference looks at the convolution as tokens
+        if stage == "patch_embed":  # the reference has the output of the convolution as tokens
             seen[stage] = [seen[stage][0].flatten(2)]
-        got = [[float(t.mean()), float(t.std(correction=0))] for t in seen[stage]]
-        assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-4, rtol=1e-4), stage
+        actual = [[float(t.mean()), float(t.std(correction=0))] for t in seen[stage]]
+        assert torch.allclose(torch.tensor(actual), torch.tensor(expected), atol=1e-4, rtol=1e-4), stage
     assert (out.logits - torch.tensor(reference["logits"])).abs().max() < 1e-4
     assert len(stages) >= 5
 
-    # Whole frames too: region sampling, odd sizes and positions differ there.
-    reference = references.read(shared / "parity" / "test_geometry", references.REFERENCES[name])
-    clip = references.clip(reference["input_shape"])
+    # Whole frames as well, where region sampling, odd sizes and positions differ.
+    reference = parity.read(shared / "parity" / "test_geometry", parity.REFERENCES[name])
+    clip = parity.clip(reference["input_shape"])
     with torch.inference_mode():
-        out = model(pixel_values=clip, boxes=references.boxes(reference["boxes"], *clip.shape[3:]))
+        out = model(pixel_values=clip, boxes=parity.boxes(reference["boxes"], *clip.shape[3:]))
     assert (out.logits - torch.tensor(reference["logits"])).abs().max() < 1e-4
 
 
@@ -61,7 +61,7 @@ def _first(out: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", [*CORRECTED, *TINY])
-def test_region_stride_is_the_true_stride_of_the_network(name: str) -> None:
+def test_roi_stride_is_the_stride_of_the_network(name: str) -> None:
     with torch.device("meta"):
         model = models.create(name)
         variant = {**CORRECTED, **TINY}[name]
@@ -70,13 +70,13 @@ def test_region_stride_is_the_true_stride_of_the_network(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mvitv1_b_16x4", "mvitv2_s_16x4", "x3d_s", "x3d_l"])
-def test_the_published_quirk_is_an_option_of_the_same_weights(name: str) -> None:
+def test_published_and_corrected_models_share_their_weights(name: str) -> None:
     assert (models.config_of(name).roi_stride, models.config_of(f"{name}_corrected").roi_stride) == (16, 32)
     assert models.config_of(name).network == models.config_of(f"{name}_corrected").network
     assert models.for_training(name) == f"{name}_corrected"
 
 
-def test_slowfast_r101_has_its_nonlocal_blocks_and_kernels_where_they_belong() -> None:
+def test_slowfast_r101_has_its_nonlocal_blocks_and_kernels() -> None:
     with torch.device("meta"):
         keys = {
             k: tuple(v.shape)
@@ -104,8 +104,8 @@ def test_nonlocal_is_attention_over_all_positions(kind: str) -> None:
     assert torch.allclose(block(x), x + block.bn(block.conv_out(mixed)), atol=1e-5)
 
 
-def test_mvitv2_agrees_with_torchvision() -> None:
-    """An independent implementation of the same network, with weights that make every term matter."""
+def test_mvitv2_matches_torchvision() -> None:
+    """Compare with an independent implementation, with weights that make every term contribute."""
     from torchvision.models.video import mvit
 
     stages = [((1, 1, 1), 1, 8), ((1, 2, 2), 2, 16), ((1, 1, 1), 2, 16), ((1, 2, 2), 4, 32)]
@@ -151,7 +151,7 @@ def test_mvitv2_agrees_with_torchvision() -> None:
 
 
 @pytest.mark.parametrize(("q", "k"), [(8, 8), (25, 13), (50, 7), (7, 13)])
-def test_relative_positions_take_the_row_of_the_distance(q: int, k: int) -> None:
+def test_relative_positions_use_the_entry_of_the_distance(q: int, k: int) -> None:
     length = 2 * max(q, k) - 1
     rows = _relative_entries(torch.arange(float(length))[:, None], q, k)[..., 0]
     for i in range(q):

@@ -1,4 +1,4 @@
-"""Checkpoints of PySlowFast go in and out unchanged, and nothing in a hostile one runs."""
+"""PySlowFast checkpoints are loaded and saved unchanged, and no code in a malicious one is run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ C2_FILES = ("C2D_8x8_R50", "C2D_NLN_8x8_R50", "I3D_8x8_R50", "SLOWFAST_4x16_R50"
 
 
 def weights(name: str, **overrides: Any) -> dict[str, torch.Tensor]:
-    """Weights of a tiny model, all of them away from their initial values."""
+    """Return weights of a tiny model that all differ from their initial values."""
     torch.manual_seed(0)
     state = models.export_pyslowfast(models.create(name, **overrides))
     return {
@@ -41,7 +41,7 @@ def inputs(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_convert_save_load_export_gives_the_same_bits(name: str, tmp_path: Path) -> None:
+def test_convert_save_load_and_export_keep_every_bit(name: str, tmp_path: Path) -> None:
     state = weights(name)
     torch.save({"epoch": 3, "model_state": state, "cfg": "TRAIN: {}", "optimizer_state": {}}, tmp_path / "c.pyth")
     model = models.load_pyslowfast(name, tmp_path / "c.pyth")
@@ -57,7 +57,7 @@ def test_convert_save_load_export_gives_the_same_bits(name: str, tmp_path: Path)
     assert not list((tmp_path / "saved").glob("*.bin")) and (tmp_path / "saved/model.safetensors").is_file()
 
 
-def test_a_fresh_process_gives_the_same_bits(tmp_path: Path) -> None:
+def test_a_new_process_computes_the_same_bits(tmp_path: Path) -> None:
     model = models.load_pyslowfast("tiny_mvitv2", weights("tiny_mvitv2"))
     model.save_pretrained(tmp_path / "saved")
     torch.save(inputs("tiny_mvitv2"), tmp_path / "inputs.pt")
@@ -76,7 +76,7 @@ def test_a_fresh_process_gives_the_same_bits(tmp_path: Path) -> None:
     assert torch.equal(torch.load(tmp_path / "logits.pt"), expected)
 
 
-def test_a_head_for_other_classes_is_replaced_and_said_so(tmp_path: Path) -> None:
+def test_a_head_for_other_classes_is_replaced_with_a_warning(tmp_path: Path) -> None:
     state = weights("tiny_x3d", num_labels=400) | {
         "head.conv_5.weight": torch.zeros(8, 8, 1, 1, 1),
         "head.lin_5.weight": torch.zeros(8, 8, 1, 1, 1),
@@ -88,7 +88,7 @@ def test_a_head_for_other_classes_is_replaced_and_said_so(tmp_path: Path) -> Non
     assert torch.equal(kept.head.projection.weight, state["head.projection.weight"])
 
 
-def test_what_does_not_fit_is_listed() -> None:
+def test_keys_that_do_not_fit_are_listed() -> None:
     state = weights("tiny_slow")
     del state["s2.pathway0_res0.branch2.a.weight"]
     state["s9.nothing"] = torch.zeros(1)
@@ -108,12 +108,12 @@ def test_what_does_not_fit_is_listed() -> None:
     )
 
 
-def test_another_network_is_refused_even_partially() -> None:
+def test_another_network_is_rejected_even_partially() -> None:
     with pytest.raises(CheckpointError, match="does not fit tiny_mvitv1"):
         models.load_pyslowfast("tiny_mvitv1", {"encoder.x": torch.zeros(1)}, partial=True)
 
 
-class _Bomb:
+class _Payload:
     def __init__(self, target: Path) -> None:
         self.target = target
 
@@ -122,14 +122,14 @@ class _Bomb:
 
 
 @pytest.mark.parametrize("kind", ["torch", "legacy torch", "caffe2", "array of objects"])
-def test_nothing_in_a_hostile_file_runs(kind: str, tmp_path: Path) -> None:
+def test_no_code_in_a_malicious_file_runs(kind: str, tmp_path: Path) -> None:
     trap, path = tmp_path / "trap", tmp_path / "bad.pkl"
     if kind == "caffe2":
-        path.write_bytes(pickle.dumps({"blobs": {"conv1_w": _Bomb(trap)}}, protocol=2))
+        path.write_bytes(pickle.dumps({"blobs": {"conv1_w": _Payload(trap)}}, protocol=2))
     elif kind == "array of objects":
-        path.write_bytes(pickle.dumps({"blobs": {"conv1_w": np.array([_Bomb(trap)], object)}}, protocol=2))
+        path.write_bytes(pickle.dumps({"blobs": {"conv1_w": np.array([_Payload(trap)], object)}}, protocol=2))
     else:
-        torch.save({"model_state": {"x": _Bomb(trap)}}, path, _use_new_zipfile_serialization=kind == "torch")
+        torch.save({"model_state": {"x": _Payload(trap)}}, path, _use_new_zipfile_serialization=kind == "torch")
     with pytest.raises(CheckpointError, match=r"nothing of it was|only numbers are allowed"):
         models.load_pyslowfast("tiny_slow", path)
     assert not trap.exists()
@@ -138,14 +138,14 @@ def test_nothing_in_a_hostile_file_runs(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"PK\x03\x04 no archive", b"not a pickle", pickle.dumps([1, 2]), b"\x80\x04."]
 )
-def test_a_damaged_file_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_rejected(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.pyth"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=str(path)):
         models.load_pyslowfast("tiny_slow", path)
 
 
-def test_a_missing_file_and_a_wrong_dict_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_wrong_dict_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read"):
         models.load_pyslowfast("tiny_slow", tmp_path / "none.pyth")
     with pytest.raises(CheckpointError, match="no state dict"):
@@ -154,7 +154,7 @@ def test_a_missing_file_and_a_wrong_dict_are_refused(tmp_path: Path) -> None:
         models.load_pyslowfast("tiny_slow", {"epoch": 3})
 
 
-def test_the_content_of_a_file_decides_not_its_name(tmp_path: Path) -> None:
+def test_the_format_is_detected_from_the_content(tmp_path: Path) -> None:
     state = weights("tiny_slow")
     for legacy in (True, False):
         path = tmp_path / f"{legacy}.pkl"
@@ -163,7 +163,7 @@ def test_the_content_of_a_file_decides_not_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
-def test_caffe2_arrays_are_read_without_numpy_reading_them(protocol: int, tmp_path: Path) -> None:
+def test_caffe2_arrays_are_read_without_unpickling_numpy(protocol: int, tmp_path: Path) -> None:
     state = weights("tiny_slow")
     blobs: dict[str, Any] = {"lr": np.float32(0.1), "conv1_w_momentum": np.zeros(3), "model_iter": 5}
     for key, value in state.items():
@@ -179,7 +179,7 @@ def test_caffe2_arrays_are_read_without_numpy_reading_them(protocol: int, tmp_pa
 
 
 def test_caffe2_pickles_of_python_2_are_read() -> None:
-    # {'blobs': {'conv1_w': array([1., 2.], dtype=float32)}} as Python 2 wrote it: the bytes are a str.
+    # {'blobs': {'conv1_w': array([1., 2.], dtype=float32)}} as written by Python 2: the bytes are a str.
     data = (
         b"\x80\x02}q\x00U\x05blobsq\x01}q\x02U\x07conv1_wq\x03cnumpy.core.multiarray\n_reconstruct\nq\x04cnumpy\n"
         b"ndarray\nq\x05K\x00\x85U\x01b\x87Rq\x06(K\x01K\x02\x85cnumpy\ndtype\nq\x07U\x02f4K\x00K\x01\x87Rq\x08(K\x03"
@@ -190,7 +190,7 @@ def test_caffe2_pickles_of_python_2_are_read() -> None:
 
 
 def _blob(key: str) -> str:
-    """The Caffe2 name of a key of a one-pathway network without non-local blocks."""
+    """Return the Caffe2 name of a key, for a network with one pathway and no non-local blocks."""
     key = key.replace("s1.pathway0_stem.bn", "res_conv1_bn").replace("s1.pathway0_stem.conv.weight", "conv1_w")
     for s in range(2, 6):
         key = key.replace(f"s{s}.pathway0_res", f"res{s}_")
@@ -228,7 +228,7 @@ def test_blob_names_of_the_published_checkpoints(file: str, shared: Path) -> Non
         ("lin_5_w", "head.lin_5.weight"),
     ],
 )
-def test_blob_names_by_the_published_rules(blob: str, key: str) -> None:
+def test_blob_names_follow_the_published_rules(blob: str, key: str) -> None:
     assert pyslowfast_key(blob) == key
 
 
@@ -256,7 +256,7 @@ def test_positions_of_another_grid_are_resized(name: str) -> None:
     assert all(torch.allclose(state[k], torch.tensor(0.25)) for k in changed)
 
 
-def test_the_command_line_converts_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_converts_in_both_directions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = weights("tiny_slowfast")
     torch.save({"model_state": state}, tmp_path / "in.pyth")
     folder, out = str(tmp_path / "hf"), str(tmp_path / "out.pyth")

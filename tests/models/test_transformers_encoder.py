@@ -24,8 +24,8 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_tokens_become_the_grid_they_came_from(kind: str) -> None:
-    """Changing one corner of one half of a clip changes the tokens there before any attention mixes them."""
+def test_tokens_are_returned_as_the_grid_they_came_from(kind: str) -> None:
+    """Changing one corner in half of the frames changes only the tokens there, without layers that mix them."""
     torch.manual_seed(0)
     config = type(CONFIGS[kind]).from_dict({**CONFIGS[kind].to_dict(), "num_hidden_layers": 0})
     model = models.wrap(config).eval()
@@ -40,8 +40,8 @@ def test_tokens_become_the_grid_they_came_from(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, *TINY])
-def test_every_weight_learns(name: str) -> None:
-    """A weight without gradient would stop distributed training."""
+def test_every_weight_gets_a_gradient(name: str) -> None:
+    """Distributed training fails for weights without a gradient."""
     model = models.wrap(CONFIGS[name]) if name in CONFIGS else models.create(name)
     clip = torch.randn(1, 3, model.config.num_frames, 64, 64)
     model.train()(pixel_values=clip, boxes=[[[0, 0, 1, 1]]], labels=torch.zeros(1, 50)).loss.backward()
@@ -49,7 +49,7 @@ def test_every_weight_learns(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_a_wrapped_encoder_learns_and_comes_back(kind: str, tmp_path: Path) -> None:
+def test_a_wrapped_encoder_learns_and_can_be_saved(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = models.wrap(CONFIGS[kind], num_labels=CLASSES, dropout=0.0)
     score, _ = overfit(model, 64)
@@ -72,6 +72,6 @@ def test_the_weights_of_an_encoder_are_kept(tmp_path: Path) -> None:
         assert not any("predictor" in key for key in inner.state_dict())
 
 
-def test_an_encoder_whose_tokens_are_ordered_otherwise_is_refused() -> None:
+def test_an_encoder_with_another_token_order_is_rejected() -> None:
     with pytest.raises(ModelError, match="timesformer"):
         models.wrap(TimesformerConfig(image_size=32, num_frames=4, **SMALL))

@@ -1,4 +1,4 @@
-"""The models behave as transformers models do: Auto classes, empty initialisation, checkpointing, Hub, compile."""
+"""The models behave like transformers models: Auto classes, initialization, checkpointing, compile, Hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def clips(name: str) -> torch.Tensor:
     return torch.randn(2, 3, TINY[name].num_frames, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def test_importing_the_models_imports_nothing_heavy() -> None:
+def test_the_registry_imports_neither_torch_nor_transformers() -> None:
     code = (
         "import sys, microg4m_hf.models as m; m.VARIANTS\n"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
@@ -35,7 +35,7 @@ def test_importing_the_models_imports_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
-def test_auto_classes_know_the_models_also_when_transformers_came_first(tmp_path: Path) -> None:
+def test_auto_classes_find_the_models_when_transformers_is_imported_first(tmp_path: Path) -> None:
     models.create("tiny_x3d").save_pretrained(tmp_path)
     code = (
         "import sys, transformers.pipelines, microg4m_hf.models\n"
@@ -60,8 +60,8 @@ def test_labels_are_named() -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_weights_missing_in_a_checkpoint_are_initialised_not_garbage(name: str, tmp_path: Path) -> None:
-    """transformers builds on the meta device: what no checkpoint fills must come from our own initialisation."""
+def test_weights_missing_in_a_checkpoint_are_initialized(name: str, tmp_path: Path) -> None:
+    """transformers builds models on the meta device, so ``_init_weights`` must fill what a checkpoint does not."""
     from safetensors.torch import load_file, save_file
 
     model = models.create(name)
@@ -73,7 +73,7 @@ def test_weights_missing_in_a_checkpoint_are_initialised_not_garbage(name: str, 
         assert torch.isfinite(value.float()).all() and value.float().abs().max() < 10, key
         if fresh.float().std(correction=0) == 0:  # constants: norms, biases, counters
             assert torch.equal(value, fresh), key
-        elif value.numel() >= 256:  # fewer numbers say too little about how they were drawn
+        elif value.numel() >= 256:  # fewer values have too uncertain a standard deviation
             assert float(value.std()) == pytest.approx(float(fresh.std()), rel=0.5), key
 
 
@@ -82,7 +82,9 @@ def test_initial_weights_follow_the_published_rules() -> None:
     slow = models.create("slow_4x16_r50", width=16).backbone.network
     conv = slow.s4.pathway0_res0.branch2.b.weight
     assert float(conv.std()) == pytest.approx((2 / (conv.shape[0] * 9)) ** 0.5, rel=0.02)
-    assert all(float(m.weight.abs().max()) == (0.0 if m.zero_gain else 1.0) for m in slow.modules() if _norm(m))
+    assert all(
+        float(m.weight.abs().max()) == (0.0 if m.zero_gain else 1.0) for m in slow.modules() if isinstance(m, BatchNorm)
+    )
     assert slow.s4.pathway0_res0.branch2.c_bn.zero_gain and not slow.s4.pathway0_res0.branch1_bn.zero_gain
     nonlocal_net = models.create("tiny_c2d_nln").backbone.network
     assert nonlocal_net.s3.pathway0_nonlocal0.bn.zero_gain
@@ -97,10 +99,6 @@ def test_initial_weights_follow_the_published_rules() -> None:
     rates = [b.drop_path.rate for b in models.create("mvitv2_s_16x4", embed_dim=8).backbone.network.blocks]
     assert rates == pytest.approx([0.2 * i / 15 for i in range(16)])
     assert {m.eps for m in mvit.modules() if isinstance(m, nn.LayerNorm)} == {1e-6}
-
-
-def _norm(module: nn.Module) -> bool:
-    return isinstance(module, BatchNorm)
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -118,8 +116,8 @@ def test_gradient_checkpointing_changes_nothing_but_memory(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny_slowfast", "tiny_mvitv2"])
-def test_a_model_compiles_and_says_the_same(name: str) -> None:
-    """Traced without a break and run by the eager backend: what a code generator makes of it is torch's business."""
+def test_a_compiled_model_computes_the_same(name: str) -> None:
+    """Trace without graph breaks and run with the eager backend; generated code is not tested here."""
     torch.manual_seed(0)
     model = models.create(name).eval()
     compiled = torch.compile(model.backbone, backend="eager", fullgraph=True)
@@ -127,8 +125,8 @@ def test_a_model_compiles_and_says_the_same(name: str) -> None:
         expected = model.backbone(clips(name)).feature_maps
         assert all(torch.equal(a, b) for a, b in zip(compiled(clips(name)).feature_maps, expected, strict=True))
         whole = torch.compile(model, backend="eager")
-        got = whole(pixel_values=clips(name), boxes=BOXES).logits
-        assert torch.equal(got, model(pixel_values=clips(name), boxes=BOXES).logits)
+        actual = whole(pixel_values=clips(name), boxes=BOXES).logits
+        assert torch.equal(actual, model(pixel_values=clips(name), boxes=BOXES).logits)
 
 
 @pytest.mark.parametrize("how", [{"dtype": torch.bfloat16}, {"device_map": "cpu"}, {"device_map": {"": "cpu"}}])
@@ -143,7 +141,7 @@ def test_loading_options_of_transformers(how: dict[str, Any], tmp_path: Path) ->
     assert torch.allclose(logits.float(), expected, atol=1e-2 if "dtype" in how else 0)
 
 
-def test_another_number_of_classes_is_asked_for_by_name(tmp_path: Path) -> None:
+def test_another_number_of_classes_replaces_the_head(tmp_path: Path) -> None:
     models.create("tiny_slow").save_pretrained(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -153,7 +151,7 @@ def test_another_number_of_classes_is_asked_for_by_name(tmp_path: Path) -> None:
     assert loaded.head.projection.weight.shape[0] == 3
 
 
-def test_push_to_and_pull_from_the_hub(hub: HubServer, tmp_path: Path) -> None:
+def test_push_to_hub_and_load_from_it(hub: HubServer, tmp_path: Path) -> None:
     code = (
         "from microg4m_hf import models\n"
         "import torch\n"

@@ -1,4 +1,4 @@
-"""``microg4m models list`` and ``info``."""
+"""``microg4m models list`` and ``microg4m models info``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_list_shows_every_published_model_with_its_score(capsys: pytest.CaptureF
     assert all(name in listed for name in VARIANTS)
 
 
-def test_info_counts_and_cites(capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_counts_parameters_and_quotes_published_scores(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "info", "slow_4x16_r50", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["parameters"] == 31_736_946
@@ -33,7 +33,7 @@ def test_info_counts_and_cites(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["gflops"] == pytest.approx(4 * facts["gflops"], rel=0.01)
 
 
-def test_info_of_a_saved_model_claims_no_published_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_of_a_custom_model_shows_no_published_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models.create("x3d_s", depth_factor=1.0, num_labels=3).save_pretrained(tmp_path)
     capsys.readouterr()
     assert main(["models", "info", str(tmp_path)]) == 0
@@ -41,6 +41,6 @@ def test_info_of_a_saved_model_claims_no_published_score(tmp_path: Path, capsys:
     assert "settings" in text and "custom" in text and "published" not in text
 
 
-def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_model_is_a_one_line_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "info", "x3d"]) == 2
     assert "did you mean" in capsys.readouterr().err
