@@ -147,11 +147,9 @@ def _interpolated(hit: np.ndarray, positives: int) -> np.ndarray:
 
 
 def reliability(boxes: BoxScores, bins: int = 10) -> dict[str, Any]:
-    """Compare predicted probabilities with observed frequencies in equal bins.
+    """Compare mean predicted probabilities (``said``) with observed frequencies (``found``) in equal bins.
 
-    Returns:
-        ``bins`` with the mean probability (``said``) and the frequency (``found``) of each, and the expected
-        calibration error ``ece`` over all boxes and actions.
+    ``ece`` is the expected calibration error over all boxes and actions.
     """
     defined = np.isfinite(boxes.scores)
     predicted, true = boxes.probabilities[defined], boxes.truth[defined]

@@ -10,13 +10,7 @@ from .render.formatting import difference_cell, interval_text, percent, score_ce
 
 
 def differences_document(title: str, text: str, found: dict[str, Any]) -> Document:
-    """Show the result of ``transfer_gap`` or ``leak_gap``: both sides, action by action and on average.
-
-    Args:
-        title: Title of the page.
-        text: What is compared, for readers.
-        found: The result.
-    """
+    """Show the result of ``transfer_gap`` or ``leak_gap``: both sides, action by action and on average."""
     one, two = found["names"]
     matched = found["matched"]
     head = ["action", one, two, "difference", "labels", "chance", "AUROC"]

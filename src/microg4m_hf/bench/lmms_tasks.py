@@ -67,12 +67,8 @@ def caption_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, An
 
 def question_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """Return the item for every score; scores are computed on all items at the end."""
-    item = {
-        "video_id": doc["video_id"],
-        "question": doc["question"],
-        "prediction": results[0].strip(),
-        "reference": doc["answer"],
-    }
+    pair = {"prediction": results[0].strip(), "reference": doc["answer"]}
+    item = {"video_id": doc["video_id"], "question": doc["question"], **pair}
     return dict.fromkeys(SCORES["vqa"], item)
 
 

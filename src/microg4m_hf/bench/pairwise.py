@@ -19,9 +19,7 @@ MAIN_SCORE = {"har": "map", "caption": "cider", "vqa": "cider"}
 def compare_runs(runs: Sequence[RunScores], score: str) -> list[dict[str, Any]]:
     """Compare every run with every other by one score, on the same resamples of films.
 
-    Returns:
-        One entry per pair: difference, interval, p and p corrected for the number of pairs (Holm), or ``why_not`` for
-        runs that were not resampled or were scored on different items.
+    Pairs that were not resampled or were scored on different items have the key ``why_not`` instead of a test.
     """
     pairs: list[dict[str, Any]] = []
     for place, first in enumerate(runs):
@@ -57,18 +55,7 @@ def class_differences(
     """Return ``first - second`` for the average precision of every action that both were scored on, and for the mean.
 
     Average precision depends on how common an action is, so each side also has its chance level (the share of boxes
-    with the action) and AUROC, which does not depend on it.
-
-    Args:
-        first: One result.
-        second: The result to subtract.
-        paired: Whether both were scored on the same boxes; if not, their films are resampled independently.
-        resamples: Bootstrap resamples of films.
-        seed: Seed of the resamples.
-        left_out: Ids of actions to leave out.
-
-    Returns:
-        ``classes`` with an entry per action, and ``matched`` with the mean over these actions.
+    with the action) and AUROC, which does not depend on it. With ``paired=False`` films are resampled independently.
     """
     sides = [first.statistics, second.statistics]
     scores = [first.per_class, second.per_class]

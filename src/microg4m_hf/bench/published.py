@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,18 +34,15 @@ VQA = (
 # model -> mAP and AUROC on JHMDB in AVA format, zero-shot
 JHMDB = {"slow_8x8_r50_ava": (34.24, 76.96), "slowfast_32x2_r101_ava": (47.50, 83.98)}
 
+HAR_SCORES = ("map", "f1", "recall", "auroc")
+
 PAPER = "Wen, Qi, Peng et al., “Go Beyond Earth: Understanding Human Actions and Scenes in Microgravity Environments”"
 
 # What must be equal before a score can be ranked with the published ones.
 HAR_PROTOCOL = {
-    "protocol": "paper",
-    "iou": 0.5,
-    "threshold": 0.5,
-    "scores": "raw",
-    "labels": "frame",
-    "ties": "published",
+    "protocol": "paper", "iou": 0.5, "threshold": 0.5, "scores": "raw", "labels": "frame", "ties": "published",
     "boxes": "given",
-}
+}  # fmt: skip
 TEXT_PROTOCOL = {"protocol": "paper", "tokenizer": "whitespace"}
 
 
@@ -102,73 +99,32 @@ def published_tables() -> dict[str, PublishedTable]:
         >>> {name: len(table.rows) for name, table in published_tables().items()}
         {'har': 12, 'har_zero_shot': 2, 'jhmdb_zero_shot': 2, 'caption': 8, 'vqa': 5}
     """
-    official = "MicroG-4M, official test split"
-    fine_tuned = [_har_row(name) for name, variant in PUBLISHED.items() if variant.num_labels == 50]
-    zero_shot = [_har_row(name) for name, variant in PUBLISHED.items() if variant.num_labels == 80]
-    size = {"labels": 2656, "labelled_boxes": 1136}
-    columns = ("map", "f1", "recall", "auroc")
+    fine_tuned = tuple(_har_row(name) for name, variant in PUBLISHED.items() if variant.num_labels == 50)
+    zero_shot = tuple(_har_row(name) for name, variant in PUBLISHED.items() if variant.num_labels == 80)
+    on_earth = tuple(_zero_shot_on_earth(row) for row in zero_shot)
+    har, har_80 = ({**HAR_PROTOCOL, "classes": classes} for classes in (50, 80))
+    split, size = "MicroG-4M, official test split", {"labels": 2656, "labelled_boxes": 1136}
+    zero_shot_title, earth = "zero-shot from AVA", "JHMDB in AVA format (on Earth)"
     tables = (
+        PublishedTable("har", "har", "HAR, fine-tuned", split, HAR_SCORES, fine_tuned, har, size),
+        PublishedTable("har_zero_shot", "har", f"HAR, {zero_shot_title}", split, HAR_SCORES, zero_shot, har_80, size),
         PublishedTable(
-            "har", "har", "HAR, fine-tuned", official, columns, tuple(fine_tuned), HAR_PROTOCOL | {"classes": 50}, size
+            "jhmdb_zero_shot", "har", f"JHMDB, {zero_shot_title}", earth, ("map", "auroc"), on_earth, har_80
         ),
-        PublishedTable(
-            "har_zero_shot",
-            "har",
-            "HAR, zero-shot from AVA",
-            official,
-            columns,
-            tuple(zero_shot),
-            HAR_PROTOCOL | {"classes": 80},
-            size,
-        ),
-        PublishedTable(
-            "jhmdb_zero_shot",
-            "har",
-            "JHMDB, zero-shot from AVA",
-            "JHMDB in AVA format (on Earth)",
-            ("map", "auroc"),
-            tuple(_zero_shot_on_earth(row) for row in zero_shot),
-            HAR_PROTOCOL | {"classes": 80},
-        ),
-        PublishedTable(
-            "caption",
-            "caption",
-            "Captioning",
-            "MicroG-4M, all captioned clips",
-            ("cider", "bleu_4", "rouge_l", "meteor_1_5", "sbert", "bertscore"),
-            tuple(_text_row(*row, similarity="sbert") for row in CAPTION),
-            TEXT_PROTOCOL,
-            {"used": 1237},
-        ),
-        PublishedTable(
-            "vqa",
-            "vqa",
-            "Visual question answering",
-            "MicroG-4M, all questions",
-            ("cider", "bleu_4", "rouge_l", "meteor_1_5", "svqa", "bertscore"),
-            tuple(_text_row(*row, similarity="svqa") for row in VQA),
-            TEXT_PROTOCOL,
-            {"used": 7528},
-        ),
+        _text_table("caption", "Captioning", "MicroG-4M, all captioned clips", "sbert", CAPTION, 1237),
+        _text_table("vqa", "Visual question answering", "MicroG-4M, all questions", "svqa", VQA, 7528),
     )
     return {table.id: table for table in tables}
 
 
 def _har_row(name: str) -> PublishedRow:
     variant = PUBLISHED[name]
-    assert variant.published is not None
-    printed = variant.published
-    scores = {"map": printed.map50, "f1": printed.f1, "recall": printed.recall, "auroc": printed.auroc}
-    setting = f"{variant.num_frames}×{variant.sampling_rate}"
-    return PublishedRow(
-        variant.title.replace(f" {setting}", ""),
-        scores,
-        setting,
-        variant.num_frames,
-        variant.parameters,
-        name,
-        variant.note,
-    )
+    printed, frames = variant.published, variant.num_frames
+    assert printed is not None
+    scores = dict(zip(HAR_SCORES, (printed.map50, printed.f1, printed.recall, printed.auroc), strict=True))
+    setting = f"{frames}×{variant.sampling_rate}"
+    title = variant.title.replace(f" {setting}", "")
+    return PublishedRow(title, scores, setting, frames, variant.parameters, name, variant.note)
 
 
 def _zero_shot_on_earth(row: PublishedRow) -> PublishedRow:
@@ -178,9 +134,15 @@ def _zero_shot_on_earth(row: PublishedRow) -> PublishedRow:
     return PublishedRow(row.name, scores, row.setting, row.frames, row.parameters, row.model)
 
 
-def _text_row(name: str, frames: int, *printed: float, similarity: str) -> PublishedRow:
-    names = ("cider", "bleu_4", "rouge_l", "meteor_1_5", similarity, "bertscore")
-    return PublishedRow(name, dict(zip(names, printed, strict=True)), f"{frames} frames", frames)
+def _text_table(
+    task: str, title: str, data: str, similarity: str, printed: Sequence[tuple[Any, ...]], used: int
+) -> PublishedTable:
+    columns = ("cider", "bleu_4", "rouge_l", "meteor_1_5", similarity, "bertscore")
+    rows = tuple(
+        PublishedRow(name, dict(zip(columns, scores, strict=True)), f"{frames} frames", frames)
+        for name, frames, *scores in printed
+    )
+    return PublishedTable(task, task, title, data, columns, rows, TEXT_PROTOCOL, {"used": used})
 
 
 def differences_from_published(result: dict[str, Any], references: References, table: PublishedTable) -> list[str]:

@@ -42,17 +42,10 @@ class RunInfo:
 
 
 def find_runs(paths: Iterable[str | os.PathLike[str]], *, task: str | None = None) -> list[RunInfo]:
-    """Return a run for every run folder and prediction file, including those that cannot be used.
+    """Return a run for every run folder and prediction file; a run that cannot be used has a ``problem``.
 
-    Args:
-        paths: Run folders, folders of run folders, and prediction files; ``NAME=PATH`` names one.
-        task: The task of files whose entries do not show it.
-
-    Returns:
-        One entry per run. A run that cannot be used has a ``problem``.
-
-    Raises:
-        PredictionError: No path was given.
+    A folder of run folders stands for all of them, and ``NAME=PATH`` names a run. ``task`` is the task of files whose
+    entries do not show it.
     """
     runs: list[RunInfo] = []
     for text in paths:
@@ -122,7 +115,7 @@ def _read_training_run(run: RunInfo) -> None:
         raise PredictionError(f"config.yaml is not valid YAML: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(config, dict):
         raise PredictionError("config.yaml contains no recipe")
-    data, model = (part if isinstance(part := config.get(name), dict) else {} for name in ("data", "model"))
+    data, model = (part if isinstance(part := config.get(key), dict) else {} for key in ("data", "model"))
     run.data = {key: data[key] for key in ("data_dir", "source", "revision") if data.get(key)}
     run.scheme = data.get("scheme", "official")
     # Two runs have the same recipe when everything but the scheme, the place of the data and practical settings agrees.
@@ -204,20 +197,13 @@ def _make_names_unique(runs: list[RunInfo]) -> None:
 
 
 def task_of_file(path: Path) -> str:
-    """Detect from the first entries of a prediction file whether it contains actions, captions or answers.
+    """Detect the task of a prediction file from its first entries.
 
-    Returns:
-        ``"har"``, ``"caption"`` or ``"vqa"``.
-
-    Raises:
-        PredictionError: The file cannot be read, or its entries fit no task.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "p.json"
-        >>> _ = file.write_text('{"film_001": "A crew eats."}')
-        >>> task_of_file(file)
-        'caption'
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "p.json"
+    >>> _ = file.write_text('{"film_001": "A crew eats."}')
+    >>> task_of_file(file)
+    'caption'
     """
     suffix = path.suffix.lower()
     if suffix not in FILE_KINDS:

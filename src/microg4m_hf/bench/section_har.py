@@ -22,11 +22,7 @@ _CURVES = 8  # runs in one chart
 def har_blocks(
     name: str, runs: Sequence[RunScores], references: References, details: int, options: ScoringOptions
 ) -> tuple[list[ContentBlock], dict[str, Any]]:
-    """Return charts of the best runs together, and a collapsible part for each of the first ``details`` runs.
-
-    Returns:
-        The blocks of the page, and their data by run.
-    """
+    """Return blocks with charts of the best runs and details of the first ``details``, and their data by run."""
     best = sorted(runs, key=lambda run: -_or_minus_one(run.result["scores"]["map"]))
     boxes = {run.name: box_scores(run.har) for run in best[: max(details, _CURVES)] if run.har is not None}
     data: dict[str, Any] = {}

@@ -20,17 +20,7 @@ _TITLES = {"har": "Human action recognition", "caption": "Captioning", "vqa": "V
 def score_blocks(
     name: str, runs: Sequence[RunScores], references: References, tables: Mapping[str, PublishedTable]
 ) -> tuple[list[ContentBlock], dict[str, Any]]:
-    """Compare runs with the published rows and with each other.
-
-    Args:
-        name: Prefix for the names of tables and figures.
-        runs: The runs of one task.
-        references: What they were scored against; published rows are left out for the sample.
-        tables: The published tables.
-
-    Returns:
-        The blocks of the page, and the same as data.
-    """
+    """Compare runs with the published rows and with each other; return the blocks of the page and the same as data."""
     task, main = references.task, MAIN_SCORE[references.task]
     shown = [] if references.sample else [table for table in tables.values() if table.task == task and table.size]
     columns = _columns(runs, shown)
@@ -56,11 +46,7 @@ def score_blocks(
         verdict = Cell("other", "; ".join(differs)) if differs else Cell("same")
         bar = charts.Bar(run.name, scores[main], *(intervals.get(main) or (None, None)))
         entries.append(
-            (
-                [Cell(run.name, strong=True), Cell(frames), *cells, verdict],
-                "other protocol" if differs else "own",
-                bar,
-            )
+            ([Cell(run.name, strong=True), Cell(frames), *cells, verdict], "other protocol" if differs else "own", bar)
         )
     entries.sort(key=lambda entry: -entry[2].value if entry[2].value == entry[2].value else 1e9)
     caption = f"{_TITLES[task]}, × 100; below the values 95 % intervals from resampled films"

@@ -22,11 +22,7 @@ from .section_scores import breakdown_table
 def text_blocks(
     name: str, runs: Sequence[RunScores], references: References, details: int, tables: Mapping[str, PublishedTable]
 ) -> tuple[list[ContentBlock], dict[str, Any]]:
-    """Return tables and charts of all runs, and a collapsible part for each of the first ``details`` runs.
-
-    Returns:
-        The blocks of the page, and their data by run.
-    """
+    """Return blocks with tables of all runs and details of the first ``details``, and their data by run."""
     main = MAIN_SCORE[references.task]
     best = sorted(runs, key=lambda run: -run.result["scores"][main])
     expected = text_statistics([text for _, _, text in best[0].texts])

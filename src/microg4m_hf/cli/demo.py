@@ -86,7 +86,7 @@ def make_sample(demo: Demo) -> None:
     """Make the sample"""
     from ..data.sample import ensure_sample
 
-    _show_shell("microg4m data sample")
+    _show("microg4m data sample", prompt="$ ")
     _show("created on first use, which takes some seconds")
     folder = ensure_sample()
     clips = list(folder.glob("videos/*/*/*.mp4"))
@@ -98,9 +98,9 @@ def load_configs(demo: Demo) -> None:
     """Load the three configs"""
     from .. import load_dataset
 
-    _show_python("import microg4m_hf")
+    _show("import microg4m_hf", prompt=">>> ")
     for config in CONFIGS:
-        _show_python(f'{config} = microg4m_hf.load_dataset("{config}", source="sample")')
+        _show(f'{config} = microg4m_hf.load_dataset("{config}", source="sample")', prompt=">>> ")
         loaded = demo.data[config] = load_dataset(config, source="sample")
         assert isinstance(loaded, dict), "without split= every split is loaded"
         _show(f"{config}: " + ", ".join(f"{split} {rows.num_rows} rows" for split, rows in loaded.items()))
@@ -114,7 +114,7 @@ def count_actions(demo: Demo) -> None:
     """Count the actions"""
     from ..taxonomy import ACTIONS
 
-    _show_python('[p["actions"] for row in har["train"] for p in row["persons"]]')
+    _show('[p["actions"] for row in har["train"] for p in row["persons"]]', prompt=">>> ")
     splits = demo.data["har"]
     counts = {split: Counter(_labels(rows.remove_columns("video"))) for split, rows in splits.items()}
     total = sum(counts.values(), Counter())
@@ -131,9 +131,10 @@ def draw_sheet(demo: Demo) -> None:
     from ..data.contact_sheet import contact_sheet, varied
 
     target = demo.out / "contact_sheet.png"
-    _show_python(
+    _show(
         "from microg4m_hf.data.contact_sheet import contact_sheet, varied",
         f'contact_sheet(varied(har["train"], 6), "{target}", captions=caption["test"], questions=vqa["test"])',
+        prompt=">>> ",
     )
     captions, questions = demo.data["caption"]["test"], demo.data["vqa"]["test"]
     rows = varied(demo.data["har"]["train"], 6, prefer=captions["video_id"])
@@ -227,7 +228,7 @@ def _run_command(*words: str) -> None:
     """Show a ``microg4m`` command and run it in this process."""
     from .main import main
 
-    _show_shell(shlex.join(["microg4m", *words]))
+    _show(shlex.join(["microg4m", *words]), prompt="$ ")
     code = main(list(words))
     if code:
         raise SystemExit(code)
@@ -235,7 +236,7 @@ def _run_command(*words: str) -> None:
 
 def _run_script(path: Path, *words: str) -> None:
     """Show the command of a Python script and run it in this process, which has imported torch already."""
-    _show_shell(shlex.join(["python", str(path), *words]))
+    _show(shlex.join(["python", str(path), *words]), prompt="$ ")
     before = sys.argv, sys.path[:]
     sys.argv, sys.path[0:0] = [str(path), *words], [str(path.parent.resolve())]
     try:
@@ -247,17 +248,9 @@ def _run_script(path: Path, *words: str) -> None:
         sys.argv, sys.path[:] = before
 
 
-def _show_shell(line: str) -> None:
-    print(f"  $ {line}", flush=True)
-
-
-def _show_python(*lines: str) -> None:
+def _show(*lines: str, prompt: str = "    ") -> None:
     for line in lines:
-        print(f"  >>> {line}", flush=True)
-
-
-def _show(text: str) -> None:
-    print(f"      {text}", flush=True)
+        print(f"  {prompt}{line}", flush=True)
 
 
 def _labels(rows: Iterable[Mapping[str, Any]]) -> Iterable[int]:

@@ -5,31 +5,18 @@ from __future__ import annotations
 import argparse
 
 from ..errors import RecipeError
-from .options import release_of
+from .options import add_run_options, release_of
 
 HOST, PORT = "127.0.0.1", 7860
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="*", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")
-    parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files (and clips, to play them)")
-    parser.add_argument("--source", help="'sample', or a Hub repository with the release (default: the authors')")
-    parser.add_argument("--revision", help="commit, tag or branch of the Hub repository")
-    parser.add_argument(
-        "--scheme",
-        choices=("official", "source_disjoint"),
-        default="official",
-        help="the split scheme that is shown first",
-    )
-    parser.add_argument(
-        "--task", choices=("har", "caption", "vqa"), help="the task of files whose entries do not show it"
-    )
+    add_run_options(parser, clips_for="to play them", source="the authors' repositories")
+    schemes = ("official", "source_disjoint")
+    parser.add_argument("--scheme", choices=schemes, default="official", help="the split scheme that is shown first")
     parser.add_argument("--no-clips", action="store_true", help="do not download the clips from the Hub (boxes only)")
-    parser.add_argument(
-        "--host",
-        default=HOST,
-        help="address to serve on; 0.0.0.0 gives the network access (default: this machine only)",
-    )
+    text = "address to serve on; 0.0.0.0 gives the network access (default: this machine only)"
+    parser.add_argument("--host", default=HOST, help=text)
     parser.add_argument("--port", type=int, default=PORT, help="port to serve on; 0 for any free port (default: 7860)")
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     parser.add_argument("--export-space", metavar="FOLDER", help="only write a Hub Space with these runs")

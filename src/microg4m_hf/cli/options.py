@@ -56,6 +56,16 @@ def release_of(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in ("data_dir", "source", "revision")}
 
 
+def add_run_options(parser: argparse.ArgumentParser, *, clips_for: str, source: str) -> None:
+    """Add the runs of ``report`` and ``explore``, and the options that name their dataset."""
+    parser.add_argument("runs", nargs="*", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")
+    parser.add_argument("--data-dir", metavar="DIR", help=f"a folder with the released files (and clips, {clips_for})")
+    parser.add_argument("--source", help=f"'sample' or a Hub repository (default: {source})")
+    parser.add_argument("--revision", help="commit, tag or branch of the Hub repository")
+    text = "the task of files whose entries do not show it"
+    parser.add_argument("--task", choices=("har", "caption", "vqa"), help=text)
+
+
 def add_reference_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--references``, or the options that name a release, a scheme and a split."""
     parser.add_argument("--references", metavar="FILE", help="a file with the references (default: the dataset)")

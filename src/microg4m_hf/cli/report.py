@@ -5,24 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .options import add_run_options
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="*", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")
+    add_run_options(parser, clips_for="for pictures", source="the data of each run, else the Hub")
     parser.add_argument("--out", default="report", metavar="FOLDER", help="folder of the report (default: report)")
     parser.add_argument("--references", metavar="FILE", help="a file with the references (default: the dataset)")
-    parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files (and clips, for pictures)")
-    parser.add_argument("--source", help="'sample' or a Hub repository (default: the data of each run, else the Hub)")
-    parser.add_argument("--revision", help="commit, tag or branch of the Hub repository")
     parser.add_argument("--scheme", help="official or source_disjoint (default: the scheme of each run)")
-    parser.add_argument(
-        "--task", choices=("har", "caption", "vqa"), help="the task of files whose entries do not show it"
-    )
     parser.add_argument("--protocol", choices=("paper", "instance", "coco"), default="paper")
-    parser.add_argument(
-        "--metrics",
-        default="bleu,cider,rouge_l",
-        help="for captions and answers, separated by commas; also meteor_1_5, sbert, …",
-    )
+    text = "for captions and answers, separated by commas; also meteor_1_5, sbert, …"
+    parser.add_argument("--metrics", default="bleu,cider,rouge_l", help=text)
     parser.add_argument("--encoder", help="sentence encoder for sbert and svqa: a folder or a Hub id (id@revision)")
     parser.add_argument("--bert-model", help="BERTScore model: a folder or a Hub id (id@revision)")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films; 0 for none")
@@ -30,12 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--details", type=int, default=5, metavar="N", help="number of runs with a detailed part (5)")
     parser.add_argument("--png", action="store_true", help="write figures as PNG too")
     parser.add_argument("--eval-results", action="store_true", help="also write the Hub's .eval_results files")
-    parser.add_argument(
-        "--export-lmms-eval",
-        nargs=2,
-        metavar=("FOLDER", "ORG/NAME"),
-        help="only write the caption and question tasks for lmms-eval, on a dataset that `data push` wrote",
-    )
+    text = "only write the caption and question tasks for lmms-eval, on a dataset that `data push` wrote"
+    parser.add_argument("--export-lmms-eval", nargs=2, metavar=("FOLDER", "ORG/NAME"), help=text)
 
 
 def run(args: argparse.Namespace) -> int:

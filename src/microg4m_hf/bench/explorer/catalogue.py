@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ from ...data.splits import SCHEMES, split_of
 from ...data.tables import har_table
 from ...errors import DataError
 from ...taxonomy import NUM_ACTIONS
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def read_catalogue(root: str | os.PathLike[str], where: str | None = None) -> Ca
     release = read_release(layout, need=need, on_error="skip")
     ids = release.clips["video_id"].to_pylist()
     table = har_table(release)
-    captions, questions = _captions(release), _questions(release)
+    captions = _by_clip(release.captions, lambda row: str(row["caption"]))
+    questions = _by_clip(release.questions, lambda row: Question(row["question"], row["answer"]))
     return Catalogue(
         release,
         where or layout.root.name,
@@ -127,17 +131,10 @@ def _splits(release: Release) -> dict[str, np.ndarray]:
     return found
 
 
-def _captions(release: Release) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for row in release.captions.to_pylist() if release.captions is not None else ():
-        found.setdefault(row["video_id"], []).append(row["caption"])
-    return found
-
-
-def _questions(release: Release) -> dict[str, list[Question]]:
-    found: dict[str, list[Question]] = {}
-    for row in release.questions.to_pylist() if release.questions is not None else ():
-        found.setdefault(row["video_id"], []).append(Question(row["question"], row["answer"]))
+def _by_clip(table: pa.Table | None, value: Callable[[dict[str, Any]], T]) -> dict[str, list[T]]:
+    found: dict[str, list[T]] = {}
+    for row in table.to_pylist() if table is not None else ():
+        found.setdefault(row["video_id"], []).append(value(row))
     return found
 
 

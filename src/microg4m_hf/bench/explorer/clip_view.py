@@ -28,14 +28,7 @@ _WRONG = '<span class="mg-miss" aria-hidden="true">·</span>'
 
 
 def render_clip(catalogue: Catalogue, place: int, runs: Sequence[Run], *, scheme: str = "official") -> str:
-    """Return the right side of the page as HTML.
-
-    Args:
-        catalogue: The clips.
-        place: The place of the clip in the catalogue.
-        runs: The runs whose predictions are shown.
-        scheme: The split scheme.
-    """
+    """Return the right side of the page as HTML."""
     facts = ClipFacts.read(catalogue, place)
     usable = [run for run in runs if run.problem is None]
     parts = [_header(catalogue, facts, scheme), _player(facts), _persons(facts, usable)]

@@ -28,13 +28,7 @@ class ViewState:
 
 
 class EventHandlers:
-    """Answer every event with a new state and the parts of the page that change.
-
-    Args:
-        catalogue: The clips.
-        runs: The runs, including those that could not be read.
-        scheme: The split scheme that is shown first.
-    """
+    """Answer every event with a new state and the parts of the page that change."""
 
     def __init__(self, catalogue: Catalogue, runs: list[Run], scheme: str) -> None:
         self.catalogue, self.runs, self.scheme = catalogue, runs, scheme

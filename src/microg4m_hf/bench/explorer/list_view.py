@@ -33,16 +33,7 @@ def render_list(
     run: Run | None = None,
     scheme: str = "official",
 ) -> str:
-    """Return one page of the list as HTML.
-
-    Args:
-        catalogue: The clips.
-        order: The places of the clips that pass the filter.
-        page: The page, from 0.
-        selected: The place of the clip that is shown; it is marked, also for screen readers.
-        run: The run whose scores are shown.
-        scheme: The split scheme.
-    """
+    """Return one page of the list as HTML; the selected clip is marked, also for screen readers."""
     places = order[page * PAGE : (page + 1) * PAGE]
     if not len(places):
         return element("p", "No clip matches. Remove a filter.", "mg-none")

@@ -17,35 +17,6 @@ from ..render.formatting import slug
 from ..runs import RunInfo, find_runs
 from .serve import HOST, PORT, explore
 
-_CARD = """---
-title: MicroG-4M explorer
-emoji: 🛰️
-colorFrom: blue
-colorTo: gray
-sdk: gradio
-sdk_version: {gradio}
-python_version: "3.11"
-app_file: app.py
-pinned: false
-license: apache-2.0
-short_description: Clips of people in microgravity, with boxes and answers
----
-
-# MicroG-4M explorer
-
-Clips with boxes and tracks, actions, captions, questions and the predictions of models, by
-[microg4m-hf](https://pypi.org/project/microg4m-hf/) {version}. Data: CC-BY-4.0, by the authors of MicroG-4M.
-
-By default it shows {shown}. Set variables of the Space to show another dataset:
-
-| variable | meaning |
-| --- | --- |
-| `MICROG4M_SOURCE` | `sample`, `hub` (the authors' repositories) or a dataset repository `org/name` with the release |
-| `MICROG4M_REVISION` | its commit, tag or branch |
-| `MICROG4M_SCHEME` | `official` or `source_disjoint` |
-| `MICROG4M_CLIPS` | `0` shows boxes without the clips |
-"""
-
 _APP = '''"""The MicroG-4M explorer as a Space. README.md lists the variables that select the data."""
 
 from microg4m_hf.bench.explorer import run_space
@@ -108,9 +79,9 @@ def export_space(
             runs=f"{{\n{lines}}}" if lines else "{}", source=source, revision=revision, scheme=scheme, clips=clips
         )
         shown = "the built-in sample" if source == "sample" else f"`{source}`"
-        (scratch / "README.md").write_text(
-            _CARD.format(gradio=_version(gradio), version=__version__, shown=shown), encoding="utf-8"
-        )
+        card = (Path(__file__).parent / "page" / "space_card.md").read_text(encoding="utf-8")
+        card = card.format(gradio=_version(gradio), version=__version__, shown=shown)
+        (scratch / "README.md").write_text(card, encoding="utf-8")
         (scratch / "app.py").write_text(text, encoding="utf-8")
         (scratch / "requirements.txt").write_text(f"microg4m-hf[explore]>={__version__}\n", encoding="utf-8")
     return target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from html import escape
 from itertools import groupby
+from pathlib import Path
 
 from .document import (
     BulletList,
@@ -20,53 +21,19 @@ from .document import (
 )
 from .formatting import slug
 
-_STYLE = """
-:root{color-scheme:light;--ink:#1b1f24;--quiet:#57606a;--line:#d5dbe1;--soft:#f3f6f9;--blue:#0b5fa5}
-*{box-sizing:border-box}html{scroll-padding-top:1rem}
-body{margin:0 auto;padding:1rem;max-width:72rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:#fff}
-h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0}h2{font-size:1.35rem;margin:2.5rem 0 .5rem;padding-top:.75rem;
-border-top:2px solid var(--ink)}h3{font-size:1.05rem;margin:1.5rem 0 .5rem}
-a{color:var(--blue)}a:focus-visible,summary:focus-visible,.scroll:focus-visible{outline:3px solid var(--blue);
-outline-offset:2px}.skip{position:absolute;left:-99rem}.skip:focus{left:1rem;background:#fff;padding:.5rem}
-nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;margin:.5rem 0}
-nav a{display:inline-block;padding:.35rem 0}
-p{overflow-wrap:anywhere}.scroll{overflow-x:auto;margin:0 0 1rem}
-table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-.caption{font-weight:600;font-size:.9rem;margin:1.25rem 0 .25rem}
-th,td{padding:.35rem .6rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--line);white-space:nowrap}
-thead th{border-bottom:2px solid var(--ink);background:#fff}
-tbody th{text-align:left;font-weight:400;position:sticky;left:0;background:#fff;max-width:15rem;white-space:normal;
-overflow-wrap:anywhere;min-width:8rem}thead th:first-child{text-align:left;position:sticky;left:0}
-tr.published,tr.published th{color:var(--quiet)}tr.own,tr.own th{background:#e8f1fa}
-tr.other-protocol,tr.other-protocol th{background:#fff4e0}
-.small{display:block;font-size:.78rem;color:#4a525a;font-weight:400}td.words .small{white-space:normal;
-min-width:9rem}th.words,td.words{text-align:left}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem;align-items:start}
-figure{margin:1rem 0;max-width:34rem}figure svg{width:100%;height:auto;display:block}figcaption{font-weight:600;
-font-size:.9rem;margin-bottom:.25rem}
-details{border:1px solid var(--line);border-radius:.4rem;margin:.75rem 0;padding:0 .9rem}
-summary{cursor:pointer;font-weight:600;padding:.7rem 0}
-.examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));gap:1rem}
-.example{border:1px solid var(--line);border-radius:.4rem;padding:.7rem;background:var(--soft)}
-.example img{width:100%;height:auto;border-radius:.25rem}.example h4{margin:.4rem 0;font-size:.9rem;
-overflow-wrap:anywhere}dl{margin:0;font-size:.87rem}dt{color:#4a525a;font-size:.78rem}dd{margin:0 0 .3rem;
-overflow-wrap:anywhere}li{overflow-wrap:anywhere}
-@media(max-width:30rem){body{padding:.6rem}details{padding:0 .35rem}th,td{padding:.35rem .4rem}}
-@media print{details{break-inside:avoid}nav{display:none}}
-"""
-
 
 def html_page(document: Document) -> str:
     """Return the page as text."""
     sections = "".join(map(_section, document.sections))
     links = "".join(f'<li><a href="#{slug(one.title)}">{escape(one.title)}</a></li>' for one in document.sections)
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     summary = "".join(f"<p>{escape(line)}</p>" for line in document.summary)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         # An inline icon keeps browsers from requesting /favicon.ico.
         '<link rel="icon" href="data:,">'
-        f"<title>{escape(document.title)}</title><style>{_STYLE}</style></head><body>"
+        f"<title>{escape(document.title)}</title><style>{style}</style></head><body>"
         '<a class="skip" href="#main">Skip to the results</a>'
         f'<header><h1>{escape(document.title)}</h1>{summary}<nav aria-label="Sections"><ul>{links}</ul></nav></header>'
         f'<main id="main">{sections}</main></body></html>\n'

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from .document import (
-    BulletList,
-    Cell,
-    Collapsible,
-    ContentBlock,
-    Document,
-    ExampleGrid,
-    Figure,
-    Paragraph,
-    Table,
-)
+from .document import BulletList, Cell, Collapsible, ContentBlock, Document, ExampleGrid, Figure, Paragraph, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

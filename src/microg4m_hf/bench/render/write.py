@@ -18,20 +18,9 @@ from .markdown import latex_table, markdown_page
 def write_document(
     document: Document, data: Any, out: Path, *, png: bool = False, more: Mapping[str, str] | None = None
 ) -> Path:
-    """Write ``report.html``, ``report.md``, ``report.json``, ``figures/`` and ``tables/``; replace an earlier report.
+    """Write ``report.html``, ``report.md``, ``report.json``, ``figures/``, ``tables/`` and the texts of ``more``.
 
-    Args:
-        document: What readers see.
-        data: The content of ``report.json``.
-        out: The folder.
-        png: Whether to write figures as PNG too.
-        more: The text of further files, by name.
-
-    Returns:
-        The path of the HTML page.
-
-    Raises:
-        RecipeError: The folder contains something other than a report.
+    An earlier report in the folder is replaced; a folder with other content is an error. Return the path of the page.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "report.json").is_file():
         raise RecipeError(f"{out} is not empty and contains no report; choose another folder with --out")
