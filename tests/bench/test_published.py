@@ -1,4 +1,4 @@
-"""Published tables are data that say where they come from, and agree with the protocol's document."""
+"""Published tables have sources, and match the tables of the protocol document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from microg4m_hf.bench import published_tables
 
 
-def test_rows_are_named_once_and_have_every_column() -> None:
+def test_rows_have_unique_names_and_every_column() -> None:
     for table in published_tables().values():
         names = [(row.name, row.setting) for row in table.rows]
         assert len(set(names)) == len(names)
@@ -20,13 +20,13 @@ def test_rows_are_named_once_and_have_every_column() -> None:
         assert table.protocol["protocol"] == "paper"
 
 
-def test_unknown_row_names_those_there_are() -> None:
+def test_unknown_row_is_an_error_that_lists_the_rows() -> None:
     with pytest.raises(KeyError, match="C2D R50"):
         published_tables()["har"].row("resnet")
 
 
-def test_every_number_of_the_document(shared: Path) -> None:
-    """Each table row of the document has its numbers in the data, in the same order."""
+def test_numbers_match_the_protocol_document(shared: Path) -> None:
+    """The rows of the document are in the tables, in the same order."""
     text = (shared / "PROTOCOL.md").read_text(encoding="utf-8")
     printed = []
     for line in text.splitlines():

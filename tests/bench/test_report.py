@@ -1,4 +1,4 @@
-"""``microg4m report``: what stands in it, and that nothing else does."""
+"""``microg4m report``: scores, pages, files, and runs that cannot be scored."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import PredictionError, RecipeError
 from microg4m_hf.metrics import compare, har_scores
-from tests.bench.conftest import Made
-from tests.support.report_runs import caption_file, har_run, labelled_items
+from tests.bench.conftest import ReportFolder
+from tests.support.report_runs import caption_file, har_run, labeled_items
 
 QUICK = ScoringOptions(resamples=20)
 
@@ -26,8 +26,8 @@ def _systems(data: dict[str, Any], title: str) -> dict[str, Any]:
     return {system["name"]: system for system in data["tasks"][title]["systems"]}
 
 
-def test_published_rows_from_the_released_predictions(shared: Path, tmp_path: Path) -> None:
-    """The five released files stand in the table with the numbers of their published rows, and the same protocol."""
+def test_released_predictions_give_the_published_rows(shared: Path, tmp_path: Path) -> None:
+    """The five released files have the numbers of their published rows, and the same protocol."""
     folder = shared / "data" / "har_predictions"
     names = {
         "c2d_8x8_r50": "C2D_8x8_R50",
@@ -50,7 +50,7 @@ def test_published_rows_from_the_released_predictions(shared: Path, tmp_path: Pa
         system, printed = systems[name], published_tables()["har"].row(name).scores
         assert system["same_protocol"], system["differs"]
         for score, value in printed.items():
-            # Released scores are rounded to four decimals; SlowFast's row prints 42.10 where its log says 42.090.
+            # Released scores are rounded to four decimals; the SlowFast row has 42.10 and its log 42.090.
             assert 100 * system["scores"][score] == pytest.approx(value, abs=0.011)
             low, high = system["intervals"][score]
             assert low < high
@@ -65,30 +65,30 @@ def test_published_rows_from_the_released_predictions(shared: Path, tmp_path: Pa
     assert len(data["tasks"]["Actions"]["comparisons"]) == 10
 
 
-def test_the_matrix_says_what_compare_says(runs: Path, report: Made) -> None:
+def test_comparison_matrix_matches_compare(runs: Path, report: ReportFolder) -> None:
     first, second = (runs / name / "predictions" / "test.parquet" for name in ("good", "noisy & <b>odd"))
-    alone = compare(first, second, _sample_truth(), resamples=100)["scores"]["map"]
+    alone = compare(first, second, _sample_references(), resamples=100)["scores"]["map"]
     [pair] = report.data["tasks"]["Actions on the sample"]["comparisons"]
     assert pair["difference"] == pytest.approx(alone["difference"])
     assert pair["p"] == alone["p"]
     assert pair["interval"] == pytest.approx(alone["interval"])
 
 
-def _sample_truth() -> Path:
+def _sample_references() -> Path:
     from microg4m_hf.data import ensure_sample
     from microg4m_hf.data.release.layout import find_layout
 
-    truth = find_layout(ensure_sample()).ava_test
-    assert truth is not None
-    return truth
+    references = find_layout(ensure_sample()).ava_test
+    assert references is not None
+    return references
 
 
-def test_scores_are_the_library_s_own(runs: Path, report: Made) -> None:
-    own = har_scores(runs / "good" / "predictions" / "test.parquet", _sample_truth())["scores"]
+def test_scores_match_har_scores(runs: Path, report: ReportFolder) -> None:
+    own = har_scores(runs / "good" / "predictions" / "test.parquet", _sample_references())["scores"]
     assert _systems(report.data, "Actions on the sample")["good"]["scores"] == own
 
 
-def test_sample_scores_never_stand_beside_published_ones(report: Made) -> None:
+def test_sample_scores_are_never_shown_with_published_ones(report: ReportFolder) -> None:
     for title, found in report.data["tasks"].items():
         assert title.endswith("on the sample")
         assert found["published"] == []
@@ -97,9 +97,9 @@ def test_sample_scores_never_stand_beside_published_ones(report: Made) -> None:
     assert "47.12" not in (report.folder / "report.md").read_text()
 
 
-def test_json_is_json(report: Made) -> None:
+def test_report_json_is_strict_json(report: ReportFolder) -> None:
     def refuse(word: str) -> None:
-        raise AssertionError(f"{word} is no JSON")
+        raise AssertionError(f"{word} is not JSON")
 
     data = json.loads((report.folder / "report.json").read_text(), parse_constant=refuse)
     assert set(data["tasks"]) == {"Actions on the sample", "Captions on the sample", "Questions on the sample"}
@@ -125,7 +125,7 @@ class _Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_is_whole_alone_and_accessible(report: Made) -> None:
+def test_page_is_complete_self_contained_and_accessible(report: ReportFolder) -> None:
     text = (report.folder / "report.html").read_text()
     page = _Page(text)
     assert page.open == []
@@ -150,7 +150,7 @@ def test_the_page_is_whole_alone_and_accessible(report: Made) -> None:
     assert sum(tag == "img" for tag, _ in page.tags) >= 10  # key frames of the sample's clips
 
 
-def test_figures_and_tables_are_files(report: Made) -> None:
+def test_figures_and_tables_are_files(report: ReportFolder) -> None:
     svg = {path.stem for path in (report.folder / "figures").glob("*.svg")}
     assert svg == {path.stem for path in (report.folder / "figures").glob("*.png")}
     assert {"actions-on-the-sample-precision-recall", "questions-on-the-sample-scores"} <= svg
@@ -160,19 +160,21 @@ def test_figures_and_tables_are_files(report: Made) -> None:
     assert set(named) == svg
 
 
-def test_the_command_says_where_the_report_is(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_the_path_and_overwrites_only_reports(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "report"
-    words = ["report", str(runs / "good"), "--out", str(out), "--resamples", "0"]  # the run names its own data
+    words = ["report", str(runs / "good"), "--out", str(out), "--resamples", "0"]  # the data of the run
     assert main(words) == 0
     assert str(out / "report.html") in capsys.readouterr().out
-    assert main(words) == 0  # a report may be written again
-    assert main(["report", str(runs / "good"), "--out", str(runs)]) == 2  # but nothing else is overwritten
+    assert main(words) == 0  # a report can be replaced
+    assert main(["report", str(runs / "good"), "--out", str(runs)]) == 2  # other folders cannot
     assert "contains no report" in capsys.readouterr().err
 
 
 def test_broken_partial_and_mixed_runs(tmp_path: Path) -> None:
-    """Each says what is wrong with it; whole ones are scored all the same."""
-    items = labelled_items()
+    """Every broken run is listed with its reason, and the others are scored."""
+    items = labeled_items()
     whole = har_run(tmp_path / "whole", items, noise=1.0)
     har_run(tmp_path / "partial", items, noise=1.0, share=0.5)
     (har_run(tmp_path / "unfinished", items, noise=1.0) / "results.json").unlink()
@@ -200,7 +202,7 @@ def test_broken_partial_and_mixed_runs(tmp_path: Path) -> None:
     assert any("results.json records map 99.00" in note for note in systems["boast"]["notes"])
     why = {one["name"]: one["why"] for one in data["not_scored"]}
     assert "predictions/test.parquet is missing" in why["unpredicted"]
-    assert "mAP 77.00" in why["unpredicted"]  # told as the run's own word, never put into the table
+    assert "mAP 77.00" in why["unpredicted"]  # in the reason, but not in the table
     assert "Parquet" in why["cut"]
     assert "YAML" in why["yaml"]
     assert "not a run folder" in why["empty"]
@@ -213,7 +215,7 @@ def test_broken_partial_and_mixed_runs(tmp_path: Path) -> None:
     assert "77.00" not in table
 
 
-def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
+def test_no_run_that_can_be_scored_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PredictionError, match="does not exist"):
         make_report([tmp_path / "nothing.csv"], tmp_path / "out")
     with pytest.raises(RecipeError, match="both name the references"):
@@ -221,8 +223,8 @@ def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_fifty_runs(tmp_path: Path) -> None:
-    items = labelled_items()
+def test_report_of_fifty_runs(tmp_path: Path) -> None:
+    items = labeled_items()
     for number in range(50):
         har_run(tmp_path / "runs" / f"run{number:02d}", items, noise=0.2 * number, seed=number)
     data = make_report([tmp_path / "runs"], tmp_path / "out", source="sample", options=QUICK, details=2)

@@ -1,4 +1,4 @@
-"""The report in a real browser: quiet, alone, fitting a phone, readable, and usable by keyboard."""
+"""The report in Chromium: requests, layout, contrast and keyboard."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.conftest import Made
+from tests.bench.conftest import ReportFolder
 from tests.support.browser import Browser, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium; apt-get install chromium")
 
-# Lowest contrast between a text and what is painted behind it, over everything that is shown.
+# The lowest contrast between visible text and its background.
 CONTRAST = """
 (() => {
   const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
@@ -34,53 +34,55 @@ CONTRAST = """
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    started = Browser(tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
 
 
 @pytest.mark.parametrize(("width", "phone"), [(1200, False), (360, True)])
-def test_quiet_alone_and_fitting(browser: Browser, report: Made, width: int, phone: bool) -> None:
+def test_page_requests_nothing_else_and_fits_the_width(
+    browser: Browser, report: ReportFolder, width: int, phone: bool
+) -> None:
     browser.requests.clear()
-    browser.complaints.clear()
+    browser.messages.clear()
     page = report.folder / "report.html"
     browser.open(page, width=width, phone=phone)
-    browser.ask("document.querySelectorAll('details').forEach(one => one.open = true)")
-    browser.ask("Promise.all([...document.images].map(one => (one.loading = 'eager', one.decode())))")
+    browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    browser.evaluate("Promise.all([...document.images].map(one => (one.loading = 'eager', one.decode())))")
     assert [url for url in browser.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
-    assert browser.complaints == []
-    assert browser.ask("document.documentElement.scrollWidth") <= width  # only tables scroll sideways
-    assert browser.ask("[...document.images].every(one => one.naturalWidth > 0)")
+    assert browser.messages == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width  # only tables scroll sideways
+    assert browser.evaluate("[...document.images].every(one => one.naturalWidth > 0)")
     small = "[...document.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height).filter(h => h)"
-    assert browser.ask(f"Math.min(...{small})") >= 8  # letters of charts stay readable
+    assert browser.evaluate(f"Math.min(...{small})") >= 8  # text in charts is readable
     kept = os.environ.get("MICROG4M_SCREENSHOTS")
     if kept:
         browser.screenshot(Path(kept) / f"report_{width}.png")
 
 
-def test_contrast(browser: Browser, report: Made) -> None:
+def test_contrast_of_text(browser: Browser, report: ReportFolder) -> None:
     browser.open(report.folder / "report.html")
-    ratio, where = browser.ask(CONTRAST)
+    ratio, where = browser.evaluate(CONTRAST)
     assert ratio >= 4.5, where
 
 
-def test_by_keyboard(browser: Browser, report: Made) -> None:
-    """Tab reaches the link to the results first, every table, and every fold, which Enter opens."""
+def test_keyboard_reaches_every_table_and_collapsible_part(browser: Browser, report: ReportFolder) -> None:
+    """Tab first reaches the link to the results, then every table and collapsible part; Enter opens a part."""
     browser.open(report.folder / "report.html")
     browser.press("Tab", 9)
-    assert browser.ask("document.activeElement.className") == "skip"
-    wanted = browser.ask("document.querySelectorAll('summary').length")
+    assert browser.evaluate("document.activeElement.className") == "skip"
+    expected = browser.evaluate("document.querySelectorAll('summary').length")
     reached, tables = 0, 0
     for _ in range(200):
         browser.press("Tab", 9)
-        tag = browser.ask("document.activeElement.tagName + ' ' + document.activeElement.className")
+        tag = browser.evaluate("document.activeElement.tagName + ' ' + document.activeElement.className")
         tables += tag == "DIV scroll"
         if tag == "BODY ":
             break
         if tag.startswith("SUMMARY"):
             reached += 1
-            before = browser.ask("document.activeElement.parentElement.open")
+            before = browser.evaluate("document.activeElement.parentElement.open")
             browser.press("Enter", 13)
-            assert browser.ask("document.activeElement.parentElement.open") is not before
-    assert reached == wanted
+            assert browser.evaluate("document.activeElement.parentElement.open") is not before
+    assert reached == expected
     assert tables >= 6

@@ -1,4 +1,4 @@
-"""``microg4m demo`` and ``microg4m data sample``: they run, and what they print can be typed."""
+"""``microg4m demo`` and ``microg4m data sample`` run, and the lines that they print can be repeated."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from microg4m_hf.cli.main import main
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def test_the_demo_runs_and_its_python_lines_can_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_runs_and_its_python_lines_can_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     assert main(["demo", "--look-only", "--out", str(out)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for words in ("har: train 35 rows", "caption: test 30 rows", "vqa: test 180 rows", "hand wave", str(out)):
-        assert words in said
+        assert words in output
     picture = out / "contact_sheet.png"
     first = picture.read_bytes()
     with Image.open(picture) as page:
         assert page.width > 1500
-    lines = re.findall(r"^  >>> (.*)$", said, flags=re.MULTILINE)
+    lines = re.findall(r"^  >>> (.*)$", output, flags=re.MULTILINE)
     assert len(lines) >= 6
     names: dict[str, object] = {}
     for line in lines:
@@ -35,7 +35,7 @@ def test_the_demo_runs_and_its_python_lines_can_be_repeated(tmp_path: Path, caps
     assert picture.read_bytes()[:8] == first[:8]
 
 
-def test_the_demo_says_at_once_what_it_lacks(
+def test_demo_checks_its_requirements_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -49,8 +49,8 @@ def test_the_demo_says_at_once_what_it_lacks(
 
 
 @pytest.mark.slow
-def test_the_work_of_the_demo(tmp_path: Path) -> None:
-    """Its last steps with trainings cut to three steps: the same commands in the same order, and the page."""
+def test_training_steps_of_the_demo(tmp_path: Path) -> None:
+    """With trainings of three steps: the same commands in the same order, and the report."""
     folder = tmp_path / "here"
     for part in ("recipes/demo.yaml", *(f"examples/{path.name}" for path in PROJECT.glob("examples/tiny_vlm*.py"))):
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
@@ -72,12 +72,12 @@ def test_the_work_of_the_demo(tmp_path: Path) -> None:
     assert "vqa-blind" in page and "vqa-tiny-vlm" in page and "caption-tiny-vlm" in page
     words = [sys.executable, "-m", "microg4m_hf", "demo"]
     again = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    assert again.returncode == 2  # at once, not after the training of the network
+    assert again.returncode == 2  # before the training of the network
     assert "contains a demo with other --steps" in again.stderr
     assert "[1/" not in again.stdout
 
 
-def test_data_sample_says_where_and_overwrites_nothing(
+def test_data_sample_prints_its_folder_and_overwrites_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import microg4m_hf.data.sample as sample
@@ -92,19 +92,19 @@ def test_data_sample_says_where_and_overwrites_nothing(
     assert "already there" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
-    ("pretence", "message"),
+    ("modification", "message"),
     [
         ("sys.version_info = (3, 9, 2)", "is Python 3.9 and 3.10 or newer is needed"),
         ("sys.modules['ensurepip'] = None", "apt install python3-venv"),
         (None, "install Python 3.10 or newer"),
     ],
 )
-def test_make_says_what_python_lacks(pretence: str | None, message: str, tmp_path: Path) -> None:
+def test_make_names_what_python_lacks(modification: str | None, message: str, tmp_path: Path) -> None:
     python = tmp_path / "python3"
-    if pretence is not None:  # the real interpreter, changed just before it runs what make asks
-        python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; {pretence}; exec(sys.argv[2])" "$@"\n')
+    if modification is not None:  # the real interpreter, modified before it runs the check of make
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; {modification}; exec(sys.argv[2])" "$@"\n')
         python.chmod(0o755)
     venv = tmp_path / "venv"
     ran = subprocess.run(

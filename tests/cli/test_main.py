@@ -1,4 +1,4 @@
-"""The front door of the command line."""
+"""The ``microg4m`` command itself: overview, help and errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from microg4m_hf.cli import main as front
+from microg4m_hf.cli import main as command_line
 from microg4m_hf.errors import DataError
 
 
@@ -22,36 +22,38 @@ def test_help_lists_the_groups_and_imports_nothing_heavy() -> None:
         "print([m for m in ('numpy', 'pyarrow', 'datasets', 'torch') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for name in front.GROUPS:
+    for name in command_line.GROUPS:
         assert name in out
     assert out.strip().endswith("[]")
 
 
-def test_unknown_group_is_wrong_use() -> None:
+def test_unknown_group_exits_with_2() -> None:
     result = _run("dance")
     assert result.returncode == 2
     assert "dance" in result.stderr
 
 
-def test_no_words_show_the_overview() -> None:
+def test_no_arguments_print_the_overview() -> None:
     result = _run()
     assert result.returncode == 0
     assert "GROUP" in result.stdout
 
 
-def test_a_users_error_is_one_line_and_two(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_error_is_one_line_and_exits_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from microg4m_hf.cli import env
 
     def fail(_: object) -> int:
         raise DataError("unknown action id", file="actions.csv", line=7, value="81", hint="use\nanother")
 
     monkeypatch.setattr(env, "run", fail)
-    assert front.main(["env"]) == 2
+    assert command_line.main(["env"]) == 2
     assert capsys.readouterr().err == "microg4m: actions.csv, line 7: unknown action id: '81' (use another)\n"
 
 
-def test_every_group_explains_itself() -> None:
-    for name in front.GROUPS:
+def test_every_group_has_help() -> None:
+    for name in command_line.GROUPS:
         with pytest.raises(SystemExit) as stop:
-            front.main([name, "--help"])
+            command_line.main([name, "--help"])
         assert stop.value.code == 0

@@ -1,4 +1,4 @@
-"""``microg4m score`` and ``compare`` as a user types them."""
+"""``microg4m score`` and ``compare`` on the command line."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from microg4m_hf.taxonomy import ACTION_IDS
 
 @pytest.fixture(scope="module")
 def predictions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Perfect and poor predictions for the sample's test split."""
-    truth = find_layout(ensure_sample()).ava_test
-    assert truth is not None
-    rows = list(csv.reader(truth.read_text().splitlines()))
+    """Perfect and poor predictions for the test split of the sample."""
+    references = find_layout(ensure_sample()).ava_test
+    assert references is not None
+    rows = list(csv.reader(references.read_text().splitlines()))
     boxes: dict[tuple[str, ...], set[int]] = {}
     for *box, action, _person in rows:
         boxes.setdefault(tuple(box), set()).add(int(action))
@@ -48,20 +48,20 @@ def test_har(predictions: dict[str, Path], tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("missing", ["zero", "drop"])
-def test_a_film_without_predictions_is_a_row_of_its_own(
+def test_film_without_predictions_has_its_own_row(
     missing: str, predictions: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = predictions["perfect"].read_text().splitlines(keepends=True)
-    lost = lines[0].partition(",")[0].rpartition("_")[0]
+    missing_film = lines[0].partition(",")[0].rpartition("_")[0]
     kept = tmp_path / "kept.csv"
-    kept.write_text("".join(line for line in lines if not line.startswith(f"{lost}_")))
+    kept.write_text("".join(line for line in lines if not line.startswith(f"{missing_film}_")))
     words = ["score", "har", "--predictions", str(kept), "--source", "sample", "--by", "source", "--resamples", "0"]
     assert main([*words, "--missing", missing]) == 0
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(lost))
-    assert not set("0123456789") & set(row.removeprefix(lost))
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(missing_film))
+    assert not set("0123456789") & set(row.removeprefix(missing_film))
 
 
-def test_the_truth_is_said_once(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_references_cannot_be_named_twice(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["score", "har", "--predictions", str(predictions["perfect"]), "--references", "x.csv"]
     assert main([*words, "--source", "sample"]) == 2
     assert "both name the references" in capsys.readouterr().err
@@ -77,7 +77,7 @@ def test_the_truth_is_said_once(predictions: dict[str, Path], capsys: pytest.Cap
         (["--resamples", "0", "--output", "/dev/null/scores.json"], "/dev/null"),
     ],
 )
-def test_wrong_options_are_one_line(
+def test_invalid_options_are_one_line_errors(
     words: list[str], message: str, predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["score", "har", "--predictions", str(predictions["perfect"]), "--source", "sample", *words]) == 2
@@ -96,16 +96,16 @@ def test_compare(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("what", ["caption", "vqa"])
 def test_texts(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    truth = find_layout(ensure_sample()).texts
-    assert truth is not None
-    words = ["score", what, "--predictions", str(truth), "--source", "sample", "--metrics", "bleu,rouge_l"]
+    references = find_layout(ensure_sample()).texts
+    assert references is not None
+    words = ["score", what, "--predictions", str(references), "--source", "sample", "--metrics", "bleu,rouge_l"]
     assert main([*words, "--resamples", "20", "--output", str(tmp_path / "scores.json")]) == 0
     result = json.loads((tmp_path / "scores.json").read_text())
     assert result["scores"]["bleu_4"] == pytest.approx(1.0)
     assert "tokenizer:whitespace" in capsys.readouterr().out
 
 
-def test_released_scores_from_the_command_line(shared: Path, tmp_path: Path) -> None:
+def test_released_predictions_give_the_published_scores(shared: Path, tmp_path: Path) -> None:
     detections = shared / "data" / "har_predictions" / "I3D_8x8_R50" / "detections_test.csv"
     output = tmp_path / "scores.json"
     words = ["score", "har", "--predictions", str(detections), "--data-dir", str(shared / "data" / "microg4m")]

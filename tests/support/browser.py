@@ -1,4 +1,4 @@
-"""Headless Chromium over its debugging pipe: no driver and no package needed beside the browser itself."""
+"""Control headless Chromium over its debugging pipe, without a driver or further packages."""
 
 from __future__ import annotations
 
@@ -21,29 +21,32 @@ _FLAGS = (
 
 
 def chromium() -> str | None:
-    """The installed browser, if there is one."""
+    """Return the path of the installed browser, or ``None``."""
     return next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
 
 
 class Browser:
-    """One page; what it asked the network for and what it complained about is remembered."""
+    """A browser with one page, which records requests and messages of the console."""
 
     def __init__(self, profile: Path) -> None:
         program = chromium()
         assert program is not None
-        theirs_in, self._out = os.pipe()
-        self._in, theirs_out = os.pipe()
-        line = f'exec "{program}" {_FLAGS} --user-data-dir="{profile}" 3<&{theirs_in} 4>&{theirs_out}'
+        browser_in, self._out = os.pipe()
+        self._in, browser_out = os.pipe()
+        line = f'exec "{program}" {_FLAGS} --user-data-dir="{profile}" 3<&{browser_in} 4>&{browser_out}'
         self._process = subprocess.Popen(
-            ["bash", "-c", line], pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["bash", "-c", line],
+            pass_fds=(browser_in, browser_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        os.close(browser_in)
+        os.close(browser_out)
         self._rest, self._number, self._session = b"", 0, None
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
         self._loaded = False
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -51,46 +54,46 @@ class Browser:
             self._call(f"{domain}.enable")
 
     def open(self, page: Path | str, *, width: int = 1200, height: int = 900, phone: bool = False) -> None:
-        """Show a file, or an address, at a size and wait until it is loaded."""
+        """Open a file or an address and wait until it is loaded."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self._loaded = False
         self._call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self._until(lambda: self._loaded)
 
-    def ask(self, script: str) -> Any:
-        """The value of an expression on the page."""
+    def evaluate(self, script: str) -> Any:
+        """Return the value of a JavaScript expression."""
         answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 20) -> Any:
-        """The value of an expression as soon as it is true."""
+    def wait_for(self, script: str, seconds: float = 20) -> Any:
+        """Wait until an expression is true and return its value."""
         end = time.monotonic() + seconds
-        while not (value := self.ask(script)):
-            assert time.monotonic() < end, f"this never came true: {script}\n{self.complaints[-3:]}"
+        while not (value := self.evaluate(script)):
+            assert time.monotonic() < end, f"still false after {seconds} s: {script}\n{self.messages[-3:]}"
             time.sleep(0.05)
         return value
 
     def press(self, key: str, code: int) -> None:
-        """A key that goes down and up."""
+        """Press and release a key."""
         for kind in ("rawKeyDown", "char", "keyUp"):
             text = {"text": "\r"} if key == "Enter" and kind == "char" else {}
             if kind != "char" or text:
                 self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
     def type(self, text: str) -> None:
-        """Text into what has the focus."""
+        """Type text into the focused element."""
         self._call("Input.insertText", text=text)
 
     def screenshot(self, path: Path, height: int | None = None) -> None:
-        """The whole page, or its first ``height`` pixels, as PNG."""
+        """Save the page, or its first ``height`` pixels, as PNG."""
         size = self._call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
         picture = self._call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         path.write_bytes(base64.b64decode(picture))
 
     def close(self) -> None:
-        os.close(self._out)  # a browser whose pipe is closed ends
+        os.close(self._out)  # this ends the browser
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -117,25 +120,25 @@ class Browser:
     def _until(self, done: Callable[[], bool], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not done():
-            assert self._process.poll() is None, "the browser ended"
-            assert time.monotonic() < end, "the browser does not answer"
+            assert self._process.poll() is None, "the browser has exited"
+            assert time.monotonic() < end, "the browser does not respond"
             if done.__name__ == "<lambda>":
                 self._new()
 
     def _new(self) -> list[dict[str, Any]]:
-        """Messages that have come; events are noted down."""
+        """Read new messages and record events."""
         if select.select([self._in], [], [], 0.2)[0]:
             self._rest += os.read(self._in, 1 << 20)
         *whole, self._rest = self._rest.split(b"\0")
-        messages = [json.loads(one) for one in whole]
-        for one in messages:
+        new = [json.loads(one) for one in whole]
+        for one in new:
             method, parameters = one.get("method"), one.get("params", {})
             if method == "Page.loadEventFired":
                 self._loaded = True
             elif method == "Network.requestWillBeSent":
                 self.requests.append(parameters["request"]["url"])
             elif method == "Runtime.exceptionThrown":
-                self.complaints.append(str(parameters["exceptionDetails"]))
+                self.messages.append(str(parameters["exceptionDetails"]))
             elif method in ("Log.entryAdded", "Runtime.consoleAPICalled"):
-                self.complaints.append(json.dumps(parameters))
-        return messages
+                self.messages.append(json.dumps(parameters))
+        return new

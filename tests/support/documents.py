@@ -1,4 +1,4 @@
-"""What the documents tell people to type: Python blocks and commands of ours, in README, docs and cards."""
+"""Python blocks and ``microg4m`` commands of the README, the documentation and the metric cards."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob
 
 
 def python_of(page: Path) -> str:
-    """All Python blocks of a page as one session."""
+    """Return all Python blocks of a page as one script."""
     return "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S))
 
 
 def commands_of(page: Path) -> list[str]:
-    """The lines that start a command of ours, however it is launched; comments behind them left out."""
+    """Return the commands of a page that run this package, without their comments."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     lines = re.findall(r"^(?: {4})?((?:microg4m|accelerate launch|torchrun|python -m) .*)$", text, re.M)
     whole = (re.split(r"\s+#", line)[0].strip() for line in lines)
     return [line for line in whole if "microg4m_hf" in line or line.startswith("microg4m ")]
 
 
-def understand(command: str) -> argparse.Namespace:
-    """Parse a command as the program would; a word that it does not know ends in SystemExit."""
+def parse_command(command: str) -> argparse.Namespace:
+    """Parse a command as the program does; an unknown option raises ``SystemExit``."""
     words = shlex.split(command)
     if words[0] != "microg4m":
         words = words[words.index("-m") + 1 :]

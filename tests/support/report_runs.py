@@ -1,4 +1,4 @@
-"""Runs on the sample for reports: real predictions of drawn quality in real run folders, and broken ones."""
+"""Make run folders and prediction files on the sample, with noise of any strength."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from microg4m_hf.training.dataset import KeyFrame, key_frames
 from microg4m_hf.training.predict import prediction_columns
 
 
-def labelled_items(scheme: str = "official", split: str = "test") -> list[KeyFrame]:
-    """The labelled key frames of a split of the sample."""
+def labeled_items(scheme: str = "official", split: str = "test") -> list[KeyFrame]:
+    """Return the labeled key frames of a split of the sample."""
     rows: Any = load_dataset("har", split=split, source="sample", videos=False, scheme=scheme)
     return key_frames(rows)
 
@@ -24,7 +24,7 @@ def labelled_items(scheme: str = "official", split: str = "test") -> list[KeyFra
 def har_run(
     folder: Path, items: list[KeyFrame], *, noise: float, seed: int = 0, share: float = 1.0, scheme: str = "official"
 ) -> Path:
-    """A training run whose logits are the truth plus noise; ``share`` of the key frames are predicted."""
+    """Write a training run with logits from labels and noise, for a ``share`` of the key frames."""
     random = np.random.RandomState(seed)
     logits = {
         place: (6.0 * item.labels - 3.0 + noise * random.randn(*item.labels.shape)).astype(np.float32)
@@ -41,13 +41,13 @@ def har_run(
 
 
 def caption_file(path: Path, *, keep: float, seed: int = 0) -> Path:
-    """The sample's captions with words left out at random."""
+    """Write the captions of the sample without some random words."""
     random = np.random.RandomState(seed)
     entries = json.loads((ensure_sample() / "vqa_and_captioning.json").read_text())
-    said = {
+    captions = {
         entry["video_id"]: " ".join(word for word in entry["caption"].split() if random.rand() < keep) or "…"
         for entry in entries
         if entry.get("caption")
     }
-    path.write_text(json.dumps(said))
+    path.write_text(json.dumps(captions))
     return path

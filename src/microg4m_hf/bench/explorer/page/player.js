@@ -68,9 +68,19 @@ const markInList = (place) => {
     if (button.dataset.place === place) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
   }
-  // The list may turn its page in the same moment. On a narrow page, where all is one column, nothing may jump.
-  if (window.innerWidth < 760) return;
-  setTimeout(() => document.querySelector("button.mg-clip[aria-current]")?.scrollIntoView({ block: "nearest" }), 100);
+  // The list may turn its page at the same time. On a narrow page, which is one column, nothing may jump.
+  if (window.innerWidth >= 760) setTimeout(revealInList, 100);
+};
+
+// Not scrollIntoView, which would also make the Tab key continue from the selected clip.
+const revealInList = () => {
+  const button = document.querySelector("button.mg-clip[aria-current]");
+  const list = button?.closest("#mg-found");
+  if (!list) return;
+  const outer = list.getBoundingClientRect();
+  const inner = button.getBoundingClientRect();
+  if (inner.top < outer.top) list.scrollTop -= outer.top - inner.top;
+  if (inner.bottom > outer.bottom) list.scrollTop += inner.bottom - outer.bottom;
 };
 
 const open = () => {
