@@ -89,7 +89,7 @@ def test_data_sample_prints_its_folder_and_overwrites_nothing(
     assert "2 clips" in capsys.readouterr().out
     assert len(list(target.glob("videos/*/*/*.mp4"))) == 2
     assert main(["data", "sample", "--out", str(target)]) == 2
-    assert "already there" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
