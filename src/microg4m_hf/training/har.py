@@ -137,7 +137,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         result = run_training(recipe, folder)
     except RuntimeError as error:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise the same error again, anywhere
+        if hasattr(signal, "SIGCHLD"):  # not on Windows
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise the same error again, anywhere
         if not str(error).startswith("DataLoader worker"):
             raise
         raise RecipeError(
