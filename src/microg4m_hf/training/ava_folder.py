@@ -30,19 +30,21 @@ def ava_items(folder: str | os.PathLike[str]) -> list[KeyFrame]:
     if not file.is_file():
         raise DataError("the folder has no annotations.csv", file=root)
     clips = {path.stem: path for path in (root / "videos").rglob("*") if path.suffix.lower() in SUFFIXES}
-    found: dict[tuple[str, int], dict[int, tuple[list[float], set[int]]]] = {}
+    persons_by_frame: dict[tuple[str, int], dict[int, tuple[list[float], set[int]]]] = {}
     with file.open(encoding="utf-8", newline="") as lines:
         for number, row in enumerate(csv.reader(lines), start=1):
             video, frame, box, action, person = _row(row, file, number)
             if video not in clips:
                 raise DataError("there is no such clip below videos/", file=file, line=number, value=video)
-            known, actions = found.setdefault((video, frame), {}).setdefault(person, (box, set()))
+            known, actions = persons_by_frame.setdefault((video, frame), {}).setdefault(person, (box, set()))
             if known != box:
                 raise DataError("a person has two boxes in one frame", file=file, line=number, value=person)
             actions.add(action)
-    if not found:
+    if not persons_by_frame:
         raise DataError("the file is empty", file=file)
-    return [_key_frame(clips[video], video, frame, persons) for (video, frame), persons in sorted(found.items())]
+    return [
+        _key_frame(clips[video], video, frame, persons) for (video, frame), persons in sorted(persons_by_frame.items())
+    ]
 
 
 def ava_references(items: Sequence[KeyFrame]) -> dict[str, Any]:

@@ -88,9 +88,9 @@ def load_adapter_checkpoint(folder: Path) -> tuple[int, dict[str, Any], dict[str
     import torch
     from safetensors.torch import load_file
 
-    found = sorted(folder.glob("step-*"))
-    if not found:
+    checkpoints = sorted(folder.glob("step-*"))
+    if not checkpoints:
         return None
-    step = int(found[-1].name.removeprefix("step-"))
-    optimizer = torch.load(found[-1] / "optimizer.pt", weights_only=True)
-    return step, load_file(found[-1] / "adapter.safetensors"), optimizer
+    step = int(checkpoints[-1].name.removeprefix("step-"))
+    optimizer = torch.load(checkpoints[-1] / "optimizer.pt", weights_only=True)
+    return step, load_file(checkpoints[-1] / "adapter.safetensors"), optimizer

@@ -118,12 +118,12 @@ def _moving_average(accelerator: Accelerator, model: torch.nn.Module, recipe: Re
 
 def _tracker_config(recipe: Recipe) -> dict[str, str | int | float | bool]:
     """The recipe as trackers accept it: one level, without None and lists."""
-    found: dict[str, str | int | float | bool] = {}
+    config: dict[str, str | int | float | bool] = {}
     for section, values in recipe.to_dict().items():
         for key, value in values.items() if isinstance(values, dict) else [("", values)]:
             plain = value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
-            found[f"{section}.{key}".rstrip(".")] = plain
-    return found
+            config[f"{section}.{key}".rstrip(".")] = plain
+    return config
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

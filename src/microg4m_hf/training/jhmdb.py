@@ -51,12 +51,12 @@ def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int
     """Write the clips of a split and their ``annotations.csv``, and return how many clips there are."""
     from ..data.sample.write import write_clip
 
-    wanted = _list_clips(root, split, {"train": 1, "test": 2}[part])
-    if not wanted:
+    clips = _list_clips(root, split, {"train": 1, "test": 2}[part])
+    if not clips:
         raise DataError(f"split {split} of JHMDB lists no clip", file=root / "splits")
     rows = []
     with atomic_folder(target) as scratch:
-        for name, clip in progress(wanted, "converting", unit="clip"):
+        for name, clip in progress(clips, "converting", unit="clip"):
             frames = _read_frames(root / "Rename_Images" / name / clip)
             middle = len(frames) // 2
             height, width = frames[0].shape[:2]
@@ -70,7 +70,7 @@ def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int
 
 
 def _list_clips(root: Path, split: int, code: int) -> list[tuple[str, str]]:
-    found = []
+    clips = []
     for name, action in AVA_ID.items():
         file = root / "splits" / f"{name}_test_split{split}.txt"
         if action is None:
@@ -82,8 +82,8 @@ def _list_clips(root: Path, split: int, code: int) -> list[tuple[str, str]]:
             if len(words) != 2 or words[1] not in ("1", "2") or Path(words[0]).name != words[0]:
                 raise DataError("a line needs a clip and 1 or 2", file=file, line=number, value=line)
             if int(words[1]) == code:
-                found.append((name, Path(words[0]).stem))
-    return found
+                clips.append((name, Path(words[0]).stem))
+    return clips
 
 
 def _read_frames(folder: Path) -> list[np.ndarray]:

@@ -109,11 +109,11 @@ def set_training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
 def _resume(accelerator: Accelerator, run: RunFolder) -> TrainState:
     """Load the newest checkpoint, and remove what a stopped process wrote after it."""
     state = TrainState()
-    found = list_checkpoints(run.checkpoints)
-    if found:
-        state = load_checkpoint(accelerator, found[-1])
+    checkpoints = list_checkpoints(run.checkpoints)
+    if checkpoints:
+        state = load_checkpoint(accelerator, checkpoints[-1])
         if accelerator.is_main_process:
-            print(f"resuming at step {state.step} ({found[-1]})", file=sys.stderr)
+            print(f"resuming at step {state.step} ({checkpoints[-1]})", file=sys.stderr)
     if accelerator.is_main_process:
         run.truncate_log(state.step)
         remove_partial(run.checkpoints)

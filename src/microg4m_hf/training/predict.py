@@ -60,13 +60,13 @@ def predict_logits(
     )
     was_training = model.training
     model.eval()
-    found: list[tuple[int, np.ndarray]] = []
+    predicted: list[tuple[int, np.ndarray]] = []
     with torch.inference_mode():
         for collated in tqdm(iterate_batches(loader), what, len(loader), leave=False, disable=not is_main_process()):
             report_faults(collated["faults"], items.data.on_error)
-            found += _predict_batch(accelerator, model, collated)
+            predicted += _predict_batch(accelerator, model, collated)
     model.train(was_training)
-    return dict(gather_object(found))
+    return dict(gather_object(predicted))
 
 
 def _predict_batch(
@@ -79,18 +79,18 @@ def _predict_batch(
     by_size: dict[tuple[int, int], list[int]] = {}
     for place, geometry in enumerate(batch["geometries"]):
         by_size.setdefault((geometry.crop_height, geometry.crop_width), []).append(place)
-    found = []
+    predicted = []
     for places in by_size.values():
         windows = [batch["windows"][place].to(device) for place in places]
         clips = render_batch(windows, [batch["geometries"][place] for place in places], config)
         boxes = [batch["boxes"][place].to(device) for place in places]
         logits = model(pixel_values=clips, boxes=boxes).logits.float().cpu().split([len(box) for box in boxes])
-        found += [
+        predicted += [
             (batch["indices"][place], part.numpy())
             for place, part in zip(places, logits, strict=True)
             if readable[place]
         ]
-    return found
+    return predicted
 
 
 def prediction_columns(items: Sequence[KeyFrame], logits: dict[int, np.ndarray]) -> dict[str, Any]:

@@ -53,11 +53,11 @@ def recipe_of(model: str, weights: str | None = None, **data: Any) -> Recipe:
         recipe, init = load_recipe(run.config), str(run.model)
     else:
         recipe, init = _recipe_of_model(model), None if model in VARIANTS else model
-    given = {key: value for key, value in data.items() if value is not None}
+    overrides = {key: value for key, value in data.items() if value is not None}
     return dataclasses.replace(
         recipe,
         model=dataclasses.replace(recipe.model, init=weights or init, overrides={}),
-        data=dataclasses.replace(recipe.data, cache=None, **given),
+        data=dataclasses.replace(recipe.data, cache=None, **overrides),
     )
 
 

@@ -92,14 +92,14 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
     >>> differences({"optim": {"lr": 0.1}}, {"optim": {"lr": 0.2}})
     ['optim.lr: 0.1 -> 0.2']
     """
-    found = []
+    changes = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, f"{prefix}{key}.")
+            changes += differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            found.append(f"{prefix}{key}: {before!r} -> {after!r}")
-    return found
+            changes.append(f"{prefix}{key}: {before!r} -> {after!r}")
+    return changes
 
 
 def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
@@ -111,11 +111,11 @@ def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
     values = copy.deepcopy(values)
     for old, new in RENAMED.items():
         (section, old_key), new_key = old.split("."), new.split(".")[1]
-        found = values.get(section)
-        if isinstance(found, dict) and old_key in found:
-            if new_key in found:
+        options = values.get(section)
+        if isinstance(options, dict) and old_key in options:
+            if new_key in options:
                 raise RecipeError(f"{old} is the old name of {new}, and the recipe gives both; keep {new}")
-            found[new_key] = found.pop(old_key)
+            options[new_key] = options.pop(old_key)
     return values
 
 
