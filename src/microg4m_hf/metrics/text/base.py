@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,16 +45,10 @@ class MetricResult:
                 items[list(indices)] = 0.0
                 self.scores[name] = float(np.mean(items))
 
-    @classmethod
-    def merge(cls, results: Iterable[MetricResult]) -> MetricResult:
-        """Join the results of several metrics."""
-        merged = cls()
-        for result in results:
-            merged.scores |= result.scores
-            merged.items |= result.items
-            merged.statistics |= result.statistics
-            merged.settings |= result.settings
-        return merged
+    def update(self, other: MetricResult) -> None:
+        """Add the metrics of another result."""
+        for field_name in ("scores", "items", "statistics", "settings"):
+            getattr(self, field_name).update(getattr(other, field_name))
 
 
 def check_texts(

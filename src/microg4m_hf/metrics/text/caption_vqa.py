@@ -38,27 +38,19 @@ def caption_scores(
     """Score captions that are joined with their references by ``video_id``.
 
     A clip counts once, as published: of the two equal captions of the released clip ``PrqcwH8LhDU_051`` one is left,
-    and 1,237 are scored.
+    and 1,237 are scored. Intervals resample films. The arguments that are not listed are those of ``text_scores``.
 
     Args:
         predictions: A file (JSON, JSONL, CSV, Parquet), ``{video_id: caption}``, the list of the released annotation
             file, or the ``caption`` config as a ``datasets.Dataset``.
         references: The same.
-        metrics: Names from ``TEXT_METRICS``.
-        protocol: ``"paper"`` or ``"coco"``, see ``text_scores``.
         missing: ``"zero"`` scores a clip without a prediction as zero, ``"drop"`` leaves it out.
         unknown: ``"drop"`` leaves out predictions for clips that the references lack.
         on_empty: ``"score"`` scores predictions without a word as they are.
         by: ``"source"`` adds the scores of every film.
-        resamples: Number of bootstrap resamples of the films for ``intervals``; 0 for none.
-        level: Level of the intervals.
-        seed: Seed of the bootstrap.
-        encoder: Sentence encoder, see ``text_scores``.
-        bert_model: BERTScore model, see ``text_scores``.
-        device: Where these models run.
 
     Returns:
-        The result of ``text_scores`` with ``counts`` of used, missing and unknown items, and ``by`` if asked for.
+        The result of ``text_scores`` with ``counts`` of used, missing and unknown items, and ``by`` on request.
 
     Raises:
         PredictionError: If items do not fit and no option says what to do with them.
@@ -94,7 +86,7 @@ def vqa_scores(
 ) -> dict[str, Any]:
     """Score answers that are joined with their references by ``video_id`` and question (without outer spaces).
 
-    The arguments that are not listed here are those of ``caption_scores``.
+    The arguments that are not listed are those of ``caption_scores``.
 
     Args:
         predictions: As for ``caption_scores``, with ``question`` and ``answer`` or with ``qa_pairs`` in every row.

@@ -45,8 +45,7 @@ def read_entries(source: Any, task: str, role: str) -> list[TextEntry]:
         One entry per caption or answer, in the order of the source.
 
     Raises:
-        PredictionError: If predictions cannot be read or hold no entry.
-        DataError: The same for references.
+        PredictionError: If they cannot be read or there is no entry; a ``DataError`` for references.
 
     Example:
         >>> read_entries({"film_001": "A crew eats."}, "caption", "predictions")

@@ -43,8 +43,7 @@ def read_text_rows(path: Path, source: InputSource) -> list[LocatedRow] | dict[s
         The rows with their locations, or the object that a JSON file holds.
 
     Raises:
-        PredictionError: If the predictions cannot be read.
-        DataError: If the references cannot be read.
+        PredictionError: If the file cannot be read; a ``DataError`` for references.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -68,17 +67,7 @@ def read_text_rows(path: Path, source: InputSource) -> list[LocatedRow] | dict[s
 
 
 def _read_json(text: str, source: InputSource) -> list[LocatedRow] | dict[str, Any]:
-    try:
-        value = json.loads(text, object_pairs_hook=lambda pairs: _unique_keys(pairs, source))
-    except json.JSONDecodeError as error:
-        hint = "one object per line belongs in a .jsonl file" if error.msg == "Extra data" else "was it cut off?"
-        raise source.error(f"is not JSON: {error.msg}", line=error.lineno, hint=hint) from None
-    except RecursionError:
-        raise source.error("nests too deeply to be predictions") from None
-    except MicroG4MError:
-        raise
-    except ValueError as error:  # a number of thousands of digits
-        raise source.error(f"cannot be read: {error}") from None
+    value = _parse_json(text, source)
     if isinstance(value, dict):
         return value
     if isinstance(value, list):
@@ -87,31 +76,32 @@ def _read_json(text: str, source: InputSource) -> list[LocatedRow] | dict[str, A
 
 
 def _read_json_lines(text: str, source: InputSource) -> list[LocatedRow]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, object_pairs_hook=lambda pairs: _unique_keys(pairs, source))
-        except MicroG4MError:
-            raise
-        except (ValueError, RecursionError) as error:
-            problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            hint = "one JSON object per line; was the last line cut off?"
-            raise source.error(f"is not JSON: {problem}", line=number, hint=hint) from None
-        rows.append((f"line {number}", row))
-    return rows
+    lines = enumerate(text.split("\n"), start=1)
+    return [(f"line {number}", _parse_json(line, source, number)) for number, line in lines if line.strip()]
 
 
-def _unique_keys(pairs: list[tuple[str, Any]], source: InputSource) -> dict[str, Any]:
-    """Build a JSON object, but refuse a repeated key, of which ``json`` would keep the last one."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = sorted({name for name in names if names.count(name) > 1})[:3] if len(names) < 10_000 else []
-        count = len(pairs) - len(value)
-        raise source.error(f"{count} keys are repeated in one object, for example {repeated}", hint="keep one of each")
-    return value
+def _parse_json(text: str, source: InputSource, line: int | None = None) -> Any:
+    def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):  # `json` alone would keep the last of two values
+            names = [name for name, _ in pairs]
+            repeated = sorted({name for name in names if names.count(name) > 1})[:3] if len(names) < 10_000 else []
+            problem = f"{len(pairs) - len(value)} keys are repeated in one object, for example {repeated}"
+            raise source.error(problem, line=line, hint="keep one of each")
+        return value
+
+    try:
+        return json.loads(text, object_pairs_hook=unique_keys)
+    except json.JSONDecodeError as error:
+        hint = "one object per line belongs in a .jsonl file" if error.msg == "Extra data" else "was it cut off?"
+        hint = hint if line is None else "one JSON object per line; was the last line cut off?"
+        raise source.error(f"is not JSON: {error.msg}", line=line or error.lineno, hint=hint) from None
+    except RecursionError:
+        raise source.error("nests too deeply to be predictions", line=line) from None
+    except MicroG4MError:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise source.error(f"is not JSON that can be read: {error}", line=line) from None
 
 
 def _read_csv(text: str, source: InputSource, delimiter: str) -> list[LocatedRow]:

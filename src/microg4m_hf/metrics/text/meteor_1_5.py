@@ -25,6 +25,7 @@ from .base import MetricResult
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _MODULE_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])  # exact, stem, synonym, paraphrase
 _COUNTS = 23
+_OPTIONS = ["-", "-", "-stdio", "-l", "en", "-norm"]
 _START_SECONDS, _SECONDS_PER_ITEM = 300, 0.5  # far above the 15 s and 2 ms that a busy machine needs
 
 
@@ -43,19 +44,7 @@ def meteor_counts(predictions: Sequence[str], references: Sequence[Sequence[str]
     """Return the 23 counts of every item, from one run of the program."""
     lines = [_input_line(text, several) for text, several in zip(predictions, references, strict=True)]
     jar = _find_jar()
-    command = [
-        _find_java(),
-        "-Xmx2G",
-        "-Dfile.encoding=UTF-8",
-        "-jar",
-        jar.name,
-        "-",
-        "-",
-        "-stdio",
-        "-l",
-        "en",
-        "-norm",
-    ]
+    command = [_find_java(), "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", jar.name, *_OPTIONS]
     text, limit = "\n".join(lines).encode("utf-8", "replace") + b"\n", _START_SECONDS + _SECONDS_PER_ITEM * len(lines)
     try:
         done = subprocess.run(command, input=text, cwd=jar.parent, capture_output=True, timeout=limit)

@@ -88,11 +88,8 @@ def resample_scores(result: Mapping[str, Any], resamples: int, seed: int) -> dic
 
     Args:
         result: A result of ``text_scores`` with ``sources``.
-        resamples: Number of resamples.
+        resamples: Number of resamples, which is the length of the array of each score.
         seed: Seed of the bootstrap; the same seed draws the same sources for every system.
-
-    Returns:
-        An array of ``resamples`` values per score.
 
     Raises:
         PredictionError: If the result has no source for every item.

@@ -97,9 +97,10 @@ def text_scores(
         references_tokens = [[tokenize_ptb(text) for text in several] for several in raw[1]]
         tokens = [tokenize_ptb(text) for text in raw[0]], references_tokens
     models = {"encoder": encoder, "bert_model": bert_model, "device": device}
-    others = [name for name in names if name not in NGRAM_METRICS]
-    results = [_compute(name, tokens if name in _METEOR else raw, models) for name in others]
-    result = MetricResult.merge([_compute_ngram_metrics(*tokens, names), *results])
+    result = _compute_ngram_metrics(*tokens, names)
+    for name in names:
+        if name not in NGRAM_METRICS:
+            result.update(_compute(name, tokens if name in _METEOR else raw, models))
     result.zero_items(zero)
     for name, values in (extra or {}).items():
         result.add_mean(name, np.asarray(values, np.float64))
