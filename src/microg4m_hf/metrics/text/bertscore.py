@@ -62,10 +62,7 @@ class BertScorer:
         self._known: dict[tuple[str, tuple[str, ...]], float] = {}
 
     def f1(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-        """Return the F1 of every prediction; of several references, the best one counts.
-
-        Equal pairs are scored once, also over several calls.
-        """
+        """Return the F1 of every prediction, the best of several references; equal pairs are scored once."""
         pairs = [(text, tuple(several)) for text, several in zip(predictions, references, strict=True)]
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
         if new:
@@ -82,16 +79,16 @@ class BertScorer:
         # The leading space makes byte-level tokenizers treat the first word like the others.
         spaced = [text.strip() and f" {text.strip()}" for text in texts]
         token_ids = self._tokenizer(spaced, truncation=True, max_length=self._max_length)["input_ids"]
-        uncounted = [self._tokenizer.cls_token_id, self._tokenizer.sep_token_id]
+        boundary_ids = [self._tokenizer.cls_token_id, self._tokenizer.sep_token_id]
         device = self._model.device
         found: list[Any] = [None] * len(texts)
         with torch.inference_mode():
             for batch in group_by_length([len(ids) for ids in token_ids], device.type):
-                ids = torch.tensor([token_ids[place] for place in batch], device=device)
+                ids = torch.tensor([token_ids[index] for index in batch], device=device)
                 states = self._model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
                 vectors = torch.nn.functional.normalize(states, dim=-1).float().cpu().numpy()
-                for place, rows in zip(batch, vectors, strict=True):
-                    found[place] = _TokenVectors(rows, ~np.isin(token_ids[place], uncounted))
+                for index, rows in zip(batch, vectors, strict=True):
+                    found[index] = _TokenVectors(rows, ~np.isin(token_ids[index], boundary_ids))
         return found
 
 

@@ -143,8 +143,8 @@ def _normalize(answer: str) -> str:
 
 
 def _join(predictions: Any, references: Any, task: str, **options: str) -> JoinedTexts:
-    sides = read_entries(predictions, task, "predictions"), read_entries(references, task, "references")
-    return join_texts(*sides, **options)
+    entries = read_entries(predictions, task, "predictions")
+    return join_texts(entries, read_entries(references, task, "references"), **options)
 
 
 def _score(joined: JoinedTexts, sources: list[str], by: str | Sequence[str], **options: Any) -> dict[str, Any]:
