@@ -1,11 +1,10 @@
-"""How long the config ``har`` takes to build from files of full size, against reading the same files with pyarrow.
+"""Time how long the config ``har`` takes to build from full-size files, compared with reading them with pyarrow.
 
     python benchmarks/dataset_build.py            # prints a table, writes benchmarks/results/dataset_build.json
 
-Each round is one process: plain ``pyarrow.csv`` reading of the files that the builder reads, the first
-``load_dataset`` into an empty cache, a cached one, and random access to rows. A small release is loaded and read
-before, so that imports and first calls are counted on neither side. The second column also looks into each of the
-4,760 clip files, which plain reading does not.
+Each round is a process. It reads the files of the builder with ``pyarrow.csv``, calls ``load_dataset`` with an empty
+cache and again with the cache, and accesses random rows. A small release is loaded and read before, so that imports and
+first calls are not counted. The second column includes opening each of the 4,760 clip files.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ LIMITS = {"build / plain reading": 4.0, "peak memory, MiB": 1536, "cached load, 
 
 
 def full_size_release(folder: Path) -> Path:
-    """4,760 clips with 390,000 boxes, as many as the release has, in its layout; each clip a file of its own name."""
+    """Write 4,760 clips with 390,000 boxes, as many as in the release, in its layout, with a file per clip."""
     return release_of(folder / "full", sources=70, clips=68, boxes=390_000)
 
 
@@ -49,7 +48,7 @@ def release_of(folder: Path, *, sources: int, clips: int, boxes: int) -> Path:
 
 
 def plain_reading(release: Path) -> float:
-    """Seconds to read every CSV file that the builder reads, with pyarrow and nothing else."""
+    """Return the seconds that pyarrow takes to read every CSV file of the builder."""
     import pyarrow.csv as csv
 
     from microg4m_hf.data.release.layout import find_layout
@@ -65,7 +64,7 @@ def plain_reading(release: Path) -> float:
 
 
 def one_round(release: Path, small: Path, scratch: Path, videos: bool) -> dict[str, float]:
-    """In this process: read plainly, build, load again from the cache, read rows; seconds and peak memory in MiB."""
+    """Read, build, load from the cache and access rows in this process; return seconds and peak memory in MiB."""
     import resource
 
     import datasets
@@ -78,7 +77,7 @@ def one_round(release: Path, small: Path, scratch: Path, videos: bool) -> dict[s
         return microg4m_hf.load_dataset("har", data_dir=folder, videos=videos), time.perf_counter() - start
 
     datasets.disable_progress_bars()
-    load(small, "warm-up")  # imports and first calls are not what is measured, on either side
+    load(small, "warm-up")  # so that imports and first calls are not measured
     plain_reading(small)
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     plain = [plain_reading(release) for _ in range(3)]
@@ -106,7 +105,7 @@ def one_round(release: Path, small: Path, scratch: Path, videos: bool) -> dict[s
 
 
 def measure(release: Path, small: Path, videos: bool, rounds: int) -> dict[str, float]:
-    """The median of some rounds, each in a process and a cache of its own; of the memory the largest."""
+    """Return the median of several rounds, each with its own process and cache, and the largest memory."""
     found = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,10 +1,10 @@
-"""Decoding speed of clips against decord, PyAV and torchcodec used directly, one thread each, in one run.
+"""Compare the decoding speed of clips with decord, PyAV and torchcodec, with one thread each.
 
     python benchmarks/decoding.py                    # about three minutes, writes benchmarks/results/decoding.json
     python benchmarks/decoding.py --clips 2 --rounds 3 --opens 0
 
-Clips are made on the spot: 854×480, 3 s, 30 fps, H.264 crf 23 with B-frames, textured and moving. Every reader runs on
-every clip in every round, one after the other, so that a busy moment of the machine hits all of them; medians count.
+The script makes its own clips: 854×480, 3 s, 30 fps, H.264 crf 23 with B-frames, with texture and motion. In every
+round, all readers read every clip in turn, so that load on the machine affects all of them. Results are medians.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Reader = Callable[[str, np.ndarray], np.ndarray]
 
 
 def scene(seed: int) -> np.ndarray:
-    """Ninety pictures with texture of several sizes that pans and sways, objects that move, sensor noise."""
+    """Return ninety frames with moving texture of several scales, moving objects and sensor noise."""
     rng = np.random.default_rng(seed)
     tall, wide = HEIGHT + 80, WIDTH + 200
     field = np.zeros((tall, wide, 3))
@@ -68,7 +68,7 @@ def ours(path: str, indices: np.ndarray) -> np.ndarray:
 
 
 def pyav_directly(path: str, indices: np.ndarray) -> np.ndarray:
-    """In order, converting only what is wanted, stopping after the last: what a careful user writes."""
+    """Decode in order, convert only the requested frames, and stop after the last one."""
     wanted, kept = set(indices.tolist()), {}
     with av.open(path) as container:
         stream = container.streams.video[0]
@@ -101,7 +101,7 @@ def usable_peers(path: str) -> dict[str, Reader]:
             reader(path, np.array([0]))
             peers[name] = reader
         except (ImportError, RuntimeError, OSError) as error:
-            print(f"left out: {name} ({str(error).strip().splitlines()[0]})")
+            print(f"skipped: {name} ({str(error).strip().splitlines()[0]})")
     return peers
 
 
@@ -118,7 +118,7 @@ def compare(paths: list[str], rounds: int) -> dict[str, dict[str, object]]:
                     started = time.perf_counter()
                     frames = reader(path, indices)
                     seconds = time.perf_counter() - started
-                    if round_:  # the first round warms up and compares bits
+                    if round_:  # the first round is for warm-up and compares pixels
                         took[name].append(seconds)
                     else:
                         first = frames if first is None else first
@@ -140,7 +140,7 @@ def compare(paths: list[str], rounds: int) -> dict[str, dict[str, object]]:
 
 
 def many_opens(path: str, count: int) -> dict[str, int]:
-    """Resident memory after a tenth of the opens and after all, in kilobytes."""
+    """Return the resident memory after a tenth of the opens and after all of them, in kilobytes."""
 
     def resident() -> int:
         gc.collect()

@@ -1,4 +1,4 @@
-"""Time and memory of a piece of work, for the benchmarks beside this file."""
+"""Measure the time and memory of a function, for the benchmarks in this folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def best_time(work: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Wall and CPU seconds of the best repeat."""
+    """Return wall and CPU seconds of the fastest repeat."""
     wall, cpu = [], []
     for _ in range(repeats):
         begin, used = time.perf_counter(), time.process_time()
@@ -19,7 +19,7 @@ def best_time(work: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 
 def peak_memory(work: Callable[[], object]) -> float:
-    """Highest memory of numpy and Python during the work, MiB."""
+    """Return the peak memory of numpy and Python in MiB."""
     tracemalloc.start()
     work()
     peak = tracemalloc.get_traced_memory()[1]

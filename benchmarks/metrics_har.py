@@ -1,6 +1,6 @@
-"""How fast HAR scoring is, beside a slow evaluator of the released kind; same files, same values, one run.
+"""Compare the speed of HAR scoring with a slow evaluator like the released one, on the same files.
 
-    python benchmarks/metrics_har.py                    # a drawn split of the size of the test split
+    python benchmarks/metrics_har.py                    # a random split of the size of the test split
     python benchmarks/metrics_har.py --shared ../shared # the released files
 
 Prints a table and writes ``benchmarks/results/metrics_har.json``.
@@ -27,7 +27,7 @@ SCALAR = {
 
 
 def draw_split(folder: Path, times: int = 1, seed: int = 0) -> tuple[Path, Path]:
-    """A split of ``times`` the size of the test split: 1,090 frames, 1,136 boxes, 2,656 labels, 47 sources."""
+    """Return a split of ``times`` the size of the test split: 1,090 frames, 1,136 boxes, 2,656 labels, 47 sources."""
     from microg4m_hf.taxonomy import ACTION_IDS
 
     random = np.random.RandomState(seed)
@@ -103,11 +103,11 @@ def measure(shared: Path | None, repeats: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, help="folder with data/har_predictions; without it a split is drawn")
+    parser.add_argument("--shared", type=Path, help="folder with data/har_predictions (default: a random split)")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "metrics_har.json")
     options = parser.parse_args()
-    if "NPY_DISABLE_CPU_FEATURES" not in os.environ:  # the slow evaluator's argsort must be the scalar one
+    if "NPY_DISABLE_CPU_FEATURES" not in os.environ:  # the slow evaluator needs the scalar argsort
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **SCALAR, "PYTHONWARNINGS": "ignore"})
     result = {
         "machine": f"{platform.processor()} {os.cpu_count()} cores",

@@ -1,9 +1,9 @@
-"""How fast text scoring is, beside pycocoevalcap and sentence-transformers; same texts, same values, one run.
+"""Compare the speed of text scoring with pycocoevalcap and sentence-transformers, on the same texts.
 
-    python benchmarks/metrics_text.py                    # drawn texts of the size of the released ones
+    python benchmarks/metrics_text.py                    # random texts of the size of the released ones
     python benchmarks/metrics_text.py --shared ../shared # the released captions and answers
 
-Prints a table and writes ``benchmarks/results/metrics_text.json``. ``--skip-encoder`` leaves the sentence encoder out.
+Prints a table and writes ``benchmarks/results/metrics_text.json``. ``--skip-encoder`` skips the sentence encoder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Texts = tuple[list[str], list[str]]  # predictions, references
 
 
 def draw_texts(count: int, words: int, seed: int = 0) -> Texts:
-    """Texts whose words are as unevenly frequent as in a language; predictions share most of their reference."""
+    """Return texts with word frequencies as in natural language; predictions share most words with their reference."""
     random = np.random.RandomState(seed)
     vocabulary = [f"word{number}" for number in range(6000)]
     frequency = 1 / np.arange(1, 6001)
@@ -40,7 +40,7 @@ def draw_texts(count: int, words: int, seed: int = 0) -> Texts:
 
 
 def text_sets(shared: Path | None) -> dict[str, Texts]:
-    """Captions and answers: the released ones under two kinds of predictions, or drawn ones of their size."""
+    """Return captions and answers: the released ones with two kinds of predictions, or random ones of the same size."""
     if shared is None:
         return {"captions": draw_texts(1238, 77), "answers": draw_texts(7528, 8)}
     cases = {case["name"]: case for case in json.loads((shared / "data" / "text_cases.json").read_text())["cases"]}
@@ -48,7 +48,7 @@ def text_sets(shared: Path | None) -> dict[str, Texts]:
 
 
 def peer_scores(said: list[str], meant: list[str]) -> dict[str, tuple[float, list[float]]]:
-    """BLEU, CIDEr and ROUGE-L of pycocoevalcap on raw strings: corpus score and items."""
+    """Return BLEU, CIDEr and ROUGE-L of pycocoevalcap on raw strings, for the corpus and for items."""
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
@@ -85,7 +85,7 @@ def compare_with_peer(name: str, said: list[str], meant: list[str], repeats: int
 
 
 def growth(repeats: int) -> dict[int, Any]:
-    """Time and memory for 1, 4 and 16 times the answers, with intervals."""
+    """Measure time and memory for 1, 4 and 16 times the answers, with intervals."""
     from microg4m_hf.metrics import text_scores
 
     rows = {}
@@ -102,7 +102,7 @@ def growth(repeats: int) -> dict[int, Any]:
 
 
 def encoder_times(said: list[str], meant: list[str]) -> dict[str, Any]:
-    """Embedding a whole list, ours beside ``model.encode``; then all of VQA scoring, model loading included."""
+    """Time the embedding of all texts and with ``model.encode``, and VQA scoring including model loading."""
     from sentence_transformers import SentenceTransformer
 
     from microg4m_hf.metrics import SentenceEncoder, vqa_scores
@@ -139,7 +139,7 @@ def encoder_times(said: list[str], meant: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, help="folder with data/text_cases.json; without it texts are drawn")
+    parser.add_argument("--shared", type=Path, help="folder with data/text_cases.json (default: random texts)")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--skip-encoder", action="store_true")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "metrics_text.json")

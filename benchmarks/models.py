@@ -1,11 +1,11 @@
-"""Clips per second and memory of every family, forward and forward+backward, beside other people's same networks.
+"""Measure clips per second and memory of every network family, and compare other implementations of the networks.
 
     python benchmarks/models.py                          # about ten minutes, writes benchmarks/results/models.json
     python benchmarks/models.py --only mvitv2 --rounds 5
     python benchmarks/models.py --device cuda --batch 8  # bfloat16, compiled and not; results/models_cuda.json
 
-Every case runs in a process of its own, so that its memory is its own; rounds go over all cases in turn, so that a busy
-moment of the machine hits all of them; medians count. On the CPU one thread works and CPU seconds are measured.
+Every case runs in its own process, so that its memory can be measured. Rounds go over all cases in turn, so that load
+on the machine affects all of them. Results are medians. On the CPU, one thread is used and CPU seconds are measured.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FAMILIES = (
     "mvitv2_s_16x4",
     "videomae_b",
 )
-# ours -> the same network by somebody else
+# network of this library -> the same network of another library
 PEERS = {
     "mvitv1_b_16x4": "torchvision mvit_v1_b",
     "mvitv2_s_16x4": "torchvision mvit_v2_s",
@@ -50,7 +50,7 @@ CHANNELS_LAST = ("slow_4x16_r50", "x3d_s", "mvitv2_s_16x4")
 
 
 def build(case: str, device: str) -> tuple[Any, Callable[..., Any], tuple[int, ...]]:
-    """The network, how to call it on clips, and the shape of a clip."""
+    """Return the network, a function that calls it on clips, and the shape of a clip."""
     from transformers import AutoModel, VideoMAEConfig
 
     from microg4m_hf import models
@@ -75,7 +75,7 @@ def build(case: str, device: str) -> tuple[Any, Callable[..., Any], tuple[int, .
 
 
 def measure(case: str, mode: str, device: str, batch: int, rounds: int) -> dict[str, float]:
-    """Seconds per clip and memory beyond the weights, of one case in this process."""
+    """Return seconds per clip and memory beyond the weights of a case in this process."""
     import torch
 
     torch.manual_seed(0)
@@ -156,7 +156,7 @@ def cases(only: str, device: str) -> list[str]:
 
 
 def ratios(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """How many times faster ours is than the peer, and each variant than the plain model."""
+    """Return the speed relative to the other library, and of each variant relative to the plain model."""
     found = {}
     for ours, peer in PEERS.items():
         for mode in ("forward", "train"):
@@ -174,7 +174,7 @@ def ratios(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="families whose name holds this")
+    parser.add_argument("--only", default="", help="families whose name contains this")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

@@ -1,9 +1,9 @@
-"""A slow frame-mAP with the structure of the TensorFlow-derived evaluator that the released code carries.
+"""A slow frame-mAP with the structure of the TensorFlow-derived evaluator in the released code.
 
-It is our own writing, kept only to be timed against and to check values: rows read with ``csv``, one dictionary
-of lists per frame, then for every frame and every class a box list, an overlap matrix and a Python loop over
-detections. Equal scores are ranked by ``numpy.argsort``; run it with numpy's SIMD sorts switched off (see
-``metrics_har.py``) to get the published order.
+It was written for this project, to compare time and values. It reads rows with ``csv``, keeps a dictionary of lists
+per frame, and computes a box list, an overlap matrix and a Python loop over detections for every frame and class.
+Equal scores are ranked by ``numpy.argsort``; disable numpy's SIMD sorts (see ``metrics_har.py``) to get the published
+order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 
 class BoxList:
-    """Boxes with named fields, checked on creation."""
+    """Boxes with named fields, which are checked on creation."""
 
     def __init__(self, boxes: np.ndarray) -> None:
         if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -71,7 +71,7 @@ def read(path: Path, whitelist: set[int], scored: bool) -> tuple[dict, dict, dic
 
 
 class Evaluator:
-    """Collects frames one by one; classes are numbered from 0 to the highest id."""
+    """Collect frames one by one; classes are numbered from 0 to the highest id."""
 
     def __init__(self, classes: int, threshold: float = 0.5) -> None:
         self.classes, self.threshold = classes, threshold
@@ -113,7 +113,7 @@ class Evaluator:
     ) -> tuple[np.ndarray, np.ndarray]:
         if boxes.size == 0:
             return np.empty(0), np.empty(0, dtype=bool)
-        # Overlaps come before the question whether there is anything to overlap with.
+        # As in the original, overlaps are computed even where nothing can overlap.
         overlap, inside, found = self.overlaps(boxes, scores, truth, group_of)
         hit = np.zeros(len(found), dtype=bool)
         if truth.size == 0:
@@ -156,7 +156,7 @@ class Evaluator:
 
 
 def slow_frame_ap(references: Path, predictions: Path, action_ids: tuple[int, ...]) -> dict[int, float]:
-    """Average precision per action, from file to result."""
+    """Return the average precision per action of a file."""
     whitelist = set(action_ids)
     evaluator = Evaluator(max(action_ids) + 1)
     boxes, labels, _ = read(references, whitelist, scored=False)

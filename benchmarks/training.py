@@ -1,11 +1,11 @@
-"""A whole training epoch on full-size clips against the same loop fed by extracted JPEG frames, in one run.
+"""Compare a training epoch on full-size clips with the same loop on extracted JPEG frames.
 
-    python benchmarks/training.py                 # some minutes, writes benchmarks/results/training.json
+    python benchmarks/training.py                 # several minutes, writes benchmarks/results/training.json
     python benchmarks/training.py --clips 8 --no-write
 
-Clips are those of the sample, drawn at 854×480 and encoded like the released ones. The JPEG side does what the
-released code does: OpenCV reads eight pictures of a folder, resizes, crops, mirrors and normalises in float32 in the
-worker. Both sides feed one tiny network, so that the data path is what is measured; rounds alternate, medians count.
+Clips are those of the sample at 854×480, encoded like the released ones. The JPEG loader works like the released code:
+OpenCV reads eight images of a folder, and the worker resizes, crops, flips and normalizes them in float32. Both loaders
+feed a tiny network, so that mainly the data loading is measured. Rounds alternate, and results are medians.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RECIPE = Data(num_frames=8, stride=8, key_frame="exact", short_side=(256, 320), 
 
 
 class JpegFrames(KeyFrameWindows):
-    """The same items from a folder of pictures a clip, finished in the worker."""
+    """The same items from a folder of images per clip, preprocessed in the worker."""
 
     def __init__(self, folder: Path, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -74,7 +74,7 @@ class JpegFrames(KeyFrameWindows):
 
 
 def extract(root: Path, folder: Path, items: list[Any]) -> None:
-    """What the released preparation leaves: every frame of every clip as a JPEG of quality 95."""
+    """Write every frame of every clip as a JPEG of quality 95, as the released preparation does."""
     for item in items:
         target = folder / item.video_id
         target.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def extract(root: Path, folder: Path, items: list[Any]) -> None:
 def epoch(
     data: KeyFrameWindows, workers: int, number: int = 0, accelerator: Accelerator | None = None
 ) -> dict[str, float]:
-    """Seconds of one epoch, and how many of them the step waited for data."""
+    """Return the seconds of an epoch, and the seconds of it that steps waited for data."""
     accelerator = accelerator or Accelerator(cpu=True)
     model = accelerator.prepare(create("tiny_slow", num_frames=8, check_inputs=False))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
@@ -120,7 +120,7 @@ def epoch(
 
 
 def processor_ms(data: KeyFrameWindows, rounds: int = 3) -> float:
-    """Milliseconds of processor time that the worker spends on a clip: what a busy machine does not blur."""
+    """Return the CPU milliseconds that the worker spends on a clip, which depend little on load."""
     data[0, 0]
     began = time.process_time()
     for number in range(rounds):
@@ -141,7 +141,7 @@ def compare(sides: dict[str, Callable[[], dict[str, float]]], rounds: int) -> di
 
 
 def ranks(root: Path, count: int, workers: int) -> float:
-    """Clips a second of ``count`` processes, each with its own loader workers."""
+    """Return the clips per second of ``count`` processes, each with its own loader workers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -168,7 +168,7 @@ def main() -> None:
         items = split_items(data, "train")
         accelerator = Accelerator(cpu=True)
         print(json.dumps(epoch(KeyFrameWindows(items, data, training=True), args.workers, 0, accelerator)), flush=True)
-        os._exit(0)  # gloo can abort in its own teardown after all work is done
+        os._exit(0)  # gloo can abort in its teardown after all work is done
 
     with tempfile.TemporaryDirectory() as scratch:
         root, jpegs, cache = (Path(scratch) / name for name in ("clips", "jpegs", "cache"))
@@ -182,7 +182,7 @@ def main() -> None:
         with_cache = dataclasses.replace(data, cache=str(cache))
         cached = KeyFrameWindows(items, with_cache, training=True)
         pictures = JpegFrames(jpegs, items, data, training=True)
-        epoch(decoded, 0)  # warm: memory, kernels, the page cache
+        epoch(decoded, 0)  # warm-up of memory, kernels and the page cache
         first = epoch(cached, args.workers)
         table = compare(
             {
