@@ -1,6 +1,8 @@
-"""Measure the package: ``python -m tests.house`` prints sizes and faults, ``--map`` the files, ``--walks`` the walks.
+"""Measure the package.
 
-The rules are tested in ``tests/test_floors.py``; ``docs/architecture.md`` explains them.
+``python -m tests.house`` prints sizes and faults, ``--walks`` the walks of ``docs/architecture.md`` with their sizes, and
+``--write-map`` updates the list of files there from the first sentence of each file. ``tests/test_floors.py`` has the
+rules.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = PROJECT / "src" / "microg4m_hf"
 MAP = PROJECT / "docs" / "architecture.md"
 FLOOR = {"data": 1, "metrics": 1, "models": 1, "inference": 2, "training": 3, "bench": 4, "cli": 5}
+MAP_BEGINS, MAP_ENDS = "<!-- files: python -m tests.house --write-map -->", "<!-- end of files -->"
 LONGEST = 500
 FRAGMENT = 60
 
@@ -165,32 +168,46 @@ def walks() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     title = None
     for line in MAP.read_text(encoding="utf-8").splitlines():
-        if line.startswith("### "):
-            title = line.removeprefix("### ").strip()
+        if line.startswith("### Walk: "):
+            title = line.removeprefix("### Walk: ").strip()
         step = re.match(r"\d+\. `([\w/]+\.py)`", line)
         if title and step:
             found.setdefault(title, []).append(step[1])
-        if line.startswith("## "):
+        elif line.startswith("#") and not line.startswith("### Walk: "):
             title = None
     return found
 
 
-def mapped() -> dict[str, str]:
-    """What ``docs/architecture.md`` says of each file."""
-    text = MAP.read_text(encoding="utf-8")
-    return dict(re.findall(r"^\| `([\w/]+\.py)` \| (.+) \|$", text, re.M))
+def file_map(files: dict[str, File]) -> str:
+    """The list of files for ``docs/architecture.md``: a table per folder, with the first sentence of each file."""
+    folders: dict[str, list[str]] = collections.defaultdict(list)
+    for name in files:
+        folders[str(Path(name).parent)].append(name)
+    parts = []
+    for folder in sorted(folders, key=lambda folder: (FLOOR.get(folder.split("/")[0], 0), folder)):
+        title = "the root" if folder == "." else f"`{folder}`"
+        rows = [f"| `{name}` | {first_sentence(PACKAGE / name)} |" for name in folders[folder]]
+        parts.append("\n".join([f"### Files in {title}", "", "| File | What it holds |", "| --- | --- |", *rows]))
+    return "\n\n".join(parts)
 
 
-def _first_sentence(path: Path) -> str:
-    text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
-    return re.split(r"(?<=[.!?]) (?=[A-Z`*])", text)[0]
+def first_sentence(path: Path) -> str:
+    """The first sentence of a file's docstring."""
+    text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    sentence = re.split(r"(?<=[.:]) (?=[A-Z`*])", " ".join(text.split()))[0]
+    sentence = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", sentence)
+    return sentence.replace("``", "`").replace("|", "\\|").rstrip(".:")
+
+
+def mapped() -> str:
+    """The list of files as it stands in ``docs/architecture.md``."""
+    return MAP.read_text(encoding="utf-8").split(MAP_BEGINS)[1].split(MAP_ENDS)[0].strip()
 
 
 def main() -> None:
     files = read_files()
-    if "--map" in sys.argv:
-        for name in files:
-            print(f"| `{name}` | {_first_sentence(PACKAGE / name)} |")
+    if "--write-map" in sys.argv:
+        MAP.write_text(MAP.read_text(encoding="utf-8").replace(mapped(), file_map(files)), encoding="utf-8")
         return
     if "--walks" in sys.argv:
         for title, places in walks().items():

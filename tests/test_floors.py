@@ -1,54 +1,119 @@
-"""Imports go down the floors only, and the light imports stay light."""
+"""The rules of the house: sizes, floors, no circles, no fragments, one name for one file, light imports."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "src" / "microg4m_hf"
-FLOOR = {"data": 1, "metrics": 1, "models": 1, "training": 2, "inference": 2, "bench": 3, "cli": 4}
-FILES = sorted(PACKAGE.rglob("*.py"))
+from microg4m_hf.cli.main import GROUPS
+from tests import house
 
+FILES = house.read_files()
 
-def _imports(path: Path) -> list[str]:
-    """Modules of ours that a file imports, as dotted names below ``microg4m_hf``."""
-    here = ("microg4m_hf", *path.relative_to(PACKAGE).parts[:-1])
-    found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.startswith("microg4m_hf")]
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module or "") if part)
-            found += [f"{module}.{alias.name}" for alias in node.names] if module == "microg4m_hf" else [module]
-    return [name.removeprefix("microg4m_hf.") for name in found if name.startswith("microg4m_hf.")]
+# A short file with a single importer that should stay on its own, and why.
+FRAGMENTS = {
+    "metrics/text/cider.py": "one file per metric, as for BLEU, ROUGE-L and METEOR",
+}
 
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down_only(path: Path) -> None:
-    parts = path.relative_to(PACKAGE).parts
-    if len(parts) == 1:
-        own, limit = "", 0
-        if path.name in {"__init__.py", "__main__.py"}:
-            return  # the front door opens every room
-    else:
-        own, limit = parts[0], FLOOR[parts[0]]
-    for name in _imports(path):
-        room = name.split(".")[0]
-        floor = FLOOR.get(room, 0)
-        assert room == own or floor < limit or floor == 0, (
-            f"{path.name} on floor {limit} imports {name} on floor {floor}"
-        )
+# File names that stand in more than one folder, and why.
+REPEATED = {
+    "build": "a network from its name, and the objects that a recipe names",
+    "card": "the dataset's card and a run's card",
+    "drawing": "shapes of a chart, and pixels of the sample's clips",
+    "files": "prediction files of actions and of texts",
+    "gap": "the command and what it calls",
+    "html": "the report's page and the explorer's pieces",
+    "inputs": "what predictions, networks and vision-language models take",
+    "predict": "the command and what it calls",
+    "push": "the command, a dataset's upload and a run's upload",
+    "references": "the files or rows of a split, and what a report knows of them",
+    "report": "the command and what it calls",
+    "runner": "one runner per way to reach a model",
+    "scores": "scores of actions and of texts",
+    "texts": "captions and questions of a release, and those of the sample",
+    "write": "a report's folder and the sample's folder",
+}
 
 
 def test_no_file_is_long() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in FILES}
-    assert max(lengths.values()) <= 500, max(lengths, key=lengths.__getitem__)
-    assert sorted(lengths.values())[len(lengths) // 2] <= 150
+    longest = max(FILES.values(), key=lambda file: file.lines)
+    assert longest.lines <= house.LONGEST, longest.name
+
+
+def test_files_hold_whole_ideas() -> None:
+    lines = sorted(file.lines for file in FILES.values())
+    assert 100 <= lines[len(lines) // 2] <= 250
+    assert sum(count < 75 for count in lines) <= len(lines) / 4
+
+
+def test_imports_go_down_only() -> None:
+    assert house.climbs(FILES) == []
+
+
+def test_no_files_import_each_other() -> None:
+    assert house.circles(FILES) == []
+
+
+def test_fragments_have_a_reason() -> None:
+    assert set(house.fragments(FILES)) == set(FRAGMENTS)
+
+
+def test_repeated_names_have_a_reason() -> None:
+    assert set(house.repeated_names(FILES)) == set(REPEATED)
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """Importing ``package.name`` would replace a public function of that name by the module."""
+    import importlib
+
+    for room in house.FLOOR:
+        door = importlib.import_module(f"microg4m_hf.{room}")
+        modules = {path.stem for path in (house.PACKAGE / room).glob("*.py")}
+        assert not modules & set(getattr(door, "__all__", [])), room
+
+
+def test_the_map_names_every_file() -> None:
+    assert house.mapped() == house.file_map(FILES), "run: python -m tests.house --write-map"
+
+
+@pytest.mark.parametrize("title", house.walks())
+def test_a_walk_opens_few_files(title: str) -> None:
+    """A reader goes from each file to one that is imported by a file already open, within sixteen files."""
+    places = house.walks()[title]
+    assert len(places) <= 16
+    opened = {places[0]}
+    for name in places[1:]:
+        assert any(name in FILES[other].imports or _through_a_door(other, name) for other in opened), name
+        opened.add(name)
+
+
+def _through_a_door(importer: str, name: str) -> bool:
+    """Whether a file imports a package whose door lists the names of another file, or is the table of all commands."""
+    if importer == "cli/main.py":
+        return name.removeprefix("cli/").removesuffix(".py") in {module for module, _ in GROUPS.values()}
+    return any(door.endswith("__init__.py") and name in FILES[door].imports for door in FILES[importer].imports)
+
+
+def test_the_four_walks_are_there() -> None:
+    assert len(house.walks()) == 4
+
+
+def test_the_rules_notice_faults(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    package = tmp_path / "package"
+    for folder in ("data", "bench"):
+        (package / folder).mkdir(parents=True)
+        (package / folder / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "data" / "one.py").write_text("def f():\n    from .two import g\n")
+    (package / "data" / "two.py").write_text("from ..bench.one import h\nfrom .one import f\n")
+    (package / "bench" / "one.py").write_text("h = 1\n")
+    files = house.read_files(package)
+    assert house.circles(files) == [["data/one.py", "data/two.py"]]
+    assert house.climbs(files) == ["data/two.py imports bench/one.py"]
+    assert house.fragments(files) == ["bench/one.py", "data/one.py", "data/two.py"]
+    assert list(house.repeated_names(files)) == ["one"]
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
