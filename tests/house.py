@@ -1,8 +1,8 @@
 """Measure the package.
 
-``python -m tests.house`` prints sizes and faults, ``--walks`` the walks of ``docs/architecture.md`` with their sizes, and
-``--write-map`` updates the list of files there from the first sentence of each file. ``tests/test_floors.py`` has the
-rules.
+``python -m tests.house`` prints sizes and faults, ``--walks`` the walks of ``docs/architecture.md`` with their sizes,
+and ``--write-map`` updates the list of files there from the first sentence of each file. The rules are in
+``tests/test_floors.py``.
 """
 
 from __future__ import annotations
