@@ -8,7 +8,8 @@ from types import ModuleType
 
 from .errors import MissingExtraError
 
-_EXTRA_OF = {
+# importable name -> the extra that installs it
+EXTRAS = {
     "accelerate": "train",
     "decord": "decord",
     "gradio": "explore",
@@ -45,7 +46,7 @@ def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleTyp
         return importlib.import_module(module)
     except ImportError as error:
         top = module.partition(".")[0]
-        extra = extra or _EXTRA_OF.get(top)
+        extra = extra or EXTRAS.get(top)
         install = f"pip install 'microg4m-hf[{extra}]'" if extra else f"pip install {top}"
         if importlib.util.find_spec(top) is None:
             why = f"{purpose} needs the package {top}, which is not installed"

@@ -146,37 +146,13 @@ def labels_of_group(group: str) -> tuple[int, ...]:
 
 # The classes of AVA v2.2 that MicroG-4M does not use.
 _AVA_UNUSED = {
-    2: "crawl",
-    4: "dance",
-    13: "swim",
-    15: "answer phone",
-    16: "brush teeth",
-    18: "catch (an object)",
-    19: "chop",
-    21: "clink glass",
-    23: "cook",
-    25: "dig",
-    31: "exit",
-    32: "extract",
-    33: "fishing",
-    35: "kick (an object)",
-    37: "listen (e.g., to music)",
-    39: "paint",
-    40: "play board game",
-    42: "play with pets",
-    44: "press",
-    49: "ride (e.g., a bike, a car, a horse)",
-    50: "row boat",
-    51: "sail boat",
-    52: "shoot",
-    53: "shovel",
-    54: "smoke",
-    55: "stir",
-    71: "kick (a person)",
-    73: "lift (a person)",
-    75: "play with kids",
+    2: "crawl", 4: "dance", 13: "swim", 15: "answer phone", 16: "brush teeth", 18: "catch (an object)", 19: "chop",
+    21: "clink glass", 23: "cook", 25: "dig", 31: "exit", 32: "extract", 33: "fishing", 35: "kick (an object)",
+    37: "listen (e.g., to music)", 39: "paint", 40: "play board game", 42: "play with pets", 44: "press",
+    49: "ride (e.g., a bike, a car, a horse)", 50: "row boat", 51: "sail boat", 52: "shoot", 53: "shovel", 54: "smoke",
+    55: "stir", 71: "kick (a person)", 73: "lift (a person)", 75: "play with kids",
     77: "sing to (e.g., self, a person, a group)",
-}
+}  # fmt: skip
 
 
 def ava_names() -> list[str]:

@@ -82,9 +82,8 @@ def test_initial_weights_follow_the_published_rules() -> None:
     slow = models.create("slow_4x16_r50", width=16).backbone.network
     conv = slow.s4.pathway0_res0.branch2.b.weight
     assert float(conv.std()) == pytest.approx((2 / (conv.shape[0] * 9)) ** 0.5, rel=0.02)
-    assert all(
-        float(m.weight.abs().max()) == (0.0 if m.zero_gain else 1.0) for m in slow.modules() if isinstance(m, BatchNorm)
-    )
+    norms = [module for module in slow.modules() if isinstance(module, BatchNorm)]
+    assert all(float(norm.weight.abs().max()) == (0.0 if norm.zero_gain else 1.0) for norm in norms)
     assert slow.s4.pathway0_res0.branch2.c_bn.zero_gain and not slow.s4.pathway0_res0.branch1_bn.zero_gain
     nonlocal_net = models.create("tiny_c2d_nln").backbone.network
     assert nonlocal_net.s3.pathway0_nonlocal0.bn.zero_gain

@@ -6,18 +6,10 @@ import argparse
 import platform
 
 from .._version import __version__
+from ..extras import EXTRAS
 from ..runtime import package_versions
 
-# distribution -> the extra that installs it, "" for a dependency of the package itself
-_EXTRAS = dict.fromkeys(("datasets", "evaluate", "huggingface_hub", "numpy", "pyarrow", "av"), "") | {
-    "decord": "decord",
-    "torchcodec": "torchcodec",
-    **dict.fromkeys(("torch", "torchvision", "transformers", "accelerate"), "train"),
-    "openai": "api",
-    "gradio": "explore",
-    **dict.fromkeys(("sentence-transformers", "nltk"), "text"),
-    "pycocoevalcap": "meteor",
-}
+_DEPENDENCIES = ("av", "datasets", "evaluate", "huggingface_hub", "numpy", "pyarrow")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +22,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from ..data.video.backends import BACKENDS, backend_status
 
-    for name, version in package_versions(*_EXTRAS).items():
-        package = f"'microg4m-hf[{_EXTRAS[name]}]'" if _EXTRAS[name] else name
+    for name, version in package_versions(*_DEPENDENCIES, *EXTRAS).items():
+        package = f"'microg4m-hf[{EXTRAS[name]}]'" if name in EXTRAS else name
         print(f"  {name:24}{version or f'missing: pip install {package}'}")
     print(f"decoders (backend='auto' takes {BACKENDS[0]})")
     for name, state in backend_status().items():
