@@ -85,7 +85,7 @@ def evaluate_frames(
 ) -> FrameAP:
     """Compute ``frame_ap`` of rows, with its tie range; ``best_score_first`` lets high scores claim boxes first."""
     if ties not in {"published", "expected"}:
-        raise ValueError(f"ties must be 'published' or 'expected', not {ties!r}")
+        raise ValueError(f"ties={ties!r} is not known; use 'published' or 'expected'")
     ids = tuple(dict.fromkeys(int(action) for action in action_ids))
     if min(ids, default=0) < 0:
         raise PredictionError(f"{min(ids)} is not an action id; use the ids of label_map.pbtxt")

@@ -145,7 +145,7 @@ class HarResult:
             "signature": str(signature),
             "recipe": signature.as_dict(),
             "per_class": self._class_table(),
-            "ties": self.ties,
+            "ties": dict(self.ties),
             "counts": self._counts(),
         }
         if resamples:

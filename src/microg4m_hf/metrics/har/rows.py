@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -50,16 +51,9 @@ class ActionRows:
 
     def take(self, index: np.ndarray) -> ActionRows:
         """Return the rows at ``index``, in that order."""
-        return replace(
-            self,
-            video=self.video[index],
-            frame=self.frame[index],
-            box=self.box[index],
-            action=self.action[index],
-            score=None if self.score is None else self.score[index],
-            person=None if self.person is None else self.person[index],
-            first_line=None,
-        )
+        columns = {name: getattr(self, name) for name in ("video", "frame", "box", "action", "score", "person")}
+        taken: dict[str, Any] = {name: None if column is None else column[index] for name, column in columns.items()}
+        return replace(self, first_line=None, **taken)
 
     def where(self, row: int) -> str:
         """Describe one row for a message."""
