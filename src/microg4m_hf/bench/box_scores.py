@@ -22,7 +22,7 @@ class BoxScores:
     frame: np.ndarray
     box: np.ndarray  # (boxes, 4)
     scores: np.ndarray  # (boxes, 50), -inf where a class has no score
-    truth: np.ndarray  # (boxes, 50) bool
+    labels: np.ndarray  # (boxes, 50) bool
     logits: bool
     person: np.ndarray  # (boxes,) released id of the labeled person, -1 where the references have none
 
@@ -47,10 +47,10 @@ def aligned_box_scores(aligned: Alignment, scores_are: str | None) -> BoxScores:
     place = slot[np.minimum(predictions.action, slot.size - 1)]
     kept = np.flatnonzero((aligned.boxes.copy == 0) & (place >= 0))
     matrix[aligned.boxes.of_row[kept], place[kept]] = predictions.score[kept]
-    truth = np.zeros((len(aligned.persons), len(ACTION_IDS)), dtype=bool)
+    labels = np.zeros((len(aligned.persons), len(ACTION_IDS)), dtype=bool)
     label = slot[np.minimum(references.action, slot.size - 1)]
     known = np.flatnonzero(label >= 0)
-    truth[aligned.persons.of_row[known], label[known]] = True
+    labels[aligned.persons.of_row[known], label[known]] = True
     used = np.flatnonzero(aligned.partner >= 0)
     first = aligned.boxes.first[used]
     return BoxScores(
@@ -58,7 +58,7 @@ def aligned_box_scores(aligned: Alignment, scores_are: str | None) -> BoxScores:
         predictions.frame[first],
         predictions.box[first],
         matrix[used],
-        truth[aligned.partner[used]],
+        labels[aligned.partner[used]],
         are_logits(predictions, scores_are),
         np.full(len(used), -1)
         if references.person is None
@@ -67,48 +67,48 @@ def aligned_box_scores(aligned: Alignment, scores_are: str | None) -> BoxScores:
 
 
 def top_actions(boxes: BoxScores) -> np.ndarray:
-    """Return the n top-ranked actions of every box whose person does n actions, as a mask like ``truth``."""
+    """Return the n top-ranked actions of every box whose person does n actions, as a mask like ``labels``."""
     order = np.argsort(-boxes.scores, axis=1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(order.shape[1])[None, :], axis=1)
-    return (rank < boxes.truth.sum(axis=1, keepdims=True)) & np.isfinite(boxes.scores)
+    return (rank < boxes.labels.sum(axis=1, keepdims=True)) & np.isfinite(boxes.scores)
 
 
 def confusions(boxes: BoxScores) -> np.ndarray:
     """Return ``[true, predicted]``: missed actions, shared evenly among those that were predicted wrongly instead."""
-    named = top_actions(boxes)
-    missed, wrong = boxes.truth & ~named, named & ~boxes.truth
+    top = top_actions(boxes)
+    missed, wrong = boxes.labels & ~top, top & ~boxes.labels
     share = wrong.sum(axis=1, keepdims=True).clip(1)
     return missed.T.astype(float) @ (wrong / share)
 
 
 def top_confusions(boxes: BoxScores, count: int = 12) -> dict[str, Any]:
     """Return the rows and columns of the confusion table for the actions that are confused most."""
-    table, named = confusions(boxes), top_actions(boxes)
+    table, top = confusions(boxes), top_actions(boxes)
     weight = table.sum(axis=0) + table.sum(axis=1)
-    chosen = np.sort(np.argsort(-weight, kind="stable")[:count])
-    chosen = chosen[weight[chosen] > 0]
-    true = boxes.truth.sum(axis=0)
-    found = (boxes.truth & named).sum(axis=0)
+    selected = np.sort(np.argsort(-weight, kind="stable")[:count])
+    selected = selected[weight[selected] > 0]
+    true = boxes.labels.sum(axis=0)
+    found = (boxes.labels & top).sum(axis=0)
     return {
-        "actions": [ACTIONS[label].name for label in chosen],
-        "true": true[chosen].tolist(),
-        "found": found[chosen].tolist(),
-        "named_instead": table[np.ix_(chosen, chosen)].round(2).tolist(),
+        "actions": [ACTIONS[label].name for label in selected],
+        "true": true[selected].tolist(),
+        "found": found[selected].tolist(),
+        "named_instead": table[np.ix_(selected, selected)].round(2).tolist(),
     }
 
 
 def action_pairs(boxes: BoxScores, count: int = 10) -> list[dict[str, Any]]:
     """Return the most frequent pairs of actions of one person, and how often both, one or none is predicted."""
-    named, truth = top_actions(boxes), boxes.truth
-    together = truth.T.astype(int) @ truth.astype(int)
+    top, labels = top_actions(boxes), boxes.labels
+    together = labels.T.astype(int) @ labels.astype(int)
     pairs = [(int(together[one, two]), one, two) for one, two in zip(*np.triu_indices(len(ACTIONS), 1), strict=True)]
     table = []
     for times, one, two in sorted(pairs, key=lambda pair: (-pair[0], pair[1:]))[:count]:
         if not times:
             break
-        both = truth[:, one] & truth[:, two]
-        first, second = named[both, one], named[both, two]
+        both = labels[:, one] & labels[:, two]
+        first, second = top[both, one], top[both, two]
         table.append(
             {
                 "first": ACTIONS[one].name,
@@ -152,7 +152,7 @@ def reliability(boxes: BoxScores, bins: int = 10) -> dict[str, Any]:
     ``ece`` is the expected calibration error over all boxes and actions.
     """
     defined = np.isfinite(boxes.scores)
-    predicted, true = boxes.probabilities[defined], boxes.truth[defined]
+    predicted, true = boxes.probabilities[defined], boxes.labels[defined]
     if not predicted.size:
         return {"bins": [], "ece": float("nan")}
     place = np.minimum((predicted * bins).astype(int), bins - 1)

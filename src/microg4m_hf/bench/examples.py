@@ -23,22 +23,22 @@ def action_examples(
     boxes: BoxScores, clips: Mapping[str, Path], count: int = 3
 ) -> tuple[list[ClipExample], list[ClipExample]]:
     """Return the persons whose true actions are ranked lowest and highest, from different films: ``(worst, best)``."""
-    labeled = np.flatnonzero(boxes.truth.any(axis=1))
-    quality = np.array([ranking_quality(boxes.scores[row], boxes.truth[row]) for row in labeled])
-    several = boxes.truth[labeled].sum(axis=1)
+    labeled = np.flatnonzero(boxes.labels.any(axis=1))
+    quality = np.array([ranking_quality(boxes.scores[row], boxes.labels[row]) for row in labeled])
+    several = boxes.labels[labeled].sum(axis=1)
     worst = _of_different_films(boxes.video, labeled[np.lexsort((labeled, quality))], count)
     best = _of_different_films(boxes.video, labeled[np.lexsort((labeled, -several, -quality))], count)
     top = top_actions(boxes)
     return tuple([_action_example(boxes, top, row, clips) for row in rows] for rows in (worst, best))  # type: ignore[return-value]
 
 
-def ranking_quality(scores: np.ndarray, truth: np.ndarray) -> float:
+def ranking_quality(scores: np.ndarray, is_true: np.ndarray) -> float:
     """Return the average precision of one person's ranking of actions.
 
     >>> ranking_quality(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
     0.8333333333333333
     """
-    hit = truth[np.argsort(-scores, kind="stable")]
+    hit = is_true[np.argsort(-scores, kind="stable")]
     places = np.flatnonzero(hit) + 1
     return float(np.mean(np.arange(1, places.size + 1) / places))
 
@@ -58,12 +58,12 @@ def _of_different_films(videos: list[str], order: np.ndarray, count: int) -> lis
 
 def _action_example(boxes: BoxScores, top: np.ndarray, row: int, clips: Mapping[str, Path]) -> ClipExample:
     video, frame = boxes.video[row], int(boxes.frame[row])
-    true = [ACTIONS[label].name for label in np.flatnonzero(boxes.truth[row])]
+    true = [ACTIONS[label].name for label in np.flatnonzero(boxes.labels[row])]
     order = np.argsort(-boxes.scores[row], kind="stable")
     ranked = [f"{ACTIONS[label].name} ({boxes.probabilities[row, label]:.2f})" for label in order[: max(3, len(true))]]
     others = [place for place in range(len(boxes.video)) if boxes.video[place] == video and boxes.frame[place] == frame]
     drawn = [boxes.box[place] for place in others if place != row] + [boxes.box[row]]
-    hits = int((top[row] & boxes.truth[row]).sum())
+    hits = int((top[row] & boxes.labels[row]).sum())
     return ClipExample(
         f"{video}, frame {frame}",
         [("true", ", ".join(true)), ("top-ranked", ", ".join(ranked)), ("found", f"{hits} of {len(true)}")],

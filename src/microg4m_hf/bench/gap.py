@@ -34,20 +34,8 @@ def transfer_gap(
     Only actions that occur in both references and mean the same are compared. The two datasets are resampled
     independently, each by its own films (by clips, where names do not show the film).
 
-    Args:
-        earth: Predictions on the dataset from Earth.
-        earth_references: Its references, in any form that ``har_scores`` takes.
-        space: Predictions on MicroG-4M.
-        space_references: Its references.
-        protocol: ``"paper"`` or ``"instance"``.
-        resamples: Bootstrap resamples of films.
-        seed: Seed of the resamples.
-
     Returns:
         Differences by action (``classes``) and on average (``matched``), and the mAP of both sides.
-
-    Raises:
-        PredictionError: The references share no action that both models are scored on.
     """
     first = _score(Path(earth), earth_references, protocol)
     second = _score(Path(space), space_references, protocol)
@@ -73,21 +61,7 @@ def leak_gap(
     The difference is an upper bound of what a model gains from having seen the films of the official test split,
     because the two test splits also contain different clips.
 
-    Args:
-        official: Run folder of the official split.
-        disjoint: Run folder of the source-disjoint split.
-        data_dir: A folder with the released files; by default the data that each run was made with.
-        source: ``"sample"`` or a Hub repository.
-        revision: Commit, tag or branch of the Hub repository.
-        protocol: ``"paper"`` or ``"instance"``.
-        resamples: Bootstrap resamples of films.
-        seed: Seed of the resamples.
-
-    Returns:
-        The same as :func:`transfer_gap`.
-
-    Raises:
-        PredictionError: The runs cannot be scored, have other schemes, or differ in more than the split.
+    Without ``data_dir``, ``source`` and ``revision``, each run is scored on the data that it was made with.
     """
     runs = find_runs([official, disjoint])
     if len(runs) != 2:

@@ -148,7 +148,7 @@ def export_lmms_eval(folder: str | os.PathLike[str], repository: str, *, prompts
 def _task(task: str, repository: str, before: str, after: str) -> str:
     import yaml
 
-    asked, target = ("caption", "caption") if task == "caption" else ("question", "answer")
+    prefix, target = ("caption", "caption") if task == "caption" else ("question", "answer")
     plain = {
         "dataset_path": repository,
         "dataset_name": task,
@@ -163,8 +163,8 @@ def _task(task: str, repository: str, before: str, after: str) -> str:
     functions = {
         "process_docs": "process_docs",
         "doc_to_visual": "doc_to_visual",
-        "doc_to_text": f"{asked}_text",
-        "process_results": f"{asked}_results",
+        "doc_to_text": f"{prefix}_text",
+        "process_results": f"{prefix}_results",
     }
     lines = [f"{key}: !function utils.{name}" for key, name in functions.items()] + ["metric_list:"]
     for score in SCORES[task]:

@@ -59,7 +59,7 @@ def class_differences(
     """
     sides = [first.statistics, second.statistics]
     scores = [first.per_class, second.per_class]
-    drawn = [first.resample(resamples, seed), second.resample(resamples, seed if paired else seed + 1)]
+    samples = [first.resample(resamples, seed), second.resample(resamples, seed if paired else seed + 1)]
     places = [{action: place for place, action in enumerate(side.classes)} for side in sides]
     table: list[dict[str, Any]] = []
     gaps: list[np.ndarray] = []
@@ -70,7 +70,7 @@ def class_differences(
         values = [float(score.ap[spot]) for score, spot in zip(scores, spots, strict=True)]
         if any(value != value for value in values):
             continue
-        gap = drawn[0].ap[:, spots[0]] - drawn[1].ap[:, spots[1]]
+        gap = samples[0].ap[:, spots[0]] - samples[1].ap[:, spots[1]]
         gaps.append(gap)
         labels = [_label_count(side, action.action_id) for side in sides]
         table.append(
@@ -95,13 +95,13 @@ def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]
     both = np.array(gaps)
     known = ~np.isnan(both)
     with np.errstate(invalid="ignore"):
-        drawn = np.where(known, both, 0.0).sum(axis=0) / known.sum(axis=0)
+        samples = np.where(known, both, 0.0).sum(axis=0) / known.sum(axis=0)
     first, second = (float(np.mean([entry[side] for entry in table])) for side in ("first", "second"))
     return {
         "classes": len(table),
         "first": first,
         "second": second,
-        **paired_test(first - second, drawn),
+        **paired_test(first - second, samples),
         "auroc": [float(np.nanmean([entry["auroc"][side] for entry in table])) for side in (0, 1)],
         "chance": [float(np.mean([entry["chance"][side] for entry in table])) for side in (0, 1)],
     }

@@ -42,18 +42,11 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run a command and return its exit code: 0 for success, 1 when a check found faults, 2 for an error of the user.
 
-    Args:
-        argv: The words after ``microg4m``; by default those of the process.
-
-    Returns:
-        The exit code: 0 for success, 1 when a check found faults, 2 for an error of the user.
-
-    Example:
-        >>> main(["env", "--brief"])  # doctest: +ELLIPSIS
-        microg4m-hf ...
-        0
+    >>> main(["env", "--brief"])  # doctest: +ELLIPSIS
+    microg4m-hf ...
+    0
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] not in GROUPS:

@@ -49,13 +49,7 @@ def find_references(
 
 
 def released_references(split: str, *, scheme: str | None = None, **where: Any) -> Path | None:
-    """Return the released key-frame file of a split, or ``None``: only the official scheme has such files.
-
-    Args:
-        split: ``"train"``, ``"validation"`` or ``"test"``.
-        scheme: The split scheme; ``None`` means the official one.
-        where: ``data_dir``, ``source`` and ``revision``, as for ``load_dataset``.
-    """
+    """Return the released key-frame file of a split, or ``None``: only the official scheme has such files."""
     if scheme not in (None, "official"):
         return None
     files = find_layout(resolve_root("har", videos=False, **where))
@@ -63,12 +57,7 @@ def released_references(split: str, *, scheme: str | None = None, **where: Any) 
 
 
 def training_label_counts(*, scheme: str | None = None, **where: Any) -> dict[int, int]:
-    """Count how often each action occurs in training, by action id: this decides which actions are frequent or rare.
-
-    Args:
-        scheme: The split scheme; ``None`` means the official one.
-        where: ``data_dir``, ``source`` and ``revision``, as for ``load_dataset``.
-    """
+    """Count how often each action occurs in training, by action id: this decides which actions are frequent or rare."""
     counts = dict.fromkeys(ACTION_IDS, 0)
     for persons in _rows("har", "train", scheme, where)["persons"]:
         for person in persons:

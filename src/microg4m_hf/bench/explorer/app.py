@@ -10,7 +10,7 @@ from ...extras import require
 from .catalogue import Catalogue
 from .clip_view import render_clip
 from .events import EventHandlers
-from .filters import Controls, add_controls
+from .filters import add_controls
 from .html import element, with_noun
 from .list_view import render_count, render_runs
 from .predictions import Run
@@ -45,8 +45,8 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
         gr.HTML(_header(catalogue, requested, scheme), elem_id="mg-head", js_on_load=None)
         with gr.Row(elem_id="mg-main", equal_height=False):
             with gr.Column(elem_id="mg-filters", min_width=0):
-                controls = add_controls(gr, catalogue, runs, scheme)
-                handlers.control_names = controls.names
+                controls, accordion = add_controls(gr, catalogue, runs, scheme)
+                handlers.control_names = list(controls)
                 with gr.Accordion("Runs", open=any(run.problem for run in runs), elem_id="mg-runs"):
                     gr.HTML(render_runs(runs), js_on_load=None)
             with gr.Column(elem_id="mg-found", min_width=0):
@@ -65,7 +65,7 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
                     elem_id="mg-shown",
                 )
         outputs = [gr.State(initial), count, clips, clip]
-        _connect_page_load(gr, page, handlers, controls, outputs)
+        _connect_page_load(gr, page, handlers, accordion, outputs)
         _connect_controls(gr, handlers, controls, outputs)
         steps = (handlers.previous_page, handlers.next_page, handlers.previous_clip, handlers.next_clip)
         for button, step in zip((previous_page, next_page, previous_clip, next_clip), steps, strict=True):
@@ -73,7 +73,7 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
     return page
 
 
-def _connect_page_load(gr: Any, page: Any, handlers: EventHandlers, controls: Controls, outputs: list[Any]) -> None:
+def _connect_page_load(gr: Any, page: Any, handlers: EventHandlers, accordion: Any, outputs: list[Any]) -> None:
     """Open the clip that the address names; on a narrow page, close the filters so that the clips come first."""
     width = gr.Number(visible=False)
 
@@ -84,10 +84,10 @@ def _connect_page_load(gr: Any, page: Any, handlers: EventHandlers, controls: Co
     # Gradio finds Request and EventData by their annotations, which are strings in this file.
     load.__annotations__["request"] = gr.Request
     script = "(state) => [state, window.innerWidth]"
-    page.load(load, [outputs[0], width], [*outputs, controls.accordion], js=script, **_EVENT_OPTIONS)
+    page.load(load, [outputs[0], width], [*outputs, accordion], js=script, **_EVENT_OPTIONS)
 
 
-def _connect_controls(gr: Any, handlers: EventHandlers, controls: Controls, outputs: list[Any]) -> None:
+def _connect_controls(gr: Any, handlers: EventHandlers, controls: dict[str, Any], outputs: list[Any]) -> None:
     state, _, clips, _ = outputs
 
     def select_clip(state: Any, event: gr.EventData) -> Any:
@@ -96,15 +96,16 @@ def _connect_controls(gr: Any, handlers: EventHandlers, controls: Controls, outp
     select_clip.__annotations__["event"] = gr.EventData
     clips.pick(select_clip, [state], outputs, **_EVENT_OPTIONS)
     gr.on(
-        [control.change for control in controls.all],
+        [control.change for control in controls.values()],
         handlers.change_filter,
-        [state, *controls.all],
+        [state, *controls.values()],
         outputs,
         trigger_mode="always_last",
         **_EVENT_OPTIONS,
     )
-    if controls.scheme is not None:
-        controls.scheme.change(handlers.split_choices, [controls.scheme], [controls.splits], **_EVENT_OPTIONS)
+    if "scheme" in controls:
+        scheme, splits = controls["scheme"], controls["splits"]
+        scheme.change(handlers.split_choices, [scheme], [splits], **_EVENT_OPTIONS)
 
 
 def page_style(gr: Any) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class ClipFacts:
 
     def for_player(self) -> dict[str, Any]:
         """Return the times and boxes that the player in the browser needs."""
+
+        def rounded(box: list[float]) -> list[float]:
+            return [round(float(value), 5) for value in box]
+
         return {
             "times": [round(time, 5) for time in self.times],
             "last": self.last_frame,
@@ -83,17 +87,13 @@ class ClipFacts:
                     "id": one["person_id"],
                     "color": number % COLORS,
                     "key": one["key_frame"],
-                    "keyBox": _rounded(one["key_box"]) if len(one["key_box"]) == 4 else None,
+                    "keyBox": rounded(one["key_box"]) if len(one["key_box"]) == 4 else None,
                     "frames": list(one["frames"]),
-                    "boxes": [_rounded(box) for box in one["boxes"]],
+                    "boxes": [rounded(box) for box in one["boxes"]],
                 }
                 for number, one in enumerate(self.persons)
             ],
         }
-
-
-def _rounded(box: list[float]) -> list[float]:
-    return [round(float(value), 5) for value in box]
 
 
 def _header(catalogue: Catalogue, facts: ClipFacts, scheme: str) -> str:

@@ -56,7 +56,7 @@ class EventHandlers:
             return self._all(replace(new, selected=int(order[0])))
         if wanted.scheme != state.scheme:
             return self._all(new)
-        return new, self._count(new), self.render_list(new), _skip()
+        return *self._list(new), _skip()
 
     def split_choices(self, scheme: str) -> Any:
         """Return the splits of a scheme with their numbers of clips."""
@@ -96,7 +96,7 @@ class EventHandlers:
         if not 0 <= page < page_count(len(state.order)):
             return self._unchanged(state)
         state = replace(state, page=page)
-        return state, self._count(state), self.render_list(state), _skip()
+        return *self._list(state), _skip()
 
     def _step(self, state: ViewState, step: int) -> Update:
         found = np.flatnonzero(state.order == state.selected)
@@ -115,13 +115,13 @@ class EventHandlers:
         return self._all(new)
 
     def _all(self, state: ViewState) -> Update:
-        return state, self._count(state), self.render_list(state), self._clip(state)
+        return *self._list(state), self._clip(state)
+
+    def _list(self, state: ViewState) -> Update:
+        return state, render_count(self.catalogue, state.order, state.page), self.render_list(state)
 
     def _unchanged(self, state: ViewState) -> Update:
         return state, _skip(), _skip(), _skip()
-
-    def _count(self, state: ViewState) -> str:
-        return render_count(self.catalogue, state.order, state.page)
 
     def _clip(self, state: ViewState) -> str:
         return render_clip(self.catalogue, state.selected, self.runs, scheme=state.scheme)

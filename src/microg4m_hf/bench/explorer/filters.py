@@ -92,63 +92,35 @@ def choices(catalogue: Catalogue, scheme: str) -> dict[str, list[tuple[str, str]
 ANY, ALL = "any of them", "all of them"
 
 
-@dataclass(frozen=True)
-class Controls:
-    """The Gradio controls; those that do not apply to the dataset are ``None``."""
-
-    words: Any
-    actions: Any
-    together: Any
-    groups: Any
-    domains: Any
-    scheme: Any
-    splits: Any
-    texts: Any
-    run: Any
-    lowest: Any
-    highest: Any
-    order: Any
-    accordion: Any  # contains the others
-
-    @property
-    def _by_name(self) -> dict[str, Any]:
-        return {name: one for name, one in vars(self).items() if one is not None and name != "accordion"}
-
-    @property
-    def all(self) -> list[Any]:
-        """The controls that exist."""
-        return list(self._by_name.values())
-
-    @property
-    def names(self) -> list[str]:
-        """The setting that each control of ``all`` changes."""
-        return list(self._by_name)
-
-
-def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str) -> Controls:
-    """Add the controls to the page that is being built."""
+def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str) -> tuple[dict[str, Any], Any]:
+    """Add the controls that apply to the dataset to the page; return them by name, and the accordion around them."""
     options = choices(catalogue, scheme)
     usable = [run.name for run in runs if run.problem is None]
-    words = gr.Textbox(label="Search", placeholder="clip, caption, question, answer", elem_id="mg-words", max_lines=1)
+    placeholder = "clip, caption, question, answer"
+    controls = {"words": gr.Textbox(label="Search", placeholder=placeholder, elem_id="mg-words", max_lines=1)}
     with gr.Accordion("Filters", open=True, elem_id="mg-fold") as accordion:
-        actions = gr.Dropdown(options["actions"], label="Actions", multiselect=True, value=[], elem_id="mg-actions")
-        together = gr.Radio([ANY, ALL], value=ANY, label="Clips show", elem_id="mg-together")
-        groups = gr.CheckboxGroup(options["groups"], label="Group", elem_id="mg-groups")
-        domains = gr.CheckboxGroup(options["domains"], label="Domain", elem_id="mg-domains")
-        split_scheme = splits = texts = run = lowest = highest = order = None
+        controls |= {
+            "actions": gr.Dropdown(
+                options["actions"], label="Actions", multiselect=True, value=[], elem_id="mg-actions"
+            ),
+            "together": gr.Radio([ANY, ALL], value=ANY, label="Clips show", elem_id="mg-together"),
+            "groups": gr.CheckboxGroup(options["groups"], label="Group", elem_id="mg-groups"),
+            "domains": gr.CheckboxGroup(options["domains"], label="Domain", elem_id="mg-domains"),
+        }
         if catalogue.splits:
-            split_scheme = gr.Radio(list(catalogue.splits), value=scheme, label="Split scheme", elem_id="mg-scheme")
-            splits = gr.CheckboxGroup(options["splits"], label="Split", elem_id="mg-splits")
+            schemes = list(catalogue.splits)
+            controls["scheme"] = gr.Radio(schemes, value=scheme, label="Split scheme", elem_id="mg-scheme")
+            controls["splits"] = gr.CheckboxGroup(options["splits"], label="Split", elem_id="mg-splits")
         if catalogue.captions or catalogue.questions:
-            texts = gr.CheckboxGroup(options["texts"], label="Texts", elem_id="mg-texts")
+            controls["texts"] = gr.CheckboxGroup(options["texts"], label="Texts", elem_id="mg-texts")
         if usable:
-            run = gr.Dropdown(usable, value=usable[0], label="Score of", elem_id="mg-run")
-            lowest = gr.Slider(0, 100, 0, step=1, label="Score from", elem_id="mg-lowest")
-            highest = gr.Slider(0, 100, 100, step=1, label="Score to", elem_id="mg-highest")
-            order = gr.Radio(list(ORDERS), value=BY_NAME, label="Order", elem_id="mg-order")
-    return Controls(
-        words, actions, together, groups, domains, split_scheme, splits, texts, run, lowest, highest, order, accordion
-    )
+            controls |= {
+                "run": gr.Dropdown(usable, value=usable[0], label="Score of", elem_id="mg-run"),
+                "lowest": gr.Slider(0, 100, 0, step=1, label="Score from", elem_id="mg-lowest"),
+                "highest": gr.Slider(0, 100, 100, step=1, label="Score to", elem_id="mg-highest"),
+                "order": gr.Radio(list(ORDERS), value=BY_NAME, label="Order", elem_id="mg-order"),
+            }
+    return controls, accordion
 
 
 def as_filter(values: Mapping[str, Any], scheme: str) -> Filter:

@@ -114,7 +114,7 @@ def _join_actions(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
         if person in run.persons:
             repeated += 1
             continue
-        precision = ranking_quality(boxes.scores[row], boxes.truth[row])
+        precision = ranking_quality(boxes.scores[row], boxes.labels[row])
         run.persons[person] = ActionRanking(boxes.scores[row], probabilities[row], precision)
         of_clip.setdefault(catalogue.place_of[video_id], []).append(precision)
     if repeated:
