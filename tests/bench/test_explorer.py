@@ -283,7 +283,7 @@ def test_other_host_names_and_uploads_are_refused(catalogue: Catalogue) -> None:
 
 def _request(port: int, path: str, host: str, origin: str, method: str = "GET") -> tuple[int, bool]:
     """Return the status of the response, and whether pages of ``origin`` may read it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request(method, path, headers={"Host": host, "Origin": f"http://{origin}"})
     answer = connection.getresponse()
     answer.read()

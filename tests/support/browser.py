@@ -66,7 +66,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, script: str, seconds: float = 20) -> Any:
+    def wait_for(self, script: str, seconds: float = 120) -> Any:
         """Wait until an expression is true and return its value."""
         end = time.monotonic() + seconds
         while not (value := self.evaluate(script)):
@@ -95,7 +95,7 @@ class Browser:
     def close(self) -> None:
         os.close(self._out)  # this ends the browser
         try:
-            self._process.wait(10)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -117,7 +117,7 @@ class Browser:
         assert "error" not in answers[0], f"{method}: {answers[0]['error']}"
         return answers[0]["result"]
 
-    def _until(self, done: Callable[[], bool], seconds: float = 60) -> None:
+    def _until(self, done: Callable[[], bool], seconds: float = 240) -> None:
         end = time.monotonic() + seconds
         while not done():
             assert self._process.poll() is None, "the browser has exited"
