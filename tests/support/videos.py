@@ -100,7 +100,7 @@ def write_mp4(path: Path, width: int, height: int) -> None:
 
 
 def cut_without_decoding(source: Path | str, target: Path | str, seconds: float) -> Path:
-    """Cut as ``ffmpeg -ss SECONDS -c copy`` does: from a key frame on, with an edit list that hides the first frames."""
+    """Cut as ``ffmpeg -ss SECONDS -c copy`` does: from key frame on, with an edit list that hides frames."""
     with av.open(str(source)) as given, av.open(str(target), "w", options={"avoid_negative_ts": "disabled"}) as out:
         stream = given.streams.video[0]
         copy = out.add_stream_from_template(stream)

@@ -209,5 +209,6 @@ def download_file(where: RepoFiles, name: str) -> Path:
     """Download one file into the cache of the Hub, unless it is there."""
     with hub_errors(f"download {name} of {where.repo}", error=SourceError):
         client = hub_client()
+        # huggingface_hub (0.24 to 2.4) does not retry a file that the server answers with 5xx.
         path = with_retries(lambda: client.hf_hub_download(where.repo, name, repo_type="dataset", revision=where.sha))
     return Path(path)

@@ -58,6 +58,7 @@ def push_metrics(
 
 def _push(name: str, folder: Path, private: bool, token: str | None) -> None:
     api = hub_client(token)
+    # huggingface_hub (0.24 to 2.4) retries neither the creation of a repository nor a commit.
     with_retries(lambda: api.create_repo(name, repo_type="space", space_sdk="gradio", private=private, exist_ok=True))
     with_retries(
         lambda: api.upload_folder(

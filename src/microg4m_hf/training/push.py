@@ -41,6 +41,7 @@ def push_run(folder: str | os.PathLike[str], repo_id: str, *, private: bool = Fa
     operations = [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())]
     api = hub_client(token)
     with hub_errors(f"push to {repo_id}"):
+        # huggingface_hub (0.24 to 2.4) retries neither of these two requests.
         with_retries(lambda: api.create_repo(repo_id, private=private, exist_ok=True))
         commit = with_retries(lambda: api.create_commit(repo_id, operations, commit_message=message))
     return str(commit.commit_url)

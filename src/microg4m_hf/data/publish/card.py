@@ -22,15 +22,6 @@ EVAL_YAML = Path(__file__).with_name("eval.yaml")
 _PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
 
 
-def config_of_features(config: str) -> str:
-    """Return the library's config whose columns a published config has.
-
-    >>> config_of_features("har_source_disjoint")
-    'har'
-    """
-    return config.removesuffix("_source_disjoint")
-
-
 def render_card(facts: Mapping[str, object], files: Mapping[str, PublishedFile]) -> str:
     """Return README.md of the repository, from the values of :func:`card_facts` and the files.
 
@@ -123,7 +114,7 @@ def _dataset_info(config: str, by_split: Mapping[str, list[str]], files: Mapping
     ]
     return {
         "config_name": config,
-        "features": published_features(config_of_features(config))._to_yaml_list(),
+        "features": published_features(config.removesuffix("_source_disjoint"))._to_yaml_list(),
         "splits": splits,
         "download_size": sum(files[name].size for names in by_split.values() for name in names),
         "dataset_size": sum(split["num_bytes"] for split in splits),

@@ -110,7 +110,12 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
     url = str(with_retries(lambda: api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)))
     head = with_retries(lambda: api.dataset_info(repo)).sha
     existing = _list_files(api, repo, head)
-    _check_repo_is_ours(repo, existing)
+    other = sorted(set(existing) - _FILES_TO_IGNORE)
+    if other and CLIP_INDEX not in existing:
+        raise HubError(
+            f"the name {repo} is taken: the repository holds other data ({', '.join(other[:3])}, …); "
+            "nothing was changed, choose another name"
+        )
     additions, shards, ranges = _upload_shards(api, repo, publication, work)
     clip_index = build_clip_index(ranges)
     tag = clips_tag(shards)
@@ -148,15 +153,6 @@ def _list_files(api: Any, repo: str, sha: str) -> dict[str, str]:
     # huggingface_hub 0.24 does not retry the pages of the list, later versions do.
     tree = with_retries(lambda: list(api.list_repo_tree(repo, repo_type="dataset", revision=sha, recursive=True)))
     return {file.path: file.lfs.sha256 if file.lfs else "" for file in tree if hasattr(file, "blob_id")}
-
-
-def _check_repo_is_ours(repo: str, existing: dict[str, str]) -> None:
-    other = sorted(set(existing) - _FILES_TO_IGNORE)
-    if other and CLIP_INDEX not in existing:
-        raise HubError(
-            f"the name {repo} is taken: the repository holds other data ({', '.join(other[:3])}, …); "
-            "nothing was changed, choose another name"
-        )
 
 
 def _upload_shards(

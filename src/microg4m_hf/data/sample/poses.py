@@ -21,22 +21,11 @@ SHIRT_COLORS: dict[str, Color] = {
     "black": (46, 48, 54),
 }
 SKINS: tuple[Color, ...] = ((241, 206, 178), (208, 160, 122), (142, 100, 74))
-HELMET: Color = (166, 172, 182)
-GLOVE: Color = (150, 154, 162)
-ARM: Color = (128, 132, 142)
-TROUSER: Color = (92, 96, 108)
-BOOT: Color = (60, 62, 70)
-STRAP: Color = (196, 178, 140)
-YELLOW: Color = (255, 222, 0)
-TURQUOISE: Color = (0, 214, 160)
-PINK: Color = (255, 50, 168)
-VIOLET: Color = (132, 44, 232)
-ORANGE: Color = (255, 112, 0)
-SKY: Color = (50, 206, 255)
-NAVY: Color = (0, 24, 230)
-GREEN: Color = (30, 255, 40)
-RED: Color = (255, 16, 16)
-WHITE: Color = (255, 255, 255)
+HELMET, GLOVE, ARM = (166, 172, 182), (150, 154, 162), (128, 132, 142)
+TROUSER, BOOT, STRAP = (92, 96, 108), (60, 62, 70), (196, 178, 140)
+YELLOW, TURQUOISE, PINK, VIOLET = (255, 222, 0), (0, 214, 160), (255, 50, 168), (132, 44, 232)
+ORANGE, SKY, NAVY, GREEN = (255, 112, 0), (50, 206, 255), (0, 24, 230), (30, 255, 40)
+RED, WHITE = (255, 16, 16), (255, 255, 255)
 
 SHOULDER, ELBOW, FOREARM, THIGH, SHIN = 0.2, 0.15, 0.16, 0.2, 0.2
 

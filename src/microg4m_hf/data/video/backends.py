@@ -21,11 +21,7 @@ log = logging.getLogger("microg4m_hf.data")
 
 # Fastest first, as benchmarks/decoding.py measures them. PyAV comes with the base install.
 BACKENDS = ("pyav", "decord", "torchcodec")
-_LOAD: dict[str, Callable[[], Any]] = {
-    "pyav": lambda: require("av", "reading clips"),
-    "decord": load_decord,
-    "torchcodec": load_torchcodec,
-}
+_LOAD: dict[str, Callable[[], Any]] = {"decord": load_decord, "torchcodec": load_torchcodec}
 _READ = {"decord": read_decord, "torchcodec": read_torchcodec}
 _logged: set[str] = set()
 
@@ -83,7 +79,7 @@ def _status(backend: str) -> str:
     if not is_installed(package):
         return _install_hint(backend)
     try:
-        _LOAD[backend]()
+        _LOAD[backend]() if backend in _LOAD else require("av", "reading clips")
     except (MicroG4MError, ImportError, OSError, RuntimeError) as error:
         return f"does not load: {error}"
     return metadata.version(package)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ class Clip:
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Clip], tuple[Any, ...]]:
-        return _reopen, (self._source, self.backend)
+        return functools.partial(open_clip, self._source, backend=self.backend), ()
 
     def __repr__(self) -> str:
         size = f"{len(self)} frames {self.width}×{self.height}, {self.fps:g} fps"
@@ -165,7 +166,3 @@ def _average_fps(index: FrameIndex) -> float:
     measured = (len(index.pts) - 1) / span
     # Containers that count in milliseconds blur 30000/1001; the header's rate is exact where it agrees.
     return stated if stated and abs(measured / stated - 1) < 0.005 else measured
-
-
-def _reopen(source: ClipSource, backend: str) -> Clip:
-    return open_clip(source, backend=backend)

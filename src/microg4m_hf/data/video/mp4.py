@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 
 from ...errors import ClipError
 
-MAX_FRAMES = 100_000
-"""Almost an hour at 30 frames a second."""
+MAX_FRAMES = 100_000  # almost an hour at 30 frames a second
 _MAX_SAMPLES = 10_000_000  # of any other track: an hour of audio has 170,000
 _MAX_MOOV_BYTES = 64 << 20
 _MAX_TRACKS = 64

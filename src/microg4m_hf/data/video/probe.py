@@ -20,17 +20,12 @@ _TAGS = {"avc1": "h264", "avc3": "h264", "hvc1": "hevc", "hev1": "hevc", "av01":
 class ClipInfo:
     """The header of a clip. ``frames_in_header`` is a claim: ``len(open_clip(...))`` counts the frames shown."""
 
-    width: int
-    """As displayed, after rotation."""
+    width: int  # as displayed, after rotation
     height: int
-    fps: float
-    """0.0 where the header does not state it."""
-    frames_in_header: int
-    """Includes frames that an edit list hides; 0 for fragmented files."""
-    duration: float
-    """Seconds, as the header claims."""
-    rotation: int
-    """Clockwise degrees by which a player rotates the stored frame: 0, 90, 180 or 270."""
+    fps: float  # 0.0 where the header does not state it
+    frames_in_header: int  # includes frames that an edit list hides; 0 for fragmented files
+    duration: float  # seconds, as the header claims
+    rotation: int  # clockwise degrees by which a player rotates the stored frame: 0, 90, 180 or 270
     codec: str
 
 

@@ -19,8 +19,7 @@ from typing import Any, BinaryIO
 from ...errors import ClipError
 from ...hub import hub_errors, with_retries
 
-MAX_BYTES = 1 << 30
-"""Largest file that is accepted as a clip; the released ones have 0.2 to 2 MB."""
+MAX_BYTES = 1 << 30  # the released clips have 0.2 to 2 MB
 _REFERENCE_PREFIX = "reference://"
 _TABLE_PREFIX = "::data:application/vnd.kerchunk.json;base64,"
 _HUB_PREFIX = "hf://datasets/"
