@@ -13,7 +13,7 @@ from ..errors import ModelError
 from .backbones.transformers_encoder import patch_size
 from .configuration import MicroG4MHarConfig
 from .modeling import MicroG4MHarForVideoClassification
-from .registry import VARIANTS, overridable
+from .registry import COUNTS, VARIANTS
 from .specs import TransformersSpec, family_of, spec_from_dict
 
 _CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "image_mean", "image_std")
@@ -38,23 +38,18 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
         suggestion = f"did you mean {' or '.join(similar)}? " if similar else ""
         raise ModelError(f"unknown model {name!r}; {suggestion}`microg4m models list` shows all {len(VARIANTS)}")
     variant = VARIANTS[name]
-    settings, fields = overridable(variant)
-    values = variant.config_values()
+    values = {key: getattr(variant, key) for key in (*COUNTS, "settings")}
     network = dataclasses.asdict(variant.spec)
+    settings = (*sorted(values), *_CONFIG_SETTINGS)
     for key, value in overrides.items():
-        if key in fields:
-            network[key] = value
-        elif key in settings or key in _CONFIG_SETTINGS:
-            values[key] = value
-        else:
-            raise ModelError(
-                f"{name} has no setting {key!r}; it has {', '.join((*settings, *_CONFIG_SETTINGS))}, and its network "
-                f"{', '.join(fields)}"
-            )
-    for key in ("num_frames", "sampling_rate", "train_size", "test_size", "roi_stride", "num_labels"):
+        if key not in network and key not in settings:
+            has = f"it has {', '.join(settings)}, and its network {', '.join(sorted(network))}"
+            raise ModelError(f"{name} has no setting {key!r}; {has}")
+        (network if key in network else values)[key] = value
+    for key in COUNTS:
         if not isinstance(values[key], int) or values[key] < 1:
             raise ModelError(f"{name}: {key} is {values[key]!r}, it must be a whole number of at least 1")
-    changed = {k for k, value in overrides.items() if k in fields or value != getattr(variant, k, value)}
+    changed = {key for key, value in overrides.items() if key in network or value != getattr(variant, key, value)}
     if changed - {"num_labels"}:
         values["settings"] = "custom"
     if "id2label" in values:

@@ -78,8 +78,6 @@ class RoIHead(nn.Module):
         return F.max_pool2d(cells, self.size).flatten(1)
 
 
-_ALIGNMENT = 64  # bytes, as torch allocates
-
 _BACKBONES: dict[str, Callable[[Any, int], nn.Module]] = {
     "resnet": lambda spec, frames: ResNet(spec),
     "slowfast": SlowFast,
@@ -94,7 +92,6 @@ _NO_SPLIT_MODULES: dict[str, list[str]] = {
     "slowfast": ["Stage", "Fusion"],
     "x3d": ["Stage"],
     "mvit": ["MViTBlock"],
-    "transformers": [],
 }
 
 
@@ -111,7 +108,7 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
         # FSDP rejects classes that the network does not contain.
-        self._no_split_modules = _NO_SPLIT_MODULES[config.family]
+        self._no_split_modules = _NO_SPLIT_MODULES.get(config.family, [])
 
     def get_input_embeddings(self) -> None:  # type: ignore[override]
         """Return None: the input is pixels. FSDP calls this."""
@@ -119,15 +116,12 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        family = self.config.family
-        if family == "transformers":
-            if isinstance(module, RoIHead):
-                init.normal_(module.projection.weight, mean=0.0, std=0.01)
-                init.zeros_(module.projection.bias)
-        elif family == "mvit":
+        if self.config.family == "mvit":
             _init_mvit(module)
-        else:
+        elif self.config.family != "transformers":
             _init_convolutional(module)
+        elif isinstance(module, RoIHead):  # the encoder is initialized by transformers
+            _init_convolutional(module.projection)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
@@ -138,7 +132,7 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
         """
         loaded = super().from_pretrained(*args, **kwargs)
         for parameter in (loaded[0] if isinstance(loaded, tuple) else loaded).parameters():
-            if parameter.device.type == "cpu" and parameter.data_ptr() % _ALIGNMENT:
+            if parameter.device.type == "cpu" and parameter.data_ptr() % 64:  # bytes, as torch allocates
                 parameter.data = parameter.data.clone()
         return loaded
 

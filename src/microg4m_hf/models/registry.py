@@ -6,7 +6,6 @@ network as it was designed and is what new training should use. Reports never mi
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -39,10 +38,9 @@ class Variant:
     published: PublishedScores | None = None
     note: str = ""
 
-    def config_values(self) -> dict[str, Any]:
-        """Return the settings that go into a model's config."""
-        names = ("num_frames", "sampling_rate", "train_size", "test_size", "roi_stride", "num_labels", "settings")
-        return {name: getattr(self, name) for name in names}
+
+# Whole numbers of a variant that go into a model's config.
+COUNTS = ("num_frames", "sampling_rate", "train_size", "test_size", "roi_stride", "num_labels")
 
 
 def for_training(name: str) -> str:
@@ -52,11 +50,6 @@ def for_training(name: str) -> str:
     ('x3d_s_corrected', 'slow_8x8_r50')
     """
     return f"{name}_corrected" if f"{name}_corrected" in CORRECTED else name
-
-
-def overridable(variant: Variant) -> tuple[list[str], list[str]]:
-    """Return what ``create`` accepts besides the name: settings of the model, settings of its network."""
-    return sorted(variant.config_values()), sorted(field.name for field in dataclasses.fields(variant.spec))
 
 
 def _published(
