@@ -1,4 +1,4 @@
-"""The local Hub answers huggingface_hub as the real one does, and fails when told to."""
+"""The local Hub answers huggingface_hub as the real one does, and fails on request."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_commit_is_all_or_nothing(hub: HubServer, api: HfApi) -> None:
     assert hub.repo("dataset", NAME).sha == before
 
 
-def test_requests_fail_when_told_and_then_work(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
+def test_requests_fail_on_request_and_then_work(hub: HubServer, api: HfApi, tmp_path: Path) -> None:
     _commit(api, **{"a.parquet": b"x" * 10_000})
     hub.fail("GET", "resolve/main/a.parquet", cut=True)
     path = api.hf_hub_download(NAME, "a.parquet", repo_type="dataset", cache_dir=tmp_path / "cache")
@@ -105,7 +105,7 @@ def test_requests_fail_when_told_and_then_work(hub: HubServer, api: HfApi, tmp_p
     assert hub.repo("dataset", NAME).read("b.parquet") == b"y"
 
 
-def test_something_can_happen_as_an_upload_arrives(hub: HubServer, api: HfApi) -> None:
+def test_an_action_runs_when_an_upload_arrives(hub: HubServer, api: HfApi) -> None:
     seen: list[int] = []
     hub.when_uploaded(2, lambda: seen.append(hub.uploads))
     for number in range(3):

@@ -1,4 +1,4 @@
-"""A clip gives the frames that are asked for, in the order asked, from every kind of source."""
+"""A clip returns the requested frames in the requested order, from every kind of source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def whole(path: Path) -> np.ndarray:
     return read_frames(path, every)
 
 
-def test_what_a_clip_says_of_itself(path: Path) -> None:
+def test_length_rate_and_size(path: Path) -> None:
     with open_clip(path) as clip:
         assert (len(clip), clip.fps, clip.height, clip.width) == (40, 30.0, 48, 64)
         assert clip.backend == "pyav"
@@ -34,12 +34,12 @@ def test_what_a_clip_says_of_itself(path: Path) -> None:
         np.testing.assert_allclose(clip.times([3, 1]), [0.1, 1 / 30], atol=1e-6)
 
 
-def test_the_frames_are_the_pictures_that_went_in(whole: np.ndarray) -> None:
+def test_frames_equal_the_encoded_ones(whole: np.ndarray) -> None:
     made = pictures(40).astype(int)
     assert whole.shape == (40, 48, 64, 3) and whole.dtype == np.uint8
     distance = np.abs(whole[:, None].astype(int) - made[None]).mean((2, 3, 4))
     assert (distance.argmin(1) == np.arange(40)).all()  # each is nearest to its own picture
-    assert distance.diagonal().max() < 14  # 4:2:0 loses colour detail, not more
+    assert distance.diagonal().max() < 14  # 4:2:0 loses color detail, not more
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_the_frames_are_the_pictures_that_went_in(whole: np.ndarray) -> None:
     [[0], [39], [39, 0], [5, 5, 5], [20, 3, 20, 39, 0], range(40), range(39, -1, -1), np.array([7, 2]), (1,)],
     ids=str,
 )
-def test_order_and_repeats_are_those_asked(path: Path, whole: np.ndarray, indices) -> None:
+def test_order_and_repeats_are_kept(path: Path, whole: np.ndarray, indices) -> None:
     with open_clip(path) as clip:
         np.testing.assert_array_equal(clip.frames(indices), whole[np.asarray(indices)])
 
 
-def test_nothing_asked_nothing_given(path: Path) -> None:
+def test_no_indices_give_no_frames(path: Path) -> None:
     with open_clip(path) as clip:
         assert clip.frames([]).shape == (0, 48, 64, 3)
         assert clip.times([]).shape == (0,)
@@ -83,7 +83,7 @@ def test_every_kind_of_source(path: Path, whole: np.ndarray, tmp_path: Path, mon
         {"path": None, "bytes": data},
         odd,
         odd.name,
-        "http:/clip.mp4",  # a folder of that name: a path is a path, never an address
+        "http:/clip.mp4",  # a folder of that name: paths are never read as addresses
     ]
     for source in sources:
         np.testing.assert_array_equal(read_frames(source, [0, 39]), whole[[0, 39]])
@@ -103,7 +103,7 @@ def test_indices_are_whole_numbers(path: Path, indices) -> None:
         clip.frames(indices)
 
 
-def test_a_closed_clip_says_so(path: Path) -> None:
+def test_a_closed_clip_reads_no_frames(path: Path) -> None:
     clip = open_clip(path)
     clip.close()
     clip.close()
@@ -117,7 +117,7 @@ def test_a_closed_clip_says_so(path: Path) -> None:
 def test_pickling_opens_again(path: Path, whole: np.ndarray, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(path.parent)
     here = pickle.dumps(open_clip(path.name))
-    monkeypatch.chdir(tmp_path)  # the clip remembers where it lies
+    monkeypatch.chdir(tmp_path)  # the clip keeps its absolute path
     for packed in (here, pickle.dumps(open_clip(path.read_bytes()))):
         np.testing.assert_array_equal(pickle.loads(packed).frames([39]), whole[[39]])
 

@@ -290,12 +290,12 @@ print(json.dumps(found))
 
 @pytest.mark.parametrize("version", ["3.6", "4.8"])
 def test_older_versions_of_datasets(pushed: tuple[HubServer, str], version: str, tmp_path: Path) -> None:
-    from tests.support.dataset_versions import CANNOT_BE_FETCHED, environments, python_of
+    from tests.support.dataset_versions import DOWNLOAD_ERRORS, ensure_python, environments
 
     try:
-        python = python_of(version, environments()[version])
+        python = ensure_python(version, environments()[version])
     except subprocess.CalledProcessError as error:
-        if any(sign in str(error.stderr) for sign in CANNOT_BE_FETCHED):
+        if any(sign in str(error.stderr) for sign in DOWNLOAD_ERRORS):
             pytest.skip(f"no network to make an environment with datasets {version}")
         raise
     command = [str(python), "-c", _OLDER, NAME]

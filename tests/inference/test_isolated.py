@@ -19,7 +19,7 @@ from microg4m_hf.errors import RecipeError, ServerError
 from microg4m_hf.inference.isolated.runner import IsolatedEnvironment, adapter_name, isolated_runner
 from microg4m_hf.inference.items import ClipQueries, Query, TextSettings
 from microg4m_hf.inference.run import run
-from tests.support.dataset_versions import CANNOT_BE_FETCHED
+from tests.support.dataset_versions import DOWNLOAD_ERRORS
 from tests.support.hub_code_model import CODE, model_with_code
 from tests.support.transformers_4 import python_with_transformers_4
 from tests.support.videos import write_video
@@ -97,7 +97,7 @@ def transformers_4() -> str:
     try:
         return str(python_with_transformers_4())
     except subprocess.CalledProcessError as error:
-        if any(sign in error.stderr for sign in CANNOT_BE_FETCHED):
+        if any(sign in error.stderr for sign in DOWNLOAD_ERRORS):
             pytest.skip(f"transformers 4 cannot be fetched: {error.stderr[:300]}")
         raise
 

@@ -1,9 +1,9 @@
-"""Runs in the environment of one version of ``datasets``: does everything a user does, prints what worked as JSON.
+"""Try everything that a user does with one version of ``datasets``, and print what works as JSON.
 
     python dataset_check.py RELEASE_FOLDER LEGACY_SCRIPT CACHE_FOLDER
 
-``HF_ENDPOINT`` names a Hub on this machine that holds the same release. Knows nothing of pytest and of the rest of
-the tests, because those environments hold only the base install.
+It runs in the environment of that version, which has only the base install, so it imports neither pytest nor other
+test code. ``HF_ENDPOINT`` is a local Hub that holds the same release.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ CHECKS: dict[str, object] = {}
 
 
 def check(what):
-    """Keeps a function under the name that the table of capabilities gives it."""
+    """Register a check under its name in the table."""
     return lambda function: CHECKS.setdefault(what, function)
 
 
-def rows(dataset) -> int:
+def count_rows(dataset) -> int:
     return sum(1 for _ in dataset)
 
 
-def bare(config, **kwargs):
+def load_bare(config, **kwargs):
     return datasets.load_dataset(NAME, config, data_dir=str(release), **kwargs)
 
 
@@ -66,9 +66,9 @@ def _():
 @check("bare name")
 def _():
     for config in CONFIGS:
-        ours, theirs = microg4m_hf.load_dataset(config, data_dir=release), bare(config)
+        ours, theirs = microg4m_hf.load_dataset(config, data_dir=release), load_bare(config)
         assert {name: split[:] for name, split in ours.items()} == {name: split[:] for name, split in theirs.items()}
-    actions = bare("har", split="train").features["persons"]
+    actions = load_bare("har", split="train").features["persons"]
     actions = (actions[0] if isinstance(actions, list) else actions.feature)["actions"]
     names = (actions[0] if isinstance(actions, list) else actions.feature).names
     assert len(names) == 50, names
@@ -76,30 +76,30 @@ def _():
 
 @check("scheme=, domain=, videos=")
 def _():
-    divided = bare("vqa", scheme="source_disjoint")
-    assert sum(len(split) for split in divided.values()) == len(bare("vqa", split="test"))
-    assert set(bare("har", domain="movie", split="train")["domain"]) == {"movie"}
-    assert "video" not in bare("har", videos=False, split="test").column_names
+    divided = load_bare("vqa", scheme="source_disjoint")
+    assert sum(len(split) for split in divided.values()) == len(load_bare("vqa", split="test"))
+    assert set(load_bare("har", domain="movie", split="train")["domain"]) == {"movie"}
+    assert "video" not in load_bare("har", videos=False, split="test").column_names
 
 
 @check("splits and slices")
 def _():
-    whole = bare("har", split="train")
-    first, rest = bare("har", split=["train[:50%]", "train[50%:]"])
+    whole = load_bare("har", split="train")
+    first, rest = load_bare("har", split=["train[:50%]", "train[50%:]"])
     assert len(first) + len(rest) == len(whole) and first[0] == whole[0]
 
 
 @check("num_proc=2")
 def _():
-    parallel = bare("har", num_proc=2, cache_dir=str(cache / "parallel"))
-    assert {k: v[:] for k, v in parallel.items()} == {k: v[:] for k, v in bare("har").items()}
+    parallel = load_bare("har", num_proc=2, cache_dir=str(cache / "parallel"))
+    assert {k: v[:] for k, v in parallel.items()} == {k: v[:] for k, v in load_bare("har").items()}
 
 
 @check("streaming")
 def _():
     for config in CONFIGS:
-        stream = bare(config, streaming=True, split="test")
-        assert list(stream) == list(bare(config, split="test"))
+        stream = load_bare(config, streaming=True, split="test")
+        assert list(stream) == list(load_bare(config, split="test"))
 
 
 @check("names, splits, infos")
@@ -112,7 +112,7 @@ def _():
 
 @check("map, filter, pickle")
 def _():
-    train = bare("har", split="train")
+    train = load_bare("har", split="train")
     counted = train.map(lambda row: {"people": len(row["persons"])}, remove_columns=train.column_names)
     assert counted["people"][0] == len(train[0]["persons"])
     assert len(train.filter(lambda row: row["domain"] == "real")) <= len(train)
@@ -124,12 +124,12 @@ def _():
     for config in CONFIGS:
         for videos in (False, True):
             hub = datasets.load_dataset(NAME, config, videos=videos, split="test")
-            local = bare(config, videos=videos, split="test")
+            local = load_bare(config, videos=videos, split="test")
             assert hub.column_names == local.column_names
             assert hub["video_id"][:] == local["video_id"][:] and len(hub) > 0
         path = Path(hub[0]["video"]["path"])
         assert path.is_relative_to(cache) and path.read_bytes() == Path(local[0]["video"]["path"]).read_bytes()
-    assert rows(datasets.load_dataset(NAME, "vqa", streaming=True, split="test")) == len(local)
+    assert count_rows(datasets.load_dataset(NAME, "vqa", streaming=True, split="test")) == len(local)
 
 
 @check("builder class")
@@ -139,7 +139,7 @@ def _():
     builder = MicroG4M(config_name="caption", data_dir=str(release), cache_dir=str(cache / "direct"))
     builder = pickle.loads(pickle.dumps(builder))
     builder.download_and_prepare()
-    assert builder.as_dataset(split="test")[:] == bare("caption", split="test")[:]
+    assert builder.as_dataset(split="test")[:] == load_bare("caption", split="test")[:]
 
 
 @check("bare name, datasets imported first")
@@ -149,17 +149,17 @@ def _():
         f"print(len(load_dataset({NAME!r}, 'vqa', split='test', videos=False, data_dir=sys.argv[1])))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(release)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == len(bare("vqa", split="test"))
+    assert int(done.stdout) == len(load_bare("vqa", split="test"))
 
 
 @check("legacy script")
 def _():
     loaded = datasets.load_dataset(str(script), "har", data_dir=str(release), trust_remote_code=True)
-    assert {k: v[:] for k, v in loaded.items()} == {k: v[:] for k, v in bare("har").items()}
+    assert {k: v[:] for k, v in loaded.items()} == {k: v[:] for k, v in load_bare("har").items()}
     stream = datasets.load_dataset(
         str(script), "vqa", data_dir=str(release), trust_remote_code=True, streaming=True, split="test"
     )
-    assert list(stream) == list(bare("vqa", split="test"))
+    assert list(stream) == list(load_bare("vqa", split="test"))
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""One small environment per supported version of ``datasets``; runs ``dataset_check.py`` in each and makes a table.
+"""Run ``dataset_check.py`` with each supported version of ``datasets`` and write a table of the results.
 
     python -m tests.support.dataset_versions      # rewrites docs/dataset_versions.md
 
-The environments live in ``.venvs``, named by a hash of their pins, so they are made once.
+The environments are stored in ``.venvs`` under a hash of their pins, so each is created once.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tests.support.hub_server import HubServer
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 TABLE = PROJECT / "docs" / "dataset_versions.md"
-CANNOT_BE_FETCHED = ("error sending request", "dns error", "Failed to fetch", "(Connect)", "No interpreter found")
+DOWNLOAD_ERRORS = ("error sending request", "dns error", "Failed to fetch", "(Connect)", "No interpreter found")
 
 
 def lower_bounds() -> dict[str, str]:
-    """The base dependencies of setup.cfg with the lowest version that it admits.
+    """Return the base dependencies of setup.cfg with their lowest versions.
 
     >>> "datasets" in lower_bounds()
     True
@@ -42,7 +42,7 @@ def lower_bounds() -> dict[str, str]:
 
 
 def environments() -> dict[str, list[str]]:
-    """Name of the environment -> what to install; the first holds every base dependency at its lowest version."""
+    """Return name -> packages to install; the first environment has every base dependency at its lowest version."""
     newest = [name for name in lower_bounds() if name != "datasets"]
     lowest = [f"{name}=={version}" for name, version in lower_bounds().items()]
     return {
@@ -53,8 +53,8 @@ def environments() -> dict[str, list[str]]:
     }
 
 
-def python_of(name: str, pins: list[str]) -> Path:
-    """The interpreter of an environment; makes the environment if it is not there."""
+def ensure_python(name: str, pins: list[str]) -> Path:
+    """Return the interpreter of an environment, which is created on first use."""
     # numpy 1.24 has no wheels for Python 3.12 and later.
     version = "3.11" if name == "lowest" and sys.version_info >= (3, 12) else sys.executable
     key = hashlib.sha256("\n".join([version, *pins]).encode()).hexdigest()[:12]
@@ -74,12 +74,12 @@ def python_of(name: str, pins: list[str]) -> Path:
     return python
 
 
-def outcome_of(name: str, pins: list[str], release: Path, hub: dict[str, str]) -> dict:
-    """What ``dataset_check.py`` prints in an environment; ``RuntimeError`` with its output when it prints nothing."""
+def run_check(name: str, pins: list[str], release: Path, hub: dict[str, str]) -> dict:
+    """Run ``dataset_check.py`` in an environment and return its results; raise ``RuntimeError`` if it crashes."""
     try:
-        python = python_of(name, pins)
+        python = ensure_python(name, pins)
     except subprocess.CalledProcessError as error:
-        raise RuntimeError(f"the environment {name} cannot be made: {error.stderr}") from error
+        raise RuntimeError(f"the environment {name} cannot be created: {error.stderr}") from error
     script = PROJECT / "loading_scripts" / "microg4m.py"
     check = PROJECT / "tests" / "support" / "dataset_check.py"
     with tempfile.TemporaryDirectory() as cache:
@@ -90,38 +90,38 @@ def outcome_of(name: str, pins: list[str], release: Path, hub: dict[str, str]) -
             **_CAPTURED,
         )
     if done.returncode:
-        raise RuntimeError(f"{check.name} broke down in the environment {name}:\n{done.stderr[-4000:]}")
+        raise RuntimeError(f"{check.name} crashed in the environment {name}:\n{done.stderr[-4000:]}")
     return {**json.loads(done.stdout.splitlines()[-1]), "log": done.stderr}
 
 
-def all_outcomes(release: Path) -> dict[str, dict]:
-    """The outcome of every environment, two at a time."""
+def run_all_checks(release: Path) -> dict[str, dict]:
+    """Return the results of every environment, running two at a time."""
     wanted = environments()
     with HubServer() as hub, ThreadPoolExecutor(2) as pool:
         put_release(hub, release)
-        outcomes = pool.map(lambda name: outcome_of(name, wanted[name], release, hub.environment()), wanted)
-        return dict(zip(wanted, outcomes, strict=True))
+        results = pool.map(lambda name: run_check(name, wanted[name], release, hub.environment()), wanted)
+        return dict(zip(wanted, results, strict=True))
 
 
-def table_of(outcomes: dict[str, dict]) -> str:
-    """Capabilities down, versions across, in Markdown."""
-    versions = [outcome["versions"]["datasets"] for outcome in outcomes.values()]
+def render_table(results: dict[str, dict]) -> str:
+    """Return a Markdown table with one row per capability and one column per version."""
+    versions = [result["versions"]["datasets"] for result in results.values()]
     lines = ["| | " + " | ".join(f"`datasets` {version}" for version in versions) + " |"]
     lines.append("| --- |" + " --- |" * len(versions))
-    for what in next(iter(outcomes.values()))["outcome"]:
-        said = [outcome["outcome"][what] for outcome in outcomes.values()]
-        lines.append(f"| {what} | " + " | ".join("yes" if word == "yes" else "no" for word in said) + " |")
+    for what in next(iter(results.values()))["outcome"]:
+        cells = [result["outcome"][what] for result in results.values()]
+        lines.append(f"| {what} | " + " | ".join("yes" if word == "yes" else "no" for word in cells) + " |")
     return "\n".join(lines)
 
 
-def document(outcomes: dict[str, dict]) -> str:
+def render_page(results: dict[str, dict]) -> str:
     return (
-        "# What works with which version of `datasets`\n\n"
-        "Tried in an environment of its own for each version, by `tests/test_dataset_versions.py`;\n"
-        "`python -m tests.support.dataset_versions` writes this page anew.\n\n"
-        f"{table_of(outcomes)}\n\n"
-        "The first column is also the lowest version that `setup.cfg` admits of everything else.\n"
-        "`datasets` 4 and later run no loading scripts.\n"
+        "# Supported versions of `datasets`\n\n"
+        "`tests/test_dataset_versions.py` runs these checks in a separate environment for each version.\n"
+        "To update this page, run `python -m tests.support.dataset_versions`.\n\n"
+        f"{render_table(results)}\n\n"
+        "The environment of the first column has every base dependency at the lowest version that `setup.cfg` allows.\n"
+        "`datasets` 4 and later do not run loading scripts.\n"
     )
 
 
@@ -131,14 +131,14 @@ _CAPTURED: dict = {"capture_output": True, "text": True, "timeout": 600}
 def main() -> None:
     from microg4m_hf.data import ensure_sample
 
-    outcomes = all_outcomes(Path(ensure_sample()))
-    for name, outcome in outcomes.items():
-        for what, word in outcome["outcome"].items():
+    results = run_all_checks(Path(ensure_sample()))
+    for name, result in results.items():
+        for what, word in result["outcome"].items():
             if word != "yes":
                 print(f"{name}: {what}: {word}")
     TABLE.parent.mkdir(exist_ok=True)
-    TABLE.write_text(document(outcomes))
-    print(table_of(outcomes))
+    TABLE.write_text(render_page(results))
+    print(render_table(results))
 
 
 if __name__ == "__main__":
