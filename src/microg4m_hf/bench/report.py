@@ -144,9 +144,9 @@ def _section(
         "systems": [
             {
                 "name": scores.name,
-                "path": str(scores.run.path),
-                "about": scores.run.about,
-                "notes": scores.run.notes,
+                "path": str(scores.info.path),
+                "about": scores.info.about,
+                "notes": scores.info.notes,
                 "same_protocol": not data["verdicts"][scores.name],
                 "differs": data["verdicts"][scores.name],
                 **{key: scores.result[key] for key in _RESULT_KEYS if key in scores.result},

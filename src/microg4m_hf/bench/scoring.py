@@ -42,7 +42,7 @@ class ScoringOptions:
 class RunScores:
     """A run with its scores."""
 
-    run: RunInfo
+    info: RunInfo
     result: dict[str, Any]
     samples: dict[str, np.ndarray] = field(default_factory=dict)  # every score in every resample of films
     har: HarResult | None = None
@@ -51,7 +51,7 @@ class RunScores:
     @property
     def name(self) -> str:
         """The name of the run."""
-        return self.run.name
+        return self.info.name
 
 
 def score_run(run: RunInfo, references: References, options: ScoringOptions) -> RunScores | None:

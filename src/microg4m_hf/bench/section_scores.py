@@ -42,14 +42,14 @@ def score_blocks(
         differs = verdicts[run.name] = differences_from_published(run.result, references, table)
         scores, intervals = run.result["scores"], run.result.get("intervals", {})
         cells = [score_cell(scores.get(column), intervals.get(column)) for column in columns]
-        frames = str(run.run.about.get("frames", "–")).replace("x", "×")
+        frames = str(run.info.about.get("frames", "–")).replace("x", "×")
         verdict = Cell("other", "; ".join(differs)) if differs else Cell("same")
         bar = charts.Bar(run.name, scores[main], *(intervals.get(main) or (None, None)))
         entries.append(
             ([Cell(run.name, strong=True), Cell(frames), *cells, verdict], "other protocol" if differs else "own", bar)
         )
     entries.sort(key=lambda entry: -entry[2].value if entry[2].value == entry[2].value else 1e9)
-    caption = f"{_TITLES[task]}, × 100; below the values 95 % intervals from resampled films"
+    caption = f"{_TITLES[task]}, × 100, with 95 % intervals from resampled films"
     rows, kinds = [cells for cells, _, _ in entries], [kind for _, kind, _ in entries]
     bars = [bar for _, _, bar in entries]
     blocks: list[ContentBlock] = [

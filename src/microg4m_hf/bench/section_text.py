@@ -112,9 +112,9 @@ def _frames_figure(
 ) -> Figure | None:
     """Draw the score against the number of frames, for runs that record how many they read."""
     own = [
-        {"name": run.name, "x": run.run.frames, "y": run.result["scores"][main], "published": False}
+        {"name": run.name, "x": run.info.frames, "y": run.result["scores"][main], "published": False}
         for run in runs
-        if run.run.frames
+        if run.info.frames
     ]
     if not own:
         return None
