@@ -81,7 +81,7 @@ def test_worker_killed_while_it_sends_a_batch(
 ) -> None:
     """The rank can see a broken connection before torch reports the dead process."""
     from microg4m_hf.training import har
-    from microg4m_hf.training.dataset import iterate_batches
+    from microg4m_hf.training.sampler import iterate_batches
 
     class Broken:
         def __iter__(self) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,20 +166,6 @@ def shrink(frames: np.ndarray, short_side: int) -> np.ndarray:
     new_height, new_width = scaled_size(height, width, short_side)
     pixels = render(torch.from_numpy(frames), Geometry(new_height, new_width, 0, 0, new_height, new_width))
     return pixels.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
-
-
-def iterate_batches(loader: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Iterate over a ``DataLoader``. A worker that dies raises a RuntimeError starting with "DataLoader worker".
-
-    Torch raises it from the signal of the dead process, or when it notices that no batch arrives. In between, a broken
-    connection can be first: a worker killed while it sends a batch.
-    """
-    try:
-        yield from loader
-    except (OSError, EOFError) as error:
-        if "DataLoader worker process" in str(error):  # raised by the dataset, in a worker that is alive
-            raise
-        raise RuntimeError(f"DataLoader worker died while sending a batch: {error}") from error
 
 
 def report_faults(faults: Sequence[str], on_error: str) -> int:

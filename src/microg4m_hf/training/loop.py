@@ -6,16 +6,16 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..runtime import is_main_process
 from .checkpoints import TrainState, list_checkpoints, load_checkpoint, remove_partial, save_checkpoint
-from .dataset import KeyFrameWindows, collate, iterate_batches, report_faults
+from .dataset import KeyFrameWindows, report_faults
 from .optim import learning_rate
 from .prepare import is_sharded
 from .recipe import Recipe
 from .run_folder import RunFolder
-from .sampler import RunBatches, steps_in_epoch
+from .sampler import iterate_batches, run_loader, steps_in_epoch
 from .step import training_step
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def train(
 
     set_training_mode(model, recipe)
     skipped, waiting_since = 0, time.perf_counter()
-    for batch in iterate_batches(_loader(items, recipe, state.step, end, accelerator)):
+    for batch in iterate_batches(run_loader(items, recipe, state.step, end, accelerator)):
         started = time.perf_counter()
         skipped += report_faults(batch["faults"], items.data.on_error)
         rate = learning_rate(recipe.optim.lr, recipe.schedule, state.step / steps)
@@ -119,31 +119,6 @@ def _resume(accelerator: Accelerator, run: RunFolder) -> TrainState:
         remove_partial(run.checkpoints)
     accelerator.wait_for_everyone()
     return state
-
-
-def _loader(items: KeyFrameWindows, recipe: Recipe, first_step: int, end_step: int, accelerator: Accelerator) -> Any:
-    """All remaining batches of this process, in one loader, whose workers so outlive the epochs."""
-    import torch
-    from torch.utils.data import DataLoader
-
-    batches = RunBatches(
-        count=len(items),
-        batch=recipe.loop.batch,
-        seed=recipe.loop.seed,
-        first_step=first_step,
-        end_step=end_step,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-    )
-    return DataLoader(
-        items,  # type: ignore[arg-type]  # a mapping from (epoch, index), which is what the batch sampler yields
-        batch_sampler=batches,
-        num_workers=recipe.data.workers,
-        collate_fn=collate,
-        pin_memory=accelerator.device.type == "cuda",
-        generator=torch.Generator().manual_seed(recipe.loop.seed),  # keeps the global RNG for the model
-        prefetch_factor=2 if recipe.data.workers else None,
-    )
 
 
 def _synchronize_buffers(accelerator: Accelerator, model: torch.nn.Module) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from ..metrics import har_scores
 from ..runtime import is_main_process
 from ..taxonomy import NUM_AVA_CLASSES
-from .dataset import KeyFrame, KeyFrameWindows, collate, iterate_batches, report_faults
+from .dataset import KeyFrame, KeyFrameWindows, collate, report_faults
+from .sampler import iterate_batches
 from .transforms import render_batch
 
 if TYPE_CHECKING:

@@ -1,14 +1,21 @@
-"""Which key frames a process sees in which step, as a pure function of seed, epoch and step.
+"""Which key frames a process sees in which step, and the loader that decodes them.
 
-Nothing is drawn from a running generator, so a resumed run continues with exactly the batch it would have seen,
-whatever the number of loader workers.
+The order is a function of seed, epoch and step: nothing is drawn from a running generator, so a resumed run continues
+with exactly the batch it would have seen, whatever the number of workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .dataset import KeyFrameWindows, collate
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class RunBatches:
@@ -67,3 +74,42 @@ def steps_in_epoch(count: int, batch: int) -> int:
     (2, 1)
     """
     return max(1, count // batch)
+
+
+def run_loader(items: KeyFrameWindows, recipe: Recipe, first_step: int, end_step: int, accelerator: Accelerator) -> Any:
+    """Return one loader with all remaining batches of this process."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    batches = RunBatches(
+        count=len(items),
+        batch=recipe.loop.batch,
+        seed=recipe.loop.seed,
+        first_step=first_step,
+        end_step=end_step,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
+    return DataLoader(
+        items,  # type: ignore[arg-type]  # a mapping from (epoch, index), which is what the batch sampler yields
+        batch_sampler=batches,
+        num_workers=recipe.data.workers,
+        collate_fn=collate,
+        pin_memory=accelerator.device.type == "cuda",
+        generator=torch.Generator().manual_seed(recipe.loop.seed),  # keeps the global RNG for the model
+        prefetch_factor=2 if recipe.data.workers else None,
+    )
+
+
+def iterate_batches(loader: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Iterate over a ``DataLoader``. A worker that dies raises a RuntimeError starting with "DataLoader worker".
+
+    Torch raises it from the signal of the dead process, or when it notices that no batch arrives. In between, a broken
+    connection can be first: a worker killed while it sends a batch.
+    """
+    try:
+        yield from loader
+    except (OSError, EOFError) as error:
+        if "DataLoader worker process" in str(error):  # raised by the dataset, in a worker that is alive
+            raise
+        raise RuntimeError(f"DataLoader worker died while sending a batch: {error}") from error
