@@ -15,6 +15,12 @@ _POSTURES = {
     "idle": "standing",
     "sleep": "lying asleep under two straps",
 }
+_HANDS = {
+    "carry": "holding a {item}",
+    "touch": "tapping a floating control pad",
+    "computer": "typing on a laptop",
+    "wave": "waving one hand",
+}
 _COUNTS = {1: "One", 2: "Two", 3: "Three"}
 _PLACES = {1: ("",), 2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right")}
 # Questions about things that these clips do not show; the right answer is NOT_MENTIONED.
@@ -47,6 +53,7 @@ def questions(scene: Scene) -> list[dict[str, str]]:
     index = rng.randrange(len(astronauts))
     subject, turning = astronauts[index], rng.choice(astronauts)
     place = _PLACES[len(astronauts)][index]
+    posture = _POSTURES[subject.posture].replace("lying asleep", "sleeping")
     of_whom = f"the astronaut {place}" if place else "the astronaut"
     pairs = [
         ("How many astronauts are visible in the video?", f"{_COUNTS[len(astronauts)]}."),
@@ -56,14 +63,8 @@ def questions(scene: Scene) -> list[dict[str, str]]:
     ]
     others = [
         ("Who is talking in the video?", _names([one for one in astronauts if one.face == "talk"])),
-        (
-            f"What is {_name(subject)} doing?",
-            _sentence_case(_POSTURES[subject.posture].replace("lying asleep", "sleeping")),
-        ),
-        (
-            "What can be seen on the wall of the cabin?",
-            f"{DESCRIPTIONS[scene.cabin].capitalize()}.".replace("earth", "Earth"),
-        ),
+        (f"What is {_name(subject)} doing?", _sentence_case(posture)),
+        ("What can be seen on the wall of the cabin?", _sentence_case(DESCRIPTIONS[scene.cabin])),
         *(
             (f"Whom does {_name(one)} watch?", _sentence_case(_name(_watched(scene, one))))
             for one in astronauts
@@ -79,14 +80,8 @@ def questions(scene: Scene) -> list[dict[str, str]]:
 
 def _sentence(scene: Scene, astronaut: Astronaut) -> str:
     doing = [_POSTURES[astronaut.posture]]
-    if astronaut.hands == "carry":
-        doing.append(f"holding a {astronaut.item}")
-    elif astronaut.hands != "free":
-        doing.append(
-            {"touch": "tapping a floating control pad", "computer": "typing on a laptop", "wave": "waving one hand"}[
-                astronaut.hands
-            ]
-        )
+    if astronaut.hands != "free":
+        doing.append(_HANDS[astronaut.hands].format(item=astronaut.item))
     if astronaut.face == "talk":
         doing.append("talking")
     elif astronaut.face == "watch":
@@ -109,9 +104,7 @@ def _about_hands(astronaut: Astronaut, scene: Scene) -> tuple[str, str]:
 
 
 def _names(astronauts: list[Astronaut]) -> str:
-    if not astronauts:
-        return "Nobody."
-    return _sentence_case(" and ".join(_name(astronaut) for astronaut in astronauts))
+    return _sentence_case(" and ".join(map(_name, astronauts)) or "nobody")
 
 
 def _sentence_case(phrase: str) -> str:
@@ -127,6 +120,4 @@ def _watched(scene: Scene, astronaut: Astronaut) -> Astronaut:
 
 
 def _rotation(astronaut: Astronaut) -> str:
-    if not astronaut.spin:
-        return "not at all"
-    return "clockwise" if astronaut.spin > 0 else "counterclockwise"
+    return "not at all" if not astronaut.spin else "clockwise" if astronaut.spin > 0 else "counterclockwise"

@@ -51,25 +51,15 @@ def write_annotations(folder: Path, scenes: Sequence[Scene], height: int) -> Non
 
 def _write_key_frames(folder: Path, people: list[tuple[Scene, Astronaut]], height: int) -> None:
     """Write the AVA-style key-frame files: no header; predicted boxes repeat once per label, without the label."""
-    rows = [
-        (
-            scene.split,
-            (
-                scene.video_id,
-                astronaut.key_frame,
-                *_normalize(box(scene, astronaut, astronaut.key_frame - 1, height), height),
-            ),
-            action,
-            astronaut.person_id,
-        )
-        for scene, astronaut in people
-        for action in astronaut.action_ids
-    ]
+    rows = []
+    for scene, astronaut in people:
+        frame = astronaut.key_frame
+        key = (scene.video_id, frame, *_normalize(box(scene, astronaut, frame - 1, height), height))
+        rows += [(scene.split, key, action, astronaut.person_id) for action in astronaut.action_ids]
     _write_csv(folder / "ava_all.csv", [(*key, action, person) for _, key, action, person in rows])
     for split, name in (("train", "ava_train"), ("val", "ava_val_gt"), ("test", "ava_test_gt")):
-        _write_csv(
-            folder / f"{name}.csv", [(*key, action, person) for own, key, action, person in rows if own == split]
-        )
+        labels = [(*key, action, person) for own, key, action, person in rows if own == split]
+        _write_csv(folder / f"{name}.csv", labels)
     for split in ("val", "test"):
         predicted = [(*key, "", 1) for own, key, _, _ in rows if own == split]
         _write_csv(folder / f"ava_{split}_predicted_boxes.csv", predicted)
