@@ -284,7 +284,7 @@ ACCEPTED = [
     ("columns in another order", BOX, lambda data: b"\n".join(
         b",".join(reversed(line.split(b","))) for line in data.splitlines())),
     ("repeated box", BOX, add("Film_001,11,1,85.4,48,427,240")),
-    ("a box that nobody labelled", BOX, add("Film_001,11,9,85.4,48,427,240")),
+    ("a box without a label", BOX, add("Film_001,11,9,85.4,48,427,240")),
     ("a box rounded past the border", BOX, add("Film_001,12,1,-0.5,0,854.9,480.6")),
     ("whole numbers with a point", BOX, swap("Film_001,10,1,", "Film_001,10.0,1.0,")),
     ("repeated key-frame row", TRN, add("Film_002,30,0.1,0.1,0.5,0.98,14,1")),

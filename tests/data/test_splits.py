@@ -56,7 +56,7 @@ def test_the_order_of_rows_does_not_change_the_splits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_classes_of_two_sources_are_in_train_and_test(seed: int) -> None:
-    """Classes that are planted in pairs of sources which can all be told apart end up on both sides."""
+    """Classes that are planted in pairs of separable sources are in train and in test."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(5, 60, (40, 2))
     side = rng.integers(0, 2, 40)

@@ -118,7 +118,7 @@ class MicroG4M(datasets.ArrowBasedBuilder):
 
 @dataclass(frozen=True)
 class SplitShard:
-    """A contiguous piece of one split: a small object that travels to a worker process and gives its rows there."""
+    """A contiguous piece of one split: a small object that travels to a worker process and reads its rows there."""
 
     request: Request
     resolved: ResolvedRequest
