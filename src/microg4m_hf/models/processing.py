@@ -75,15 +75,9 @@ class MicroG4MHarProcessor(ProcessorMixin):
     @classmethod
     def for_model(cls, config: MicroG4MHarConfig, **changes: Any) -> MicroG4MHarProcessor:
         """Return the evaluation processor of a model: whole frames with a short side of ``test_size``."""
-        values = {
-            "num_frames": config.num_frames,
-            "sampling_rate": config.sampling_rate,
-            "shortest_edge": config.test_size,
-            "crop_edge": config.test_size if config.family == "transformers" else None,
-            "image_mean": config.image_mean,
-            "image_std": config.image_std,
-        }
-        return cls(**values | changes)
+        shared = {key: getattr(config, key) for key in ("num_frames", "sampling_rate", "image_mean", "image_std")}
+        crop_edge = config.test_size if config.family == "transformers" else None
+        return cls(**shared | {"shortest_edge": config.test_size, "crop_edge": crop_edge} | changes)
 
     def __call__(self, clips: Any, boxes: Any = None, center: int | None = None, **_: Any) -> BatchFeature:
         """Return ``pixel_values`` and ``boxes`` for the model.

@@ -5,6 +5,7 @@ The keys of a model are those of PySlowFast with the prefix ``backbone.network.`
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
@@ -18,6 +19,7 @@ from torch import Size, Tensor
 from torch.nn import functional as F
 
 from ..errors import CheckpointError
+from ..storage import write_atomic
 from .build import config_of
 from .checkpoint_reader import read_checkpoint
 from .modeling import MicroG4MHarForVideoClassification
@@ -159,17 +161,11 @@ def save_pyslowfast(model: MicroG4MHarForVideoClassification, path: str | os.Pat
     Raises:
         CheckpointError: If the file exists.
     """
-    target = Path(path)
-    if target.exists():
-        raise CheckpointError(f"{target} exists; give another name or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.part")
-    try:
-        torch.save({"epoch": 0, "model_state": export_pyslowfast(model)}, scratch)
-        os.replace(scratch, target)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return target
+    if Path(path).exists():
+        raise CheckpointError(f"{path} exists; give another name or remove it")
+    buffer = io.BytesIO()
+    torch.save({"epoch": 0, "model_state": export_pyslowfast(model)}, buffer)
+    return write_atomic(path, buffer.getvalue())
 
 
 def fit_to_shape(key: str, value: Tensor, target: Size, *, inflate: bool = False) -> Tensor | None:

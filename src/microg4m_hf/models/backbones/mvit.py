@@ -122,19 +122,6 @@ def _relative_entries(table: Tensor, q_size: int, k_size: int) -> Tensor:
     return table[distance.long()]
 
 
-class MViTPatchEmbed(nn.Module):
-    """One strided convolution from a clip to patches."""
-
-    def __init__(self, spec: MViTSpec) -> None:
-        super().__init__()
-        time, height, width = spec.patch_kernel
-        padding = (time // 2, height // 2, width // 2)
-        self.proj = nn.Conv3d(3, spec.embed_dim, spec.patch_kernel, spec.patch_stride, padding)
-
-    def forward(self, clip: Tensor) -> Tensor:
-        return self.proj(clip)
-
-
 class MViTBlock(GradientCheckpointingLayer):
     """Attention and MLP with residual connections; ``proj`` widens the shortcut where the width changes."""
 
@@ -194,7 +181,9 @@ class MViT(nn.Module):
         side = spec.input_size // spec.patch_stride[1]
         grid: Grid = (num_frames // spec.patch_stride[0], side, spec.input_size // spec.patch_stride[2])
         self.table_grid = grid
-        self.patch_embed = MViTPatchEmbed(spec)
+        time, height, width = (size // 2 for size in spec.patch_kernel)
+        proj = nn.Conv3d(3, dim, spec.patch_kernel, spec.patch_stride, (time, height, width))
+        self.patch_embed = nn.Sequential(OrderedDict(proj=proj))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.absolute_positions = spec.absolute_positions
         if spec.absolute_positions:

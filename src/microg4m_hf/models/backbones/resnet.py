@@ -95,11 +95,6 @@ def temporal_kernels(pattern: Sequence[int], blocks: int, temporal_blocks: int) 
 class ResNet(nn.Module):
     """One pathway: stem, four stages, and a max-pool in time after the first stage."""
 
-    s2: Stage
-    s3: Stage
-    s4: Stage
-    s5: Stage
-
     def __init__(self, spec: ResNetSpec) -> None:
         super().__init__()
         self.temporal_pool = spec.temporal_pool
@@ -113,7 +108,9 @@ class ResNet(nn.Module):
         self.out_dims = [dim_in]
 
     def forward(self, clip: Tensor) -> list[Tensor]:
-        x = self.s2(self.s1([clip]))
-        if self.temporal_pool > 1:
-            x = [F.max_pool3d(x[0], (self.temporal_pool, 1, 1))]
-        return self.s5(self.s4(self.s3(x)))
+        x = [clip]
+        for name, stage in self.named_children():
+            x = stage(x)
+            if name == "s2" and self.temporal_pool > 1:
+                x = [F.max_pool3d(x[0], (self.temporal_pool, 1, 1))]
+        return x

@@ -42,15 +42,6 @@ def slow_frames(num_frames: int, alpha: int) -> list[int]:
 class SlowFast(nn.Module):
     """Takes the full clip; the slow pathway sees the ``slow_frames`` of it."""
 
-    s1_fuse: Fusion
-    s2: Stage
-    s2_fuse: Fusion
-    s3: Stage
-    s3_fuse: Fusion
-    s4: Stage
-    s4_fuse: Fusion
-    s5: Stage
-
     def __init__(self, spec: SlowFastSpec, num_frames: int) -> None:
         super().__init__()
         if num_frames < spec.alpha:
@@ -69,8 +60,7 @@ class SlowFast(nn.Module):
 
     def forward(self, clip: Tensor) -> list[Tensor]:
         slow = torch.stack([clip[:, :, frame] for frame in self.slow_frames], 2)
-        x = self.s1([slow, clip])
-        x = self.s2(self.s1_fuse(x))
-        x = self.s3(self.s2_fuse(x))
-        x = self.s4(self.s3_fuse(x))
-        return self.s5(self.s4_fuse(x))
+        x = [slow, clip]
+        for module in self.children():  # stages and fusions in turn
+            x = module(x)
+        return x

@@ -82,11 +82,6 @@ class X3DBlock(ResidualBlock):
 class X3D(nn.Module):
     """Stem and four stages, each of which halves height and width: a total stride of 32."""
 
-    s2: Stage
-    s3: Stage
-    s4: Stage
-    s5: Stage
-
     def __init__(self, spec: X3DSpec) -> None:
         super().__init__()
         dim_in = round_width(spec.stem_dim, spec.width_factor)
@@ -104,4 +99,7 @@ class X3D(nn.Module):
         self.out_dims = [dim_in]
 
     def forward(self, clip: Tensor) -> list[Tensor]:
-        return self.s5(self.s4(self.s3(self.s2(self.s1([clip])))))
+        x = [clip]
+        for stage in self.children():
+            x = stage(x)
+        return x
