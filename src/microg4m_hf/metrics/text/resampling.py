@@ -14,17 +14,9 @@ import numpy as np
 
 from ..._version import __version__
 from ...errors import PredictionError
-from ..bootstrap import LEVEL, RESAMPLES, cluster_codes, cluster_weights, interval, resampled_means
+from ..bootstrap import LEVEL, RESAMPLES, cluster_codes, cluster_weights, resampled_means
 from ..significance import compare_scores
 from .bleu import bleu_from_statistics
-
-
-def text_intervals(
-    result: Mapping[str, Any], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
-) -> dict[str, list[float]]:
-    """Return ``{score: [low, high]}`` for a result of ``text_scores`` with ``sources``."""
-    samples = resample_scores(result, resamples, seed)
-    return {name: list(interval(values, level)) for name, values in samples.items()}
 
 
 def compare_texts(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import RecipeError
-from ..bootstrap import LEVEL, RESAMPLES
+from ..bootstrap import LEVEL, RESAMPLES, interval
 from ..results import Signature
 from .base import MetricResult, check_texts, find_empty
 from .bleu import compute_bleu
 from .cider import cider_items
 from .ngrams import count_ngrams, pair_texts
-from .resampling import text_intervals
+from .resampling import resample_scores
 from .rouge_l import rouge_l_items
 from .tokenizer_ptb import tokenize_ptb
 
@@ -126,7 +126,8 @@ def text_scores(
     if sources is not None:
         output["sources"] = list(sources)
         if resamples:
-            output["intervals"] = text_intervals(output, resamples=resamples, seed=seed, level=level)
+            samples = resample_scores(output, resamples, seed)
+            output["intervals"] = {name: list(interval(values, level)) for name, values in samples.items()}
     return output
 
 
