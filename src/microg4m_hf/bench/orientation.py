@@ -1,4 +1,4 @@
-"""The orientation probe: the same model on the same clips, turned. Weightlessness takes "up" away; who needs it?"""
+"""The orientation probe: score a model on rotated and mirrored clips, to measure how much it relies on what is up."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from ..training.predict import predict_logits, prediction_columns, reference_col
 from ..training.predict_run import load_model, recipe_of
 from ..training.recipe import Data
 
-# Clips turned by quarters and mirrored, boxes with them: what weightlessness does to "up".
-
 
 class Turn(NamedTuple):
-    """Mirrored left to right or not, then turned clockwise."""
+    """A rotation in degrees clockwise, after mirroring left to right if asked."""
 
     degrees: int
     mirrored: bool = False
@@ -37,18 +35,18 @@ TURNS = (Turn(0), Turn(90), Turn(180), Turn(270), Turn(0, mirrored=True))
 
 
 def turn_frames(frames: np.ndarray, turn: Turn) -> np.ndarray:
-    """Frames ``(T, H, W, 3)`` turned; a quarter swaps height and width.
+    """Rotate frames ``(T, H, W, 3)``; a quarter turn swaps height and width.
 
     >>> one = np.arange(4).reshape(1, 2, 2, 1)
     >>> turn_frames(one, Turn(90))[0, :, :, 0].tolist()
     [[2, 0], [3, 1]]
     """
-    shown = frames[:, :, ::-1] if turn.mirrored else frames
-    return np.rot90(shown, -turn.degrees // 90, axes=(1, 2))
+    frames = frames[:, :, ::-1] if turn.mirrored else frames
+    return np.rot90(frames, -turn.degrees // 90, axes=(1, 2))
 
 
 def turn_boxes(boxes: np.ndarray, turn: Turn) -> np.ndarray:
-    """Normalised xyxy boxes where the turned picture has them.
+    """Rotate normalized xyxy boxes together with their frames.
 
     >>> turn_boxes(np.array([[0.0, 0.0, 0.25, 0.5]]), Turn(90)).tolist()
     [[0.5, 0.0, 1.0, 0.25]]
@@ -64,15 +62,25 @@ def turn_boxes(boxes: np.ndarray, turn: Turn) -> np.ndarray:
 
 
 class TurnedWindows(KeyFrameWindows):
-    """The windows of key frames, every one turned alike."""
+    """A dataset of windows that are all rotated in the same way."""
 
     def __init__(self, items: Sequence[KeyFrame], data: Data, turn: Turn, **options: Any) -> None:
-        moved = [replace(item, boxes=turn_boxes(item.boxes, turn).astype(np.float32)) for item in items]
-        super().__init__(moved, data, **options)
+        turned = [replace(item, boxes=turn_boxes(item.boxes, turn).astype(np.float32)) for item in items]
+        super().__init__(turned, data, **options)
         self.turn = turn
 
     def _frames(self, item: KeyFrame) -> np.ndarray:
         return turn_frames(super()._frames(item), self.turn)
+
+
+def open_model(place: str) -> tuple[Any, Data]:
+    """Return a model and how it is fed, as ``microg4m predict har`` loads and feeds it.
+
+    Args:
+        place: A run folder, a model folder or a Hub id.
+    """
+    recipe = recipe_of(place)
+    return load_model(recipe), recipe.data
 
 
 def orientation_probe(
@@ -86,27 +94,45 @@ def orientation_probe(
     seed: int = 0,
     batch: int = 8,
 ) -> dict[str, Any]:
-    """Score ``model`` on ``items`` under every turn; all turns are compared with the first on the same draws of films.
+    """Score a model under every turn, and compare each with the first one on the same bootstrap samples of films.
 
-    ``gap`` is the mAP of the first turn minus the mean of the quarter turns that are neither it nor its mirror image:
-    above zero, the model relies on what is up. A quarter turn also makes a wide frame tall; half a turn does not.
+    Note that a quarter turn also makes a wide frame tall; half a turn does not.
+
+    Args:
+        model: A model, from :func:`open_model`.
+        items: The key frames.
+        data: How the model is fed.
+        turns: At least two; the first is the baseline.
+        protocol: ``"paper"`` or ``"instance"``.
+        resamples: Number of bootstrap samples.
+        seed: Seed of the bootstrap.
+        batch: Key frames per forward pass.
+
+    Returns:
+        ``turns`` with the mAP of each and, if any turn rotates, ``gap`` and ``classes``: the score of the first turn
+        minus the mean of those with another rotation, overall and by action. Above 0, the model relies on what is up.
+
+    Raises:
+        RecipeError: If there are fewer than two turns.
     """
     from accelerate import Accelerator
 
     if len(turns) < 2:
-        raise RecipeError("the probe compares turns; give at least two, the first is the one to compare with")
+        raise RecipeError(
+            f"the probe compares turns, given {len(turns)}; give at least two, of which the first is the baseline"
+        )
     accelerator = Accelerator()
     model = model.to(accelerator.device)
-    truth = read_rows(reference_columns(items), references=True)
+    references = read_rows(reference_columns(items), references=True)
     settings = HarSettings(protocol, scores_are="logits", missing="zero")
-    scored, left_out = {}, 0
+    scored, skipped = {}, 0
     for turn in turns:
         windows = TurnedWindows(items, data, turn, center_crop=data.test_crop)
         logits = predict_logits(
             accelerator, model, windows, batch=batch, workers=data.workers, what=f"turned {turn.name}"
         )
-        left_out = max(left_out, len(items) - len(logits))
-        scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), truth, settings)
+        skipped = max(skipped, len(items) - len(logits))
+        scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), references, settings)
     drawn = {name: result.resample(resamples, seed) for name, result in scored.items()}
     classes = {name: result.per_class for name, result in scored.items()}
     first = turns[0].name
@@ -122,7 +148,7 @@ def orientation_probe(
     turned = [turn.name for turn in turns[1:] if turn.degrees % 360 != turns[0].degrees % 360]
     result = {
         "turns": rows,
-        "left_out_clips": left_out,
+        "left_out_clips": skipped,
         "key_frames": len(items),
         "protocol": protocol,
         "resamples": resamples,
@@ -148,30 +174,20 @@ def _gap(value: Any, others: Sequence[Any], samples: np.ndarray, turned: Sequenc
 def _class_gaps(
     first: str, names: Sequence[str], turned: Sequence[str], classes: Any, drawn: Any, ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Each action's average precision under every turn, and its gap."""
-    place = {action: spot for spot, action in enumerate(ids)}
+    """The average precision of each action under every turn, and its gap."""
+    columns = {action: column for column, action in enumerate(ids)}
     table = []
     for action in ACTIONS:
-        spot = place.get(action.action_id)
-        if spot is None or np.isnan(classes[first].ap[spot]):
+        column = columns.get(action.action_id)
+        if column is None or np.isnan(classes[first].ap[column]):
             continue
         gap = _gap(
-            classes[first].ap[spot],
-            [classes[name].ap[spot] for name in turned],
-            drawn[first].ap[:, spot],
-            [drawn[name].ap[:, spot] for name in turned],
+            classes[first].ap[column],
+            [classes[name].ap[column] for name in turned],
+            drawn[first].ap[:, column],
+            [drawn[name].ap[:, column] for name in turned],
         )
-        values = {name: float(classes[name].ap[spot]) for name in names}
+        values = {name: float(classes[name].ap[column]) for name in names}
         table.append({"action_id": action.action_id, "name": action.name, "ap": values, **gap})
     add_corrected_p_values(table)
     return table
-
-
-def open_model(place: str) -> tuple[Any, Data]:
-    """Return a model and how it is fed, as ``microg4m predict har`` loads and feeds it.
-
-    Args:
-        place: A run folder, a model folder or a Hub id.
-    """
-    recipe = recipe_of(place)
-    return load_model(recipe), recipe.data
