@@ -34,7 +34,7 @@ class BoxScores:
 
 def box_scores(result: HarResult) -> BoxScores:
     """Return one row per box of a scored run; a box that was predicted twice counts once."""
-    return aligned_box_scores(result.aligned, result.settings.scores_are)
+    return aligned_box_scores(result.alignment, result.settings.scores_are)
 
 
 def aligned_box_scores(aligned: Alignment, scores_are: str | None) -> BoxScores:

@@ -18,7 +18,7 @@ from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarResult, HarSettings, intervals, score_har
 from ..metrics.har.rows import ActionRows
 from ..metrics.har.scores import TieWarning
-from ..metrics.har.subsets import class_parts, clip_parts
+from ..metrics.har.subsets import group_classes, group_clips
 from ..metrics.text.entries import read_entries
 from ..metrics.text.files import InputSource, read_text_rows
 from ..metrics.text.resampling import resample_scores
@@ -107,7 +107,7 @@ def _score_har(run: RunInfo, references: References, options: ScoringOptions) ->
         action: list(interval(samples.ap[:, place])) for place, action in enumerate(har.classes)
     }
     for part in ("group", "frequency"):
-        for name, mask in class_parts(part, har.classes, references.data, counts).items():
+        for name, mask in group_classes(part, har.classes, references.data, counts).items():
             result["by"][part][name]["intervals"] = intervals(samples, mask=mask)
     return RunScores(run, result, samples.macro(), har)
 
@@ -116,7 +116,7 @@ def add_domain_intervals(scores: RunScores, references: References, options: Sco
     """Add intervals to the scores per domain. Each domain is resampled anew, so only detailed runs get them."""
     if scores.har is None or references.domains is None or not options.resamples:
         return
-    for domain, clips in clip_parts("domain", references.data, references.domains).items():
+    for domain, clips in group_clips("domain", references.data, references.domains).items():
         result = scores.har.subset(clips)
         if result is not None and len(result.statistics.sources) > 1:  # a single film shows no variation between films
             entry = scores.result["by"]["domain"][domain]

@@ -20,7 +20,7 @@ from .frame_ap import mean_defined
 from .matching import IOU
 from .rows import ActionRows
 from .statistics import PROTOCOLS, ClassScores, Statistics, Thresholds, compute_statistics
-from .subsets import CLIP_PARTS, check_parts, class_parts, clip_parts, select_clips
+from .subsets import CLIP_PARTS, check_parts, group_classes, group_clips, select_clips
 from .thresholds import DEFAULT, TunedThresholds, are_logits
 
 TIE_RANGE = 0.005  # mAP range over tie orders from which a result warns
@@ -61,7 +61,7 @@ class HarResult:
     predictions: ActionRows
     references: ActionRows
     settings: HarSettings
-    aligned: Alignment
+    alignment: Alignment
     statistics: Statistics
     logits: bool
     _resampled: dict[tuple[int, int], ClassScores] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -153,13 +153,13 @@ class HarResult:
         for part in parts:
             table: dict[str, dict[str, Any]] = {}
             if part in CLIP_PARTS:
-                for name, clips in clip_parts(part, self.references, domains).items():
+                for name, clips in group_clips(part, self.references, domains).items():
                     own = self.subset(clips)
                     table[name] = {"scores": None, "boxes": 0} if own is None else own._summary()
                     if own is not None and resamples and len(own.statistics.sources) > 1:  # one cannot be resampled
                         table[name]["intervals"] = intervals(own.resample(resamples, seed), level)
             else:
-                for name, mask in class_parts(part, self.classes, self.references, class_counts).items():
+                for name, mask in group_classes(part, self.classes, self.references, class_counts).items():
                     scores = {key: float(value) for key, value in self.per_class.macro(mask).items()}
                     table[name] = {"scores": scores, "classes": int(mask.sum())}
                     if resamples:
@@ -176,7 +176,7 @@ class HarResult:
         settings = self.settings
         threshold: Any = DEFAULT if settings.threshold is None else settings.threshold
         instance = settings.protocol == "instance"
-        missing = int(self.aligned.missing.size)
+        missing = int(self.alignment.missing.size)
         return Signature(
             "har",
             settings.protocol,
@@ -192,7 +192,7 @@ class HarResult:
                 "scores": ("logits" if self.logits else "probabilities") if instance else "raw",
                 "labels": "person" if instance else "frame",
                 "ties": self.ties["rule"],
-                "boxes": "given" if self.aligned.on_labeled_boxes else "detected",
+                "boxes": "given" if self.alignment.on_labeled_boxes else "detected",
                 **({"missing_rule": settings.missing} if missing else {}),
             },
         )
@@ -213,19 +213,19 @@ class HarResult:
         }
 
     def _counts(self) -> dict[str, int]:
-        aligned = self.aligned
+        alignment = self.alignment
         return {
-            "rows": len(aligned.predictions),
+            "rows": len(alignment.predictions),
             "boxes": self.statistics.boxes,
-            "labelled_boxes": len(aligned.persons),
-            "labels": len(aligned.references),
-            "clips": len(set(aligned.references.video.tolist())),
+            "labelled_boxes": len(alignment.persons),
+            "labels": len(alignment.references),
+            "clips": len(set(alignment.references.video.tolist())),
             "sources": len(self.statistics.sources),
-            "missing": int(aligned.missing.size),
-            "repeated_rows": aligned.repeated,
+            "missing": int(alignment.missing.size),
+            "repeated_rows": alignment.repeated,
             "absent_scores": self.statistics.absent,
             "degenerate_rows": self.statistics.frame_ap.degenerate,
-            "dropped_rows": aligned.dropped,
+            "dropped_rows": alignment.dropped,
         }
 
 
@@ -247,12 +247,12 @@ def score_har(predictions: ActionRows, references: ActionRows, settings: HarSett
     columns = resolve_classes(predictions, settings.classes)
     if isinstance(settings.threshold, TunedThresholds):
         settings.threshold.refuse(references)
-    aligned = align(
+    alignment = align(
         predictions, references, columns, iou=settings.iou, missing=settings.missing, unknown=settings.unknown
     )
-    logits = are_logits(aligned.predictions, settings.scores_are) if settings.protocol == "instance" else False
+    logits = are_logits(alignment.predictions, settings.scores_are) if settings.protocol == "instance" else False
     statistics = compute_statistics(
-        aligned,
+        alignment,
         columns,
         [action for action in columns if action in set(ACTION_IDS)] or list(columns),
         protocol=settings.protocol,
@@ -261,7 +261,7 @@ def score_har(predictions: ActionRows, references: ActionRows, settings: HarSett
         logits=logits,
         strict=settings.missing == "error",
     )
-    return HarResult(predictions, references, settings, aligned, statistics, logits)
+    return HarResult(predictions, references, settings, alignment, statistics, logits)
 
 
 def intervals(samples: ClassScores, level: float = LEVEL, mask: np.ndarray | None = None) -> dict[str, list[float]]:

@@ -85,7 +85,7 @@ class Statistics:
 
 
 def compute_statistics(
-    aligned: Alignment,
+    alignment: Alignment,
     classes: Sequence[int],
     map_classes: Sequence[int],
     *,
@@ -99,21 +99,21 @@ def compute_statistics(
     instance = protocol == "instance"
     scored = np.isin(np.asarray(classes), np.asarray(map_classes))
     ids = tuple(int(action) for action, used in zip(classes, scored, strict=True) if used)
-    predictions, references = aligned.predictions, aligned.references
-    box_of_row = aligned.boxes.of_row
+    predictions, references = alignment.predictions, alignment.references
+    box_of_row = alignment.boxes.of_row
     if instance:
-        once = np.flatnonzero(aligned.boxes.copy == 0)
+        once = np.flatnonzero(alignment.boxes.copy == 0)
         predictions, box_of_row = predictions.take(once), box_of_row[once]
-        references = _distinct_labels(aligned)
+        references = _distinct_labels(alignment)
     frame_ap = evaluate_frames(
         predictions, references, ids, iou=iou, ties="expected" if instance else "published", best_score_first=instance
     )
-    targets = BoxTargets(aligned, classes, strict=strict)
+    targets = BoxTargets(alignment, classes, strict=strict)
     video, label, score, positive, absent, boxes = targets.by_person() if instance else targets.by_frame()
     cut = np.array([threshold[action] if isinstance(threshold, Mapping) else threshold for action in classes], float)
     predicted = (sigmoid(score) if logits and instance else score) >= cut[label]
     predicted &= np.isfinite(score)
-    sources, source_of_video = cluster_codes(source_of(name) for name in aligned.predictions.videos)
+    sources, source_of_video = cluster_codes(source_of(name) for name in alignment.predictions.videos)
     decisions = sort_decisions(label, score, positive, predicted, source_of_video[video], len(classes))
     slot = np.full(targets.place.size, -1)
     slot[list(ids)] = np.arange(len(ids))
@@ -163,8 +163,8 @@ def _tied_boxes(frame_ap: FrameAP, box_of_row: np.ndarray) -> float:
     return float((2 * ties > scores)[scores > 0].mean()) if box.size else 0.0
 
 
-def _distinct_labels(aligned: Alignment) -> ActionRows:
+def _distinct_labels(alignment: Alignment) -> ActionRows:
     """Return each label of each person once."""
-    references = aligned.references
-    item = aligned.persons.of_row * (NUM_AVA_CLASSES + 1) + references.action
+    references = alignment.references
+    item = alignment.persons.of_row * (NUM_AVA_CLASSES + 1) + references.action
     return references.take(np.sort(np.unique(item, return_index=True)[1]))

@@ -28,7 +28,7 @@ def check_parts(by: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def clip_parts(name: str, references: ActionRows, domains: Mapping[str, str] | None) -> dict[str, set[str]]:
+def group_clips(name: str, references: ActionRows, domains: Mapping[str, str] | None) -> dict[str, set[str]]:
     """Return the clips of each domain or source."""
     part_of: dict[str, str] = {}
     if name == "source":
@@ -53,7 +53,7 @@ def clip_parts(name: str, references: ActionRows, domains: Mapping[str, str] | N
     return dict(sorted(parts.items()))
 
 
-def class_parts(
+def group_classes(
     name: str, classes: Sequence[int], references: ActionRows, class_counts: Mapping[int, int] | None
 ) -> dict[str, np.ndarray]:
     """Return the classes of each action group or frequency, as masks.

@@ -26,18 +26,18 @@ class Targets(NamedTuple):
 class BoxTargets:
     """The rows of an alignment under one of the two protocols."""
 
-    def __init__(self, aligned: Alignment, classes: Sequence[int], *, strict: bool) -> None:
+    def __init__(self, alignment: Alignment, classes: Sequence[int], *, strict: bool) -> None:
         """Prepare the rows; with ``strict``, a box without some scores is an error where others have all."""
-        self.aligned, self.classes, self.strict = aligned, len(classes), strict
+        self.alignment, self.classes, self.strict = alignment, len(classes), strict
         self.place = np.full(max(NUM_AVA_CLASSES, *classes) + 1, -1)
         self.place[list(classes)] = np.arange(len(classes))
-        label = self.place[aligned.references.action]
+        label = self.place[alignment.references.action]
         self.truth = np.flatnonzero(label >= 0)
         self.truth_label = label[self.truth]
 
     def by_frame(self) -> Targets:
-        """Every row as given; a box is positive for the actions of all persons in its frame (paper protocol)."""
-        predictions, references, boxes = self.aligned.predictions, self.aligned.references, self.aligned.boxes
+        """Return every row as given; a box is positive for the actions of all persons in its frame (paper protocol)."""
+        predictions, references, boxes = self.alignment.predictions, self.alignment.references, self.alignment.boxes
         frame, frames = encode_keys(references.key, predictions.key)
         union = np.zeros((max(int(frame.max()), int(frames.max())) + 1, self.classes), dtype=bool)
         union[frame[self.truth], self.truth_label] = True
@@ -45,8 +45,8 @@ class BoxTargets:
         video, score = predictions.video, predictions.score
         assert score is not None
         absent_box, absent_label = self._absent_scores()
-        lost = self._lost_persons() if self.aligned.on_labeled_boxes else np.empty(0, dtype=np.int64)
-        first = self.aligned.persons.first[lost]
+        lost = self._lost_persons() if self.alignment.on_labeled_boxes else np.empty(0, dtype=np.int64)
+        first = self.alignment.persons.first[lost]
         label = np.concatenate([label, absent_label, np.tile(np.arange(self.classes), lost.size)])
         video = np.concatenate(
             [video, video[boxes.first[absent_box]], np.repeat(references.video[first], self.classes)]
@@ -57,9 +57,9 @@ class BoxTargets:
         return Targets(video, label, score, union[frames, label], absent_box.size, count)
 
     def by_person(self) -> Targets:
-        """Each box once; it is positive for the actions of its own person, and lost persons score lowest (instance)."""
-        predictions, references, boxes = self.aligned.predictions, self.aligned.references, self.aligned.boxes
-        persons, partner = self.aligned.persons, self.aligned.partner
+        """Return each box once, positive for the actions of its own person; lost persons score lowest (instance)."""
+        predictions, references, boxes = self.alignment.predictions, self.alignment.references, self.alignment.boxes
+        persons, partner = self.alignment.persons, self.alignment.partner
         own = np.zeros((len(persons) + 1, self.classes), dtype=bool)  # the last row is for boxes without a person
         own[persons.of_row[self.truth], self.truth_label] = True
         assert predictions.score is not None
@@ -77,11 +77,11 @@ class BoxTargets:
 
     def _lost_persons(self) -> np.ndarray:
         """Return the labeled persons without a predicted box."""
-        return np.setdiff1d(np.arange(len(self.aligned.persons)), self.aligned.partner)
+        return np.setdiff1d(np.arange(len(self.alignment.persons)), self.alignment.partner)
 
     def _absent_scores(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the boxes and classes without a score."""
-        boxes, predictions = self.aligned.boxes, self.aligned.predictions
+        boxes, predictions = self.alignment.boxes, self.alignment.predictions
         if int((boxes.copy == 0).sum()) == len(boxes) * self.classes:
             none = np.empty(0, dtype=np.int64)
             return none, none

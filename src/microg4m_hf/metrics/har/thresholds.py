@@ -103,8 +103,8 @@ def tune_thresholds(
     """
     rows = read_rows(predictions)
     columns = resolve_classes(rows, classes)
-    aligned = align(rows, read_rows(references, references=True), columns, iou=iou, missing=missing)
-    _, label, score, positive, _, _ = BoxTargets(aligned, columns, strict=missing == "error").by_person()
+    alignment = align(rows, read_rows(references, references=True), columns, iou=iou, missing=missing)
+    _, label, score, positive, _, _ = BoxTargets(alignment, columns, strict=missing == "error").by_person()
     if are_logits(rows, scores_are):
         score = np.where(np.isfinite(score), sigmoid(score), 0.0)
     values = {}
@@ -112,7 +112,7 @@ def tune_thresholds(
         own = label == index
         if positive[own].any():
             values[int(action)] = best_threshold(score[own], positive[own], default)
-    return TunedThresholds(values, frozenset(aligned.references.videos), default)
+    return TunedThresholds(values, frozenset(alignment.references.videos), default)
 
 
 def best_threshold(probability: np.ndarray, positive: np.ndarray, default: float = DEFAULT) -> float:
