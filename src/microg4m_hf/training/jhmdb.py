@@ -19,30 +19,13 @@ from ..runtime import progress
 from ..storage import atomic_folder
 
 # The nearest class of AVA, judged by the clips; classes without one (None) are left out. JHMDB's sit and stand are the
-# movements of sitting down and standing up, of which AVA has only the latter as a class of its own.
+# movements of sitting down and standing up, of which AVA has only the latter ("get up") as a class of its own; golf and
+# swing_baseball are "hit (an object)", pick is "lift/pick up", shoot_ball is "throw".
 AVA_ID: dict[str, int | None] = {
-    "brush_hair": None,
-    "catch": 18,
-    "clap": 67,
-    "climb_stairs": 20,
-    "golf": 34,  # hit (an object)
-    "jump": 7,
-    "kick_ball": 35,
-    "pick": 36,  # lift/pick up
-    "pour": None,
-    "pullup": None,
-    "push": 46,
-    "run": 10,
-    "shoot_ball": 58,  # throw
-    "shoot_bow": 52,
-    "shoot_gun": 52,
-    "sit": 11,
-    "stand": 6,  # get up
-    "swing_baseball": 34,
-    "throw": 58,
-    "walk": 14,
-    "wave": 69,
-}
+    "brush_hair": None, "catch": 18, "clap": 67, "climb_stairs": 20, "golf": 34, "jump": 7, "kick_ball": 35, "pick": 36,
+    "pour": None, "pullup": None, "push": 46, "run": 10, "shoot_ball": 58, "shoot_bow": 52, "shoot_gun": 52, "sit": 11,
+    "stand": 6, "swing_baseball": 34, "throw": 58, "walk": 14, "wave": 69,
+}  # fmt: skip
 FPS = 25  # of all clips
 JOINT_MARGIN = 0.1  # joints lie inside the person: grow their extent by this fraction to reach the outline
 
