@@ -138,7 +138,11 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
 
 
 class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
-    """The backbone: clips (B, 3, T, H, W) to feature maps, one per pathway."""
+    """The backbone: clips (B, 3, T, H, W) to feature maps, one per pathway.
+
+    Args:
+        config: The configuration of the model; ``config_of`` returns that of a name.
+    """
 
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
@@ -155,7 +159,11 @@ class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
 
 
 class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
-    """Classify the actions of every person in a clip: ``model(pixel_values=clips, boxes=boxes).logits``."""
+    """Classify the actions of every person in a clip: ``model(pixel_values=clips, boxes=boxes).logits``.
+
+    Args:
+        config: The configuration of the model; ``config_of`` returns that of a name.
+    """
 
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)

@@ -158,6 +158,10 @@ def export_pyslowfast(model: MicroG4MHarForVideoClassification, *, copy: bool = 
 def save_pyslowfast(model: MicroG4MHarForVideoClassification, path: str | os.PathLike[str]) -> Path:
     """Write a ``.pyth`` file that PySlowFast's test script loads (``TEST.CHECKPOINT_FILE_PATH``).
 
+    Args:
+        model: The model.
+        path: The file to write.
+
     Raises:
         CheckpointError: If the file exists.
     """

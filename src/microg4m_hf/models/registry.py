@@ -44,10 +44,14 @@ COUNTS = ("num_frames", "sampling_rate", "train_size", "test_size", "roi_stride"
 
 
 def for_training(name: str) -> str:
-    """Return the name to train anew: the corrected variant where there is one.
+    """Return the name to use for new training: the corrected variant where there is one.
 
-    >>> for_training("x3d_s"), for_training("slow_8x8_r50")
-    ('x3d_s_corrected', 'slow_8x8_r50')
+    Args:
+        name: A name of ``microg4m models list``.
+
+    Example:
+        >>> for_training("x3d_s"), for_training("slow_8x8_r50")
+        ('x3d_s_corrected', 'slow_8x8_r50')
     """
     return f"{name}_corrected" if f"{name}_corrected" in CORRECTED else name
 
