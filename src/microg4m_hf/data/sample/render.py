@@ -54,9 +54,8 @@ def astronaut_strokes(scene: Scene, astronaut: Astronaut, number: int, height: i
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         right, above = point[0], point[1] + up
-        return round_to_64th(x * height + unit * (right * c + above * s)), round_to_64th(
-            y * height + unit * (right * s - above * c)
-        )
+        px, py = x * height + unit * (right * c + above * s), y * height + unit * (right * s - above * c)
+        return round_to_64th(px), round_to_64th(py)
 
     moment = Moment(astronaut, time, _gaze(scene, astronaut, time))
     return [
