@@ -28,7 +28,7 @@ def _of_the_command_line(scheme: str, split: str) -> Any:
 
 
 def _of_training(scheme: str, split: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Return the references that ``predict_split`` passes on, or the rows of its own key frames."""
+    """Return the references that ``_predict_split`` passes on, or the rows of its own key frames."""
     from microg4m_hf.training.predict import reference_columns
 
     passed: dict[str, Any] = {}
@@ -37,10 +37,10 @@ def _of_training(scheme: str, split: str, monkeypatch: pytest.MonkeyPatch, tmp_p
         passed.update(settings, items=arguments[5])
         return {}
 
-    monkeypatch.setattr(predict_run, "predict_items", predict_items)
+    monkeypatch.setattr(predict_run, "_predict_items", predict_items)
     data = Data(num_frames=4, stride=8, source="sample", scheme=scheme)
     recipe = Recipe("test", "own", Model("tiny_slow"), data=data)
-    predict_run.predict_split(None, None, recipe, RunFolder(tmp_path), split)  # type: ignore[arg-type]
+    predict_run._predict_split(None, None, recipe, RunFolder(tmp_path), split)  # type: ignore[arg-type]
     return passed.get("references", reference_columns(passed["items"]))
 
 
