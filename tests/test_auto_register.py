@@ -1,4 +1,4 @@
-"""``import microg4m_hf`` registers the bare name with ``datasets``, in either import order, unless a folder has it."""
+"""``import microg4m_hf`` registers the name ``microg4m`` with ``datasets``, in either import order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_either_import_may_come_first(first: str) -> None:
 
 
 def test_importing_the_package_is_fast() -> None:
-    # Processor time, so that what else runs on the machine does not count.
+    # Processor time does not depend on the load of the machine.
     code = "import time; t = time.process_time(); import microg4m_hf; print(time.process_time() - t)"
     assert min(float(python(code)) for _ in range(3)) < 0.1
 
@@ -53,7 +53,7 @@ def test_a_reload_of_datasets_is_patched_too() -> None:
 
 
 def test_the_patched_internals_of_datasets_exist() -> None:
-    """Fails first when a new version of ``datasets`` changes what is patched."""
+    """The first test to fail when a new version of ``datasets`` changes what is wrapped."""
     factory = datasets.load.dataset_module_factory
     assert getattr(factory, "__microg4m_hf__", False)
     assert datasets.inspect.dataset_module_factory is factory
@@ -96,7 +96,7 @@ def test_changed_internals_raise_a_warning_and_break_nothing(changed: ModuleType
     assert vars(changed).get("dataset_module_factory") is before
 
 
-def test_data_files_are_refused() -> None:
+def test_data_files_are_rejected() -> None:
     with pytest.raises(MicroG4MError, match="data_dir="):
         datasets.load_dataset("microg4m", "har", data_files="actions.csv")
 
@@ -144,7 +144,7 @@ def test_a_file_does_not_shadow_the_name(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_folder_with_parquet_files_shadows_the_name(folder: Path, tmp_path: Path) -> None:
     (folder / "vqa").mkdir()
     pq.write_table(pa.table({"question": ["Who floats?"]}), folder / "vqa" / "test.parquet")
-    assert auto_register.is_dataset_folder("microg4m")  # parquet alone says it
+    assert auto_register.is_dataset_folder("microg4m")  # parquet files are enough
     (folder / "README.md").write_text(CARD)
     assert auto_register.is_dataset_folder("microg4m")
     loaded = datasets.load_dataset("microg4m", "vqa", split="test", cache_dir=str(tmp_path / "cache"))
