@@ -207,7 +207,9 @@ def mapped() -> str:
 def main() -> None:
     files = read_files()
     if "--write-map" in sys.argv:
-        MAP.write_text(MAP.read_text(encoding="utf-8").replace(mapped(), file_map(files)), encoding="utf-8")
+        before, _, after = MAP.read_text(encoding="utf-8").partition(MAP_BEGINS)
+        end = after.partition(MAP_ENDS)[2]
+        MAP.write_text(f"{before}{MAP_BEGINS}\n\n{file_map(files)}\n\n{MAP_ENDS}{end}", encoding="utf-8")
         return
     if "--walks" in sys.argv:
         for title, places in walks().items():
