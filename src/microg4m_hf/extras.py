@@ -1,9 +1,10 @@
-"""Import optional packages, with an error that names the extra to install."""
+"""Optional packages: import one with an error that names the extra to install, or look up installed versions."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from importlib import metadata
 from types import ModuleType
 
 from .errors import MissingExtraError
@@ -58,3 +59,18 @@ def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleTyp
 def is_installed(module: str) -> bool:
     """Return whether a top-level module can be found, without importing it."""
     return importlib.util.find_spec(module) is not None
+
+
+def package_versions(*names: str) -> dict[str, str | None]:
+    """Return the installed version of each distribution, None for one that is not installed.
+
+    >>> package_versions("no-such-package")
+    {'no-such-package': None}
+    """
+    versions: dict[str, str | None] = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions

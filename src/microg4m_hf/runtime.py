@@ -1,4 +1,4 @@
-"""The process a job runs in: its rank, its device, its progress bars, its memory, its package versions.
+"""The process a job runs in: its rank, device, progress bars, memory and environment.
 
 ``accelerate launch`` and ``torchrun`` pass rank and world size in the environment. They are read from there, so no
 process group is needed: the processes of a job share only its run folder and never wait for each other.
@@ -11,11 +11,10 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from typing import Any, TypeVar
 
 from ._version import __version__
-from .extras import is_installed
+from .extras import is_installed, package_versions
 
 T = TypeVar("T")
 
@@ -95,21 +94,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     from accelerate.utils.memory import should_reduce_batch_size
 
     return should_reduce_batch_size(RuntimeError(text))  # it expects one argument that is a string
-
-
-def package_versions(*names: str) -> dict[str, str | None]:
-    """Return the installed version of each distribution, None for one that is not installed.
-
-    >>> package_versions("no-such-package")
-    {'no-such-package': None}
-    """
-    versions: dict[str, str | None] = {}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
 
 
 _PACKAGES = ("accelerate", "av", "bitsandbytes", "numpy", "peft", "tokenizers", "torch", "torchvision", "transformers")

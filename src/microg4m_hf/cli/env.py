@@ -6,8 +6,7 @@ import argparse
 import platform
 
 from .._version import __version__
-from ..extras import EXTRAS
-from ..runtime import package_versions
+from ..extras import EXTRAS, package_versions
 
 _DEPENDENCIES = ("av", "datasets", "evaluate", "huggingface_hub", "numpy", "pyarrow")
 

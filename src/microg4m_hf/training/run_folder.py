@@ -14,7 +14,7 @@ from typing import Any
 
 from .._version import __version__
 from ..errors import RecipeError
-from ..runtime import package_versions
+from ..extras import package_versions
 from ..storage import write_atomic
 from .recipe import RESUMABLE, Recipe, VlmRecipe
 from .recipe_io import differences, save_recipe, with_current_keys
