@@ -98,6 +98,13 @@ def resolve_settings(settings: TextSettings, environment: IsolatedEnvironment | 
 
     :func:`predict_texts` does this by itself. Call it first to notice a wrong model before a dataset is downloaded.
 
+    Args:
+        settings: The settings of a run.
+        environment: The Python environment of the isolated runner.
+
+    Returns:
+        The settings as ``settings.json`` records them.
+
     Raises:
         ModelError: There is no such model.
         RecipeError: The isolated runner lacks its environment.

@@ -81,6 +81,9 @@ def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG
         num_frames: Frames of a clip. By default what the encoder was trained with.
         settings: Values of ``MicroG4MHarConfig`` that replace those of the encoder.
 
+    Returns:
+        The model, with a new head.
+
     Example:
         >>> from transformers import VideoMAEConfig
         >>> tiny = VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, hidden_size=8, num_hidden_layers=1,

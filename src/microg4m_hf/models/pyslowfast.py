@@ -94,6 +94,9 @@ def load_pyslowfast(
         inflate: Repeat 2D kernels over time.
         overrides: Settings as in ``create``.
 
+    Returns:
+        The model.
+
     Raises:
         CheckpointError: If the file is damaged or does not fit; ``error.report`` lists the keys.
 
@@ -161,6 +164,9 @@ def save_pyslowfast(model: MicroG4MHarForVideoClassification, path: str | os.Pat
     Args:
         model: The model.
         path: The file to write.
+
+    Returns:
+        The path of the file.
 
     Raises:
         CheckpointError: If the file exists.

@@ -26,6 +26,9 @@ def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> 
         path: A YAML file.
         overrides: ``section.key=value`` words that take precedence over the file.
 
+    Returns:
+        The recipe.
+
     Raises:
         RecipeError: If a key is unknown, or a value has the wrong type or is not one of its choices.
     """
@@ -40,7 +43,18 @@ def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> 
 
 
 def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> VlmRecipe:
-    """Read the recipe of an adapter; see :func:`load_recipe`. Its keys have no sections: ``key=value``."""
+    """Read the recipe of an adapter.
+
+    Args:
+        path: A YAML file.
+        overrides: ``key=value`` words that take precedence over the file; the keys have no sections.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: As for :func:`load_recipe`.
+    """
     recipe: VlmRecipe = _build(VlmRecipe, _override(_read_yaml(path), overrides), "", str(path))
     if not recipe.tasks or set(recipe.tasks) - {"caption", "vqa"}:
         raise RecipeError(f"{path}: tasks can be caption and vqa, given {list(recipe.tasks)}")

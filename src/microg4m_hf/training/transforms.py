@@ -41,6 +41,9 @@ def training_geometry(height: int, width: int, data: Data, rng: np.random.Genera
         width: Width of the frame.
         data: The range of scales (drawn so that 1/side is uniform), the crop, and the probability of a flip.
         rng: The random generator.
+
+    Returns:
+        The geometry, for the pixels and the boxes of one clip.
     """
     low, high = data.short_side
     side = round(1.0 / rng.uniform(1.0 / high, 1.0 / low)) if high > low else low

@@ -32,6 +32,9 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
         runs: The runs whose predictions are shown.
         scheme: The split scheme that is shown first.
 
+    Returns:
+        The ``gradio.Blocks``.
+
     Example:
         >>> blocks = build(read_catalogue("microg4m"))  # doctest: +SKIP
     """

@@ -83,6 +83,9 @@ def read_catalogue(root: str | os.PathLike[str], where: str | None = None) -> Ca
         root: The folder.
         where: What the page calls the dataset; by default the name of the folder.
 
+    Returns:
+        The clips with everything a filter can ask for.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())

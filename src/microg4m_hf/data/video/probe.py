@@ -37,6 +37,9 @@ def probe(source: Any) -> ClipInfo:
     Args:
         source: A path, bytes, or a row's ``{"path", "bytes"}``.
 
+    Returns:
+        What the header states.
+
     Raises:
         ClipError: The file cannot be a clip; the message names it and the reason.
 

@@ -38,12 +38,13 @@ def caption_scores(
     """Score captions that are joined with their references by ``video_id``.
 
     A clip counts once, as published: of the two equal captions of the released clip ``PrqcwH8LhDU_051`` one is left,
-    and 1,237 are scored. Intervals resample films. The arguments that are not listed are those of ``text_scores``.
+    and 1,237 are scored. Intervals resample films.
 
     Args:
         predictions: A file (JSON, JSONL, CSV, Parquet), ``{video_id: caption}``, the list of the released annotation
             file, or the ``caption`` config as a ``datasets.Dataset``.
         references: The same.
+        metrics, protocol, resamples, level, seed, encoder, bert_model, device: As for ``text_scores``.
         missing: ``"zero"`` scores a clip without a prediction as zero, ``"drop"`` leaves it out.
         unknown: ``"drop"`` leaves out predictions for clips that the references lack.
         on_empty: ``"score"`` scores predictions without a word as they are.
@@ -86,11 +87,11 @@ def vqa_scores(
 ) -> dict[str, Any]:
     """Score answers that are joined with their references by ``video_id`` and question (without outer spaces).
 
-    The arguments that are not listed are those of ``caption_scores``.
-
     Args:
         predictions: As for ``caption_scores``, with ``question`` and ``answer`` or with ``qa_pairs`` in every row.
         references: The same.
+        metrics, protocol, resamples, level, seed, encoder, bert_model, device: As for ``text_scores``.
+        missing, unknown, on_empty, by: As for ``caption_scores``.
 
     Returns:
         The result of ``caption_scores``, and beside the text metrics ``exact_match`` (equal but for case, spaces and
