@@ -43,7 +43,8 @@ def test_public_functions_document_their_arguments(name: str, function: object) 
 
 
 def test_spelling_is_american() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=False).stdout.split()
+    command = ["git", "ls-files"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False).stdout.split("\n")
     assert len(listed) > 200 or not (PROJECT / ".git").exists()
     faults = []
     for name in listed:
