@@ -1,4 +1,4 @@
-"""One client of the Hugging Face Hub, its errors as one line with a remedy, retries, and leaderboard entries."""
+"""Access to the Hugging Face Hub: the client, one-line error messages, retries, and leaderboard entries."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_empty_columns_are_no_detections() -> None:
 def test_nan_and_inverted_labels_are_refused() -> None:
     with pytest.raises(PredictionError, match="nan"):
         frame_ap([("a", 1, *BOX, 12)], [("a", 1, *BOX, 12, math.nan)], [12])
-    with pytest.raises(DataError, match="ends before it begins"):
+    with pytest.raises(DataError, match="x2 < x1 or y2 < y1"):
         frame_ap([("a", 1, 0.5, 0.1, 0.1, 0.5, 12)], [("a", 1, *BOX, 12, 1.0)], [12])
 
 

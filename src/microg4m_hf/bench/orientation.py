@@ -1,4 +1,6 @@
-"""The orientation probe: score a model on rotated and mirrored clips, to measure how much it relies on what is up."""
+"""The orientation probe: score a model on rotated and mirrored clips, to measure how much it relies on
+which way is up.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,8 @@ def orientation_probe(
 
     Returns:
         ``turns`` with the mAP of each and, if any turn rotates, ``gap`` and ``classes``: the score of the first turn
-        minus the mean of those with another rotation, overall and by action. Above 0, the model relies on what is up.
+        minus the mean of those with another rotation, overall and by action. Above 0, the model relies on the
+        upright view.
 
     Raises:
         RecipeError: If there are fewer than two turns.

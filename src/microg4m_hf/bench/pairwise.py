@@ -1,4 +1,4 @@
-"""Test differences between runs: action by action between two of them, and by one score between all pairs."""
+"""Test differences between runs: per action for two runs, and by one score for all pairs of runs."""
 
 from __future__ import annotations
 

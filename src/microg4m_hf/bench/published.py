@@ -1,4 +1,4 @@
-"""The published results as data, with their sources, and how a score's protocol is compared with theirs."""
+"""The published tables: captions, answers and JHMDB here, actions from ``models/registry.py``; compared by protocol."""
 
 from __future__ import annotations
 

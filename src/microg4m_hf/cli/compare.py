@@ -1,4 +1,4 @@
-"""``microg4m compare har|caption|vqa A B``: print which differences between two systems are real."""
+"""``microg4m compare har|caption|vqa A B``: print which differences between two systems are significant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Report what a way of splitting does to the dataset: sizes, domains, classes, and what test shares with train."""
+"""Report the effect of a split scheme on the dataset: sizes, domains, classes, and what test shares with train."""
 
 from __future__ import annotations
 

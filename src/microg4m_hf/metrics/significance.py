@@ -1,4 +1,4 @@
-"""Decide which differences between systems are real: a paired bootstrap per score, Holm's correction over several.
+"""Test which differences between systems are significant: a paired bootstrap per score, Holm's correction over several.
 
 Every comparison of the package goes through this module: ``compare``, ``compare_texts``, reports and gaps. Both systems
 must be scored on the same draws of sources (``bootstrap.cluster_weights`` with the same seed).

@@ -1,4 +1,4 @@
-"""Read any dataset in AVA's format as key frames, to test models on Earth as they are tested in space.
+"""Read any dataset in AVA's format as key frames, to evaluate models on Earth by the same protocol.
 
 The folder contains clips below ``videos/``, each named ``<video_id>`` with a video suffix, and ``annotations.csv``
 without a header: ``video_id, frame, x1, y1, x2, y2, action_id, person_id``. Frames count from 1, boxes are normalized,

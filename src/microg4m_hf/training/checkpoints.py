@@ -1,4 +1,4 @@
-"""Checkpoints of a run: complete or absent, found again by step, the oldest ones removed."""
+"""Save, find and prune the checkpoints of a run. A checkpoint is either complete or absent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainState:
-    """How far a run is. With the recipe, this is all that a resumed run needs to know besides the weights."""
+    """The progress of a run. A resumed run needs it, the recipe, and the state that Accelerate saved."""
 
     step: int = 0  # optimizer steps taken
     best: float = -1.0  # validation mAP
@@ -28,7 +28,7 @@ class TrainState:
 def save_checkpoint(accelerator: Accelerator, folder: Path, state: TrainState, keep: int) -> Path:
     """Save the state of all processes, and keep the last ``keep`` checkpoints (0: all). Every process must call this.
 
-    The folder gets its name when it is complete, so a kill leaves the older checkpoints untouched.
+    The folder is renamed when it is complete, so a killed process leaves no partial checkpoint.
     """
     final = folder / f"step-{state.step:08d}"
     scratch = folder / f".step-{state.step:08d}.part"
@@ -43,7 +43,7 @@ def save_checkpoint(accelerator: Accelerator, folder: Path, state: TrainState, k
         for path in scratch.rglob("*"):
             if path.is_file():
                 with path.open("rb") as file:
-                    os.fsync(file.fileno())  # before the rename, so that a complete name means complete files
+                    os.fsync(file.fileno())  # before the rename, so that a folder with the final name is complete
         shutil.rmtree(final, ignore_errors=True)
         scratch.rename(final)
         for old in list_checkpoints(folder)[:-keep] if keep else []:

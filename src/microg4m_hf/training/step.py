@@ -1,4 +1,4 @@
-"""One optimizer step: loss and gradients in as many micro batches as memory allows.
+"""One optimizer step: loss and gradients in as many micro batches as memory requires.
 
 Retry with smaller micro batches after out-of-memory, and fail on a NaN loss.
 """

@@ -1,1 +1,1 @@
-"""Documents and drawings, and the forms they are written in: HTML, Markdown, LaTeX, SVG, PNG."""
+"""Documents, charts and their output formats: HTML, Markdown, LaTeX, SVG, PNG."""

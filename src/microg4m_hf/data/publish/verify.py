@@ -1,4 +1,4 @@
-"""Download a published dataset without this library and compare it with the upload plan."""
+"""Check a published dataset without this library: columns and row counts per config, and the first frame of a clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Send one query to an OpenAI-compatible server: find the key, retry transient errors, and record what cannot be fixed.
+"""Send one query to an OpenAI-compatible server: find the key, retry transient errors, and record the others.
 
 The key is read from the environment and used in requests only. It is removed from everything that is written or shown.
 """
@@ -23,15 +23,15 @@ OPENAI = "https://api.openai.com/v1"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An OpenAI-compatible server and how to send requests to it. Nothing here changes an answer."""
+    """An OpenAI-compatible server and how to send requests to it. None of these settings affects the answers."""
 
     base_url: str = ""  # default: the variable OPENAI_BASE_URL, else OpenAI
     key: str | None = field(default=None, repr=False)  # None: from the environment; "" for a server without keys
     key_env: str | None = None  # the environment variable that holds the key; default: OPENAI_API_KEY
     concurrency: int = 8  # requests at the same time
     timeout: float = 120.0  # seconds per request
-    max_retries: int = 5  # per item, after transient errors; waits that the server asks for do not count
-    retry_timeout: float = 900.0  # longest single wait, and longest total wait of one item, in seconds
+    max_retries: int = 5  # per item, after transient errors; replies with status 429 do not count
+    retry_timeout: float = 900.0  # longest wait a server may ask for; longest retry of an item after 429
     backoff: float = 0.5  # seconds before the first retry, doubled before each further one
     price_in: float | None = None  # per 1,000 tokens
     price_out: float | None = None
@@ -59,7 +59,7 @@ class Endpoint:
         return text.replace(self.key, "***") if self.key else text
 
     def redact_answer(self, text: str) -> str:
-        """Hide the key in generated text, unless it is a short placeholder such as "EMPTY", which may be a word."""
+        """Hide the key in generated text, unless it is a placeholder such as "EMPTY", which may occur in an answer."""
         return self.redact(text) if len(self.key or "") >= 12 else text
 
 
@@ -227,7 +227,7 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
 
 
 def _read_body(client: Any, endpoint: Endpoint, body: dict[str, Any]) -> str:
-    """Read one reply. The timeout also holds for a server that sends one byte now and then."""
+    """Read one reply. The timeout covers the whole reply, also when its bytes arrive slowly."""
     deadline = time.monotonic() + endpoint.timeout
     content = bytearray()
     with client.chat.completions.with_streaming_response.create(**body) as reply:

@@ -22,7 +22,7 @@ _HASHED_BYTES = 1 << 16  # of each end of a file
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how fast a local model runs. In exact arithmetic, nothing here changes an answer."""
+    """Where and how fast a local model runs. In exact arithmetic, none of these settings affects the answers."""
 
     device: str | None = None  # default: the accelerator of this process
     device_map: str | None = None  # "auto" spreads a model over several devices

@@ -1,4 +1,4 @@
-"""Align predictions with references: which rows are one box, who is in it, what is missing, what came twice."""
+"""Align predictions with references: group rows into boxes, assign boxes to persons, find missing and repeated rows."""
 
 from __future__ import annotations
 

@@ -110,4 +110,4 @@ def _check_boxes(rows: ActionRows) -> None:
     rows.check(inside, f"{name} {{box}} lies outside the frame ({{count}} such rows)", hint)
     if rows.origin.references:
         forward = (box[:, 2] >= box[:, 0]) & (box[:, 3] >= box[:, 1])
-        rows.check(forward, f"{name} {{box}} ends before it begins", "give x1 <= x2 and y1 <= y2")
+        rows.check(forward, f"{name} {{box}} has x2 < x1 or y2 < y1", "give x1 <= x2 and y1 <= y2")

@@ -27,7 +27,7 @@ class FrameAP:
     positives: np.ndarray  # labeled boxes per action
     ranking: Ranking
     row: np.ndarray  # per ranked row: its place in the input
-    tied_share: float  # of all scores: those that another box has for the same action
+    tied_share: float  # the share of scores that equal another box's score for the same action
     degenerate: int  # detections without area, dropped
 
     @property
@@ -45,7 +45,7 @@ def frame_ap(
 
     * a detection can only claim the labeled box of highest overlap (``>= iou``); the first in the order of the input
       gets it, whatever its score; every other detection is a miss;
-    * a labeled box given twice counts twice, and its copy can never be found; one without area cannot be found;
+    * a duplicate labeled box is a second positive that no detection can match, and one without area cannot be matched;
     * a detection without area is dropped; frames ``1`` and ``"0001"`` are the same.
 
     Args:
@@ -103,7 +103,7 @@ def evaluate_frames(
     row, frame = row[order], frame[order]
     label, boxes, scores = label_of_row[row], boxes[row], predictions.score[row]
 
-    # One slot per frame and action. Most detections have no labeled box in their slot, and cannot be right.
+    # One slot per frame and action. Most detections have no labeled box in their slot, and cannot be hits.
     slot, truth_slot = frame * len(ids) + label, truth_frame * len(ids) + truth_label
     labeled = np.zeros(max(slot.max(initial=-1), truth_slot.max(initial=-1)) + 1, dtype=bool)
     labeled[truth_slot] = True
@@ -161,4 +161,4 @@ def _check_values(predictions: ActionRows, references: ActionRows) -> None:
     predictions.check(defined, problem, "nan cannot be ranked: check the model's outputs")
     box = references.box
     forward = (box[:, 2] >= box[:, 0]) & (box[:, 3] >= box[:, 1])
-    references.check(forward, "box {box} ends before it begins", "a labeled box needs x1 <= x2 and y1 <= y2")
+    references.check(forward, "box {box} has x2 < x1 or y2 < y1", "a labeled box needs x1 <= x2 and y1 <= y2")

@@ -1,13 +1,13 @@
 """The order in which the published evaluation ranked equal scores, on any machine and with any numpy.
 
-The evaluation read ``numpy.argsort`` backwards. Its order of equal values depends on the algorithm, and newer numpy
-sorts with other (SIMD) code, so this module repeats the scalar algorithm: introsort with a median-of-three pivot, the
-smaller part first and the larger one later, insertion sort for parts of at most 16, heapsort where the recursion gets
-too deep.
+The evaluation sorted with ``numpy.argsort`` and reversed the result. The order of equal values depends on the
+algorithm, and newer numpy sorts with other (SIMD) code, so this module repeats the scalar algorithm: introsort with a
+median-of-three pivot, the smaller part first and the larger one later, insertion sort for parts of at most 16, heapsort
+where the recursion gets too deep.
 
-Two facts make it fast. A partition only swaps the k-th element from the left that is not below the pivot with
-the k-th from the right that is not above it, which is one array operation. And insertion sort is stable, so
-once every part is small, one stable sort of the whole finishes all of them.
+Two facts make it fast. A partition only swaps the k-th element >= pivot from the left with the k-th element <= pivot
+from the right, which is one array operation. And insertion sort is stable, so once every part is small, one stable sort
+of the whole finishes all of them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SMALL = 16  # longest part that insertion sort finishes
 def published_order(scores: np.ndarray, matters: np.ndarray | None = None) -> np.ndarray:
     """Return indices that sort ``scores`` ascending, equal scores in the order of numpy's scalar ``argsort``.
 
-    ``matters`` may mark the elements whose order has a consequence: parts with fewer than two of them are not divided
-    further, which is faster, and the order of marked elements with equal scores stays exact.
+    ``matters`` marks the elements whose order affects the result. Parts with fewer than two marked elements are not
+    partitioned, which is faster and keeps the order of marked elements exact.
 
     >>> published_order(np.zeros(20)).tolist()
     [0, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 18, 19]
@@ -67,7 +67,7 @@ def _partition(values: np.ndarray, order: np.ndarray, first: int, last: int) -> 
     part[middle], part[end - 1] = part[end - 1], part[middle]
 
     held = values[part]
-    # The scans stop at the pivot, parked at the right end, and at the first element on the left.
+    # The left scan stops at the latest at the pivot, stored near the right end; the right scan at the first element.
     from_left = np.flatnonzero(held[1:end] >= pivot) + 1
     from_right = np.flatnonzero(held[: end - 1] <= pivot)[::-1]
     pairs = min(from_left.size, from_right.size)

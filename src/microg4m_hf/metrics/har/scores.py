@@ -49,11 +49,11 @@ def har_scores(
 
     ``protocol="paper"`` gives the published numbers: every row counts (also a box scored twice), a box is positive
     for the actions of all persons in its frame, a class is predicted when its *raw* score reaches ``threshold``, F1,
-    recall and precision average over all classes (0 where undefined), and equal scores rank as they did then.
+    recall and precision are averaged over all classes (0 where undefined), and equal scores are ranked as published.
 
     ``protocol="instance"`` scores each person against that person's own labels: repeated rows and labels count
-    once, ``threshold`` applies to probabilities, the best score claims a box first, and equal scores count with the
-    expectation over random order. A person without a detected box counts as not predicted.
+    once, ``threshold`` applies to probabilities, boxes are matched in order of score, and equal scores contribute the
+    expected AP over random orders. A person without a detected box counts as not predicted.
 
     Boxes of a detector need not cover every person: in the mAP these persons count as not found, in the paper's F1,
     recall and AUROC only detected boxes count.
@@ -142,7 +142,7 @@ def compare(
 
     Returns:
         ``scores`` with an entry per score (both values, ``difference`` = first - second, ``interval``, ``p``,
-        ``p_corrected`` for having looked at five scores, and ``real``: whether that is under 0.05), ``signature`` and
+        ``p_corrected`` (for testing five scores) and ``real`` (``p_corrected`` < 0.05)), ``signature`` and
         ``level``.
 
     Raises:
