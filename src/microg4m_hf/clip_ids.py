@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING
 
 from .errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 # A clip name becomes a file name: it must not be a path, a hidden file or contain invisible characters.
 CLIP_ID = r"^(?P<source>[^\s/\\:*?\"<>|.\x00-\x1f\x7f][^\s/\\:*?\"<>|\x00-\x1f\x7f]{0,199})_(?P<index>[0-9]{1,9})$"
@@ -43,10 +44,15 @@ def source_of(video_id: str) -> str:
 def split_clip_ids(video_ids: pa.Array) -> tuple[pa.Array, pa.Array, np.ndarray]:
     """Return the sources, the piece numbers and a mask of the invalid names in a whole column.
 
+    >>> import pyarrow as pa
     >>> sources, pieces, invalid = split_clip_ids(pa.array(["ISS_004", "../etc_1"]))
     >>> sources.to_pylist(), pieces.to_pylist(), invalid.tolist()
     (['ISS', None], [4, None], [False, True])
     """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     invalid = np.asarray(pc.invert(pc.match_substring_regex(video_ids, CLIP_ID)))
     missing = pa.scalar(None, pa.string())
     # Splitting at the last underscore is five times as fast as the groups of the regular expression.

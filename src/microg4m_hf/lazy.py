@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
@@ -16,10 +15,7 @@ MOVED = {
     "microg4m_hf.data.sample.practice": "microg4m_hf.data.sample.world",
     "microg4m_hf.inference.load": "microg4m_hf.inference.vlm.loading",
     "microg4m_hf.inference.local": "microg4m_hf.inference.vlm.local",
-    "microg4m_hf.inference.messages": "microg4m_hf.inference.vlm.inputs",
-    "microg4m_hf.inference.prepare": "microg4m_hf.inference.vlm.inputs",
     "microg4m_hf.inference.prompts": "microg4m_hf.inference.items",
-    "microg4m_hf.inference.settings": "microg4m_hf.inference.items",
     "microg4m_hf.progress": "microg4m_hf.runtime",
     "microg4m_hf.training.windows": "microg4m_hf.training.dataset",
 }
@@ -63,13 +59,16 @@ def attach(
     return get_attribute, list_attributes, exported
 
 
-class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _MovedModules:
     """The last finder on ``sys.meta_path``: import the module at its new path under its old name."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in MOVED else None
+        return ModuleSpec(name, self) if name in MOVED else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Let Python create the module that `exec_module` replaces."""
 
     def exec_module(self, module: ModuleType) -> None:
         sys.modules[module.__name__] = importlib.import_module(MOVED[module.__name__])

@@ -125,6 +125,7 @@ def test_texts_of_runs_are_shown_with_the_references(catalogue: Catalogue, runs:
     assert page.count('data-column="vqa-blind"') == len(catalogue.questions[video_id])
     assert "ROUGE-L" in page
     assert len(captions.texts) == len(catalogue.captions)
+    assert captions.system is captions.info and catalogue.haystack is catalogue.texts  # the former names
 
 
 def test_markup_in_predictions_is_escaped(catalogue: Catalogue, tmp_path: Path) -> None:

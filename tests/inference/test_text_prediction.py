@@ -78,11 +78,14 @@ def test_the_package_lists_its_public_names() -> None:
     assert inference.HarPipeline.__name__ == "HarPipeline"
 
 
-def test_old_spellings_of_options_work_and_are_hidden() -> None:
+def test_old_spellings_of_options_work_and_are_hidden(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     predict_text.configure(parser)
     new = ["--frame-sampling", "every", "--quantization", "4bit", "--max-retries", "2", "--retry-timeout", "9"]
     old = ["--pick", "every", "--quantise", "4bit", "--tries", "3", "--patience", "9"]  # 3 tries are 2 retries
     assert parser.parse_args(["--model", "m", *new]) == parser.parse_args(["--model", "m", *old])
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--model", "m", "--tries", "x"])
+    assert "argument --tries: invalid int value: 'x'" in capsys.readouterr().err
     help_text = parser.format_help()
     assert all(option in help_text for option in new[::2]) and not any(option in help_text for option in old[::2])

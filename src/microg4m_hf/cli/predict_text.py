@@ -74,7 +74,7 @@ def _add_api_options(group: Any) -> None:
     add("--concurrency", type=int, help="requests at the same time (default 8)")
     add("--max-retries", type=int, metavar="N", help="retries per item after an error of the server (default 5)")
     # --tries also counted the first attempt.
-    _add_old_spelling(group, "--tries", "max_retries", type=lambda text: int(text) - 1)
+    _add_old_spelling(group, "--tries", "max_retries", type=_retries_of)
     add("--retry-timeout", type=float, metavar="S", help="longest wait for a busy server, in seconds (default 900)")
     _add_old_spelling(group, "--patience", "retry_timeout", type=float)
     add("--price-in", type=float, help="price of 1,000 input tokens; adds the cost to results.json")
@@ -88,6 +88,14 @@ def _add_isolated_options(group: Any) -> None:
     add("--python", metavar="FILE", help="the interpreter, such as envs/owl/bin/python")
     add("--adapter", help="how to call the model: internvl, owl3 or a file.py (default: detect it)")
     add("--trust-remote-code", action="store_true", default=None, help="allow the model to run its own code")
+
+
+def _retries_of(tries: str) -> int:
+    """The retries that the old option --tries allowed."""
+    return int(tries) - 1
+
+
+_retries_of.__name__ = "int"  # argparse shows it for a value that is not a number
 
 
 def _add_old_spelling(parser: Any, option: str, dest: str, **options: Any) -> None:

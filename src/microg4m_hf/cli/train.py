@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from ..training import har, vlm
+from ..training import har
+from ..training.launch import add_training_options
 from .options import add_commands
+
+
+def configure_vlm(parser: argparse.ArgumentParser) -> None:
+    add_training_options(parser, "vlm")
+
+
+def run_vlm(args: argparse.Namespace) -> int:
+    from ..training import vlm  # decodes clips, which takes numpy and a third of a second
+
+    return vlm.run(args)
+
 
 COMMANDS = {
     "har": (har.configure, har.run, "a video network that predicts what every person in a clip is doing"),
-    "vlm": (vlm.configure, vlm.run, "a LoRA adapter of a vision-language model, on captions and answers"),
+    "vlm": (configure_vlm, run_vlm, "a LoRA adapter of a vision-language model, on captions and answers"),
 }
 
 

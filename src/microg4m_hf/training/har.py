@@ -127,7 +127,7 @@ def _tracker_config(recipe: Recipe) -> dict[str, str | int | float | bool]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_training_options(parser, "runs/<recipe name>-<variant>", "model, card, scores and predictions")
+    add_training_options(parser, "har")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,8 +13,16 @@ from ..errors import MicroG4MError, RecipeError
 from ..runtime import rank_and_world_size
 from .run_folder import RunFolder
 
+# kind -> the default of --out, and what --push-to-hub pushes
+_OUTPUTS = {
+    "har": ("runs/<recipe name>-<variant>", "model, card, scores and predictions"),
+    "vlm": ("runs/<recipe name>", "adapter, card and log"),
+}
 
-def add_training_options(parser: argparse.ArgumentParser, default_out: str, pushed: str) -> None:
+
+def add_training_options(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add the options of ``microg4m train har`` or ``vlm``."""
+    default_out, pushed = _OUTPUTS[kind]
     parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML recipe, see recipes/")
     parser.add_argument("--out", metavar="FOLDER", help=f"the run folder (default {default_out})")
     parser.add_argument("--resume", action="store_true", help="fail unless the folder contains a run to resume")

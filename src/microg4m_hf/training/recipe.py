@@ -57,6 +57,11 @@ class Optim:
     no_decay: str = "batchnorm"  # parameters without decay: "batchnorm", "one_dimensional" (norms, biases), "none"
     clip_norm: float | None = None
 
+    @property
+    def undecayed(self) -> str:
+        """The former name of ``no_decay``."""
+        return self.no_decay
+
 
 @dataclass(frozen=True)
 class Schedule:

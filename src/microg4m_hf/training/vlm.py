@@ -200,7 +200,7 @@ class ExampleEncoder:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_training_options(parser, "runs/<recipe name>", "adapter, card and log")
+    add_training_options(parser, "vlm")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -52,6 +52,11 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def haystack(self) -> list[str]:
+        """The former name of ``texts``."""
+        return self.texts
+
     def row(self, place: int) -> dict[str, Any]:
         """Return the clip as a row of the ``har`` config: source, domain, persons with actions, key box and track."""
         return self.rows.slice(place, 1).to_pylist()[0]

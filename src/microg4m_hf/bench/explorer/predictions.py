@@ -59,6 +59,11 @@ class Run:
     info: RunInfo | None = None
 
     @property
+    def system(self) -> RunInfo | None:
+        """The former name of ``info``."""
+        return self.info
+
+    @property
     def measure(self) -> str:
         """The name of ``score``."""
         return "ranking precision" if self.task == "har" else "ROUGE-L"
