@@ -33,7 +33,6 @@ REPEATED = {
     "runner": "one runner per way to reach a model",
     "scores": "scores of actions and of texts",
     "texts": "captions and questions of a release, and those of the sample",
-    "write": "a report's folder and the sample's folder",
 }
 
 
@@ -45,7 +44,7 @@ def test_no_file_is_long() -> None:
 def test_files_hold_whole_ideas() -> None:
     lines = sorted(file.lines for file in FILES.values())
     assert 100 <= lines[len(lines) // 2] <= 250
-    assert sum(count < 75 for count in lines) <= len(lines) / 4
+    assert sum(count < 75 for count in lines) <= len(lines) / 5
 
 
 def test_imports_go_down_only() -> None:

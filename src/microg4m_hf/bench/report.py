@@ -13,9 +13,9 @@ from ..errors import MicroG4MError, PredictionError, RecipeError
 from ..runtime import progress
 from .published import PAPER, published_tables
 from .references import References
+from .render import write_document
 from .render.document import BulletList, ContentBlock, Document, Paragraph, Section
 from .render.formatting import slug
-from .render.write import write_document
 from .runs import RunInfo, find_runs
 from .scoring import RunScores, ScoringOptions, score_run
 from .section_har import har_blocks

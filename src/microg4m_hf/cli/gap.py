@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..bench.gap_pages import differences_document, orientation_document
-    from ..bench.render.write import write_document
+    from ..bench.render import write_document
 
     common = {name: getattr(args, name) for name in ("protocol", "resamples", "seed")}
     if args.kind == "orientation":

@@ -1,1 +1,55 @@
-"""Documents, charts and their output formats: HTML, Markdown, LaTeX, SVG, PNG."""
+"""Documents, charts and their output formats: ``write_document`` writes HTML, Markdown, LaTeX, JSON, SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .document import Document
+
+
+def write_document(
+    document: Document, data: Any, out: Path, *, png: bool = False, more: Mapping[str, str] | None = None
+) -> Path:
+    """Write ``report.html``, ``report.md``, ``report.json``, ``figures/``, ``tables/`` and the texts of ``more``.
+
+    The folder appears only when it is complete. An earlier report in it is replaced.
+
+    Args:
+        document: What to write.
+        data: The content of ``report.json``.
+        out: The folder.
+        png: Write every figure as PNG as well.
+        more: Other files, by name.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RecipeError: If the folder has other content than a report.
+    """
+    import json
+
+    from ...errors import RecipeError
+    from ...metrics.results import json_ready
+    from ...storage import atomic_folder, write_atomic
+    from .html import html_page
+    from .markdown import latex_table, markdown_page
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "report.json").is_file():
+        raise RecipeError(f"{out} is not empty and contains no report; choose another folder with --out")
+    with atomic_folder(out, replace=True) as scratch:
+        write_atomic(scratch / "report.html", html_page(document))
+        write_atomic(scratch / "report.md", markdown_page(document))
+        write_atomic(scratch / "report.json", json.dumps(json_ready(data), indent=1, ensure_ascii=False) + "\n")
+        for name, text in (more or {}).items():
+            write_atomic(scratch / name, text)
+        for figure in document.figures():
+            write_atomic(scratch / "figures" / f"{figure.name}.svg", figure.drawing.svg())
+            if png:
+                write_atomic(scratch / "figures" / f"{figure.name}.png", figure.drawing.png())
+        for table in document.tables():
+            write_atomic(scratch / "tables" / f"{table.name}.tex", latex_table(table) + "\n")
+    return out / "report.html"
