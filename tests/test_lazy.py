@@ -71,12 +71,13 @@ def test_type_checkers_and_the_interpreter_see_the_same_names(door: str) -> None
     block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
     # `from ._version import __version__ as __version__` and the like stand outside of the block.
     imports = [n for n in (*tree.body, *block.body) if isinstance(n, ast.ImportFrom)]
-    typed = {(n.module or "", a.name) for n in imports for a in n.names if n.level == 1 and a.asname == a.name}
+    typed = {a.name: n.module for n in imports for a in n.names if n.level == 1 and a.asname == a.name}
     assert all(a.asname == a.name for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names)
-    call = next(n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("attach"))
-    table = {(module, name) for module, names in ast.literal_eval(call.args[1]).items() for name in names}
-    modules = [ast.literal_eval(k.value) for k in call.keywords if k.arg == "modules"]
-    assert typed == table | {("", name) for names in modules for name in names}
+    package = importlib.import_module(door)
+    assert sorted(typed) == package.__all__
+    for name, module in typed.items():
+        defining = importlib.import_module(f"{door}.{module or name}")
+        assert getattr(package, name) is (getattr(defining, name) if module else defining)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -107,9 +108,15 @@ def test_attach_lists_submodules_once_they_are_loaded() -> None:
     package: Any = importlib.import_module("microg4m_hf.metrics")
     importlib.import_module("microg4m_hf.metrics.results")
     assert "results" in dir(package)
-    get_attribute, list_attributes, exported = attach("microg4m_hf.metrics", {"results": ["save"]}, modules=["har"])
-    assert exported == ["har", "save"] and set(exported) <= set(list_attributes())
-    assert get_attribute("har") is importlib.import_module("microg4m_hf.metrics.har")
+    get_attribute, list_attributes, exported = attach("microg4m_hf.bench")
+    assert {"explore", "explorer"} <= set(exported) <= set(list_attributes())
+    assert get_attribute("explorer") is importlib.import_module("microg4m_hf.bench.explorer")
+
+
+def test_a_package_without_its_source_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pkgutil, "get_data", lambda package, name: None)
+    with pytest.raises(ImportError, match="install microg4m-hf with its sources"):
+        attach("microg4m_hf.bench")
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())

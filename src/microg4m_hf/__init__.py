@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import auto_register as _auto_register
-from . import lazy as _lazy
+from . import auto_register as _auto_register, lazy as _lazy
 from ._version import __version__ as __version__
 from .errors import MicroG4MError as MicroG4MError
 
 if TYPE_CHECKING:
-    from . import bench as bench
-    from . import data as data
-    from . import inference as inference
-    from . import metrics as metrics
-    from . import models as models
-    from . import taxonomy as taxonomy
-    from . import training as training
+    from . import (
+        bench as bench,
+        data as data,
+        inference as inference,
+        metrics as metrics,
+        models as models,
+        taxonomy as taxonomy,
+        training as training,
+    )
     from .data import load_dataset as load_dataset
 
-__getattr__, __dir__, __all__ = _lazy.attach(
-    __name__,
-    {"data": ["load_dataset"], "errors": ["MicroG4MError"], "_version": ["__version__"]},
-    modules=["bench", "data", "inference", "metrics", "models", "taxonomy", "training"],
-)
+__getattr__, __dir__, __all__ = _lazy.attach(__name__)
 
 _lazy.install_moved_modules()
 # Makes datasets.load_dataset("microg4m", ...), AutoModelForVideoClassification, AutoProcessor and

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import pkgutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -21,42 +23,44 @@ MOVED = {
 }
 
 
-def attach(
-    package: str, public: Mapping[str, Sequence[str]], *, modules: Sequence[str] = ()
-) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Make the public names of a package available without importing the modules that define them.
 
-    The package repeats its names under ``if TYPE_CHECKING:`` for type checkers and editors; a test compares the two.
+    The public names are those that its ``__init__.py`` imports in the form ``from .module import name as name``, which
+    is how type checkers and editors recognize them as well. Under ``if TYPE_CHECKING:`` these imports do not run; the
+    file is parsed instead.
 
     Args:
         package: The ``__name__`` of the package.
-        public: The names to export, by the module (relative to the package) that defines them.
-        modules: Submodules and subpackages to load on first use as well.
 
     Returns:
         ``__getattr__``, ``__dir__`` and ``__all__`` of the package. ``dir()`` lists the public names, the submodules
         that are loaded and the module attributes such as ``__file__``, but not what the package imports for itself.
 
     Example:
-        >>> __getattr__, __dir__, __all__ = attach("microg4m_hf.metrics", {"har.scores": ["har_scores"]})
-        >>> __all__, __getattr__("har_scores").__module__
-        (['har_scores'], 'microg4m_hf.metrics.har.scores')
+        >>> __getattr__, __dir__, __all__ = attach("microg4m_hf.models")
+        >>> "create" in __all__, __getattr__("create").__module__
+        (True, 'microg4m_hf.models.build')
     """
-    module_of = {name: module for module, names in public.items() for name in names}
-    exported = sorted([*module_of, *modules])
+    source = pkgutil.get_data(package, "__init__.py")
+    if source is None:
+        raise ImportError(f"{package} has no __init__.py to read its names from; install microg4m-hf with its sources")
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    # The module, relative to the package, that defines each name; empty for submodules and subpackages.
+    module_of = {one.name: node.module or "" for node in imports for one in node.names if one.asname == one.name}
 
     def get_attribute(name: str) -> Any:
-        if name in module_of:
-            return getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
-        if name in modules:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if not module_of[name]:
             return importlib.import_module(f"{package}.{name}")
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
 
     def list_attributes() -> list[str]:
         present = vars(sys.modules[package])
-        return sorted({n for n in present if n.startswith("__") or f"{package}.{n}" in sys.modules}.union(exported))
+        return sorted({n for n in present if n.startswith("__") or f"{package}.{n}" in sys.modules}.union(module_of))
 
-    return get_attribute, list_attributes, exported
+    return get_attribute, list_attributes, sorted(module_of)
 
 
 class _MovedModules:

@@ -7,8 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from microg4m_hf.data.release.csv_reader import REAL, TEXT, WHOLE, read_csv_rows
 from microg4m_hf.data.release.faults import LISTED_PER_REASON, ErrorPolicy

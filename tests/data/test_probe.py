@@ -9,8 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from microg4m_hf.data import ClipInfo, open_clip, probe, read_frames
 from microg4m_hf.data.video import pyav

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from microg4m_hf.data.release.release import read_release
 from microg4m_hf.data.split_report import leak_report, scheme_report

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import HarAccumulator, frame_ap, har_scores

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from microg4m_hf.errors import PredictionError, RecipeError
 from microg4m_hf.metrics import text_scores

@@ -9,8 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from microg4m_hf.metrics import text_scores
 from microg4m_hf.metrics.text.tokenizer_ptb import tokenize_ptb

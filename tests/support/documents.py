@@ -8,7 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
-from microg4m_hf.cli.main import GROUPS
+from microg4m_hf.cli.main import make_parser
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("metrics/*/README.md")])
@@ -36,7 +36,7 @@ def parse_command(command: str) -> argparse.Namespace:
             return _parse(words[0], words[1:])
         if words[0] == "microg4m_hf.training.jhmdb":
             return argparse.Namespace(words=words[1:])
-    return _parse(f"microg4m_hf.cli.{GROUPS[words[1]][0]}", words[2:])
+    return make_parser(words[1]).parse_args(words[2:])
 
 
 def _parse(module: str, words: list[str]) -> argparse.Namespace:

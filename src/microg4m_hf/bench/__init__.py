@@ -9,17 +9,11 @@ from ..lazy import attach
 if TYPE_CHECKING:
     from . import explorer as explorer
     from .explorer import explore as explore
-    from .published import PublishedRow as PublishedRow
-    from .published import PublishedTable as PublishedTable
-    from .published import published_tables as published_tables
+    from .published import (
+        PublishedRow as PublishedRow,
+        PublishedTable as PublishedTable,
+        published_tables as published_tables,
+    )
     from .report import make_report as make_report
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "explorer": ["explore"],
-        "published": ["PublishedRow", "PublishedTable", "published_tables"],
-        "report": ["make_report"],
-    },
-    modules=["explorer"],
-)
+__getattr__, __dir__, __all__ = attach(__name__)

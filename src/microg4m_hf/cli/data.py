@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SourceError
 from ..storage import atomic_folder
-from .options import add_commands, add_release_options, find_release
+from .options import add_release_options, find_release
 
 # ``microg4m data check``: list all faults of a release; exit code 1 if there are any.
 
@@ -213,11 +213,3 @@ COMMANDS = {
     "push": (configure_push, run_push, "publish the dataset as a Hub repository"),
     "export-ava": (configure_export_ava, run_export_ava, "write AVA-style key-frame CSV files"),
 }
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    add_commands(parser, COMMANDS)
-
-
-def run(args: argparse.Namespace) -> int:
-    return args.run(args)

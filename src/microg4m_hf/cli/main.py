@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import MicroG4MError
 
-# group -> (module with ``configure(parser)`` and ``run(args) -> int``, one-line help)
+# group -> (module, one-line help). The module has ``configure(parser)`` and ``run(args) -> int``; a group with commands
+# has a table ``COMMANDS`` of them instead: name -> (configure, run, one-line help).
 GROUPS: dict[str, tuple[str, str]] = {
     "data": ("data", "make the sample; check, count, publish and export the dataset"),
     "demo": ("demo", "make the sample, look at it, train tiny models on it and report their scores"),
@@ -41,6 +42,23 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
+def make_parser(group: str) -> argparse.ArgumentParser:
+    """Return the parser of a group. ``args.execute(args)`` runs the command, whose name is ``args.what``."""
+    name, text = GROUPS[group]
+    module = importlib.import_module(f"{__package__}.{name}")
+    parser = argparse.ArgumentParser(prog=f"microg4m {group}", description=text)
+    if not hasattr(module, "COMMANDS"):
+        module.configure(parser)
+        parser.set_defaults(execute=module.run)
+        return parser
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="what")
+    for command, (configure, run, help_text) in module.COMMANDS.items():
+        subparser = parsers.add_parser(command, help=help_text, description=help_text)
+        configure(subparser)
+        subparser.set_defaults(execute=run)
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 for success, 1 when a check found faults, 2 for an error of the user.
 
@@ -58,10 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, rest = words[0], words[1:]
     try:
-        module = importlib.import_module(f"{__package__}.{GROUPS[name][0]}")
-        parser = argparse.ArgumentParser(prog=f"microg4m {name}", description=GROUPS[name][1])
-        module.configure(parser)
-        return module.run(parser.parse_args(rest))
+        args = make_parser(name).parse_args(rest)
+        return args.execute(args)
     except MicroG4MError as error:
         print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

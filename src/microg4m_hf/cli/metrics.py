@@ -6,12 +6,9 @@ import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    text = "push the evaluate modules to the Hub as Spaces"
-    push = commands.add_parser("push", help=text, description=text)
-    push.add_argument("namespace", metavar="ORG", help="your account or organization")
-    push.add_argument("--folder", default="metrics", help="the folder with the modules (default: metrics)")
-    push.add_argument("--private", action="store_true", help="create new Spaces as private ones")
+    parser.add_argument("namespace", metavar="ORG", help="your account or organization")
+    parser.add_argument("--folder", default="metrics", help="the folder with the modules (default: metrics)")
+    parser.add_argument("--private", action="store_true", help="create new Spaces as private ones")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,3 +17,6 @@ def run(args: argparse.Namespace) -> int:
     for name in push_metrics(args.namespace, args.folder, private=args.private):
         print(f'pushed: evaluate.load("{name}")')
     return 0
+
+
+COMMANDS = {"push": (configure, run, "push the evaluate modules to the Hub as Spaces")}

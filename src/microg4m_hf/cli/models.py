@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from .options import add_commands
 
 
 def configure_list(parser: argparse.ArgumentParser) -> None:
@@ -104,11 +103,3 @@ COMMANDS = {
     "info": (configure_info, run_info, "describe one model: parameters, GFLOPs, input shape, published scores"),
     "convert": (configure_convert, run_convert, "convert a PySlowFast checkpoint to a transformers folder, or back"),
 }
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    add_commands(parser, COMMANDS)
-
-
-def run(args: argparse.Namespace) -> int:
-    return args.run(args)

@@ -4,31 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError, SourceError
-
-Configure = Callable[[argparse.ArgumentParser], None]
-Command = Callable[[argparse.Namespace], int]
-
-
-def add_commands(
-    parser: argparse.ArgumentParser, commands: Mapping[str, tuple[Configure, Command, str]], *, title: str = "commands"
-) -> None:
-    """Add subcommands to a group; the name that was typed is in ``args.what``.
-
-    Args:
-        parser: The parser of the group.
-        commands: For each name, a function that adds the options, a function that runs the command, and its help.
-        title: What ``--help`` calls the commands.
-    """
-    parsers = parser.add_subparsers(title=title, metavar=title.rstrip("s").upper(), required=True, dest="what")
-    for name, (configure, run, text) in commands.items():
-        command = parsers.add_parser(name, help=text, description=text)
-        configure(command)
-        command.set_defaults(run=run)
 
 
 def add_release_options(parser: argparse.ArgumentParser) -> None:

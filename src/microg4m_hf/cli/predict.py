@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..errors import RecipeError
 from . import predict_text
-from .options import add_commands
 
 
 def configure_har(parser: argparse.ArgumentParser) -> None:
@@ -63,11 +62,3 @@ COMMANDS = {
     "caption": (predict_text.configure, predict_text.run, "a caption for every clip"),
     "vqa": (predict_text.configure, predict_text.run, "an answer to every question"),
 }
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    add_commands(parser, COMMANDS)
-
-
-def run(args: argparse.Namespace) -> int:
-    return args.run(args)

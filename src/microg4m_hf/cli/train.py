@@ -6,7 +6,6 @@ import argparse
 
 from ..training import har
 from ..training.launch import add_training_options
-from .options import add_commands
 
 
 def configure_vlm(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +22,3 @@ COMMANDS = {
     "har": (har.configure, har.run, "a video network that predicts what every person in a clip is doing"),
     "vlm": (configure_vlm, run_vlm, "a LoRA adapter of a vision-language model, on captions and answers"),
 }
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    add_commands(parser, COMMANDS)
-
-
-def run(args: argparse.Namespace) -> int:
-    return args.run(args)

@@ -10,20 +10,8 @@ if TYPE_CHECKING:
     from .api.client import Endpoint as Endpoint
     from .har_pipeline import HarPipeline as HarPipeline
     from .isolated.runner import IsolatedEnvironment as IsolatedEnvironment
-    from .items import PROMPTS as PROMPTS
-    from .items import TextSettings as TextSettings
-    from .text_prediction import predict_texts as predict_texts
-    from .text_prediction import resolve_settings as resolve_settings
+    from .items import PROMPTS as PROMPTS, TextSettings as TextSettings
+    from .text_prediction import predict_texts as predict_texts, resolve_settings as resolve_settings
     from .vlm.loading import Placement as Placement
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "api.client": ["Endpoint"],
-        "har_pipeline": ["HarPipeline"],
-        "isolated.runner": ["IsolatedEnvironment"],
-        "items": ["PROMPTS", "TextSettings"],
-        "text_prediction": ["predict_texts", "resolve_settings"],
-        "vlm.loading": ["Placement"],
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__)

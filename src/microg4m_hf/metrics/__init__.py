@@ -10,32 +10,13 @@ if TYPE_CHECKING:
     from .har.accumulator import HarAccumulator as HarAccumulator
     from .har.files import write_predictions as write_predictions
     from .har.frame_ap import frame_ap as frame_ap
-    from .har.scores import TieWarning as TieWarning
-    from .har.scores import compare as compare
-    from .har.scores import har_scores as har_scores
-    from .har.thresholds import TunedThresholds as TunedThresholds
-    from .har.thresholds import tune_thresholds as tune_thresholds
+    from .har.scores import TieWarning as TieWarning, compare as compare, har_scores as har_scores
+    from .har.thresholds import TunedThresholds as TunedThresholds, tune_thresholds as tune_thresholds
     from .har.trainer import make_compute_metrics as make_compute_metrics
     from .text.bertscore import BertScorer as BertScorer
-    from .text.caption_vqa import caption_scores as caption_scores
-    from .text.caption_vqa import vqa_scores as vqa_scores
+    from .text.caption_vqa import caption_scores as caption_scores, vqa_scores as vqa_scores
     from .text.resampling import compare_texts as compare_texts
     from .text.scores import text_scores as text_scores
     from .text.sentence import SentenceEncoder as SentenceEncoder
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "har.accumulator": ["HarAccumulator"],
-        "har.files": ["write_predictions"],
-        "har.frame_ap": ["frame_ap"],
-        "har.scores": ["TieWarning", "compare", "har_scores"],
-        "har.thresholds": ["TunedThresholds", "tune_thresholds"],
-        "har.trainer": ["make_compute_metrics"],
-        "text.bertscore": ["BertScorer"],
-        "text.caption_vqa": ["caption_scores", "vqa_scores"],
-        "text.resampling": ["compare_texts"],
-        "text.scores": ["text_scores"],
-        "text.sentence": ["SentenceEncoder"],
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__)

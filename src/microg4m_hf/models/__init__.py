@@ -7,29 +7,23 @@ from typing import TYPE_CHECKING
 from ..lazy import attach
 
 if TYPE_CHECKING:
-    from .build import config_of as config_of
-    from .build import create as create
-    from .build import wrap as wrap
+    from .build import config_of as config_of, create as create, wrap as wrap
     from .configuration import MicroG4MHarConfig as MicroG4MHarConfig
-    from .modeling import MicroG4MHarForVideoClassification as MicroG4MHarForVideoClassification
-    from .modeling import MicroG4MHarModel as MicroG4MHarModel
+    from .modeling import (
+        MicroG4MHarForVideoClassification as MicroG4MHarForVideoClassification,
+        MicroG4MHarModel as MicroG4MHarModel,
+    )
     from .processing import MicroG4MHarProcessor as MicroG4MHarProcessor
-    from .pyslowfast import export_pyslowfast as export_pyslowfast
-    from .pyslowfast import load_pyslowfast as load_pyslowfast
-    from .pyslowfast import save_pyslowfast as save_pyslowfast
-    from .registry import CORRECTED as CORRECTED
-    from .registry import PUBLISHED as PUBLISHED
-    from .registry import VARIANTS as VARIANTS
-    from .registry import for_training as for_training
+    from .pyslowfast import (
+        export_pyslowfast as export_pyslowfast,
+        load_pyslowfast as load_pyslowfast,
+        save_pyslowfast as save_pyslowfast,
+    )
+    from .registry import (
+        CORRECTED as CORRECTED,
+        PUBLISHED as PUBLISHED,
+        VARIANTS as VARIANTS,
+        for_training as for_training,
+    )
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "configuration": ["MicroG4MHarConfig"],
-        "build": ["config_of", "create", "wrap"],
-        "modeling": ["MicroG4MHarForVideoClassification", "MicroG4MHarModel"],
-        "processing": ["MicroG4MHarProcessor"],
-        "pyslowfast": ["export_pyslowfast", "load_pyslowfast", "save_pyslowfast"],
-        "registry": ["CORRECTED", "PUBLISHED", "VARIANTS", "for_training"],
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__)

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoModel, AutoModelForVideoClassification, PreTrainedModel
-from transformers import initialization as init
+from transformers import AutoModel, AutoModelForVideoClassification, PreTrainedModel, initialization as init
 from transformers.utils import ModelOutput
 
 from .. import extras
