@@ -1,7 +1,5 @@
 """MicroG-4M for the Hugging Face ecosystem: dataset, metrics, models, inference, training and reports."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from . import auto_register as _auto_register, lazy as _lazy

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class MicroG4MError(Exception):
     """Base class; every message says what was given, why it fails and what to do instead."""
@@ -36,7 +39,7 @@ class DataError(MicroG4MError, ValueError):
             where += f", line {line}" if where else f"line {line}"
         message = f"{where}: {problem}" if where else problem
         if value is not None:
-            message += f": {_short(value)}"
+            message += f": {shorten(value)}"
         if hint:
             message += f" ({hint})"
         super().__init__(message)
@@ -67,6 +70,24 @@ class PredictionError(MicroG4MError, ValueError):
     """Predictions are invalid or do not match the references."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The input that an error is about: a file, or what else predictions or references were read from.
+
+    Example:
+        >>> str(Origin("predictions answers.csv").error("no header", "name the columns", line=1))
+        'predictions answers.csv, line 1: no header (name the columns)'
+    """
+
+    name: str
+    references: bool = False
+
+    def error(self, problem: str, hint: str = "", *, line: int | None = None) -> PredictionError | DataError:
+        """Return the error to raise: a ``DataError`` for references, a ``PredictionError`` for predictions."""
+        message = f"{self.name}{f', line {line}' if line else ''}: {problem}{f' ({hint})' if hint else ''}"
+        return DataError(message) if self.references else PredictionError(message)
+
+
 class CheckpointError(MicroG4MError, ValueError):
     """A checkpoint cannot be read or does not fit the model."""
 
@@ -87,6 +108,17 @@ class MissingExtraError(MicroG4MError, ImportError):
     """An optional package is missing; the message names the extra to install."""
 
 
-def _short(value: object, limit: int = 120) -> str:
+def list_some(names: Iterable[str], limit: int = 5) -> str:
+    """Join the first few names and count the others.
+
+    >>> list_some(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    every = list(names)
+    return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
+
+
+def shorten(value: object, limit: int = 120) -> str:
+    """Return the ``repr`` of a value, cut to ``limit`` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

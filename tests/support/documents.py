@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 import shlex
 from pathlib import Path
@@ -33,13 +32,7 @@ def parse_command(command: str) -> argparse.Namespace:
     if words[0] != "microg4m":
         words = words[words.index("-m") + 1 :]
         if words[0] in ("microg4m_hf.training.har", "microg4m_hf.training.vlm"):
-            return _parse(words[0], words[1:])
+            return make_parser("train").parse_args([words[0].rpartition(".")[2], *words[1:]])
         if words[0] == "microg4m_hf.training.jhmdb":
             return argparse.Namespace(words=words[1:])
     return make_parser(words[1]).parse_args(words[2:])
-
-
-def _parse(module: str, words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    importlib.import_module(module).configure(parser)
-    return parser.parse_args(words)

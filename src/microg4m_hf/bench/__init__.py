@@ -1,7 +1,5 @@
 """The benchmark: published results, reports, the explorer, the gap between Earth and space."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import attach

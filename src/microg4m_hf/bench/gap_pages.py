@@ -14,29 +14,16 @@ def differences_document(title: str, text: str, found: dict[str, Any]) -> Docume
     one, two = found["names"]
     matched = found["matched"]
     head = ["action", one, two, "difference", "labels", "chance", "AUROC"]
-    rows = [
-        [
-            Cell(f"mean of {matched['classes']} actions", strong=True),
-            score_cell(matched["first"]),
-            score_cell(matched["second"]),
-            difference_cell(matched["difference"], matched["interval"], matched["p"] < 0.05),
-            Cell(""),
-            _both(matched["chance"]),
-            _both(matched["auroc"]),
-        ]
-    ]
+
+    def row(name: Cell, entry: dict[str, Any], is_real: bool, labels: str) -> list[Cell]:
+        difference = difference_cell(entry["difference"], entry["interval"], is_real)
+        frequencies = (Cell(" / ".join(percent(value, 1) for value in entry[key])) for key in ("chance", "auroc"))
+        return [name, score_cell(entry["first"]), score_cell(entry["second"]), difference, Cell(labels), *frequencies]
+
+    mean = Cell(f"mean of {matched['classes']} actions", strong=True)
+    rows = [row(mean, matched, matched["p"] < 0.05, "")]
     for entry in sorted(found["classes"], key=lambda entry: -entry["difference"]):
-        rows.append(
-            [
-                Cell(entry["name"]),
-                score_cell(entry["first"]),
-                score_cell(entry["second"]),
-                difference_cell(entry["difference"], entry["interval"], entry["real"]),
-                Cell(" / ".join(map(str, entry["labels"]))),
-                _both(entry["chance"]),
-                _both(entry["auroc"]),
-            ]
-        )
+        rows.append(row(Cell(entry["name"]), entry, entry["real"], " / ".join(map(str, entry["labels"]))))
     caption = f"Average precision × 100, {one} − {two}, 95 % intervals by film; * p < 0.05 after Holm correction"
     whole = f"mAP over all actions: {percent(found['map'][0])} and {percent(found['map'][1])}."
     blocks: list[ContentBlock] = [Paragraph(text), Paragraph(whole)]
@@ -47,7 +34,12 @@ def differences_document(title: str, text: str, found: dict[str, Any]) -> Docume
 def orientation_document(found: dict[str, Any]) -> Document:
     """Show the result of ``orientation_probe``: the mAP under each turn, the gap, and the gap by action."""
     head = ["turn", "mAP@0.5", "change"]
-    rows = [[Cell(row["turn"]), score_cell(row["map"], row["interval"]), _change(row)] for row in found["turns"]]
+    rows = []
+    for row in found["turns"]:
+        change = Cell("·")
+        if "difference" in row:
+            change = difference_cell(row["difference"], row["difference_interval"], row["real"])
+        rows.append([Cell(row["turn"]), score_cell(row["map"], row["interval"]), change])
     caption = "The same model and clips, turned clockwise; * p < 0.05 after Holm correction"
     blocks: list[ContentBlock] = [Table("orientation-turns", caption, head, rows)]
     if "gap" in found:
@@ -107,16 +99,6 @@ def _chart(title: str, entries: list[dict[str, Any]]) -> Drawing:
         drawing.add(Dot(x, y, 3.5, COLORS[0], PAPER, f"{entry['name']}: {signed(entry['difference'])}"))
         drawing.add(Text(wide - 4, y + 3.5, signed(entry["difference"], 1), 10, "end"))
     return drawing
-
-
-def _change(row: dict[str, Any]) -> Cell:
-    if "difference" not in row:
-        return Cell("·")
-    return difference_cell(row["difference"], row["difference_interval"], row["real"])
-
-
-def _both(values: list[float]) -> Cell:
-    return Cell(" / ".join(percent(value, 1) for value in values))
 
 
 def _describe(found: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ which way is up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from ..errors import RecipeError
 from ..metrics.bootstrap import interval
 from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarSettings, score_har
+from ..metrics.har.statistics import ClassScores
 from ..metrics.significance import add_corrected_p_values, paired_test
-from ..taxonomy import ACTIONS
+from ..taxonomy import ACTIONS, Action
 from ..training.dataset import KeyFrame, KeyFrameWindows
 from ..training.predict import predict_logits, prediction_columns, reference_columns
 from ..training.predict_run import load_model, recipe_of
@@ -158,39 +159,23 @@ def orientation_probe(
         "seed": seed,
     }
     if turned:
-        result["gap"] = _gap(
-            classes[first].macro()["map"],
-            [classes[name].macro()["map"] for name in turned],
-            drawn[first].macro()["map"],
-            [drawn[name].macro()["map"] for name in turned],
-        )
-        result["classes"] = _class_gaps(
-            first, list(scored), turned, classes, drawn, next(iter(scored.values())).classes
-        )
+
+        def gap(score: Callable[[ClassScores], Any]) -> dict[str, Any]:
+            """Test the first turn minus the mean of the others, by one score."""
+            others, samples = ([score(scores[name]) for name in turned] for scores in (classes, drawn))
+            value = float(score(classes[first]) - np.mean(others))
+            return paired_test(value, score(drawn[first]) - np.mean(samples, axis=0))
+
+        result["gap"] = gap(lambda scores: scores.macro()["map"])
+        columns = {action: column for column, action in enumerate(scored[first].classes)}
+        known = [(action, columns[action.action_id]) for action in ACTIONS if action.action_id in columns]
+
+        def entry(action: Action, column: int) -> dict[str, Any]:
+            values = {name: float(scores.ap[column]) for name, scores in classes.items()}
+            about = {"action_id": action.action_id, "name": action.name, "ap": values}
+            return about | gap(lambda scores: scores.ap[..., column])
+
+        table = [entry(action, column) for action, column in known if not np.isnan(classes[first].ap[column])]
+        result["classes"] = table
+        add_corrected_p_values(table)
     return result
-
-
-def _gap(value: Any, others: Sequence[Any], samples: np.ndarray, turned: Sequence[np.ndarray]) -> dict[str, Any]:
-    return paired_test(float(value - np.mean(others)), samples - np.mean(turned, axis=0))
-
-
-def _class_gaps(
-    first: str, names: Sequence[str], turned: Sequence[str], classes: Any, drawn: Any, ids: Sequence[int]
-) -> list[dict[str, Any]]:
-    """The average precision of each action under every turn, and its gap."""
-    columns = {action: column for column, action in enumerate(ids)}
-    table = []
-    for action in ACTIONS:
-        column = columns.get(action.action_id)
-        if column is None or np.isnan(classes[first].ap[column]):
-            continue
-        gap = _gap(
-            classes[first].ap[column],
-            [classes[name].ap[column] for name in turned],
-            drawn[first].ap[:, column],
-            [drawn[name].ap[:, column] for name in turned],
-        )
-        values = {name: float(classes[name].ap[column]) for name in names}
-        table.append({"action_id": action.action_id, "name": action.name, "ap": values, **gap})
-    add_corrected_p_values(table)
-    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..models.registry import PUBLISHED
@@ -101,7 +101,8 @@ def published_tables() -> dict[str, PublishedTable]:
     """
     fine_tuned = tuple(_har_row(name) for name, variant in PUBLISHED.items() if variant.num_labels == 50)
     zero_shot = tuple(_har_row(name) for name, variant in PUBLISHED.items() if variant.num_labels == 80)
-    on_earth = tuple(_zero_shot_on_earth(row) for row in zero_shot)
+    earth_scores = {name: dict(zip(("map", "auroc"), scores, strict=True)) for name, scores in JHMDB.items()}
+    on_earth = tuple(replace(row, scores=earth_scores[row.model or ""], note="") for row in zero_shot)
     har, har_80 = ({**HAR_PROTOCOL, "classes": classes} for classes in (50, 80))
     split, size = "MicroG-4M, official test split", {"labels": 2656, "labelled_boxes": 1136}
     zero_shot_title, earth = "zero-shot from AVA", "JHMDB in AVA format (on Earth)"
@@ -125,13 +126,6 @@ def _har_row(name: str) -> PublishedRow:
     setting = f"{frames}×{variant.sampling_rate}"
     title = variant.title.replace(f" {setting}", "")
     return PublishedRow(title, scores, setting, frames, variant.parameters, name, variant.note)
-
-
-def _zero_shot_on_earth(row: PublishedRow) -> PublishedRow:
-    assert row.model is not None
-    mean_ap, auroc = JHMDB[row.model]
-    scores = {"map": mean_ap, "auroc": auroc}
-    return PublishedRow(row.name, scores, row.setting, row.frames, row.parameters, row.model)
 
 
 def _text_table(

@@ -106,6 +106,7 @@ def _read_training_run(run: RunInfo) -> None:
     import yaml
 
     from ..training.recipe import PRACTICAL, RENAMED
+    from ..training.recipe_io import flatten
 
     run.task = "har"
     folder = run.path
@@ -126,7 +127,7 @@ def _read_training_run(run: RunInfo) -> None:
         "variant": config.get("variant"),
         "frames": f"{data.get('num_frames', '?')}x{data.get('stride', '?')}",
         "settings": {
-            RENAMED.get(key, key): value for key, value in sorted(_flatten(config).items()) if key not in ignored
+            RENAMED.get(key, key): value for key, value in sorted(flatten(config).items()) if key not in ignored
         },
     }
     results = _read_json(folder / "results.json", run, "the run is not finished")
@@ -143,13 +144,6 @@ def _read_training_run(run: RunInfo) -> None:
         raise PredictionError(f"predictions/test.parquet is missing, so the run cannot be scored{content}")
     run.predictions = predictions
     run.about |= {key: value for key, value in read_about(predictions).items() if key not in run.about}
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _read_text_run(run: RunInfo) -> None:

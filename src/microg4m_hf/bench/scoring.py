@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MicroG4MError
+from ..errors import MicroG4MError, Origin
 from ..metrics import caption_scores, vqa_scores
 from ..metrics.bootstrap import interval
 from ..metrics.har.files import read_about
@@ -20,7 +20,7 @@ from ..metrics.har.rows import ActionRows
 from ..metrics.har.scores import TieWarning
 from ..metrics.har.subsets import group_classes, group_clips
 from ..metrics.text.entries import read_entries
-from ..metrics.text.files import InputSource, read_text_rows
+from ..metrics.text.files import read_text_rows
 from ..metrics.text.resampling import resample_scores
 from .references import References
 from .runs import RunInfo
@@ -127,7 +127,7 @@ def read_actions(path: Path) -> ActionRows:
     """Read predicted actions from CSV, Parquet, or JSON with one entry per box or clip."""
     if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return read_rows(path)
-    value = read_text_rows(path, InputSource("predictions", path.name))
+    value = read_text_rows(path, Origin(f"predictions {path.name}"))
     return read_rows([row for _, row in value] if isinstance(value, list) else value)
 
 

@@ -28,8 +28,7 @@ def run(args: argparse.Namespace) -> int:
     names = _short_names(args.first, args.second)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `score` prints the notes on each system
-        compare = _compare_har if args.what == "har" else _compare_texts
-        result = compare(args, references, names)
+        result = _compare(args, references, names)
     rows = []
     for score, entry in result["scores"].items():
         low, high = entry["interval"]
@@ -48,20 +47,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compare_har(args: argparse.Namespace, references: Any, names: tuple[str, str]) -> dict[str, Any]:
-    from ..metrics import compare
+def _compare(args: argparse.Namespace, references: Any, names: tuple[str, str]) -> dict[str, Any]:
+    from .. import metrics
 
-    options = {"protocol": args.protocol, "resamples": args.resamples, "seed": args.seed}
-    return compare(args.first, args.second, references, names=names, **options)
-
-
-def _compare_texts(args: argparse.Namespace, references: Any, names: tuple[str, str]) -> dict[str, Any]:
-    from ..metrics import caption_scores, compare_texts, vqa_scores
-
-    score = caption_scores if args.what == "caption" else vqa_scores
-    options: dict[str, Any] = {"protocol": args.protocol, "on_empty": args.on_empty, "resamples": 0}
-    results = [score(path, references, **options) for path in (args.first, args.second)]
-    return compare_texts(*results, resamples=args.resamples, seed=args.seed, names=names)
+    options: dict[str, Any] = {"resamples": args.resamples, "seed": args.seed, "names": names}
+    if args.what == "har":
+        return metrics.compare(args.first, args.second, references, protocol=args.protocol, **options)
+    score = metrics.caption_scores if args.what == "caption" else metrics.vqa_scores
+    how: dict[str, Any] = {"protocol": args.protocol, "on_empty": args.on_empty, "resamples": 0}
+    return metrics.compare_texts(*(score(path, references, **how) for path in (args.first, args.second)), **options)
 
 
 def _short_names(first: str, second: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -116,7 +116,8 @@ def count_actions(demo: Demo) -> None:
 
     _show('[p["actions"] for row in har["train"] for p in row["persons"]]', prompt=">>> ")
     splits = demo.data["har"]
-    counts = {split: Counter(_labels(rows.remove_columns("video"))) for split, rows in splits.items()}
+    persons = {split: [one for row in rows["persons"] for one in row] for split, rows in splits.items()}
+    counts = {split: Counter(label for one in found for label in one["actions"]) for split, found in persons.items()}
     total = sum(counts.values(), Counter())
     _show(f"{'action':42}{'group':22}" + "".join(f"{split:>12}" for split in splits))
     for label, _ in total.most_common():
@@ -251,12 +252,6 @@ def _run_script(path: Path, *words: str) -> None:
 def _show(*lines: str, prompt: str = "    ") -> None:
     for line in lines:
         print(f"  {prompt}{line}", flush=True)
-
-
-def _labels(rows: Iterable[Mapping[str, Any]]) -> Iterable[int]:
-    for row in rows:
-        for person in row["persons"]:
-            yield from person["actions"]
 
 
 def _one_line(name: str, value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .options import add_reference_options, find_references, release_of
+from .options import add_reference_options, add_release_options, find_references, release_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     probe.add_argument("--batch", type=int, default=8, help="key frames per batch")
     for command in (leak, probe):
-        command.add_argument("--data-dir", metavar="DIR", help="a folder with the released files (and clips to rotate)")
-        command.add_argument(
-            "--source", help="'sample' or a Hub repository (default: the data of the run, else the Hub)"
-        )
-        command.add_argument("--revision", help="commit, tag or branch of the Hub repository")
+        source = "'sample' or a Hub repository (default: the data of the run, else the Hub)"
+        add_release_options(command, data_dir="a folder with the released files (and clips to rotate)", source=source)
     for command in kinds.choices.values():
         command.add_argument("--protocol", choices=("paper", "instance"), default="paper")
         command.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films")

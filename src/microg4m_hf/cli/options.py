@@ -11,13 +11,16 @@ from typing import Any
 from ..errors import RecipeError, SourceError
 
 
-def add_release_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--data-dir``, ``--source`` and ``--revision``."""
-    parser.add_argument("--data-dir", metavar="DIR", help="a local folder with the released files")
-    parser.add_argument(
-        "--source", metavar="NAME", help="'sample', 'hub' (the default without --data-dir) or a Hub repository"
-    )
-    parser.add_argument("--revision", metavar="REV", help="commit, tag or branch of the Hub repository")
+def add_release_options(
+    parser: argparse.ArgumentParser,
+    *,
+    data_dir: str = "a local folder with the released files",
+    source: str = "'sample', 'hub' (the default without --data-dir) or a Hub repository",
+) -> None:
+    """Add ``--data-dir``, ``--source`` and ``--revision``; the first two with the help that a command gives."""
+    parser.add_argument("--data-dir", metavar="DIR", help=data_dir)
+    parser.add_argument("--source", help=source)
+    parser.add_argument("--revision", help="commit, tag or branch of the Hub repository")
 
 
 def find_release(args: argparse.Namespace, *, texts: bool = True) -> Path:
@@ -39,9 +42,8 @@ def release_of(args: argparse.Namespace) -> dict[str, Any]:
 def add_run_options(parser: argparse.ArgumentParser, *, clips_for: str, source: str) -> None:
     """Add the runs of ``report`` and ``explore``, and the options that name their dataset."""
     parser.add_argument("runs", nargs="*", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")
-    parser.add_argument("--data-dir", metavar="DIR", help=f"a folder with the released files (and clips, {clips_for})")
-    parser.add_argument("--source", help=f"'sample' or a Hub repository (default: {source})")
-    parser.add_argument("--revision", help="commit, tag or branch of the Hub repository")
+    folder = f"a folder with the released files (and clips, {clips_for})"
+    add_release_options(parser, data_dir=folder, source=f"'sample' or a Hub repository (default: {source})")
     text = "the task of files whose entries do not show it"
     parser.add_argument("--task", choices=("har", "caption", "vqa"), help=text)
 
@@ -49,11 +51,9 @@ def add_run_options(parser: argparse.ArgumentParser, *, clips_for: str, source: 
 def add_reference_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--references``, or the options that name a release, a scheme and a split."""
     parser.add_argument("--references", metavar="FILE", help="a file with the references (default: the dataset)")
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="a folder with the released annotation files (no clips needed)"
-    )
-    parser.add_argument("--source", help="'sample', 'hub' (default) or a Hub repository with the release")
-    parser.add_argument("--revision", help="commit, tag or branch of the Hub repository")
+    folder = "a folder with the released annotation files (no clips needed)"
+    source = "'sample', 'hub' (default) or a Hub repository with the release"
+    add_release_options(parser, data_dir=folder, source=source)
     parser.add_argument("--scheme", help="official or source_disjoint (default for har: official)")
     parser.add_argument("--split", default="test", help="the split that was predicted (default: test)")
 

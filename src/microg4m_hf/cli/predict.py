@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import RecipeError
 from . import predict_text
+from .options import add_release_options
 
 
 def configure_har(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +16,7 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FILE", help="a PySlowFast checkpoint for a named model")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/predict-<model>-<split>)")
     parser.add_argument("--split", default="test", help="train, validation or test (default test)")
-    parser.add_argument("--data-dir", metavar="DIR", help="a folder with the released files")
-    parser.add_argument("--source", help="sample, hub (default), or a Hub repository with the release")
-    parser.add_argument("--revision", help="revision of the Hub repository")
+    add_release_options(parser)
     parser.add_argument("--scheme", choices=("official", "source_disjoint"))
     parser.add_argument(
         "--key-frame", choices=("released", "exact"), help="released (one frame late, as published) or exact"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from ..training import har
 from ..training.launch import add_training_options
-
-
-def configure_vlm(parser: argparse.ArgumentParser) -> None:
-    add_training_options(parser, "vlm")
 
 
 def run_vlm(args: argparse.Namespace) -> int:
@@ -19,6 +16,14 @@ def run_vlm(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "har": (har.configure, har.run, "a video network that predicts what every person in a clip is doing"),
-    "vlm": (configure_vlm, run_vlm, "a LoRA adapter of a vision-language model, on captions and answers"),
+    "har": (
+        partial(add_training_options, kind="har"),
+        har.run,
+        "a video network that predicts what every person in a clip is doing",
+    ),
+    "vlm": (
+        partial(add_training_options, kind="vlm"),
+        run_vlm,
+        "a LoRA adapter of a vision-language model, on captions and answers",
+    ),
 }

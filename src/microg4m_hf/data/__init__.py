@@ -1,7 +1,5 @@
 """Read the released annotations and clips, load them with ``datasets``, check, sample and publish them."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import attach

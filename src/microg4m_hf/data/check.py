@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..errors import ClipError, MicroG4MError
+from ..errors import ClipError, MicroG4MError, list_some
 from .release.actions import check_label_map, person_keys, persons_of
 from .release.bounding_boxes import BOX
 from .release.clip_files import check_clip_files, clip_path
@@ -109,7 +109,7 @@ def _compare_boxes(release: Release, policy: ErrorPolicy) -> list[str]:
         assumed = f"{ASSUMED[0]}x{ASSUMED[1]}"
         notes.append(f"the frame size of {counts['frame_sizes_from_assumed']} clips is unknown, {assumed} is assumed")
     if extra := _name_persons(persons_of(boxes) - persons_of(release.labels)):
-        notes.append(f"{len(extra)} persons have boxes and no label: {_shorten(extra)}")
+        notes.append(f"{len(extra)} persons have boxes and no label: {list_some(extra, 10)}")
     if release.layout.has_key_frames:
         notes += _compare_key_boxes(release, policy)
     if release.layout.videos is not None:
@@ -175,11 +175,10 @@ def _release_notes(layout: Layout, release: Release) -> list[str]:
     if counts["label_repeats"]:
         notes.append(f"{counts['label_repeats']} of {counts['label_rows']} label rows only repeat another")
     if clips := clips_without_split(release):
-        notes.append(f"{len(clips)} clips are in no official split file and count as train: {_shorten(clips)}")
-    if len(release.key_frames):
-        names = _name_persons(persons_of(release.labels) - persons_of(release.key_frames))
-        if names:
-            notes.append(f"{len(names)} persons have labels and no key box, so cannot be scored: {_shorten(names)}")
+        notes.append(f"{len(clips)} clips are in no official split file and count as train: {list_some(clips, 10)}")
+    lost = _name_persons(persons_of(release.labels) - persons_of(release.key_frames))
+    if lost and len(release.key_frames):
+        notes.append(f"{len(lost)} persons have labels and no key box, so cannot be scored: {list_some(lost, 10)}")
     return notes
 
 
@@ -187,7 +186,7 @@ def _text_notes(release: Release) -> list[str]:
     assert release.captions is not None
     notes, names = [], release.captions["video_id"].value_counts().to_pylist()
     if twice := sorted(name["values"] for name in names if name["counts"] > 1):
-        notes.append(f"{len(twice)} clips have more than one caption: {_shorten(twice)}")
+        notes.append(f"{len(twice)} clips have more than one caption: {list_some(twice, 10)}")
     if release.counts["question_repeats"]:
         notes.append(f"{release.counts['question_repeats']} questions only repeat another of their clip")
     return notes
@@ -195,7 +194,3 @@ def _text_notes(release: Release) -> list[str]:
 
 def _name_persons(persons: set[tuple[str, int]]) -> list[str]:
     return sorted(f"{video_id} person {person}" for video_id, person in persons)
-
-
-def _shorten(names: list[str], limit: int = 10) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -121,8 +121,7 @@ def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
     key_frame[place[known]] = release.key_frames["frame"].to_numpy()[key_row[known]]
     has_key = key_frame >= 0
     key_box = np.zeros((len(persons), 4), dtype=np.float32)
-    for i, name in enumerate(BOX):
-        key_box[place[known], i] = release.key_frames[name].to_numpy()[key_row[known]]
+    key_box[place[known]] = np.stack([release.key_frames[name].to_numpy() for name in BOX], axis=1)[key_row[known]]
 
     boxes = pa.ListArray.from_arrays(_int32(np.arange(0, 4 * len(frames) + 1, 4)), pa.array(corners.reshape(-1)))
     columns = [
@@ -153,9 +152,7 @@ def _boxes_by_person(release: Release, ids: pa.Array) -> tuple[np.ndarray, np.nd
     key = person_keys(boxes, ids)
     if (key < 0).any():
         boxes, key = boxes.filter(pa.array(key >= 0)), key[key >= 0]
-    corners = np.empty((len(boxes), 4), dtype=np.float32)
-    for i, name in enumerate(BOX):
-        corners[:, i] = boxes[name].to_numpy()
+    corners = np.stack([boxes[name].to_numpy() for name in BOX], axis=1, dtype=np.float32)
     return key, boxes["frame"].to_numpy(), corners
 
 

@@ -1,7 +1,5 @@
 """Predict with trained models: captions, answers, and the pipeline for human action recognition."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import attach

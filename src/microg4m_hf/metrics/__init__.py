@@ -1,7 +1,5 @@
 """Metrics: score predictions of actions and texts against references, with intervals and comparisons."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import attach

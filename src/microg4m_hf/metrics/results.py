@@ -35,26 +35,17 @@ class Signature:
     tokenizer: str | None = None
     model: str | None = None
     revision: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # of some metrics only: threshold, IoU, n-gram order, …
     used: int = 0  # items that were scored
     missing: int = 0  # references without a prediction
     seed: int | None = None  # of the bootstrap, when one was run
-    settings: dict[str, Any] = field(default_factory=dict)  # of some metrics only: threshold, IoU, n-gram order, …
     version: str = __version__
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, in the order of the line."""
-        named = {
-            "metric": self.metric,
-            "protocol": self.protocol,
-            "tokenizer": self.tokenizer,
-            "model": self.model,
-            "revision": self.revision,
-            **self.settings,
-            "used": self.used,
-            "missing": self.missing,
-            "seed": self.seed,
-            "version": self.version,
-        }
+        named: dict[str, Any] = {}
+        for key, value in vars(self).items():
+            named |= value if key == "settings" else {key: value}
         return {key: value for key, value in named.items() if value is not None}
 
     def __str__(self) -> str:

@@ -1,7 +1,5 @@
 """The networks of the benchmark as transformers models."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import attach

@@ -16,6 +16,7 @@ from .modeling import MicroG4MHarForVideoClassification
 from .registry import COUNTS, VARIANTS
 from .specs import TransformersSpec, family_of, spec_from_dict
 
+_NOT_OF_THE_NETWORK = ("architectures", "transformers_version", "id2label", "label2id", "dtype", "torch_dtype")
 _CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "image_mean", "image_std")
 
 
@@ -105,21 +106,15 @@ def wrap(encoder: Any, num_frames: int | None = None, **settings: Any) -> MicroG
     defaults |= {"train_size": size, "test_size": size, "roi_stride": patch_size(inner)[1]}
     # The encoders of transformers were trained with ImageNet's statistics.
     defaults |= {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-    config = MicroG4MHarConfig.of(TransformersSpec(_network_values(inner)), **defaults | settings)
+    network = {key: value for key, value in inner.to_diff_dict().items() if key not in _NOT_OF_THE_NETWORK}
+    network["model_type"] = inner.model_type
+    config = MicroG4MHarConfig.of(TransformersSpec(network), **defaults | settings)
     model = MicroG4MHarForVideoClassification(config)
     if weights is not None:
         target = model.backbone.network.get_submodule("encoder")
         known = target.state_dict().keys()
         target.load_state_dict({key: value for key, value in weights.items() if key in known})
     return model
-
-
-def _network_values(config: Any) -> dict[str, Any]:
-    """Return the part of an encoder's config that describes its network."""
-    values = config.to_diff_dict()
-    for key in ("architectures", "transformers_version", "id2label", "label2id", "dtype", "torch_dtype"):
-        values.pop(key, None)
-    return values | {"model_type": config.model_type}
 
 
 def count_parameters_and_gflops(config: MicroG4MHarConfig, size: int | None = None) -> tuple[int, float]:

@@ -18,7 +18,7 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional as F
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, list_some
 from ..storage import write_atomic
 from .build import config_of
 from .checkpoint_reader import read_checkpoint
@@ -28,7 +28,6 @@ _PREFIX = "backbone.network."
 # Layers of Kinetics heads that have no place in a detection head.
 _KINETICS_ONLY = ("head.conv_5", "head.lin_5")
 ShapeMismatch = tuple[str, tuple[int, ...], tuple[int, ...]]  # key, shape in the checkpoint, shape in the model
-_MAX_SHOWN = 20
 
 
 @dataclass
@@ -43,9 +42,7 @@ class KeyReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[ShapeMismatch] = field(default_factory=list)
-    dropped: list[ShapeMismatch] = field(
-        default_factory=list
-    )  # a head for other classes, which is replaced by a new one
+    dropped: list[ShapeMismatch] = field(default_factory=list)  # a head for other classes; a new one replaces it
     resized: list[ShapeMismatch] = field(default_factory=list)  # position embeddings, inflated kernels
     ignored: list[str] = field(default_factory=list)  # layers of a Kinetics head
 
@@ -61,9 +58,8 @@ class KeyReport:
                 entry if isinstance(entry, str) else f"{entry[0]} {list(entry[1])} instead of {list(entry[2])}"
                 for entry in getattr(self, title)
             ]
-            rest = f" and {len(entries) - _MAX_SHOWN} more" if len(entries) > _MAX_SHOWN else ""
             if entries:
-                parts.append(f"{len(entries)} {title}: {', '.join(entries[:_MAX_SHOWN])}{rest}")
+                parts.append(f"{len(entries)} {title}: {list_some(entries, 20)}")
         return "; ".join(parts) or f"all {len(self.loaded)} weights fit"
 
 

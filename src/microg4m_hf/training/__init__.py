@@ -4,8 +4,6 @@ The pieces of action training, from ``split_items`` to ``score_logits``, work in
 ``docs/fine_tuning.md`` and ``examples/har_with_trainer.py``.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import attach

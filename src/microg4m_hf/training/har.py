@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..runtime import is_main_process
-from .launch import add_training_options, exit_process, run_folder_of, run_main
+from .launch import exit_process, run_folder_of, run_main
 from .recipe import Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -126,10 +126,6 @@ def _tracker_config(recipe: Recipe) -> dict[str, str | int | float | bool]:
     return config
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    add_training_options(parser, "har")
-
-
 def run(args: argparse.Namespace) -> int:
     """Train an action model from a recipe, and test it."""
     recipe = load_recipe(args.config, args.set)
@@ -158,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_main("har", configure, run, argv)
+    return run_main("har", run, argv)
 
 
 if __name__ == "__main__":

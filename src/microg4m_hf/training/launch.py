@@ -38,15 +38,10 @@ def run_folder_of(args: argparse.Namespace, default: str) -> RunFolder:
     return run
 
 
-def run_main(
-    kind: str,
-    configure: Callable[[argparse.ArgumentParser], None],
-    run: Callable[[argparse.Namespace], int],
-    argv: Sequence[str] | None,
-) -> int:
+def run_main(kind: str, run: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
     """Parse and run; an error of the user is one line and exit code 2."""
     parser = argparse.ArgumentParser(prog=f"microg4m train {kind}", description=run.__doc__)
-    configure(parser)
+    add_training_options(parser, kind)
     try:
         return run(parser.parse_args(argv))
     except MicroG4MError as error:

@@ -40,6 +40,7 @@ def train(
     ``evaluate`` returns the validation mAP of a model, and ``save_best`` saves one with the best mAP so far. With
     ``average``, they get the averaged copy.
     """
+    import torch
     from tqdm import tqdm
 
     state = _resume(accelerator, run)
@@ -87,7 +88,7 @@ def train(
                 save_best(candidate)
             set_training_mode(model, recipe)
         if saves:
-            state.skipped_clips += _sum_over_processes(accelerator, skipped)
+            state.skipped_clips += int(accelerator.reduce(torch.tensor(skipped, device=accelerator.device), "sum"))
             skipped = 0
             save_checkpoint(accelerator, run.checkpoints, state, recipe.loop.keep_checkpoints)
         waiting_since = time.perf_counter()
@@ -128,9 +129,3 @@ def _synchronize_buffers(accelerator: Accelerator, model: torch.nn.Module) -> No
     if is_sharded(accelerator):
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
-
-
-def _sum_over_processes(accelerator: Accelerator, count: int) -> int:
-    import torch
-
-    return int(accelerator.reduce(torch.tensor(count, device=accelerator.device), "sum"))

@@ -139,7 +139,10 @@ def predict_har(
     result = _predict_split(accelerator, model, recipe, run, split)
     summary: dict[str, Any] = {"name": recipe.name, "variant": recipe.variant, "split": split, split: result}
     if ava_format is not None:
-        items = _earth_items(ava_format, ava=len(model.config.id2label) == NUM_AVA_CLASSES)
+        items = ava_items(ava_format)
+        if len(model.config.id2label) != NUM_AVA_CLASSES:  # a model with the 50 classes is not scored on AVA's others
+            for item in items:
+                item.labels[:, [column for column in range(NUM_AVA_CLASSES) if column + 1 not in ACTION_IDS]] = 0
         references = ava_references(items)
         summary["earth"] = _predict_items(accelerator, model, recipe, run, "earth", items, references=references)
         summary["gap"] = shared_map(summary["earth"], result)
@@ -217,11 +220,3 @@ def _predict_items(
     settings.pop("by", None)
     result["instance"] = score_logits(items, logits, protocol="instance", scores_are="logits", **settings)["scores"]
     return result
-
-
-def _earth_items(folder: str | Path, *, ava: bool) -> list[KeyFrame]:
-    """Key frames of a folder in AVA's format; a model with the 50 classes is not scored on AVA's other labels."""
-    items = ava_items(folder)
-    for item in () if ava else items:
-        item.labels[:, [column for column in range(NUM_AVA_CLASSES) if column + 1 not in ACTION_IDS]] = 0
-    return items

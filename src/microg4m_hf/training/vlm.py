@@ -25,7 +25,7 @@ from ..inference.vlm.loading import Placement, load_model
 from ..runtime import is_main_process, progress
 from .card import write_adapter_card
 from .checkpoints import load_adapter_checkpoint, save_adapter_checkpoint
-from .launch import add_training_options, exit_process, run_folder_of, run_main
+from .launch import exit_process, run_folder_of, run_main
 from .push import push_after_training
 from .recipe import VlmRecipe
 from .recipe_io import load_vlm_recipe
@@ -199,10 +199,6 @@ class ExampleEncoder:
         return {**collate_prompts([(prepared, 0)]), **collate_visuals([prepared]), "labels": labels}
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    add_training_options(parser, "vlm")
-
-
 def run(args: argparse.Namespace) -> int:
     """Train a LoRA adapter of a vision-language model from a recipe."""
     recipe = load_vlm_recipe(args.config, args.set)
@@ -211,7 +207,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_main("vlm", configure, run, argv)
+    return run_main("vlm", run, argv)
 
 
 if __name__ == "__main__":

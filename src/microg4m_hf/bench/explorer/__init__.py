@@ -1,7 +1,5 @@
 """A web page to browse clips with their boxes, references and the predictions of runs."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ...lazy import attach

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,19 +55,20 @@ def clip_routes(catalogue: Catalogue) -> list[Any]:
     from starlette.responses import FileResponse, Response
     from starlette.routing import Route
 
-    def clip(request: Request) -> Response:
-        path = catalogue.clip_file(request.path_params["video_id"])
-        if path is None:
-            return Response("this dataset has no such clip", status_code=404, media_type="text/plain")
-        return FileResponse(path, media_type="video/mp4")
+    def route(address: str, respond: Callable[[Path], Response]) -> Route:
+        def endpoint(request: Request) -> Response:
+            path = catalogue.clip_file(request.path_params["video_id"])
+            if path is None:
+                return Response("this dataset has no such clip", status_code=404, media_type="text/plain")
+            return respond(path)
 
-    def picture(request: Request) -> Response:
-        path = catalogue.clip_file(request.path_params["video_id"])
-        if path is None:
-            return Response("this dataset has no such clip", status_code=404, media_type="text/plain")
+        return Route(address, endpoint)
+
+    def picture(path: Path) -> Response:
         return Response(thumbnail(path), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
-    return [Route("/microg4m/clips/{video_id}.mp4", clip), Route("/microg4m/pictures/{video_id}.jpg", picture)]
+    clip = partial(FileResponse, media_type="video/mp4")
+    return [route("/microg4m/clips/{video_id}.mp4", clip), route("/microg4m/pictures/{video_id}.jpg", picture)]
 
 
 class SameOriginOnly:

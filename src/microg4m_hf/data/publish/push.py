@@ -109,7 +109,10 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
     # huggingface_hub (0.24 to 2.4) retries neither of these two requests.
     url = str(with_retries(lambda: api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)))
     head = with_retries(lambda: api.dataset_info(repo)).sha
-    existing = _list_files(api, repo, head)
+    # huggingface_hub 0.24 does not retry the pages of the list, later versions do.
+    tree = with_retries(lambda: list(api.list_repo_tree(repo, repo_type="dataset", revision=head, recursive=True)))
+    # path -> sha256 of large files, empty for small ones; folders have no blob
+    existing = {file.path: file.lfs.sha256 if file.lfs else "" for file in tree if hasattr(file, "blob_id")}
     other = sorted(set(existing) - _FILES_TO_IGNORE)
     if other and CLIP_INDEX not in existing:
         raise HubError(
@@ -146,13 +149,6 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
     sizes = {name: file.size for name, file in files.items()}
     rows, skipped = publication.count_rows(), publication.left_out
     return PushReport(repo, rows, sizes, publication.clip_bytes, skipped, url, commit.oid, tag, stale)
-
-
-def _list_files(api: Any, repo: str, sha: str) -> dict[str, str]:
-    """Return path -> sha256 of the large files at a commit, empty for small ones."""
-    # huggingface_hub 0.24 does not retry the pages of the list, later versions do.
-    tree = with_retries(lambda: list(api.list_repo_tree(repo, repo_type="dataset", revision=sha, recursive=True)))
-    return {file.path: file.lfs.sha256 if file.lfs else "" for file in tree if hasattr(file, "blob_id")}
 
 
 def _upload_shards(

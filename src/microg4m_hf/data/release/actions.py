@@ -42,7 +42,10 @@ def read_actions(
         ([{'video_id': 'ISS_004', 'source': 'ISS', 'clip_index': 4, 'domain': 'movie'}], 1, 1)
     """
     rows = read_csv_rows(path, COLUMNS, policy, name=name)
-    counts = _count(rows)
+    letters, letter_names = rows.codes("movie_or_real")
+    found = np.bincount(letters, minlength=len(letter_names)).tolist()
+    rows_of = dict(zip(letter_names.to_pylist(), found, strict=True))
+    counts = {"label_rows": len(rows)} | {f"label_rows_{name}": rows_of.get(one, 0) for one, name in DOMAINS.items()}
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
     rows = drop_bad_persons(rows)
     codes, ids = rows.codes("video_id")
@@ -76,12 +79,6 @@ def read_actions(
         }
     )
     return clips, labels, {**counts, "label_repeats": len(rows) - len(key)}
-
-
-def _count(rows: CsvRows) -> dict[str, int]:
-    letters, names = rows.codes("movie_or_real")
-    found = dict(zip(names.to_pylist(), np.bincount(letters, minlength=len(names)).tolist(), strict=True))
-    return {"label_rows": len(rows)} | {f"label_rows_{name}": found.get(letter, 0) for letter, name in DOMAINS.items()}
 
 
 def _drop_clips_of_two_domains(rows: CsvRows) -> CsvRows:

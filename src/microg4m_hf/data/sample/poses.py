@@ -48,7 +48,7 @@ class Moment(NamedTuple):
 
 def draw_astronaut(moment: Moment) -> list[Stroke]:
     """Return all strokes of an astronaut, back to front."""
-    below = [*_legs(moment), *_torso(moment), *_head(moment)]
+    below = [*_legs(moment), Stroke((0.0, -0.04), (0.0, 0.18), 0.108, moment.shirt), *_head(moment)]
     if moment.astronaut.hands == "carry":  # hugged: the arms go behind it
         return [*below, *_arms(moment), *_item(moment)]
     return [*below, *_item(moment), *_arms(moment)]
@@ -110,10 +110,6 @@ def _leg(hip: float, thigh: float, shin: float) -> list[Stroke]:
     return [Stroke(start, knee, 0.056, TROUSER), Stroke(knee, foot, 0.048, TROUSER), disc(foot, 0.058, BOOT)]
 
 
-def _torso(moment: Moment) -> list[Stroke]:
-    return [Stroke((0.0, -0.04), (0.0, 0.18), 0.108, moment.shirt)]
-
-
 def _head(moment: Moment) -> list[Stroke]:
     astronaut = moment.astronaut
     skin = SKINS[int(astronaut.phase * 997) % len(SKINS)]
@@ -144,9 +140,10 @@ def _item(moment: Moment) -> list[Stroke]:
     """Return the item in or near the hands."""
     astronaut, side = moment.astronaut, moment.astronaut.side
     if astronaut.hands == "computer":
+        grown = (moment.time * 1.4 + astronaut.phase) % 1.0  # the last line grows while the astronaut types
         lines = [
             Stroke((-0.1, y), (-0.1 + width, y), 0.009, (12, 60, 120), flat=True, outline=False)
-            for y, width in zip((0.15, 0.115, 0.08), _line_lengths(moment), strict=True)
+            for y, width in ((0.15, 0.19), (0.115, 0.14), (0.08, 0.02 + 0.17 * grown))
         ]
         return [
             Stroke((-0.16, 0.12), (0.16, 0.12), 0.095, SKY, flat=True),
@@ -165,12 +162,6 @@ def _item(moment: Moment) -> list[Stroke]:
             disc((0.3 * side, 0.16), lamp, RED, body=False),
         ]
     return []
-
-
-def _line_lengths(moment: Moment) -> tuple[float, float, float]:
-    """Return the lengths of the three lines on the screen; the last one grows while the astronaut types."""
-    grown = (moment.time * 1.4 + moment.astronaut.phase) % 1.0
-    return 0.19, 0.14, 0.02 + 0.17 * grown
 
 
 def _reach(moment: Moment) -> float:

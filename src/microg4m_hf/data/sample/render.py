@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cabin import Cabin, frame_width
-from .drawing import Canvas, Stroke, bounds, outline_width, paint, round_to_64th
+from .drawing import Stroke, bounds, outline_width, paint, round_to_64th
 from .poses import Moment, draw_astronaut, jump_height
 from .world import FPS, LETTERBOX, NUM_FRAMES, Astronaut, Scene, StableRandom
 
@@ -32,8 +32,11 @@ def frames(scene: Scene, height: int, numbers: Iterable[int] = range(NUM_FRAMES)
         for astronaut in scene.astronauts:
             for stroke in astronaut_strokes(scene, astronaut, number, height):
                 paint(canvas, stroke)
-        if scene.domain == "movie":
-            _grade_movie(canvas)
+        if scene.domain == "movie":  # warm lights, cold shadows and high contrast
+            for plane, (gain, gray) in zip(canvas, _GRADING, strict=True):
+                plane -= np.float32(128)
+                plane *= np.float32(gain)
+                plane += np.float32(gray)
         top, left = number * 29 % 64, number * 47 % 64
         canvas += strength * noise[top : top + height, left : left + canvas.shape[2]]
         if bar := _bar(scene, height):
@@ -116,14 +119,6 @@ def _head_position(astronaut: Astronaut, time: float) -> tuple[float, float]:
     x, y = _center(astronaut, time)
     turn, up = radians(orientation(astronaut, time)), (0.42 - _AXIS + jump_height(astronaut, time)) * astronaut.height
     return x + up * sin(turn), y - up * cos(turn)
-
-
-def _grade_movie(canvas: Canvas) -> None:
-    """Apply warm lights, cold shadows and high contrast."""
-    for plane, (gain, gray) in zip(canvas, _GRADING, strict=True):
-        plane -= np.float32(128)
-        plane *= np.float32(gain)
-        plane += np.float32(gray)
 
 
 def _camera_noise(scene: Scene, height: int) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...storage import write_atomic
 from ...taxonomy import ACTIONS, RELEASED_GROUPS
 from .cabin import frame_width
-from .render import Box, box
+from .render import box
 from .texts import caption, questions
 from .world import Astronaut, Scene
 
@@ -51,10 +51,11 @@ def write_annotations(folder: Path, scenes: Sequence[Scene], height: int) -> Non
 
 def _write_key_frames(folder: Path, people: list[tuple[Scene, Astronaut]], height: int) -> None:
     """Write the AVA-style key-frame files: no header; predicted boxes repeat once per label, without the label."""
-    rows = []
+    rows, size = [], (frame_width(height), height) * 2
     for scene, astronaut in people:
         frame = astronaut.key_frame
-        key = (scene.video_id, frame, *_normalize(box(scene, astronaut, frame - 1, height), height))
+        pixels = box(scene, astronaut, frame - 1, height)
+        key = (scene.video_id, frame, *(round(one / side, 3) for one, side in zip(pixels, size, strict=True)))
         rows += [(scene.split, key, action, astronaut.person_id) for action in astronaut.action_ids]
     _write_csv(folder / "ava_all.csv", [(*key, action, person) for _, key, action, person in rows])
     for split, name in (("train", "ava_train"), ("val", "ava_val_gt"), ("test", "ava_test_gt")):
@@ -63,12 +64,6 @@ def _write_key_frames(folder: Path, people: list[tuple[Scene, Astronaut]], heigh
     for split in ("val", "test"):
         predicted = [(*key, "", 1) for own, key, _, _ in rows if own == split]
         _write_csv(folder / f"ava_{split}_predicted_boxes.csv", predicted)
-
-
-def _normalize(pixels: Box, height: int) -> tuple[float, float, float, float]:
-    width = frame_width(height)
-    xmin, ymin, xmax, ymax = pixels
-    return round(xmin / width, 3), round(ymin / height, 3), round(xmax / width, 3), round(ymax / height, 3)
 
 
 def _write_csv(path: Path, rows: Iterable[tuple[object, ...]], header: str | None = None) -> None:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import PredictionError
+from ...errors import Origin, PredictionError
 from .arrays import as_array, encode_strings
 from .columns import class_ids
-from .rows import ActionRows, Origin
+from .rows import ActionRows
 from .scores import har_scores
 
 TOLERANCE = 1e-2  # by how much the scores of one person may differ between two batches

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...errors import PredictionError
-from .checks import check_predictions, check_references, shorten_list
+from ...errors import PredictionError, list_some
+from .checks import check_predictions, check_references
 from .matching import IOU, best_matches, match_keys, paired_iou
 from .rows import ActionRows, share_videos
 
@@ -102,7 +102,7 @@ def align(
     if lost.size and on_labeled_boxes and missing == "error":
         names = [f"{references.videos[references.video[row]]}:{references.frame[row]}" for row in persons.first[lost]]
         raise predictions.error(
-            f"{lost.size} of {len(persons)} boxes have no prediction: {shorten_list(names)}",
+            f"{lost.size} of {len(persons)} boxes have no prediction: {list_some(dict.fromkeys(names))}",
             "predict them, or pass missing='zero' to count them as not predicted, or 'drop' to leave them out",
         )
     if lost.size and missing == "drop":

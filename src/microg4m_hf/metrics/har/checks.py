@@ -6,23 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...errors import PredictionError
+from ...errors import PredictionError, list_some
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
 from .rows import ActionRows
 
 OUTSIDE = 0.1  # how far a detector's box may reach past the border of the frame
 AVA_IDS = tuple(range(1, NUM_AVA_CLASSES + 1))
-
-
-def shorten_list(names: Sequence[str], limit: int = 5) -> str:
-    """Join the first few distinct names and count the others.
-
-    >>> shorten_list(["a", "b", "a", "c"], limit=2)
-    'a, b and 1 more'
-    """
-    distinct = list(dict.fromkeys(names))
-    more = len(distinct) - limit
-    return ", ".join(distinct[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def resolve_classes(predictions: ActionRows, classes: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -72,7 +61,7 @@ def check_predictions(
     if not known.all():
         ids = [str(action) for action in sorted(set(predictions.action[~known].tolist()))]
         raise predictions.error(
-            f"action ids {shorten_list(ids)} are not among the {len(classes)} classes",
+            f"action ids {list_some(ids)} are not among the {len(classes)} classes",
             "use the ids of label_map.pbtxt; pass classes=80 for AVA's classes",
             row=int((~known).argmax()),
         )
@@ -80,7 +69,7 @@ def check_predictions(
     if foreign.any() and unknown == "error":
         names = [predictions.videos[code] for code in np.unique(predictions.video[foreign])]
         raise predictions.error(
-            f"{len(names)} clips are not in the references: {shorten_list(names)}",
+            f"{len(names)} clips are not in the references: {list_some(names)}",
             "score them with their own references, or pass unknown='drop'",
         )
     if foreign.all():

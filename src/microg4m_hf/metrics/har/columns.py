@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import Origin
 from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
 from .arrays import as_array, encode_strings, to_matrix
-from .rows import FRAME_LIMIT, ActionRows, Origin
+from .rows import FRAME_LIMIT, ActionRows
 
 SIDES = ("x1", "y1", "x2", "y2")
 FLAT = ("video_id", "frame", *SIDES, "action_id")

@@ -21,10 +21,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from ...errors import Origin
 from ...storage import write_atomic
 from .arrays import as_array
 from .columns import FLAT, SIDES, rename_columns, rows_from_columns
-from .rows import ActionRows, Origin
+from .rows import ActionRows
 
 METADATA = b"microg4m"
 _ENCODING = "utf-8-sig"  # spreadsheet programs write a byte order mark

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...errors import Origin
 from .arrays import as_array
 from .columns import FLAT, rename_columns, rows_from_columns
 from .files import read_csv, read_parquet, rows_from_table
-from .rows import ActionRows, Origin
+from .rows import ActionRows
 
 _FORMS = (
     "give a CSV or Parquet file, columns, rows (video_id, frame, x1, y1, x2, y2, action_id, score), "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,45 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import PredictionError
-from ...taxonomy import ACTION_IDS, ACTIONS
+from ...taxonomy import ACTIONS
 from ..bootstrap import LEVEL, RESAMPLES, cluster_weights, interval
 from ..results import Signature
 from .alignment import Alignment, align
 from .checks import resolve_classes
 from .frame_ap import mean_defined
-from .matching import IOU
 from .rows import ActionRows
-from .statistics import PROTOCOLS, ClassScores, Statistics, Thresholds, compute_statistics
+from .statistics import ClassScores, HarSettings, Statistics, compute_statistics
 from .subsets import CLIP_PARTS, check_parts, group_classes, group_clips, select_clips
-from .thresholds import DEFAULT, TunedThresholds, are_logits
+from .thresholds import TunedThresholds, are_logits
 
 TIE_RANGE = 0.005  # mAP range over tie orders from which a result warns
-
-
-@dataclass(frozen=True)
-class HarSettings:
-    """How to score; the fields are keywords of ``har_scores``."""
-
-    protocol: str = "paper"
-    threshold: Thresholds | None = None
-    scores_are: str | None = None
-    classes: int | Sequence[int] | None = None
-    iou: float = IOU
-    missing: str = "error"
-    unknown: str = "error"
-
-    def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise PredictionError(f"protocol={self.protocol!r} is not known; use 'paper' or 'instance'")
-        if isinstance(self.threshold, Mapping) and self.protocol == "paper":
-            raise PredictionError(
-                "protocol='paper' has one threshold on raw scores; tuned ones need protocol='instance'"
-            )
-        if isinstance(self.threshold, (int, float)) and not math.isfinite(self.threshold):
-            raise PredictionError(f"threshold={self.threshold} is not finite; give a number, 0.5 as published")
-        if not 0 < self.iou <= 1:
-            raise PredictionError(f"iou={self.iou!r} is outside (0, 1]; the benchmark uses 0.5")
 
 
 @dataclass(frozen=True)
@@ -174,7 +146,6 @@ class HarResult:
 
     def _signature(self, model: Any, revision: Any, seed: int | None) -> Signature:
         settings = self.settings
-        threshold: Any = DEFAULT if settings.threshold is None else settings.threshold
         instance = settings.protocol == "instance"
         missing = int(self.alignment.missing.size)
         return Signature(
@@ -188,7 +159,7 @@ class HarResult:
             settings={
                 "iou": settings.iou,
                 "classes": len(self.classes),
-                "threshold": "tuned" if isinstance(threshold, Mapping) else float(threshold),
+                "threshold": "tuned" if isinstance(settings.cut, Mapping) else float(settings.cut),
                 "scores": ("logits" if self.logits else "probabilities") if instance else "raw",
                 "labels": "person" if instance else "frame",
                 "ties": self.ties["rule"],
@@ -251,16 +222,7 @@ def score_har(predictions: ActionRows, references: ActionRows, settings: HarSett
         predictions, references, columns, iou=settings.iou, missing=settings.missing, unknown=settings.unknown
     )
     logits = are_logits(alignment.predictions, settings.scores_are) if settings.protocol == "instance" else False
-    statistics = compute_statistics(
-        alignment,
-        columns,
-        [action for action in columns if action in set(ACTION_IDS)] or list(columns),
-        protocol=settings.protocol,
-        threshold=DEFAULT if settings.threshold is None else settings.threshold,
-        iou=settings.iou,
-        logits=logits,
-        strict=settings.missing == "error",
-    )
+    statistics = compute_statistics(alignment, columns, settings, logits=logits)
     return HarResult(predictions, references, settings, alignment, statistics, logits)
 
 

@@ -7,22 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError, PredictionError
+from ...errors import DataError, Origin, PredictionError
 
 FRAME_LIMIT = 1 << 31
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The input that rows come from, as error messages name it."""
-
-    name: str
-    references: bool = False
-
-    def error(self, problem: str, hint: str) -> PredictionError | DataError:
-        """Return the error to raise: what was given, why it fails, what to type."""
-        message = f"{self.name}: {problem} ({hint})"
-        return DataError(message) if self.references else PredictionError(message)
 
 
 @dataclass(frozen=True)
@@ -37,7 +24,7 @@ class ActionRows:
     score: np.ndarray | None = None
     person: np.ndarray | None = None  # index of a person within the clip, -1 where unknown
     domain: np.ndarray | None = None  # per video, where the input has it
-    origin: Origin = Origin("rows")
+    origin: Origin = Origin("rows")  # noqa: RUF009 (it is frozen)
     first_line: int | None = None  # of the file, where row 0 was read
     columns: int | None = None  # classes per box, where the input was a matrix of scores
 

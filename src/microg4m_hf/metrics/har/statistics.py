@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...clip_ids import source_of
-from ...taxonomy import NUM_AVA_CLASSES
+from ...errors import PredictionError
+from ...taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from ..bootstrap import cluster_codes
 from .alignment import Alignment
 from .average_precision import weighted_precisions
 from .classification import Decisions, auroc, count_decisions, f1_recall_precision, sort_decisions, weighted_auroc
 from .frame_ap import FrameAP, evaluate_frames, mean_defined
-from .rows import ActionRows
+from .matching import IOU
 from .targets import BoxTargets
 
 PROTOCOLS = ("paper", "instance")
+DEFAULT_THRESHOLD = 0.5
 Thresholds = float | Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class HarSettings:
+    """How to score; the fields are keywords of ``har_scores``."""
+
+    protocol: str = "paper"
+    threshold: Thresholds | None = None
+    scores_are: str | None = None
+    classes: int | Sequence[int] | None = None
+    iou: float = IOU
+    missing: str = "error"
+    unknown: str = "error"
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise PredictionError(f"protocol={self.protocol!r} is not known; use 'paper' or 'instance'")
+        if isinstance(self.threshold, Mapping) and self.protocol == "paper":
+            raise PredictionError(
+                "protocol='paper' has one threshold on raw scores; tuned ones need protocol='instance'"
+            )
+        if isinstance(self.threshold, (int, float)) and not math.isfinite(self.threshold):
+            raise PredictionError(f"threshold={self.threshold} is not finite; give a number, 0.5 as published")
+        if not 0 < self.iou <= 1:
+            raise PredictionError(f"iou={self.iou!r} is outside (0, 1]; the benchmark uses 0.5")
+
+    @property
+    def cut(self) -> Thresholds:
+        """The threshold in force, for raw scores (paper) or probabilities (instance)."""
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True)
@@ -85,30 +118,25 @@ class Statistics:
 
 
 def compute_statistics(
-    alignment: Alignment,
-    classes: Sequence[int],
-    map_classes: Sequence[int],
-    *,
-    protocol: str,
-    threshold: Thresholds,
-    iou: float,
-    logits: bool,
-    strict: bool,
+    alignment: Alignment, classes: Sequence[int], settings: HarSettings, *, logits: bool
 ) -> Statistics:
-    """Count and rank once. ``threshold`` applies to raw scores (paper) or probabilities (instance)."""
-    instance = protocol == "instance"
-    scored = np.isin(np.asarray(classes), np.asarray(map_classes))
+    """Count and rank once. Of AVA's 80 classes, the mAP averages over the 50."""
+    instance, threshold = settings.protocol == "instance", settings.cut
+    scored = np.isin(np.asarray(classes), ACTION_IDS)
+    if not scored.any():
+        scored[:] = True
     ids = tuple(int(action) for action, used in zip(classes, scored, strict=True) if used)
     predictions, references = alignment.predictions, alignment.references
     box_of_row = alignment.boxes.of_row
     if instance:
         once = np.flatnonzero(alignment.boxes.copy == 0)
         predictions, box_of_row = predictions.take(once), box_of_row[once]
-        references = _distinct_labels(alignment)
-    frame_ap = evaluate_frames(
-        predictions, references, ids, iou=iou, ties="expected" if instance else "published", best_score_first=instance
-    )
-    targets = BoxTargets(alignment, classes, strict=strict)
+        # Each label of each person counts once.
+        label_of_person = alignment.persons.of_row * (NUM_AVA_CLASSES + 1) + references.action
+        references = references.take(np.sort(np.unique(label_of_person, return_index=True)[1]))
+    ties = "expected" if instance else "published"
+    frame_ap = evaluate_frames(predictions, references, ids, iou=settings.iou, ties=ties, best_score_first=instance)
+    targets = BoxTargets(alignment, classes, strict=settings.missing == "error")
     video, label, score, positive, absent, boxes = targets.by_person() if instance else targets.by_frame()
     cut = np.array([threshold[action] if isinstance(threshold, Mapping) else threshold for action in classes], float)
     predicted = (sigmoid(score) if logits and instance else score) >= cut[label]
@@ -161,10 +189,3 @@ def _tied_boxes(frame_ap: FrameAP, box_of_row: np.ndarray) -> float:
     scores = np.bincount(box)
     ties = np.bincount(box[frame_ap.ranking.tied], minlength=scores.size)
     return float((2 * ties > scores)[scores > 0].mean()) if box.size else 0.0
-
-
-def _distinct_labels(alignment: Alignment) -> ActionRows:
-    """Return each label of each person once."""
-    references = alignment.references
-    item = alignment.persons.of_row * (NUM_AVA_CLASSES + 1) + references.action
-    return references.take(np.sort(np.unique(item, return_index=True)[1]))

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from ...clip_ids import source_of
-from ...errors import PredictionError
+from ...errors import PredictionError, list_some
 from ...taxonomy import ACTIONS, GROUPS
-from .checks import shorten_list
 from .rows import ActionRows
 
 CLIP_PARTS = ("domain", "source")
@@ -37,7 +36,7 @@ def group_clips(name: str, references: ActionRows, domains: Mapping[str, str] | 
         unknown = [video for video in references.videos if video not in domains]
         if unknown:
             raise PredictionError(
-                f"domains= lacks {len(unknown)} clips: {shorten_list(unknown)}; map every video_id to 'real' or 'movie'"
+                f"domains= lacks {len(unknown)} clips: {list_some(unknown)}; map every video_id to 'real' or 'movie'"
             )
         part_of = {video: str(domains[video]) for video in references.videos}
     elif references.domain is not None:

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import PredictionError
+from ...errors import PredictionError, list_some
 from .alignment import align
-from .checks import resolve_classes, shorten_list
+from .checks import resolve_classes
 from .inputs import read_rows
 from .rows import ActionRows
-from .statistics import sigmoid
+from .statistics import DEFAULT_THRESHOLD as DEFAULT, sigmoid
 from .targets import BoxTargets
-
-DEFAULT = 0.5
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class TunedThresholds(Mapping[int, float]):
         if shared:
             raise PredictionError(
                 f"the thresholds were tuned on {len(shared)} of the {len(references.videos)} clips to be scored "
-                f"({shorten_list(shared)}); tune them on the validation split and score the test split"
+                f"({list_some(shared)}); tune them on the validation split and score the test split"
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import PredictionError
+from ...errors import Origin, PredictionError
 from .arrays import as_array
 from .columns import class_ids
-from .rows import ActionRows, Origin
+from .rows import ActionRows
 from .scores import har_scores
 
 PADDING = -100

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import PredictionError
+from ...errors import PredictionError, list_some, shorten
 
 
 @dataclass
@@ -105,15 +105,8 @@ def raise_if_any(problem: str, indices: Sequence[int], values: Sequence[Any], na
     """Raise an error that counts the faulty items and shows the first five; do nothing when there are none."""
     if not indices:
         return
-    shown = ", ".join(f"{names[index]!r}: {shorten(values[index], 60)}" for index in indices[:5])
-    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
-    raise PredictionError(f"{len(indices)} of {len(values)} {problem}: {shown}{more} ({hint})")
-
-
-def shorten(value: object, limit: int) -> str:
-    """Return the ``repr`` of a value, cut to ``limit`` characters."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    shown = list_some(f"{names[index]!r}: {shorten(values[index], 60)}" for index in indices)
+    raise PredictionError(f"{len(indices)} of {len(values)} {problem}: {shown} ({hint})")
 
 
 def _are_texts(value: Any) -> bool:

@@ -28,7 +28,9 @@ def cider_items(counts: NgramCounts) -> NDArray[np.float64]:
     pairs = len(counts.item)
     if not pairs:
         return np.zeros(counts.items)
-    penalty = _length_penalty(counts)
+    # As in the original, the length of a text is its number of bigrams, so "" and "word" are equally long.
+    predicted, referenced = (np.maximum(n - 1, 0) for n in (counts.predicted_length, counts.referenced_length))
+    penalty = np.exp(-((predicted - referenced).astype(float) ** 2) / (2 * _SIGMA**2))
     total = np.zeros(pairs)
     for order in counts.orders:
         idf = _inverse_frequency(order, counts)[order.ngram]
@@ -50,10 +52,3 @@ def _inverse_frequency(order: OrderCounts, counts: NgramCounts) -> NDArray[np.fl
             ngram = ngram[np.r_[True, (ngram[1:] != ngram[:-1]) | (item[1:] != item[:-1])]]
     frequency = np.bincount(ngram, minlength=order.ngrams)
     return np.log(float(counts.items)) - np.log(np.maximum(1.0, frequency))
-
-
-def _length_penalty(counts: NgramCounts) -> NDArray[np.float64]:
-    # As in the original, the length of a text is its number of bigrams, so "" and "word" are equally long.
-    predicted = np.maximum(counts.predicted_length - 1, 0)
-    referenced = np.maximum(counts.referenced_length - 1, 0)
-    return np.exp(-((predicted - referenced).astype(float) ** 2) / (2 * _SIGMA**2))

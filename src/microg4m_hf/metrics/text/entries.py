@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .base import shorten
-from .files import InputSource, LocatedRow, read_text_rows
+from ...errors import Origin, shorten
+from .files import LocatedRow, read_text_rows
 
 CAPTION, VQA = "caption", "vqa"
-# Accepted field names. A table may hold predictions beside references, so the name of the role comes first.
+# Accepted field names of predictions and (True) references. A table may hold both, so the name of the role comes first.
 _TEXT_FIELDS = {
-    (CAPTION, "predictions"): ("prediction", "caption"),
-    (CAPTION, "references"): ("reference", "caption"),
-    (VQA, "predictions"): ("prediction", "answer", "A"),
-    (VQA, "references"): ("reference", "answer", "A"),
+    (CAPTION, False): ("prediction", "caption"),
+    (CAPTION, True): ("reference", "caption"),
+    (VQA, False): ("prediction", "answer", "A"),
+    (VQA, True): ("reference", "answer", "A"),
 }
 _QUESTION_FIELDS = ("question", "Q")
 _HINTS = {
@@ -54,35 +54,34 @@ def read_entries(source: Any, task: str, role: str) -> list[TextEntry]:
         >>> [entry.key for entry in read_entries([row], "vqa", "references")]
         [('film_001', 'Who eats?')]
     """
-    input_source = InputSource(role, Path(source).name if isinstance(source, (str, os.PathLike)) else "")
+    name = f"{role} {Path(source).name}" if isinstance(source, (str, os.PathLike)) else role
+    origin = Origin(name, role == "references")
     entries = [
-        entry
-        for location, row in _read_rows(source, task, input_source)
-        for entry in _read_row(location, row, task, input_source)
+        entry for location, row in _read_rows(source, task, origin) for entry in _read_row(location, row, task, origin)
     ]
     if not entries:
-        raise input_source.error(f"no {'captions' if task == CAPTION else 'answers'} found", hint=_HINTS[task])
+        raise origin.error(f"no {'captions' if task == CAPTION else 'answers'} found", hint=_HINTS[task])
     return entries
 
 
-def _read_rows(value: Any, task: str, source: InputSource) -> Iterable[LocatedRow]:
+def _read_rows(value: Any, task: str, origin: Origin) -> Iterable[LocatedRow]:
     if isinstance(value, (str, os.PathLike)):
-        value = read_text_rows(Path(value), source)
+        value = read_text_rows(Path(value), origin)
         if isinstance(value, list):
             return value
     if isinstance(value, Mapping):
         if value and all(hasattr(split, "column_names") for split in value.values()):
             splits = list(value)
-            raise source.error(f"is a dictionary of splits {splits}", hint=f"choose one, for example [{splits[0]!r}]")
+            raise origin.error(f"is a dictionary of splits {splits}", hint=f"choose one, for example [{splits[0]!r}]")
         if isinstance(value.get("video_id"), (list, tuple)):
-            return _rows_of_columns(value, source)
+            return _rows_of_columns(value, origin)
         return _rows_of_mapping(value, task)
     if hasattr(value, "column_names"):  # datasets.Dataset, or an Arrow table
         return _rows_of_table(value)
     if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a pandas frame
         value = value.to_dict("records")
     if isinstance(value, bytes) or not isinstance(value, Iterable):
-        raise source.error(f"cannot read a {type(value).__name__}", hint=_HINTS[task])
+        raise origin.error(f"cannot read a {type(value).__name__}", hint=_HINTS[task])
     return ((f"entry {number}", row) for number, row in enumerate(value, start=1))
 
 
@@ -95,10 +94,10 @@ def _rows_of_table(table: Any) -> Iterable[LocatedRow]:
     return ((f"row {number}", row) for number, row in enumerate(rows, start=1))
 
 
-def _rows_of_columns(columns: Mapping[str, Any], source: InputSource) -> list[LocatedRow]:
+def _rows_of_columns(columns: Mapping[str, Any], origin: Origin) -> list[LocatedRow]:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise source.error(f"the columns have different lengths: {lengths}", hint="give one value per row in each")
+        raise origin.error(f"the columns have different lengths: {lengths}", hint="give one value per row in each")
     rows = zip(*columns.values(), strict=True)
     return [(f"row {number}", dict(zip(columns, row, strict=True))) for number, row in enumerate(rows, start=1)]
 
@@ -119,15 +118,15 @@ def _rows_of_mapping(mapping: Mapping[Any, Any], task: str) -> Iterator[LocatedR
             yield location, {"video_id": key, "caption": value}
 
 
-def _read_row(location: str, row: Any, task: str, source: InputSource) -> list[TextEntry]:
+def _read_row(location: str, row: Any, task: str, origin: Origin) -> list[TextEntry]:
     if not isinstance(row, Mapping):
         problem = f"{location} is a {type(row).__name__}, not an object with named fields"
-        raise source.error(problem, hint=_HINTS[task])
+        raise origin.error(problem, hint=_HINTS[task])
     video_id = row.get("video_id")
     if not isinstance(video_id, str) or not video_id.strip():
-        raise source.error(f"{location} has no video_id: {shorten(dict(row), 79)}", hint=_HINTS[task])
+        raise origin.error(f"{location} has no video_id: {shorten(dict(row), 79)}", hint=_HINTS[task])
     video_id = video_id.strip()
-    fields = _TEXT_FIELDS[task, source.role]
+    fields = _TEXT_FIELDS[task, origin.references]
     is_question = any(name in row for name in _QUESTION_FIELDS)
     if task == CAPTION:
         field = next((name for name in fields if name in row), None)
@@ -135,26 +134,26 @@ def _read_row(location: str, row: Any, task: str, source: InputSource) -> list[T
             return [TextEntry(video_id, row[field], location)]
         if is_question or "qa_pairs" in row:  # a question in a file that also holds captions
             return []
-        raise source.error(f"{location} has no {' or '.join(fields)}, only {sorted(row)}", hint=_HINTS[task])
+        raise origin.error(f"{location} has no {' or '.join(fields)}, only {sorted(row)}", hint=_HINTS[task])
     pairs = row.get("qa_pairs")
     if pairs is not None:
         if isinstance(pairs, (Mapping, str)) or not isinstance(pairs, Iterable):
             problem = f"{location}: qa_pairs is a {type(pairs).__name__}"
-            raise source.error(problem, hint="give a list of {'Q': …, 'A': …}")
+            raise origin.error(problem, hint="give a list of {'Q': …, 'A': …}")
         numbered = enumerate(pairs, start=1)
-        return [_read_answer(video_id, f"{location}, pair {number}", pair, fields, source) for number, pair in numbered]
+        return [_read_answer(video_id, f"{location}, pair {number}", pair, fields, origin) for number, pair in numbered]
     if not is_question and "caption" in row:
         return []
-    return [_read_answer(video_id, location, row, fields, source)]
+    return [_read_answer(video_id, location, row, fields, origin)]
 
 
-def _read_answer(video_id: str, location: str, pair: Any, fields: tuple[str, ...], source: InputSource) -> TextEntry:
+def _read_answer(video_id: str, location: str, pair: Any, fields: tuple[str, ...], origin: Origin) -> TextEntry:
     if not isinstance(pair, Mapping):
         problem = f"{location} is a {type(pair).__name__}"
-        raise source.error(problem, hint="expected {'Q': question, 'A': answer}")
+        raise origin.error(problem, hint="expected {'Q': question, 'A': answer}")
     question = next((pair[name] for name in _QUESTION_FIELDS if name in pair), None)
     field = next((name for name in fields if name in pair), None)
     if not isinstance(question, str) or not question.strip() or field is None:
         absent = "no question" if field is not None else f"no {' or '.join(fields)}"
-        raise source.error(f"{location} has {absent}, only {sorted(map(str, pair))}", hint=_HINTS[VQA])
+        raise origin.error(f"{location} has {absent}, only {sorted(map(str, pair))}", hint=_HINTS[VQA])
     return TextEntry((video_id, question.strip()), pair[field], location)

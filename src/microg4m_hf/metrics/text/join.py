@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import PredictionError, RecipeError
+from ...errors import PredictionError, RecipeError, list_some
 from .base import find_empty, find_non_strings, raise_if_any
 from .entries import TextEntry
 
@@ -51,13 +51,15 @@ def join_texts(
     extra = [key for key in prediction_of if key not in reference_of]
     absent = [key for key in reference_of if key not in prediction_of]
     if extra and unknown == "error":
+        example = next(map(repr, reference_of), "nothing")
         raise PredictionError(
-            f"{len(extra)} of {len(prediction_of)} predictions are for items that the references lack: {_show(extra)}; "
-            f"the references hold for example {_show(list(reference_of)[:1])} (unknown='drop' leaves them out)"
+            f"{len(extra)} of {len(prediction_of)} predictions are for items that the references lack: "
+            f"{list_some(map(repr, extra), 3)}; the references hold for example {example} "
+            "(unknown='drop' leaves them out)"
         )
     if absent and missing == "error":
         raise PredictionError(
-            f"{len(absent)} of {len(reference_of)} references have no prediction: {_show(absent)} "
+            f"{len(absent)} of {len(reference_of)} references have no prediction: {list_some(map(repr, absent), 3)} "
             "(missing='zero' scores them as zero, missing='drop' leaves them out; the result says how many)"
         )
     if extra:
@@ -109,8 +111,3 @@ def _index_predictions(entries: Sequence[TextEntry], on_empty: str) -> dict[Any,
 
 def _locate(entries: Sequence[TextEntry]) -> list[str]:
     return [f"{entry.key} ({entry.location})" for entry in entries]
-
-
-def _show(keys: Sequence[Any]) -> str:
-    shown = ", ".join(repr(key) for key in keys[:3])
-    return shown + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

@@ -42,7 +42,9 @@ def compute_meteor_1_5(predictions: Sequence[str], references: Sequence[Sequence
 
 def meteor_counts(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.int64]:
     """Return the 23 counts of every item, from one run of the program."""
-    lines = [_input_line(text, several) for text, several in zip(predictions, references, strict=True)]
+    # A newline inside a text would make two lines of one item, and the program would wait forever.
+    items = [(*several, text.replace("|||", "")) for text, several in zip(predictions, references, strict=True)]
+    lines = [" ||| ".join(["SCORE", *(" ".join(text.split()) for text in texts)]) for texts in items]
     jar = _find_jar()
     command = [_find_java(), "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", jar.name, *_OPTIONS]
     text, limit = "\n".join(lines).encode("utf-8", "replace") + b"\n", _START_SECONDS + _SECONDS_PER_ITEM * len(lines)
@@ -98,12 +100,6 @@ def meteor_from_statistics(counts: NDArray[Any]) -> NDArray[np.float64]:
 def _divide(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
     zeros = np.zeros(np.shape(denominator))
     return np.divide(numerator, denominator, out=zeros, where=np.asarray(denominator) > 0)
-
-
-def _input_line(prediction: str, references: Sequence[str]) -> str:
-    # A newline inside a text would make two lines of one item, and the program would wait forever.
-    texts = [" ".join(text.split()) for text in (*references, prediction.replace("|||", ""))]
-    return " ||| ".join(["SCORE", *texts])
 
 
 def _find_jar() -> Path:

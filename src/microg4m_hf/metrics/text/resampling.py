@@ -53,7 +53,10 @@ def compare_texts(
         >>> compare_texts(good, bad)["scores"]["rouge_l"]["real"]
         True
     """
-    first_ids, second_ids = [[_as_key(name) for name in result["ids"]] for result in (first, second)]
+    first_ids, second_ids = (
+        [tuple(name) if isinstance(name, list) else name for name in result["ids"]]  # JSON has no tuples
+        for result in (first, second)
+    )
     unmatched = set(first_ids) ^ set(second_ids)
     if unmatched or len(first_ids) != len(second_ids):
         raise PredictionError(
@@ -94,7 +97,12 @@ def resample_scores(result: Mapping[str, Any], resamples: int, seed: int) -> dic
     names, codes = cluster_codes(sources)
     weights = cluster_weights(len(names), resamples, seed)
     samples: dict[str, np.ndarray] = {}
-    means = {name: values for name, values in result["items"].items() if not _has_statistics(name, result)}
+    summed = result["statistics"].keys()
+    means = {
+        name: values
+        for name, values in result["items"].items()
+        if name not in summed and name.rpartition("_")[0] not in summed  # "bleu" sums "bleu_1" to "bleu_4"
+    }
     if means:
         columns = resampled_means(np.stack([np.asarray(values) for values in means.values()], axis=1), codes, weights)
         samples |= dict(zip(means, columns.T, strict=True))
@@ -132,10 +140,6 @@ def _scores_from_sums(name: str, sums: np.ndarray) -> dict[str, np.ndarray]:
     return {name: meteor_from_statistics(sums)}
 
 
-def _has_statistics(name: str, result: Mapping[str, Any]) -> bool:
-    return name.rpartition("_")[0] in result["statistics"] or name in result["statistics"]
-
-
 def _reorder(result: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
     return {
         "ids": [result["ids"][index] for index in order],
@@ -143,7 +147,3 @@ def _reorder(result: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
         "items": {name: [values[index] for index in order] for name, values in result["items"].items()},
         "statistics": {name: [rows[index] for index in order] for name, rows in result["statistics"].items()},
     }
-
-
-def _as_key(name: Any) -> Any:
-    return tuple(name) if isinstance(name, list) else name  # JSON turns the pairs of VQA into lists
