@@ -114,8 +114,9 @@ def test_attach_lists_submodules_once_they_are_loaded() -> None:
 
 
 def test_a_package_without_its_source_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pkgutil, "get_data", lambda package, name: None)
-    with pytest.raises(ImportError, match="install microg4m-hf with its sources"):
+    place = str(source_of("microg4m_hf.bench").with_name("missing"))
+    monkeypatch.setattr(microg4m_hf.bench, "__file__", f"{place}/__init__.py")
+    with pytest.raises(ImportError, match=r"missing.*; install microg4m-hf with its sources"):
         attach("microg4m_hf.bench")
 
 

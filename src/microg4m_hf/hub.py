@@ -73,25 +73,19 @@ def hub_errors(action: str, *, error: type[MicroG4MError] = HubError) -> Iterato
         raise error(f"cannot {action}: {reason}") from cause
 
 
-def with_retries(call: Callable[[], T], *, attempts: int = 3, pause: float = 1.0) -> T:
-    """Call again after a temporary error of the Hub or the network.
+def with_retries(call: Callable[[], T]) -> T:
+    """Make a request, and after a temporary error of the Hub or the network up to two more times.
 
-    Args:
-        call: The request to make.
-        attempts: How often to try in all. Other errors and the last one are raised.
-        pause: Seconds to wait after the first attempt, twice as long after the second, and so on.
-
-    Example:
-        >>> with_retries(lambda: 7)
-        7
+    >>> with_retries(lambda: 7)
+    7
     """
-    for attempt in range(1, attempts):
+    for seconds in (1.0, 2.0):
         try:
             return call()
         except Exception as error:
             if http_status(error) not in _TRANSIENT_STATUS and not is_unreachable(error):
                 raise
-            time.sleep(pause * attempt)
+            time.sleep(seconds)
     return call()
 
 
@@ -147,15 +141,12 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0][:200]
 
 
-def eval_results(
-    task: str, result: Mapping[str, Any], *, benchmark: str = BENCHMARK, revision: str | None = None
-) -> str:
+def eval_results(task: str, result: Mapping[str, Any], *, revision: str | None = None) -> str:
     """Return the text of an ``.eval_results/*.yaml`` file, which enters a score into the Hub's leaderboard.
 
     Args:
         task: "har", "caption" or "vqa".
         result: The scores and the signature, as ``har_scores`` or ``text_scores`` return them.
-        benchmark: The dataset repository that declares the leaderboard.
         revision: The revision of the dataset.
 
     Returns:
@@ -180,7 +171,7 @@ def eval_results(
     if score not in result["scores"]:
         raise RecipeError(f"the leaderboard shows {score} for {task}, which was not computed; add it to --metrics")
     entry = EvalResultEntry(
-        dataset_id=benchmark,
+        dataset_id=BENCHMARK,
         task_id=task_id,
         value=round(100 * result["scores"][score], 2),
         dataset_revision=revision,

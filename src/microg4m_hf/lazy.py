@@ -42,9 +42,12 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
         >>> "create" in __all__, __getattr__("create").__module__
         (True, 'microg4m_hf.models.build')
     """
-    source = pkgutil.get_data(package, "__init__.py")
-    if source is None:
-        raise ImportError(f"{package} has no __init__.py to read its names from; install microg4m-hf with its sources")
+    try:
+        source = pkgutil.get_data(package, "__init__.py") or b""
+    except OSError as error:
+        raise ImportError(
+            f"{package} lists its names in {error.filename}, which is missing; install microg4m-hf with its sources"
+        ) from error
     imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.level == 1]
     # The module, relative to the package, that defines each name; empty for submodules and subpackages.
     module_of = {one.name: node.module or "" for node in imports for one in node.names if one.asname == one.name}

@@ -179,17 +179,17 @@ class ExampleEncoder:
     Prompts are built as ``microg4m predict`` builds them.
     """
 
-    def __init__(self, processor: Any, *, prompts: str, frames: int, pick: str = "uniform") -> None:
+    def __init__(self, processor: Any, *, prompts: str, frames: int) -> None:
         self._preparer = InputPreparer(PromptBuilder(processor, prompt_set(prompts), as_images=False))
         self._tokenizer = processor.tokenizer
-        self._frames, self._pick = frames, pick
+        self._frames = frames
 
     def encode(self, row: Row) -> dict[str, Any]:
         """Return a row as a batch of one."""
         import torch
 
         query = Query(row["video_id"], row.get("question"))
-        frames = read_frames(row["video"], self._frames, self._pick)
+        frames = read_frames(row["video"], self._frames)
         (prepared,) = self._preparer.prepare(ClipQueries(row["video"], row["video_id"], (query,)), frames)
         text = str(row["answer"] if query.question is not None else row["caption"]).strip()
         answer = self._tokenizer(text, add_special_tokens=False)["input_ids"] + [self._tokenizer.eos_token_id]

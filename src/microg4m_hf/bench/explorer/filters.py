@@ -76,8 +76,8 @@ def _matches_annotations(catalogue: Catalogue, wanted: Filter) -> np.ndarray:
 def choices(catalogue: Catalogue, scheme: str) -> dict[str, list[tuple[str, str]]]:
     """Return the values of every field with their numbers of clips, as ``(label, value)`` pairs for Gradio."""
 
-    def with_count(value: str, wanted: Filter, name: str | None = None) -> tuple[str, str]:
-        return f"{name or value} ({len(select(catalogue, wanted)):,})", value
+    def with_count(value: str, wanted: Filter) -> tuple[str, str]:
+        return f"{value} ({len(select(catalogue, wanted)):,})", value
 
     in_use = catalogue.actions.sum(axis=0)
     return {
