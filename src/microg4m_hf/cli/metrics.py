@@ -10,13 +10,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = "push the evaluate modules to the Hub as Spaces"
     push = commands.add_parser("push", help=text, description=text)
     push.add_argument("namespace", metavar="ORG", help="your account or organization")
-    push.add_argument("--folder", default="metrics", help="the folder with the modules (default: metrics)")
+    push.add_argument("--folder", metavar="DIR", help="a folder with modules of your own (default: the built-in ones)")
     push.add_argument("--private", action="store_true", help="create new Spaces as private ones")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..metrics.spaces import push_metrics
+    from ..metrics.spaces import MODULES, push_metrics
 
-    for name in push_metrics(args.namespace, args.folder, private=args.private):
+    for name in push_metrics(args.namespace, args.folder or MODULES, private=args.private):
         print(f'pushed: evaluate.load("{name}")')
     return 0
