@@ -25,8 +25,8 @@ from .journal import Journal
 # such as "tokens" or "seconds", which the summary adds up.
 Results = Iterator[tuple[Query, dict[str, Any]]]
 
-# Failures of the server or worker, whatever the item is.
-_OUTAGES = ("unreachable", "timeout", "server", "crowded", "crash")
+# Failures that say nothing about the item.
+_OUTAGES = ("unreachable", "timeout", "server", "crowded")
 
 # A runner yields one result per query, in any order.
 Runner = Callable[[Sequence[ClipQueries]], Results]

@@ -145,12 +145,9 @@ def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    import yaml
+    from ..safe_yaml import read_yaml
 
-    try:
-        values = yaml.safe_load(recipe_file(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(recipe_file(path))
     if not isinstance(values, dict):
         raise RecipeError(f"{path} contains a {type(values).__name__}; a recipe is a mapping that starts with a name")
     return with_current_keys(values)
@@ -158,7 +155,7 @@ def _read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
     """Return the values with the ``key=value`` words set."""
-    import yaml
+    from ..safe_yaml import parse_yaml
 
     values = copy.deepcopy(values)
     for word in words:
@@ -172,9 +169,9 @@ def _override(values: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
             if not isinstance(target, dict):
                 raise RecipeError(f"{word!r}: {section} is a value, not a section; leave out what follows it")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise RecipeError(f"{word!r}: {text!r} is not a YAML value; quote it") from None
+            value = parse_yaml(text)
+        except RecipeError:
+            raise RecipeError(f"{word[:200]!r}: {text[:200]!r} is not a YAML value; quote it") from None
         target[name] = _number(value) if isinstance(value, str) else value
     return values
 
