@@ -1,4 +1,4 @@
-"""The recipes and the ``evaluate`` modules are part of the package, and copies lie where people look for them.
+"""The recipes, the ``evaluate`` modules and the dataset card are in the package; copies lie where people look.
 
 ``python -m tests.copies`` lists the copies that differ, ``--write`` makes them equal. They are copies and not links,
 because links become text files in Windows checkouts and in archives unpacked there.
@@ -12,19 +12,25 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = PROJECT / "src" / "microg4m_hf"
-COPIES = {PROJECT / "recipes": PACKAGE / "training" / "recipes", PROJECT / "metrics": PACKAGE / "metrics" / "modules"}
+FOLDERS = {PROJECT / "recipes": PACKAGE / "training" / "recipes", PROJECT / "metrics": PACKAGE / "metrics" / "modules"}
+FILES = {
+    PROJECT / "loading_scripts" / "README.md": PACKAGE / "data" / "publish" / "card.md",
+    PROJECT / "loading_scripts" / "eval.yaml": PACKAGE / "data" / "publish" / "eval.yaml",
+}
 
 
 def differing() -> dict[Path, Path]:
     """Return copy -> original where they differ or one is missing. A page that explains a folder has no original."""
-    found = {}
-    for copies, originals in COPIES.items():
+    pairs = dict(FILES)
+    for copies, originals in FOLDERS.items():
         names = {path.relative_to(root) for root in (copies, originals) for path in _files(root)}
-        for name in names - {Path("README.md")}:
-            copy, original = copies / name, originals / name
-            if not (copy.is_file() and original.is_file() and copy.read_bytes() == original.read_bytes()):
-                found[copy] = original
-    return found
+        pairs |= {copies / name: originals / name for name in names - {Path("README.md")}}
+    return {
+        copy: original
+        for copy, original in pairs.items()
+        if copy.is_symlink()
+        or not (copy.is_file() and original.is_file() and copy.read_bytes() == original.read_bytes())
+    }
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The folders ``recipes`` and ``metrics`` hold what is in the package."""
+"""The folders ``recipes``, ``metrics`` and ``loading_scripts`` hold what is in the package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def test_differences_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         folder.mkdir()
         for name in names:
             (folder / name).write_text(f"{folder.name if name == 'other' else name}")
-    monkeypatch.setattr(copies, "COPIES", {here: there})
+    monkeypatch.setattr(copies, "FOLDERS", {here: there})
+    monkeypatch.setattr(copies, "FILES", {})
     monkeypatch.setattr(copies, "PROJECT", tmp_path)
     monkeypatch.setattr("sys.argv", ["copies", "--write"])
     assert {path.name for path in copies.differing()} == {"other", "old", "new"}
