@@ -41,9 +41,9 @@ class File:
 
 
 def read_files(package: Path = PACKAGE) -> dict[str, File]:
-    """Every file of the package by its path in it."""
+    """Every file of the package by its path in it; scripts that are data lie in folders without ``__init__.py``."""
     found = {}
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*.py") if (path.parent / "__init__.py").is_file()):
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         everywhere = frozenset(_imported(ast.walk(tree), path, package))

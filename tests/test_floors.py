@@ -19,6 +19,7 @@ FRAGMENTS = {
 
 # File names that stand in more than one folder, and why.
 REPEATED = {
+    "__main__": "what `python -m` runs",
     "build": "a network from its name, and the objects that a recipe names",
     "card": "the dataset's card and a run's card",
     "drawing": "shapes of a chart, and pixels of the sample's clips",

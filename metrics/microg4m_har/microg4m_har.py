@@ -5,16 +5,12 @@ import os
 import datasets
 import evaluate
 
+from microg4m_hf.citation import BIBTEX
 from microg4m_hf.metrics import har_scores
 
 _DESCRIPTION = """
 Frame-mAP at IoU 0.5 (AVA), macro F1, recall, precision and AUROC of persons' actions in microgravity (MicroG-4M).
 protocol="paper" gives the published numbers, protocol="instance" scores each person against that person's own labels.
-"""
-
-_CITATION = """
-@misc{wen2025go, title={Go Beyond Earth: Understanding Human Actions and Scenes in Microgravity Environments},
-  author={Di Wen and Lei Qi and Kunyu Peng and others}, year={2025}}
 """
 
 _KWARGS_DESCRIPTION = """
@@ -55,7 +51,7 @@ class Microg4mHar(evaluate.Metric):
             raise ValueError(f"config_name={self.config_name!r} is not known; use 'persons', or leave it out")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
-            citation=_CITATION,
+            citation=BIBTEX,
             inputs_description=_KWARGS_DESCRIPTION,
             features=_features(persons=self.config_name == "persons"),
             homepage="https://huggingface.co/datasets/LEI-QI-233/MicroG-4M",

@@ -5,16 +5,12 @@ import os
 import datasets
 import evaluate
 
+from microg4m_hf.citation import BIBTEX
 from microg4m_hf.metrics import vqa_scores
 
 _DESCRIPTION = """
 BLEU-1..4, CIDEr, ROUGE-L, METEOR (two kinds under two names), S-VQA, BERTScore, exact match and refusals of answers
 (MicroG-4M). protocol="paper" gives the published numbers on raw strings, protocol="coco" compares Treebank tokens.
-"""
-
-_CITATION = """
-@misc{wen2025go, title={Go Beyond Earth: Understanding Human Actions and Scenes in Microgravity Environments},
-  author={Di Wen and Lei Qi and Kunyu Peng and others}, year={2025}}
 """
 
 _KWARGS_DESCRIPTION = """
@@ -47,7 +43,7 @@ class Microg4mVqa(evaluate.Metric):
     def _info(self):
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
-            citation=_CITATION,
+            citation=BIBTEX,
             inputs_description=_KWARGS_DESCRIPTION,
             features=_features(),
             homepage="https://huggingface.co/datasets/LEI-QI-233/MicroG-4M",

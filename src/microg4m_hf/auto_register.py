@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -147,14 +148,13 @@ def is_dataset_folder(name: str) -> bool:
 
 
 def _card_declares_data(card: Path) -> bool:
-    import yaml
-
     try:
-        text = card.read_text(encoding="utf-8")
-        header = yaml.safe_load(text[3:].partition("\n---")[0]) if text.startswith("---") else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        with card.open(encoding="utf-8") as file:
+            text = file.read(2**20)
+    except (OSError, UnicodeDecodeError):
         return False
-    return isinstance(header, dict) and ("configs" in header or "dataset_info" in header)
+    header = text[3:].partition("\n---")[0] if text.startswith("---") else ""
+    return re.search(r"^(configs|dataset_info)\s*:", header, re.MULTILINE) is not None
 
 
 _ACTIONS: dict[str, Callable[[ModuleType], None]] = {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from .scratch import owned, remove_abandoned, scratch_file, scratch_folder
 
 
 def cache_home() -> Path:
@@ -31,25 +34,22 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
         content: Text is written as UTF-8.
 
     Example:
+        >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "scores.json"
         >>> write_atomic(target, "{}").read_text()
         '{}'
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    remove_abandoned(target)
+    with scratch_file(target) as scratch:
+        with scratch.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+        os.chmod(scratch, 0o666 & ~_umask())
+        os.replace(scratch, target)
+        _sync(target.parent)
     return target
 
 
@@ -57,30 +57,81 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> Path:
 def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """Yield a scratch folder that is renamed to ``target`` when the block ends without an error.
 
+    Its files are on the disk before it is renamed, so a folder with the final name is complete, also after a power
+    failure. What killed processes left of the same target is removed.
+
     Args:
         target: The folder to create.
-        replace: Replace an existing ``target``. By default it is kept and the new folder is deleted, so that of two
-            processes the first one to finish wins.
+        replace: Replace an existing ``target``, in one step where the operating system can. By default it is kept and
+            the new folder is deleted, so that of two processes the first one to finish wins.
     """
     final = Path(target)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
-    try:
+    _restore(final)
+    remove_abandoned(final)
+    with scratch_folder(final) as scratch:
         yield scratch
         os.chmod(scratch, 0o777 & ~_umask())
-        if replace and final.is_dir():
-            older = scratch.with_name(f"{scratch.name}.older")
-            os.rename(final, older)
-            os.rename(scratch, final)
-            shutil.rmtree(older, ignore_errors=True)
-            return
-        try:
-            os.rename(scratch, final)
-        except OSError:
-            if not final.is_dir():
-                raise
+        sync_tree(scratch)
+        if not (replace and final.is_dir()):
+            try:
+                os.rename(scratch, final)
+            except OSError:
+                if not final.is_dir():
+                    raise
+        elif not _exchange(scratch, final):
+            older = _older(final)
+            with owned(final):
+                os.rename(final, older)
+                os.rename(scratch, final)
+                shutil.rmtree(older, ignore_errors=True)
+        _sync(final.parent)
+
+
+def _older(final: Path) -> Path:
+    return final.with_name(f".{final.name[:60]}.older")
+
+
+def _restore(final: Path) -> None:
+    """Rename the old folder back if a kill in :func:`atomic_folder` left it under its second name."""
+    older = _older(final)
+    if older.is_dir():
+        with owned(older) as is_abandoned:
+            if is_abandoned and final.exists():
+                shutil.rmtree(older, ignore_errors=True)
+            elif is_abandoned:
+                os.rename(older, final)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until all files of a folder are on the disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(parent, name))
+        _sync(Path(parent))
+
+
+def _sync(path: Path) -> None:
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not is_folder or error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems sync no folders
+            raise
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where the operating system or the file system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):  # not Linux
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def _umask() -> int:

@@ -20,6 +20,7 @@ from microg4m_hf.bench.explorer.clip_view import ClipFacts, render_clip
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
 from microg4m_hf.bench.explorer.list_view import render_list, render_runs
 from microg4m_hf.bench.explorer.serve import free_port, launch, load_catalogue
+from microg4m_hf.citation import CITATION
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import RecipeError
@@ -233,6 +234,7 @@ def test_space_contains_predictions_and_overwrites_nothing(runs: Path, tmp_path:
     assert {"README.md", "app.py", "requirements.txt"} < held
     assert sum(name.startswith("runs/") for name in held) == 5
     card = (folder / "README.md").read_text()
+    assert card.endswith(f"\n\n{CITATION}")
     assert card.startswith("---\ntitle: ")
     assert "\nsdk: gradio\n" in card and "\napp_file: app.py\n" in card and "\nsdk_version: 6" in card
     assert len((folder / "app.py").read_text().splitlines()) < 20

@@ -35,46 +35,15 @@ def test_demo_runs_and_its_python_lines_can_be_repeated(tmp_path: Path, capsys: 
     assert picture.read_bytes()[:8] == first[:8]
 
 
-def test_demo_checks_its_requirements_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["demo"]) == 2
-    assert "recipes/demo.yaml" in capsys.readouterr().err
-    (tmp_path / "recipes").mkdir()
-    shutil.copy(PROJECT / "recipes" / "demo.yaml", tmp_path / "recipes")
-    assert main(["demo"]) == 2
-    assert "examples/tiny_vlm.py" in capsys.readouterr().err
-    assert main(["demo", "--steps", "0"]) == 2
-
-
-@pytest.mark.slow
-def test_training_steps_of_the_demo(tmp_path: Path) -> None:
-    """With trainings of three steps: the same commands in the same order, and the report."""
-    folder = tmp_path / "here"
-    for part in ("recipes/demo.yaml", *(f"examples/{path.name}" for path in PROJECT.glob("examples/tiny_vlm*.py"))):
-        (folder / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PROJECT / part, folder / part)
-    ran = subprocess.run(
-        [sys.executable, "-m", "microg4m_hf", "demo", "--steps", "3"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    commands = re.findall(r"^  \$ (?:microg4m )?(\w+)", ran.stdout, flags=re.MULTILINE)
-    asked = ["predict", "score"]
-    assert commands == ["data", "train", "score", "python", *asked, *asked, *asked, "compare", "report"]
-    assert "training on 21 training clips of the sample" in ran.stdout
-    assert "blind baseline 50.0 %" in ran.stdout
-    page = (folder / "demo_output" / "report" / "report.html").read_text()
-    assert "vqa-blind" in page and "vqa-tiny-vlm" in page and "caption-tiny-vlm" in page
-    words = [sys.executable, "-m", "microg4m_hf", "demo"]
-    again = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    assert again.returncode == 2  # before the training of the network
-    assert "contains a demo with other --steps" in again.stderr
-    assert "[1/" not in again.stdout
+def test_demo_checks_its_options_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--steps", "0"]) == 2
+    assert "needs at least 1" in capsys.readouterr().err
+    (out / "tiny_vlm").mkdir(parents=True)
+    (out / "tiny_vlm" / "training.json").write_text('{"steps": 3, "practice": 0}')
+    assert main(["demo", "--out", str(out)]) == 2  # before the training of the network
+    printed = capsys.readouterr()
+    assert "contains a demo with other --steps" in printed.err and "[1/" not in printed.out
 
 
 def test_data_sample_prints_its_folder_and_overwrites_nothing(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 
 import yaml
 
 from microg4m_hf.data.publish.card import EVAL_YAML, TEMPLATE, render_card
 from microg4m_hf.data.publish.plan import PublishedFile
 
-SCRIPTS = Path(__file__).parents[2] / "loading_scripts"
 TRAIN = "clips/official-train.disjoint-train-00000-of-00001.parquet"
 TEST = "clips/official-test.disjoint-train-00000-of-00001.parquet"
 FACTS: dict[str, object] = defaultdict(lambda: "7")
@@ -38,11 +36,6 @@ def test_the_version_of_a_config_follows_its_own_content() -> None:
         for files in (texts, changed)
     )
     assert before["caption"] == after["caption"] and before["vqa"] != after["vqa"]
-
-
-def test_loading_scripts_link_to_the_template() -> None:
-    assert (SCRIPTS / "README.md").read_bytes() == TEMPLATE.read_bytes()
-    assert (SCRIPTS / "eval.yaml").read_bytes() == EVAL_YAML.read_bytes()
 
 
 def test_the_tasks_of_eval_yaml_are_configs_of_the_card() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from microg4m_hf.citation import CITATION
 from microg4m_hf.data import open_clip
 from microg4m_hf.taxonomy import ACTION_NAMES
 from tests.support.hub_release import CLIPS, tiny_release
@@ -97,7 +98,7 @@ def test_the_card_states_the_counts(repo: Repo) -> None:
     assert "in 12 three-second clips (8 of real footage, 4 of" in body
     assert "36 labels of 18 persons" in body and "180 boxes" in body
     assert "| test sources that are also in train | 3 of 3 | 0 of " in body
-    assert "CC-BY-4.0" in body and "@misc" in body
+    assert "CC-BY-4.0" in body and body.endswith(f"\n{CITATION}")
 
 
 def test_the_command_prints_how_to_load_the_dataset(pushed: tuple[HubServer, str], repo: Repo) -> None:

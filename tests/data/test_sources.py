@@ -133,6 +133,23 @@ def test_an_unsafe_file_list_or_archive_is_refused(released_hub: HubServer, tmp_
         resolve_root("har", videos=False)
 
 
+@pytest.mark.parametrize(
+    "name", ["videos/actions.csv", "Videos/x/actions.csv", "revisions.json/actions.csv", ".videos.lock/actions.csv"]
+)
+def test_a_file_at_a_place_of_ours_is_refused_in_one_line(
+    hub: HubServer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("MICROG4M_HOME", str(tmp_path / "home"))
+    ava = {f"ava_{split}_gt.csv": b"" for split in ("train", "val", "test")}
+    hub.put("dataset", "org/odd", {name: b"x", **ava})
+    hub.put("dataset", SPLITS_REPO, {"README.md": b"x"})
+    with pytest.raises(SourceError, match="a place that is used for something else") as caught:
+        resolve_root("har", source="org/odd", videos=False)
+    assert repr(name) in str(caught.value) and "\n" not in str(caught.value)
+    assert not list((tmp_path / "home" / "hub").glob("*/videos"))
+
+
 def test_a_copy_of_the_release_in_one_repository(released_hub: HubServer, release: Path) -> None:
     everything = {path.relative_to(release).as_posix(): path.read_bytes() for path in release.rglob("*.*v")}
     released_hub.put("dataset", "org/copy", everything)

@@ -76,6 +76,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a link": (lambda: zip_of((special(CLIP, stat.S_IFLNK | 0o777), b"/etc/passwd")), "a link or a device"),
     "a device": (lambda: zip_of((special(CLIP, stat.S_IFCHR | 0o666), b"")), "a link or a device"),
     "a bomb": (lambda: zip_of((CLIP, bytes(8 << 20)), deflate=True), "zip bomb"),
+    "a bomb of small entries": (
+        lambda: zip_of(*((f"videos/real/ISS/ISS_{n:03}.mp4", bytes(1 << 20)) for n in range(1, 9)), deflate=True),
+        "unpack to 8388608, like in a zip bomb",
+    ),
     "overlap": (overlapping, "zip bomb"),
     "a name twice": (lambda: _quietly(zip_of, (CLIP, b"1"), (CLIP, b"2")), "appears twice"),
     "only case differs": (

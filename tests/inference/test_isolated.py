@@ -52,6 +52,8 @@ def answer(folder, frames, prompt, settings):
         time.sleep(600)
     if what == "raises" and not again:
         raise ValueError(f"cannot do {prompt}")
+    if what == "environment":
+        return " ".join(sorted(os.environ))
     if what == "floods":
         sys.stderr.write("x" * 2_000_000)
         print("y" * 2_000_000)
@@ -167,6 +169,27 @@ def test_every_way_a_worker_can_fail(clips: dict[str, str], adapter: str, tmp_pa
     assert "exit code 7" in results["leaves 1"]["why"] and "within 2 s" in results["hangs 1"]["why"]
     assert results["raises 1"]["why"].startswith("ValueError: cannot do raises 1 (adapter.py:")
     assert "NoneType" in results["odd 1"]["why"]
+
+
+def test_a_worker_sees_no_keys_and_no_tokens(
+    clips: dict[str, str], adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY")
+    secrets += (
+        "AWS_ACCESS_KEY_ID",
+        "PGPASSWORD",
+        "SSH_AUTH_SOCK",
+        "MYAPIKEY",
+        "GH_PAT",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    )
+    kept = ("HF_HOME", "HF_HUB_CACHE", "CUDA_VISIBLE_DEVICES", "KEYBOARD_LAYOUT", "TOKENIZERS_PARALLELISM")
+    for name in secrets + kept:
+        monkeypatch.setenv(name, "value")
+    monkeypatch.setenv("BROKER", "amqp://user:password@host/queue")
+    (record,) = answers(settings(tmp_path / "model"), group(clips["red"], "environment 1"), adapter=adapter).values()
+    seen = set(record["text"].split())
+    assert seen >= {"PATH", *kept} and not seen & {"BROKER", *secrets}
 
 
 def test_failures_are_recorded_and_retried_on_request(clips: dict[str, str], adapter: str, tmp_path: Path) -> None:

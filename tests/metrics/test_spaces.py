@@ -1,4 +1,4 @@
-"""The evaluate modules go to the Hub as Spaces and come back through ``evaluate.load``."""
+"""The evaluate modules go to the Hub as Spaces, from any folder, and come back through ``evaluate.load``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics.spaces import metric_folders
 from tests.support.hub_server import HubServer
 
-PROJECT = Path(__file__).resolve().parents[2]
 LOAD = """
 import evaluate
 metric = evaluate.load("crew/microg4m_har")
@@ -28,7 +27,7 @@ def _run(hub: HubServer, home: Path, *words: str, token: str = "hf_test") -> sub
     environment = os.environ | hub.environment(token) | {"HF_HOME": str(home)}
     environment.pop("HF_EVALUATE_OFFLINE", None)
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, env=environment, cwd=PROJECT, check=False
+        [sys.executable, *words], capture_output=True, text=True, env=environment, cwd=home.parent, check=False
     )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import http.server
 import json
 import select
@@ -16,6 +17,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+# 64 KiB that unpack to 64 MiB.
+_GZIP_BOMB = gzip.compress(b"\0" * 2**26)
+
 
 class BadServer:
     """Use as ``with BadServer(plan) as server``. Records every request; ``server.url`` is the base address."""
@@ -23,6 +27,7 @@ class BadServer:
     def __init__(self, plan: Callable[[str, int], str] = lambda question, attempt: "ok", seconds: float = 0.0) -> None:
         self.plan, self.seconds = plan, seconds
         self.most_at_once = 0
+        self.sent = 0  # bytes of endless bodies
         self.bodies: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self.times: list[float] = []
@@ -82,15 +87,31 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{")
             self.close_connection = True
             return self.connection.shutdown(socket.SHUT_RDWR)
-        if name == "drip":  # bytes at short intervals, so that no single read times out
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n")
+        if name == "drip_headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            self._drip(b"a")
+            return owner.end_request()
+        if name == "cut_error":
+            owner.end_request()
+            self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 500\r\n\r\n<html>")
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        if name in ("endless", "bomb"):  # what the client does not read counts in ``sent``
+            owner.end_request()
+            encoding = b"Content-Encoding: gzip\r\n" if name == "bomb" else b""
+            self.wfile.write(b"HTTP/1.1 %s No\r\nContent-Length: 629145600\r\n%s\r\n" % (more.encode(), encoding))
+            block = _GZIP_BOMB if name == "bomb" else b"x" * 2**16
             try:
-                for _ in range(5000):
-                    time.sleep(0.02)
-                    self.wfile.write(b" ")
+                for _ in range(629145600 // len(block)):
+                    self.wfile.write(block)
+                    owner.sent += len(block)
             except OSError:
                 pass
             self.close_connection = True
+            return None
+        if name == "drip":  # bytes at short intervals, so that no single read times out
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n")
+            self._drip(b" ")
             return owner.end_request()
         status, headers, content = self._reply(name, more, body)
         owner.end_request()  # before the response, because the next request may follow at once
@@ -101,6 +122,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
         return None
+
+    def _drip(self, byte: bytes) -> None:
+        try:
+            for _ in range(5000):
+                time.sleep(0.02)
+                self.wfile.write(byte)
+        except OSError:
+            pass
+        self.close_connection = True
 
     def _reply(self, name: str, more: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         authorization = self.headers.get("Authorization", "")
@@ -116,6 +146,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return 429, {}, _error("You exceeded your current quota", "insufficient_quota")
         if name == "status":  # repeats the key
             return int(more), {}, _error(f"no, {authorization}")
+        if name == "says_400":
+            return 400, {}, json.dumps({"error": {"message": more, "code": "400"}}).encode()
+        if name == "gzip":
+            reply = json.dumps({"choices": [{"message": {"content": "Packed."}, "finish_reason": "stop"}]})
+            return 200, {"Content-Encoding": "gzip"}, gzip.compress(reply.encode())
+        if name == "brotli":
+            return 200, {"Content-Encoding": "br"}, b"\x0b\x02\x80{}\x03"
         if name == "filtered_400":
             return 400, {}, _error("your images were rejected", "content_policy_violation")
         if name == "old" and "max_completion_tokens" in body:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from microg4m_hf.cli.main import main
+from microg4m_hf.errors import RecipeError
 from microg4m_hf.models import PUBLISHED, VARIANTS
-from microg4m_hf.training.recipe_io import load_recipe
+from microg4m_hf.training.builtin_recipes import recipe_names
+from microg4m_hf.training.recipe import VlmRecipe
+from microg4m_hf.training.recipe_io import load_recipe, load_vlm_recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 ROWS = sorted(name for name in PUBLISHED if not name.endswith("_ava"))
@@ -99,3 +103,49 @@ def test_full_size_networks_take_three_steps(name: str) -> None:
         optimizer.zero_grad()
         assert 0.0 < loss < 2.0
     assert not before.equal(next(model.parameters()))
+
+
+def test_names_are_recipes_and_paths_still_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    by_name = load_recipe("i3d_nln_8x8_r50")
+    assert by_name == load_recipe(FOLDER / "i3d_nln_8x8_r50.yaml") == load_recipe(str(FOLDER / "i3d_nln_8x8_r50.yaml"))
+    # What lies in the current folder does not change what a name means.
+    Path("demo").write_text("name: mine\nmodel: {name: x3d_s}\nvariant: own\ndata: {num_frames: 13, stride: 6}\n")
+    assert load_recipe("demo").name == "demo"
+    assert load_recipe("./demo").name == load_recipe(Path("demo")).name == "mine"
+    assert recipe_names() == sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("i3d_8x8", "did you mean i3d_8x8_r50, i3d_nln_8x8_r50?"),
+        ("recipes/demo.yaml", "the built-in recipe goes by its name alone: demo"),
+        ("mine.yaml", "there is no recipe 'mine.yaml'"),
+        ("nothing", "microg4m train list"),
+        ("qwen2_5_vl_lora", "microg4m train vlm --config qwen2_5_vl_lora"),
+    ],
+)
+def test_wrong_recipes_are_one_line(
+    given: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "har", "--config", given]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    with pytest.raises(RecipeError, match="microg4m train har --config demo"):
+        load_vlm_recipe("demo")
+
+
+def test_train_list_and_show(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train", "list"]) == 0
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()[1:]
+    assert [line.split()[0] for line in lines] == recipe_names()
+    for name, model, variant, purpose in (line.split(maxsplit=3) for line in lines):
+        recipe = load_vlm_recipe(name) if variant == "adapter" else load_recipe(name)
+        assert recipe.name == name.removesuffix("_corrected") and len(purpose) > 20
+        assert model == (recipe.model if isinstance(recipe, VlmRecipe) else recipe.model.name)
+        assert variant == getattr(recipe, "variant", "adapter")
+    assert main(["train", "show", "demo"]) == 0
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert load_recipe(tmp_path / "mine.yaml") == load_recipe("demo")

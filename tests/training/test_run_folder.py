@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from microg4m_hf.citation import CITATION
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics import har_scores
 from microg4m_hf.metrics.har.files import read_about
@@ -40,6 +41,7 @@ def test_files_of_a_finished_run(finished: Path) -> None:
 
 def test_model_card(finished: Path) -> None:
     text = (finished / "model" / "README.md").read_text()
+    assert text.endswith(f"\n\n{CITATION}")
     head = yaml.safe_load(text.split("---")[1])
     assert head["model-index"][0]["results"][0]["metrics"][0]["type"] == "map"
     assert "variant `own`" in text

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from microg4m_hf.citation import CITATION
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.training.recipe_io import load_vlm_recipe
@@ -131,6 +132,7 @@ def test_adapter_card(model: Path, tmp_path: Path) -> None:
     for scheme, warned in (("official", True), ("source_disjoint", False)):
         recipe = load_vlm_recipe(RECIPE, [f"scheme={scheme}"])
         card = ModelCard.load(write_adapter_card(recipe, 10, 0.5, tmp_path))
+        assert card.content.endswith(f"\n\n{CITATION}")
         assert card.data.base_model == "Qwen/Qwen2.5-VL-7B-Instruct"
         assert (card.data.library_name, card.data.datasets) == ("peft", ["LEI-QI-233/MicroG-4M"])
         assert ("also in training" in card.text) == warned

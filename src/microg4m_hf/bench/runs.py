@@ -103,17 +103,13 @@ def _inspect(run: RunInfo, task: str | None) -> None:
 
 
 def _read_training_run(run: RunInfo) -> None:
-    import yaml
-
+    from ..safe_yaml import read_yaml
     from ..training.recipe import PRACTICAL, RENAMED
     from ..training.recipe_io import flatten
 
     run.task = "har"
     folder = run.path
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PredictionError(f"config.yaml is not valid YAML: {' '.join(str(error).split())[:120]}") from None
+    config = read_yaml(folder / "config.yaml", PredictionError)
     if not isinstance(config, dict):
         raise PredictionError("config.yaml contains no recipe")
     data, model = (part if isinstance(part := config.get(key), dict) else {} for key in ("data", "model"))

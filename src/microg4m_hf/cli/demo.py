@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import runpy
 import shlex
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,8 +16,6 @@ from ..errors import MissingExtraError, RecipeError
 from ..extras import is_installed
 
 CONFIGS: tuple[Literal["har", "caption", "vqa"], ...] = ("har", "caption", "vqa")
-_RECIPE = Path("recipes") / "demo.yaml"
-_TINY_VLM = Path("examples") / "tiny_vlm.py"
 # All models answer about the test split, because the tiny model is trained on the training split.
 _TEST_SPLIT = ("--source", "sample", "--scheme", "official", "--split", "test")
 
@@ -70,9 +66,6 @@ def check_requirements(demo: Demo) -> None:
     """Raise an error before the first step if the trainings cannot run."""
     if not is_installed("torch"):
         raise MissingExtraError("training needs torch: pip install 'microg4m-hf[train]', or use --look-only")
-    for path in (_RECIPE, _TINY_VLM):
-        if not path.is_file():
-            raise RecipeError(f"{path} does not exist here; run the demo in the project folder, or use --look-only")
     try:
         training = json.loads((demo.tiny_vlm / "training.json").read_text(encoding="utf-8"))
         earlier_steps = training["steps"] if training["practice"] == 0 else None
@@ -151,7 +144,7 @@ def train_network(demo: Demo) -> None:
     """Train a tiny network from scratch (about two minutes) and score it on clips it has not seen"""
     run = demo.out / "runs" / "network"
     shorter = [f"loop.max_steps={demo.steps}"] if demo.steps else []
-    _run_command("train", "har", "--config", str(_RECIPE), "--out", str(run), *shorter)
+    _run_command("train", "har", "--config", "demo", "--out", str(run), *shorter)
     _run_command("score", "har", "--predictions", str(run / "predictions" / "test.parquet"), "--source", "sample")
     demo.summary.append(f"trained network with its card, predictions and scores: {run}")
 
@@ -159,7 +152,13 @@ def train_network(demo: Demo) -> None:
 def train_tiny_vlm(demo: Demo) -> None:
     """Train a tiny vision-language model from scratch (about two minutes)"""
     shorter = ["--steps", str(demo.steps), "--practice", "0"] if demo.steps else []
-    _run_script(_TINY_VLM, "--out", str(demo.tiny_vlm), *shorter)
+    words = ["--out", str(demo.tiny_vlm), *shorter]
+    _show(shlex.join(["python", "-m", "microg4m_hf.training.tiny_vlm", *words]), prompt="$ ")
+    from ..training.tiny_vlm.__main__ import main
+
+    code = main(words)
+    if code:
+        raise SystemExit(code)
     demo.summary.append(f"tiny vision-language model: {demo.tiny_vlm}")
 
 
@@ -233,20 +232,6 @@ def _run_command(*words: str) -> None:
     code = main(list(words))
     if code:
         raise SystemExit(code)
-
-
-def _run_script(path: Path, *words: str) -> None:
-    """Show the command of a Python script and run it in this process, which has imported torch already."""
-    _show(shlex.join(["python", str(path), *words]), prompt="$ ")
-    before = sys.argv, sys.path[:]
-    sys.argv, sys.path[0:0] = [str(path), *words], [str(path.parent.resolve())]
-    try:
-        runpy.run_path(str(path), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
-    finally:
-        sys.argv, sys.path[:] = before
 
 
 def _show(*lines: str, prompt: str = "    ") -> None:

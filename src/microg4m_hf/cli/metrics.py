@@ -7,14 +7,15 @@ import argparse
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("namespace", metavar="ORG", help="your account or organization")
-    parser.add_argument("--folder", default="metrics", help="the folder with the modules (default: metrics)")
+    text = "a folder with modules of your own (default: the built-in ones)"
+    parser.add_argument("--folder", metavar="DIR", help=text)
     parser.add_argument("--private", action="store_true", help="create new Spaces as private ones")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..metrics.spaces import push_metrics
+    from ..metrics.spaces import MODULES, push_metrics
 
-    for name in push_metrics(args.namespace, args.folder, private=args.private):
+    for name in push_metrics(args.namespace, args.folder or MODULES, private=args.private):
         print(f'pushed: evaluate.load("{name}")')
     return 0
 

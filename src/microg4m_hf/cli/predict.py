@@ -12,7 +12,9 @@ from .options import add_release_options
 
 def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="a run folder, a model folder or Hub id, or a name of `microg4m models list`")
-    parser.add_argument("--config", metavar="RECIPE", help="or a recipe, such as recipes/zero_shot_slow_8x8_r50.yaml")
+    parser.add_argument(
+        "--config", metavar="RECIPE", help="or a recipe: a name of `microg4m train list`, or a YAML file"
+    )
     parser.add_argument("--weights", metavar="FILE", help="a PySlowFast checkpoint for a named model")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/predict-<model>-<split>)")
     parser.add_argument("--split", default="test", help="train, validation or test (default test)")

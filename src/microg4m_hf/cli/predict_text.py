@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
         f"{summary['finished']} finished ({summary['done_now']} now, {summary['seconds_now']} s), "
         f"{summary['failed']} failed{f' ({kinds})' if kinds else ''}, {summary['missing']} missing; "
         f"predictions are in {summary['predictions']}"
+        + ("; run the command with --retry-failed to repeat the failed items" if summary["failed"] else "")
     )
     # A launcher stops all processes when one exits with an error, and a failed item is not a reason to do so.
     return 1 if summary["failed"] and world_size == 1 else 0

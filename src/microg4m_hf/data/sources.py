@@ -125,6 +125,7 @@ def _download(config: str, names: list[str], revisions: list[str], videos: bool)
     commits = {repo.repo: repo.sha for repo in repos}
     digest = hashlib.sha256(json.dumps(commits).encode()).hexdigest()[:16]
     root = cache_home() / "hub" / f"{repos[0].sha[:12]}-{digest}"
+    _check_places([name for _, name in files.values()], repos[0].repo)
     for repo, name in files.values():
         if not (root / name).is_file():  # a copy, so that an edit of it does not reach the cache of the Hub
             write_atomic(root / name, download_file(repo, name).read_bytes())
@@ -136,6 +137,16 @@ def _download(config: str, names: list[str], revisions: list[str], videos: bool)
             if not (root / "videos").is_dir():
                 unpack_clips(download_file(*archive), root / "videos")
     return root
+
+
+def _check_places(names: list[str], repo: str) -> None:
+    """Refuse files that would lie where this module puts the clips, its notes or another file."""
+    taken = {"videos", "revisions.json"}
+    for name in names:
+        top = name.split("/")[0].casefold()
+        folders = {str(parent).casefold() for parent in PurePosixPath(name).parents}
+        if top in taken or top.startswith(".videos") or folders & {other.casefold() for other in names}:
+            raise SourceError(f"{repo} has {name!r}, a place that is used for something else; nothing of it is used")
 
 
 class RepoFiles(NamedTuple):

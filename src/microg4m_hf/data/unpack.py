@@ -92,6 +92,11 @@ def check_entries(opened: zipfile.ZipFile, source: Path) -> list[ClipEntry]:
     if len(entries) > MAX_CLIPS:
         raise _error(source, f"{len(entries)} clips are more than a release contains")
     _check_overlap([entry.info for entry in entries.values()], source)
+    packed = sum(entry.info.compress_size for entry in entries.values())
+    unpacked = sum(entry.info.file_size for entry in entries.values())
+    # Entries below RATIO_FREE_BYTES may expand alone, but not all together.
+    if unpacked > RATIO_FREE_BYTES and unpacked > MAX_RATIO * max(1, packed):
+        raise _error(source, f"{packed} bytes unpack to {unpacked}, like in a zip bomb")
     return sorted(entries.values(), key=lambda entry: entry.info.header_offset)
 
 

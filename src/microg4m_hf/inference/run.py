@@ -25,6 +25,9 @@ from .journal import Journal
 # such as "tokens" or "seconds", which the summary adds up.
 Results = Iterator[tuple[Query, dict[str, Any]]]
 
+# Failures that say nothing about the item.
+_OUTAGES = ("unreachable", "timeout", "server", "crowded")
+
 # A runner yields one result per query, in any order.
 Runner = Callable[[Sequence[ClipQueries]], Results]
 
@@ -178,14 +181,16 @@ def stop_after_failures(results: Results, source: str, item_kinds: Container[str
     """Pass results on, and stop after ``limit`` consecutive failures: the setup is broken, not the items.
 
     Failures are withheld until a success follows, so the items of a broken setup stay missing and are retried by the
-    same command.
+    same command. The same applies when there are fewer items than ``limit`` and the server answers none of them.
 
     Failures of the kinds in ``item_kinds`` are caused by the item itself and count as successes.
     """
     withheld: list[tuple[Query, dict[str, Any]]] = []
+    succeeded = False
     for query, record in results:
         withheld.append((query, record))
         if record["status"] == "ok" or record["kind"] in item_kinds:
+            succeeded = True
             yield from withheld
             withheld.clear()
         elif len(withheld) >= limit:
@@ -193,4 +198,9 @@ def stop_after_failures(results: Results, source: str, item_kinds: Container[str
                 f"{source}: {limit} items in a row failed, the last one with: {record['why']}; "
                 "finished items are kept, run the same command again to resume"
             )
+    if withheld and not succeeded and all(record["kind"] in _OUTAGES for _, record in withheld):
+        raise ServerError(
+            f"{source}: no item was answered ({len(withheld)} tried), the last one failed with: "
+            f"{withheld[-1][1]['why']}; run the same command again to retry"
+        )
     yield from withheld

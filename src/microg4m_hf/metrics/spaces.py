@@ -9,20 +9,21 @@ from ..errors import RecipeError
 from ..hub import hub_client, hub_errors, with_retries
 from ..runtime import progress
 
+MODULES = Path(__file__).with_name("modules")
 _SPACE_FILES = ("README.md", "app.py", "requirements.txt")
 
 
-def metric_folders(folder: str | os.PathLike[str]) -> list[Path]:
+def metric_folders(folder: str | os.PathLike[str] = MODULES) -> list[Path]:
     """List the modules of a folder: subfolders with a Python file of their own name and the files of a Space.
 
     >>> metric_folders("/no/such/folder")
     Traceback (most recent call last):
-    microg4m_hf.errors.RecipeError: /no/such/folder holds no metric modules; give the folder metrics/ of the project
+    microg4m_hf.errors.RecipeError: /no/such/folder holds no metric modules; leave it out for the built-in ones
     """
     root = Path(folder)
     found = sorted(path for path in root.glob("*") if (path / f"{path.name}.py").is_file())
     if not found:
-        raise RecipeError(f"{root} holds no metric modules; give the folder metrics/ of the project")
+        raise RecipeError(f"{root} holds no metric modules; leave it out for the built-in ones")
     for path in found:
         missing = [name for name in _SPACE_FILES if not (path / name).is_file()]
         if missing:
@@ -31,13 +32,13 @@ def metric_folders(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def push_metrics(
-    namespace: str, folder: str | os.PathLike[str] = "metrics", *, private: bool = False, token: str | None = None
+    namespace: str, folder: str | os.PathLike[str] = MODULES, *, private: bool = False, token: str | None = None
 ) -> list[str]:
     """Push every module as ``<namespace>/<module>``. Calling it again uploads only changed files.
 
     Args:
         namespace: User or organization on the Hub.
-        folder: The folder ``metrics/`` of the project.
+        folder: A folder with modules, by default the built-in ones.
         private: Whether new Spaces are private.
         token: Token of the Hub, by default the saved one.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..citation import CITATION
 from ..hub import BENCHMARK, eval_results
 from ..storage import write_atomic
 from ..taxonomy import ACTIONS
@@ -84,9 +85,9 @@ def _write(folder: Path, template: str, text: dict[str, Any], source: str | None
     data = ModelCardData(datasets=None if on_sample else [BENCHMARK], **front_matter)
     link = f"[MicroG-4M](https://huggingface.co/datasets/{BENCHMARK})"
     dataset = "the built-in sample of synthetic clips (a test of the pipeline)" if on_sample else link
-    body, citation = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in (template, "citation.md"))
+    body = (_TEMPLATES / template).read_text(encoding="utf-8")
     body = body.format(dataset=dataset, version=__version__, **text)
-    return write_atomic(folder / "README.md", f"---\n{data.to_yaml()}\n---\n\n{body}{citation}")
+    return write_atomic(folder / "README.md", f"---\n{data.to_yaml()}\n---\n\n{body}\n{CITATION}")
 
 
 def _percent(per_class: dict[Any, Any], action_id: int) -> str:

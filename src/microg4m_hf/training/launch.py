@@ -23,7 +23,9 @@ _OUTPUTS = {
 def add_training_options(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add the options of ``microg4m train har`` or ``vlm``."""
     default_out, pushed = _OUTPUTS[kind]
-    parser.add_argument("--config", required=True, metavar="RECIPE", help="a YAML recipe, see recipes/")
+    parser.add_argument(
+        "--config", required=True, metavar="RECIPE", help="a name of `microg4m train list`, or a YAML file"
+    )
     parser.add_argument("--out", metavar="FOLDER", help=f"the run folder (default {default_out})")
     parser.add_argument("--resume", action="store_true", help="fail unless the folder contains a run to resume")
     parser.add_argument("--push-to-hub", metavar="ORG/NAME", help=f"push {pushed} at the end")

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..storage import write_atomic
+from .builtin_recipes import recipe_file
 from .recipe import CHOICES, PRACTICAL, RENAMED, Recipe, VlmRecipe
 
 
@@ -23,16 +24,23 @@ def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> 
     Overrides that change what is learned set the variant to ``own``: the result is no longer a published setting.
 
     Args:
-        path: A YAML file.
+        path: A name of ``microg4m train list``, or the path of a YAML file.
         overrides: ``section.key=value`` words that take precedence over the file.
 
     Returns:
         The recipe.
 
     Raises:
-        RecipeError: If a key is unknown, or a value has the wrong type or is not one of its choices.
+        RecipeError: If there is no such recipe, a key is unknown, or a value has the wrong type or is not one of its
+            choices.
+
+    Example:
+        >>> load_recipe("i3d_nln_8x8_r50", ["optim.lr=0.05"]).variant
+        'own'
     """
     values = _read_yaml(path)
+    if isinstance(values.get("model"), str):
+        raise RecipeError(f"{path} is the recipe of an adapter: microg4m train vlm --config {path}")
     original = recipe_from(values, str(path))
     recipe = recipe_from(_override(values, overrides), str(path))
     changed = {line.partition(":")[0] for line in differences(original.to_dict(), recipe.to_dict())}
@@ -46,7 +54,7 @@ def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ())
     """Read the recipe of an adapter.
 
     Args:
-        path: A YAML file.
+        path: A name of ``microg4m train list``, or the path of a YAML file.
         overrides: ``key=value`` words that take precedence over the file; the keys have no sections.
 
     Returns:
@@ -55,7 +63,10 @@ def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ())
     Raises:
         RecipeError: As for :func:`load_recipe`.
     """
-    recipe: VlmRecipe = _build(VlmRecipe, _override(_read_yaml(path), overrides), "", str(path))
+    values = _read_yaml(path)
+    if isinstance(values.get("model"), dict):
+        raise RecipeError(f"{path} is the recipe of an action model: microg4m train har --config {path}")
+    recipe: VlmRecipe = _build(VlmRecipe, _override(values, overrides), "", str(path))
     if not recipe.tasks or set(recipe.tasks) - {"caption", "vqa"}:
         raise RecipeError(f"{path}: tasks can be caption and vqa, given {list(recipe.tasks)}")
     _check_positive(recipe, ("frames", "rank", "batch", "epochs", "checkpoint_every"), str(path))
@@ -141,14 +152,9 @@ def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    import yaml
+    from ..safe_yaml import read_yaml
 
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {path}; the folder recipes/ has one for every benchmark row") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(recipe_file(path))
     if not isinstance(values, dict):
         raise RecipeError(f"{path} contains a {type(values).__name__}; a recipe is a mapping that starts with a name")
     return with_current_keys(values)
@@ -156,7 +162,7 @@ def _read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _override(values: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
     """Return the values with the ``key=value`` words set."""
-    import yaml
+    from ..safe_yaml import parse_yaml
 
     values = copy.deepcopy(values)
     for word in words:
@@ -170,9 +176,9 @@ def _override(values: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
             if not isinstance(target, dict):
                 raise RecipeError(f"{word!r}: {section} is a value, not a section; leave out what follows it")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise RecipeError(f"{word!r}: {text!r} is not a YAML value; quote it") from None
+            value = parse_yaml(text)
+        except RecipeError:
+            raise RecipeError(f"{word[:200]!r}: {text[:200]!r} is not a YAML value; quote it") from None
         target[name] = _number(value) if isinstance(value, str) else value
     return values
 

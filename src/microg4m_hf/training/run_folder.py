@@ -50,10 +50,13 @@ class RunFolder:
         Raises:
             RecipeError: If the folder contains a run of another recipe, or files that are not of a run.
         """
-        import yaml
+        from ..safe_yaml import read_yaml
 
         if self.config.exists():
-            old = with_current_keys(yaml.safe_load(self.config.read_text(encoding="utf-8")))
+            old = read_yaml(self.config)
+            if not isinstance(old, dict):
+                raise RecipeError(f"{self.config} contains no recipe; give --out another folder")
+            old = with_current_keys(old)
             changed = [line for line in differences(old, recipe.to_dict()) if line.split(":")[0] not in RESUMABLE]
             if changed:
                 raise RecipeError(

@@ -1,6 +1,6 @@
 """Train a LoRA adapter of a vision-language model on captions and answers, in one Accelerate loop.
 
-    accelerate launch -m microg4m_hf.training.vlm --config recipes/qwen2_5_vl_lora.yaml
+    accelerate launch -m microg4m_hf.training.vlm --config qwen2_5_vl_lora
 
 The same command resumes a stopped run exactly: the rows of a step and all its randomness are functions of the seed and
 the number of the step, so that adapter and optimizer are the only state.

@@ -6,13 +6,13 @@ leaves at most a temporary file, which the next run removes. What does not fit i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from ..scratch import remove_all_abandoned, scratch_file
 
 _CHECK_EVERY = 64  # writes between two measurements of the folder
 
@@ -20,6 +20,7 @@ _CHECK_EVERY = 64  # writes between two measurements of the folder
 class WindowCache:
     """Windows by key, in a folder of at most ``limit_gb``.
 
+    >>> import tempfile
     >>> cache = WindowCache(tempfile.mkdtemp(), limit_gb=0.1)
     >>> cache.put("a_001 52", np.zeros((2, 4, 4, 3), np.uint8))
     >>> cache.get("a_001 52").shape
@@ -50,24 +51,20 @@ class WindowCache:
         if window.nbytes > self._free:
             return
         target = self._path(key)
-        name = ""
         try:
-            handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, window, allow_pickle=False)
-            os.replace(name, target)
+            with scratch_file(target) as scratch:
+                with scratch.open("wb") as file:
+                    np.save(file, window, allow_pickle=False)
+                os.replace(scratch, target)
         except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
             self._free = 0
             return
         self._free -= window.nbytes
         self._writes_left -= 1
 
     def clean(self) -> None:
-        """Remove incomplete files of a killed process. Call it on one process, before any work."""
-        for part in self.folder.glob("*.part"):
-            part.unlink(missing_ok=True)
+        """Remove incomplete files of killed processes."""
+        remove_all_abandoned(self.folder)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"

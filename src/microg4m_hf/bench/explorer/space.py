@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._version import __version__
+from ...citation import CITATION
 from ...errors import RecipeError
 from ...extras import require
 from ...storage import atomic_folder
@@ -81,7 +82,7 @@ def export_space(
         shown = "the built-in sample" if source == "sample" else f"`{source}`"
         card = (Path(__file__).parent / "page" / "space_card.md").read_text(encoding="utf-8")
         card = card.format(gradio=_version(gradio), version=__version__, shown=shown)
-        (scratch / "README.md").write_text(card, encoding="utf-8")
+        (scratch / "README.md").write_text(f"{card}\n{CITATION}", encoding="utf-8")
         (scratch / "app.py").write_text(text, encoding="utf-8")
         (scratch / "requirements.txt").write_text(f"microg4m-hf[explore]>={__version__}\n", encoding="utf-8")
     return target

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from ...citation import CITATION
 from ..features import published_features
 from ..split_report import leak_report
 from .plan import Publication, PublishedFile
@@ -55,6 +56,7 @@ def card_facts(repo: str, publication: Publication) -> dict[str, str]:
     official = {video_id: split for split, table in har.items() for video_id in table["video_id"].to_pylist()}
     facts = {
         "repo": repo,
+        "citation": CITATION.strip(),
         "clips": f"{len(rows):,}",
         "clips_real": f"{domains.count('real'):,}",
         "clips_movie": f"{domains.count('movie'):,}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email.utils
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ...errors import RecipeError, ServerError
 from .messages import MalformedReply, parse_reply
+from .transport import MAX_REPLY_BYTES, bounded_http_client, is_loopback
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -81,7 +83,7 @@ def find_key(base_url: str | None, key_env: str | None) -> tuple[str, str]:
             "--base-url holds a user, a password or a query, which would be written to logs; "
             "put the key into an environment variable and name it with --key-env"
         )
-    unencrypted = parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost")
+    unencrypted = parts.scheme == "http" and not is_loopback(parts.hostname)
     name = key_env or "OPENAI_API_KEY"
     key = "" if unencrypted and not key_env else os.environ.get(name, "").strip()
     if not key and (key_env or url == OPENAI):
@@ -97,6 +99,7 @@ class RequestGate:
     def __init__(self) -> None:
         self._until = 0.0
         self.stopped = threading.Event()  # ends all waits
+        self.answered = threading.Event()  # the server accepts the key and the model
 
     def pause(self, seconds: float) -> None:
         self._until = max(self._until, time.monotonic() + seconds)
@@ -145,7 +148,36 @@ _FATAL = {
     403: "does not allow this",
     404: "does not know this model or address",
 }
-_MAX_REPLY_BYTES = 16 * 2**20
+
+
+# Gateways report these errors with status 400 or 422, in words of their own.
+_WORDS_OF_CAUSE = {
+    401: (
+        r"(api|access|auth\w*|invalid|incorrect|missing|no)[ _-]?(key|token)\b.*\b"
+        r"(invalid|incorrect|missing|expired|provided|passed|valid|found|required)|"
+        r"(invalid|incorrect|missing|expired)[ _-](api[ _-]?)?(key|token)|auth_?error|authentication[ _](error|failed)"
+    ),
+    404: (
+        r"model[ _-]?(not[ _-](found|exist)|does not exist|is not (available|supported|served))|"
+        r"model\b.{0,120}\b(does not exist|not exist|not found|is unknown)|"
+        r"(invalid|unknown|unsupported|no such|not a valid)[ _]model"
+    ),
+}
+
+
+def fatal_status(code: int, message: str) -> int:
+    """Return the status that an error means, where a gateway uses 400 or 422 for a rejected key or an unknown model.
+
+    >>> fatal_status(400, "API key not valid. Please pass a valid API key."), fatal_status(400, "Model Not Exist")
+    (401, 404)
+    >>> fatal_status(400, "the image is too large"), fatal_status(500, "model not found")
+    (400, 500)
+    """
+    if code in (400, 422):
+        for meaning, words in _WORDS_OF_CAUSE.items():
+            if re.search(words, message[:300], re.IGNORECASE):
+                return meaning
+    return code
 
 
 class RunStopped(ServerError):
@@ -161,7 +193,11 @@ def make_client(endpoint: Endpoint) -> Any:
     import openai
 
     return openai.OpenAI(
-        api_key=endpoint.key or "none", base_url=endpoint.base_url, timeout=endpoint.timeout, max_retries=0
+        api_key=endpoint.key or "none",
+        base_url=endpoint.base_url,
+        timeout=endpoint.timeout,
+        max_retries=0,
+        http_client=bounded_http_client(endpoint.base_url, endpoint.timeout),
     )
 
 
@@ -182,7 +218,9 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
         requests += 1
         delay = None
         try:
-            return parse_reply(_read_body(client, endpoint, body)) | {"requests": requests}
+            record = parse_reply(_read_body(client, endpoint, body)) | {"requests": requests}
+            gate.answered.set()
+            return record
         except MalformedReply as error:
             why, kind = str(error), "malformed"
         except _ConnectionCut as error:
@@ -198,8 +236,9 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
                 # Servers from before 2024 know the older name only.
                 body = {("max_tokens" if name == "max_completion_tokens" else name): body[name] for name in body}
                 continue
-            if code in _FATAL or "insufficient_quota" in why:
-                reason = _FATAL.get(code, "has no quota left")
+            meaning = code if gate.answered.is_set() else fatal_status(code, _server_message(endpoint, error))
+            if meaning in _FATAL or "insufficient_quota" in why:
+                reason = _FATAL.get(meaning, "has no quota left")
                 raise _stop_run(endpoint, f"the server {reason}: {why}") from None
             transient = code in _TRANSIENT or code >= 500 or error.response.headers.get("x-should-retry") == "true"
             if not transient or error.response.headers.get("x-should-retry") == "false":
@@ -227,8 +266,7 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
 
 
 def _read_body(client: Any, endpoint: Endpoint, body: dict[str, Any]) -> str:
-    """Read one reply. The timeout covers the whole reply, also when its bytes arrive slowly."""
-    deadline = time.monotonic() + endpoint.timeout
+    """Read one reply, see :func:`bounded_http_client` for its limits."""
     content = bytearray()
     with client.chat.completions.with_streaming_response.create(**body) as reply:
         chunks = reply.iter_bytes()
@@ -242,10 +280,8 @@ def _read_body(client: Any, endpoint: Endpoint, body: dict[str, Any]) -> str:
             if chunk is None:
                 return endpoint.redact_answer(bytes(content).decode("utf-8", "replace"))
             content += chunk
-            if len(content) > _MAX_REPLY_BYTES:
-                raise MalformedReply(f"the reply is longer than {_MAX_REPLY_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise TimeoutError
+            if len(content) > MAX_REPLY_BYTES:
+                raise MalformedReply(f"the reply is longer than {MAX_REPLY_BYTES} bytes")
 
 
 def _stop_run(endpoint: Endpoint, why: str) -> ServerError:

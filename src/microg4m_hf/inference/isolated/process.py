@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,30 @@ from ...errors import ServerError
 from .worker import PROTOCOL
 
 _UNSET = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# The code of the model must not see secrets. Words of names such as HF_TOKEN, AWS_SECRET_ACCESS_KEY and SSH_AUTH_SOCK.
+_SECRET_WORDS = re.compile(
+    r"(^|_)(API_?KEY|KEY|TOKENS?|SECRETS?|PASS(WORD|WD|PHRASE)?|PWD|CREDENTIALS?|AUTH|COOKIES?|PAT|DSN)(_|$)|"
+    r"(KEY|TOKEN|SECRET|PASSWORD)$"
+)
+_USER_IN_URL = re.compile(r"://[^/@\s]+@")
 _MAX_LINE_BYTES = 2**24
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a worker: without this process's Python and ranks, and without keys and tokens.
+
+    >>> worker_environment({"PATH": "/bin", "HF_TOKEN": "hf_x", "OPENAI_API_KEY": "sk", "HF_HOME": "/data"})
+    {'PATH': '/bin', 'HF_HOME': '/data'}
+    >>> worker_environment({"DATABASE": "postgres://user:pass@host/db", "HTTPS_PROXY": "http://proxy:8080"})
+    {'HTTPS_PROXY': 'http://proxy:8080'}
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _UNSET
+        and (name == "PWD" or not _SECRET_WORDS.search(name.upper()))
+        and not _USER_IN_URL.search(value)
+    }
 
 
 class WorkerError(Exception):
@@ -37,7 +62,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name not in _UNSET},
+            env=worker_environment(os.environ),
             start_new_session=True,  # so that its child processes can be killed with it
         )
         self._lines: queue.Queue[bytes] = queue.Queue()

@@ -1,4 +1,4 @@
-"""A Qwen2.5-VL with half a million weights and a tokenizer of its own, for ``tiny_vlm.py``."""
+"""A Qwen2.5-VL with half a million weights and a tokenizer of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _INITIALIZER_RANGE = 0.08  # of the initial weights; narrow models train slowly 
 def make_model(texts: Iterable[str]) -> tuple[Any, Any]:
     """Return a model with random weights, and its processor, whose tokens are the words of ``texts``."""
     tokenizer = _tokenizer(texts)
-    size = {"size": {"shortest_edge": 4 * _PATCH * _PATCH, "longest_edge": _MAX_PIXELS}, "patch_size": _PATCH}
+    edges = {"shortest_edge": 4 * _PATCH * _PATCH, "longest_edge": _MAX_PIXELS}
+    size: dict[str, Any] = {"size": edges, "patch_size": _PATCH}
     processor = transformers.Qwen2_5_VLProcessor(
         transformers.Qwen2VLImageProcessor(**size),
         tokenizer,
@@ -93,11 +94,11 @@ def _config(tokenizer: Any) -> Any:
         "fullatt_block_indexes": list(range(_VISION_LAYERS)),
         "initializer_range": _INITIALIZER_RANGE,
     }
+    shared: dict[str, Any] = {"tie_word_embeddings": True, "initializer_range": _INITIALIZER_RANGE}
     return transformers.Qwen2_5_VLConfig(
         text_config=text,
         vision_config=vision,
-        tie_word_embeddings=True,
-        initializer_range=_INITIALIZER_RANGE,
+        **shared,
         image_token_id=ids("<image>"),
         video_token_id=ids("<frame>"),
         vision_start_token_id=ids("<vision>"),

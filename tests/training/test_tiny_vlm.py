@@ -1,12 +1,11 @@
-"""``examples/tiny_vlm.py`` trains on pixels, keeps an existing model, and saves a folder that loads like any other."""
+"""``microg4m_hf.training.tiny_vlm`` trains on pixels and keeps an existing model."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,38 +14,30 @@ import pytest
 from microg4m_hf.data import load_dataset
 from microg4m_hf.data.sample.cabin import DESCRIPTIONS
 from microg4m_hf.data.sample.world import practice_scenes
-from microg4m_hf.inference.items import ClipQueries, Query
+from microg4m_hf.inference.items import ClipQueries, Query, prompt_set
+from microg4m_hf.inference.vlm.inputs import InputPreparer, PromptBuilder
+from microg4m_hf.training.tiny_vlm import __main__ as script
+from microg4m_hf.training.tiny_vlm.lessons import Clip, SampledFrames, lesson, loss_of, practice_clips, sample_clips
 
 WALL = "What can be seen on the wall of the cabin?"
+PROJECT = Path(__file__).resolve().parents[2]
 pytest.importorskip("torchvision")
 
 
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Import the script with its folder on the path, as when it is run."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "examples"))
-    import tiny_vlm
-
-    yield tiny_vlm
-    for name in ("tiny_vlm", "tiny_vlm_lessons", "tiny_vlm_model"):
-        sys.modules.pop(name, None)
-
-
-def test_only_the_training_split_is_used(example: ModuleType) -> None:
-    used = {clip.work.video_id for clip in example.sample_clips("train")}
+def test_only_the_training_split_is_used() -> None:
+    used = {clip.work.video_id for clip in sample_clips("train")}
     for split in ("validation", "test"):
         rows: Any = load_dataset("vqa", source="sample", scheme="official", split=split, videos=False)
         assert len(used) == 21 and not used & set(rows["video_id"])
 
 
-def test_texts_of_a_clip_do_not_attend_to_each_other(example: ModuleType) -> None:
+def test_texts_of_a_clip_do_not_attend_to_each_other() -> None:
     """The loss of all texts of a clip in one row equals that of separate rows."""
     import torch
-    from tiny_vlm_lessons import Clip, lesson, loss_of
 
-    clip = next(iter(example.practice_clips(1)))
-    model, processor, _ = example.train([clip], 2, 0)
-    preparer = example.InputPreparer(example.PromptBuilder(processor, example.prompt_set("plain"), as_images=False))
+    clip = next(iter(practice_clips(1)))
+    model, processor, _ = script.train([clip], 2, 0)
+    preparer = InputPreparer(PromptBuilder(processor, prompt_set("plain"), as_images=False))
 
     def part(places: range) -> tuple[float, float]:
         queries, answers = ([group[place] for place in places] for group in (clip.work.queries, clip.answers))
@@ -61,16 +52,15 @@ def test_texts_of_a_clip_do_not_attend_to_each_other(example: ModuleType) -> Non
 
 
 @pytest.mark.slow
-def test_answers_depend_on_the_pixels(example: ModuleType) -> None:
+def test_answers_depend_on_the_pixels() -> None:
     """A short training is enough to recognize walls of new cabins. Blank frames all get the same answer."""
     import torch
-    from tiny_vlm_lessons import Clip, SampledFrames, lesson, loss_of
 
     count, new = 200, 25
-    drawn = list(example.practice_clips(count + new))
-    model, processor, losses = example.train(drawn[:count], 260, 0)
+    drawn = list(practice_clips(count + new))
+    model, processor, losses = script.train(drawn[:count], 260, 0)
     assert losses[-1] < 0.5 * losses[1]
-    preparer = example.InputPreparer(example.PromptBuilder(processor, example.prompt_set("plain"), as_images=False))
+    preparer = InputPreparer(PromptBuilder(processor, prompt_set("plain"), as_images=False))
     walls = [f"{text.capitalize()}.".replace("earth", "Earth") for text in DESCRIPTIONS.values()]
 
     def answer(frames: SampledFrames) -> str:
@@ -96,15 +86,15 @@ def test_answers_depend_on_the_pixels(example: ModuleType) -> None:
     )
 
 
-def test_an_existing_folder_is_kept_or_refused(
-    example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_existing_folder_is_kept_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--out", str(tmp_path / "toy"), "--steps", "1", "--practice", "0"]
-    assert example.main(words) == 0
+    assert script.main(words) == 0
     card = (tmp_path / "toy" / "README.md").read_text()
     assert "21 training clips" in card and "21 captions and 126 questions" in card
     assert len(json.loads((tmp_path / "toy" / "training.json").read_text())["losses"]) == 1
-    assert example.main(words) == 0
+    assert script.main(words) == 0
     assert "nothing to do" in capsys.readouterr().out
-    assert example.main([*words, "--steps", "2"]) == 2
+    example = [sys.executable, str(PROJECT / "examples" / "tiny_vlm.py"), *words]
+    assert "nothing to do" in subprocess.run(example, capture_output=True, text=True, check=True).stdout
+    assert script.main([*words, "--steps", "2"]) == 2
     assert "steps is 2, but 1 in the folder" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Training examples for ``tiny_vlm.py``: one row per clip, with its questions and its caption.
+"""Training examples for the tiny vision-language model: one row per clip, with its questions and its caption.
 
 The prompts are those of the local runner. All texts of a clip share its frames and do not attend to each other: a row
 holds the clip and then every text, each at the position directly behind the clip.
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from microg4m_hf import load_dataset
-from microg4m_hf.data.sample.render import frames
-from microg4m_hf.data.sample.texts import caption, questions
-from microg4m_hf.data.sample.world import FPS, NUM_FRAMES, practice_scenes
-from microg4m_hf.inference.frames import SampledFrames, get_frame_sampling, read_frames
-from microg4m_hf.inference.items import ClipQueries, Query
-from microg4m_hf.inference.vlm.inputs import InputPreparer
+from ...data import load_dataset
+from ...data.sample.render import frames
+from ...data.sample.texts import caption, questions
+from ...data.sample.world import FPS, NUM_FRAMES, practice_scenes
+from ...inference.frames import SampledFrames, get_frame_sampling, read_frames
+from ...inference.items import ClipQueries, Query
+from ...inference.vlm.inputs import InputPreparer
 
 FRAMES, PICK, PROMPTS = 4, "uniform", "plain"
 _IGNORED = -100

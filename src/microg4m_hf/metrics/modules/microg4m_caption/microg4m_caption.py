@@ -1,0 +1,72 @@
+"""`evaluate` module for captions of MicroG-4M, around `microg4m_hf.metrics.caption_scores`."""
+
+import os
+
+import datasets
+import evaluate
+
+from microg4m_hf.citation import BIBTEX
+from microg4m_hf.metrics import caption_scores, text_scores
+
+_DESCRIPTION = """
+BLEU-1..4, CIDEr, ROUGE-L, METEOR (two kinds under two names), S-BERT and BERTScore of captions (MicroG-4M).
+protocol="paper" gives the published numbers on raw strings, protocol="coco" compares lower-cased Treebank tokens.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions: one dictionary per clip, `video_id` and `caption`; or plain strings; or the path of a file.
+    references: the same; plain strings may be lists of several references. Files and dictionaries join by `video_id`.
+    metrics: of bleu, cider, rouge_l (default), meteor_1_5, meteor_nltk, sbert, bertscore.
+    details: also return items, statistics, intervals, counts and recipe.
+    Everything else is passed to `caption_scores`: protocol, missing, unknown, on_empty, by, resamples, encoder, ...
+Returns:
+    one entry per score, as fractions (CIDEr from 0 to 10), and `signature`, which says how they were computed.
+Examples:
+    >>> metric = evaluate.load("metrics/microg4m_caption")
+    >>> metric.compute(predictions="captions.jsonl", references="vqa_and_captioning.json")["cider"]
+"""
+
+
+def _features():
+    text = datasets.Value("string")
+    clip = {"video_id": datasets.Value("string"), "caption": text}
+    return [
+        datasets.Features({"predictions": clip, "references": clip}),
+        datasets.Features({"predictions": text, "references": text}),
+        datasets.Features({"predictions": text, "references": datasets.Sequence(text)}),
+    ]
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class Microg4mCaption(evaluate.Metric):
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=BIBTEX,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=_features(),
+            homepage="https://huggingface.co/datasets/LEI-QI-233/MicroG-4M",
+        )
+
+    def compute(self, *, predictions=None, references=None, **kwargs):
+        """Score what was added, or `predictions` and `references`, which may be files."""
+        if isinstance(predictions, (str, os.PathLike)):  # a file, joined with its references by clip
+            return self._compute(predictions, references, **kwargs)
+        return super().compute(predictions=predictions, references=references, **kwargs)
+
+    def _compute(self, predictions, references, details=False, **settings):
+        if isinstance(predictions, (str, os.PathLike)) or isinstance(predictions[0], dict):
+            # Sorted by key, so that any number of processes gives the same sums to the last digit.
+            result = caption_scores(_sort(predictions), _sort(references), **settings)
+        else:
+            predictions, references = zip(*sorted(zip(predictions, references, strict=True)), strict=True)
+            result = text_scores(list(predictions), list(references), **settings)
+        short = {**result["scores"], "signature": result["signature"]}
+        return {**short, **result} if details else short
+
+
+def _sort(rows):
+    if isinstance(rows, list) and isinstance(rows[0], dict):
+        return sorted(rows, key=lambda row: row["video_id"])
+    return rows
