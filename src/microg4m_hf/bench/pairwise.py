@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..metrics.har.result import HarResult
-from ..metrics.har.statistics import Statistics
 from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS
 from .scoring import RunScores
@@ -61,6 +60,10 @@ def class_differences(
     scores = [first.per_class, second.per_class]
     samples = [first.resample(resamples, seed), second.resample(resamples, seed if paired else seed + 1)]
     places = [{action: place for place, action in enumerate(side.classes)} for side in sides]
+    label_counts = [
+        dict(zip(np.array(side.classes)[side.scored].tolist(), side.label_counts.sum(axis=0).tolist(), strict=True))
+        for side in sides
+    ]
     table: list[dict[str, Any]] = []
     gaps: list[np.ndarray] = []
     for action in ACTIONS:
@@ -72,7 +75,7 @@ def class_differences(
             continue
         gap = samples[0].ap[:, spots[0]] - samples[1].ap[:, spots[1]]
         gaps.append(gap)
-        labels = [_label_count(side, action.action_id) for side in sides]
+        labels = [counts[action.action_id] for counts in label_counts]
         table.append(
             {
                 "action_id": action.action_id,
@@ -105,8 +108,3 @@ def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]
         "auroc": [float(np.nanmean([entry["auroc"][side] for entry in table])) for side in (0, 1)],
         "chance": [float(np.mean([entry["chance"][side] for entry in table])) for side in (0, 1)],
     }
-
-
-def _label_count(side: Statistics, action: int) -> int:
-    ids = [one for one, scored in zip(side.classes, side.scored, strict=True) if scored]
-    return int(side.label_counts[:, ids.index(action)].sum())

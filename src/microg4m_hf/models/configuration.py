@@ -59,7 +59,9 @@ class MicroG4MHarConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         if "id2label" not in kwargs:
-            names = _label_names(kwargs.pop("num_labels", NUM_ACTIONS))
+            count = kwargs.pop("num_labels", NUM_ACTIONS)
+            known = {NUM_ACTIONS: ACTION_NAMES, NUM_AVA_CLASSES: ava_names()}
+            names = known.get(count) or [f"LABEL_{i}" for i in range(count)]
             kwargs["id2label"] = dict(enumerate(names))
             kwargs["label2id"] = {name: i for i, name in enumerate(names)}
         kwargs.setdefault("problem_type", "multi_label_classification")
@@ -81,14 +83,6 @@ class MicroG4MHarConfig(PreTrainedConfig):
     def spec(self) -> Spec:
         """The typed description of the network."""
         return spec_from_dict(self.family, self.network)
-
-
-def _label_names(count: int) -> list[str]:
-    if count == NUM_ACTIONS:
-        return list(ACTION_NAMES)
-    if count == NUM_AVA_CLASSES:
-        return ava_names()
-    return [f"LABEL_{i}" for i in range(count)]
 
 
 AutoConfig.register(MicroG4MHarConfig.model_type, MicroG4MHarConfig, exist_ok=True)

@@ -123,9 +123,10 @@ def heatmap(title: str, names: Sequence[str], table: Sequence[Sequence[float]]) 
         drawing.add(Text(left - 6, top + cell * (row + 0.5) + 3.5, f"{_short(name, 23)} {row + 1}", 10, "end"))
         drawing.add(Text(left + cell * (row + 0.5), 32, str(row + 1), 10, "middle", QUIET))
         for column, value in enumerate(table[row]):
-            share = value / most
+            share = value / most  # from light to dark blue
+            color = "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in ((240, 11), (244, 95), (248, 165)))
             hint = f"{name} taken for {names[column]}: {value:g}" if value else ""
-            drawing.add(Rect(left + cell * column, top + cell * row, cell - 1, cell - 1, _shade(share), hint))
+            drawing.add(Rect(left + cell * column, top + cell * row, cell - 1, cell - 1, color, hint))
             if value >= 0.5:
                 fill = PAPER if share > 0.5 else INK
                 place = (left + cell * (column + 0.5) - 0.5, top + cell * (row + 0.5) + 3)
@@ -190,8 +191,3 @@ def _short(text: str, limit: int) -> str:
 
 def _known(value: float) -> bool:
     return value == value
-
-
-def _shade(share: float) -> str:
-    light, dark = (240, 244, 248), (11, 95, 165)
-    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(light, dark, strict=True))
