@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import http.client
+import io
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from microg4m_hf.bench.explorer import Catalogue, Filter, export_space, read_catalogue, read_runs, select
 from microg4m_hf.bench.explorer.clip_view import ClipFacts, render_clip
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
 from microg4m_hf.bench.explorer.list_view import render_list, render_runs
+from microg4m_hf.bench.explorer.routes import thumbnail
 from microg4m_hf.bench.explorer.serve import free_port, launch, load_catalogue
 from microg4m_hf.citation import CITATION
 from microg4m_hf.cli.main import main
@@ -27,6 +33,7 @@ from microg4m_hf.errors import RecipeError
 from microg4m_hf.taxonomy import ACTIONS, label_of
 from tests.support.hub_release import put_release, tiny_release
 from tests.support.hub_server import HubServer
+from tests.support.videos import write_video
 
 MARKUP = '<script>window.owned=1</script><img src=x onerror="window.owned=1">${window.owned=1} {{constructor}} \'"`'
 
@@ -268,7 +275,7 @@ def test_only_actions_with_scores_are_ranked(catalogue: Catalogue, tmp_path: Pat
     assert ranking.count("<li") == 1 and "stand" in ranking
 
 
-def test_other_host_names_and_uploads_are_refused(catalogue: Catalogue) -> None:
+def test_other_hosts_origins_routes_and_large_bodies_are_refused(catalogue: Catalogue) -> None:
     pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
     port = free_port()
     page = launch(catalogue, [], port=port)
@@ -277,17 +284,67 @@ def test_other_host_names_and_uploads_are_refused(catalogue: Catalogue) -> None:
         own, evil = f"127.0.0.1:{port}", f"evil.example:{port}"
         assert _request(port, clip, own, own) == (200, True)
         assert _request(port, clip, f"localhost:{port}", own)[0] == 200
-        assert _request(port, clip, own, evil) == (200, False)
-        assert _request(port, clip, evil, evil)[0] == 421
-        assert _request(port, "/gradio_api/upload", own, evil, method="POST")[0] == 404
+        assert _request(port, clip, f"[::1]:{port}", f"[::1]:{port}")[0] == 200
+        assert _request(port, clip, own, evil) == (403, False)
+        assert _request(port, clip, own, f"127.0.0.1.evil.example:{port}")[0] == 403
+        assert _request(port, clip, own, "127.0.0.1:1")[0] == 403
+        for host in (evil, f"127.0.0.1.evil.example:{port}", "127.evil.example", "localhost.evil.example", "[::1", ""):
+            assert _request(port, clip, host, own)[0] == 421, host
+        for route in (
+            *(
+                "upload",
+                "process_recording",
+                "call/predict",
+                "api/predict",
+                "queue/join",
+                "component_server",
+                "vibe-edit",
+            ),
+            *("reset", "cancel", "stream/1", "run/predict/", "run/other", "profiling/clear"),
+        ):
+            assert _request(port, f"/gradio_api/{route}", own, own, method="POST")[0] == 404, route
+        for path in ("/gradio_api/file=/etc/passwd", "/proxy=http://127.0.0.1:1/", "/monitoring", "/runs", "/login"):
+            assert _request(port, path, own, own)[0] == 404, path
+        assert _request(port, "/gradio_api/run/predict", own, evil, method="POST")[0] == 403
+        assert _request(port, "/gradio_api/run/predict", own, own, method="POST", body=b"x" * 300_000)[0] == 413
+        chunks = (b"x" * 60_000 for _ in range(100))
+        with contextlib.suppress(ConnectionError):  # the server need not read the rest
+            assert _request(port, "/gradio_api/run/predict", own, own, method="POST", body=chunks)[0] >= 400
+        assert _request(port, clip, own, own)[0] == 200
     finally:
         page.close(verbose=False)
 
 
-def _request(port: int, path: str, host: str, origin: str, method: str = "GET") -> tuple[int, bool]:
+def test_the_page_starts_although_the_environment_names_a_proxy(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("NO_PROXY", "internal.example")
+    monkeypatch.delenv("no_proxy", raising=False)
+    launch(catalogue, [], port=free_port()).close(verbose=False)
+    assert os.environ["NO_PROXY"] == "internal.example" and "no_proxy" not in os.environ
+
+
+def test_a_picture_of_a_clip_of_odd_shape_is_small(tmp_path: Path) -> None:
+    for size, expected in (
+        ((64, 48), (192, 144)),
+        ((48, 64), (192, 256)),
+        ((16, 4000), (2, 384)),
+        ((16, 5000), (192, 108)),
+    ):
+        width, height = size
+        clip = write_video(tmp_path / f"{height}.mp4", np.zeros((2, height, width, 3), np.uint8))
+        assert Image.open(io.BytesIO(thumbnail(clip))).size == expected  # the last one is the gray picture
+
+
+def _request(
+    port: int, path: str, host: str, origin: str, method: str = "GET", body: bytes | Iterable[bytes] | None = None
+) -> tuple[int, bool]:
     """Return the status of the response, and whether pages of ``origin`` may read it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.request(method, path, headers={"Host": host, "Origin": f"http://{origin}"})
+    connection.request(method, path, body, headers={"Host": host, "Origin": f"http://{origin}"})
     answer = connection.getresponse()
     answer.read()
     connection.close()

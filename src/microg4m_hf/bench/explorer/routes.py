@@ -1,4 +1,4 @@
-"""Serve clips and thumbnails by name, and protect the page with security headers and checks of the host."""
+"""Serve clips and thumbnails by name, and let requests of the page itself pass, and no others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...data import open_clip
+from ...data.video.probe import read_frame_size
 from ...errors import ClipError
+from ...inference.api.transport import is_loopback
 from .catalogue import Catalogue
 
-THUMBNAIL_WIDTH = 192  # pixels: twice the width in the list, for high-density screens
+THUMBNAIL_SIZE = (192, 384)  # pixels, at most; twice the width in the list, for high-density screens
+MAX_FRAME_SIDE = 4096  # pixels; a thumbnail of a larger clip is gray, because decoding it takes seconds
 THUMBNAILS_IN_MEMORY = 512  # about 4 MB
 
 
@@ -27,12 +30,15 @@ def thumbnail(path: Path) -> bytes:
 def _thumbnail(path: str, _mtime: int, _size: int) -> bytes:
     from PIL import Image
 
+    image = Image.new("RGB", (16, 9), (208, 213, 219))
     try:
-        with open_clip(path) as clip:
-            image = Image.fromarray(clip.frames([len(clip) // 2])[0])
+        if max(read_frame_size(path)) <= MAX_FRAME_SIDE:
+            with open_clip(path) as clip:
+                image = Image.fromarray(clip.frames([len(clip) // 2])[0])
     except ClipError:
-        image = Image.new("RGB", (16, 9), (208, 213, 219))
-    image = image.resize((THUMBNAIL_WIDTH, max(1, round(THUMBNAIL_WIDTH * image.height / image.width))))
+        pass
+    scale = min(side / shown for side, shown in zip(THUMBNAIL_SIZE, image.size, strict=True))
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=78)
     return buffer.getvalue()
@@ -71,8 +77,26 @@ def clip_routes(catalogue: Catalogue) -> list[Any]:
     return [route("/microg4m/clips/{video_id}.mp4", clip), route("/microg4m/pictures/{video_id}.jpg", picture)]
 
 
+# What the page requests. Gradio has some sixty more routes: uploads, its API, recordings, files, code.
+GET_PATHS = (
+    "/",
+    "/config",
+    "/favicon.ico",
+    "/manifest.json",
+    "/robots.txt",
+    "/theme.css",
+    "/gradio_api/startup-events",
+)
+GET_FOLDERS = ("/assets/", "/static/", "/svelte/", "/microg4m/clips/", "/microg4m/pictures/", "/gradio_api/heartbeat/")
+POST_PATHS = ("/gradio_api/run/predict",)  # a click or a changed filter
+MAX_BODY_BYTES = 256 * 1024
+
+
 class SameOriginOnly:
-    """Middleware: the page loads nothing from other servers, and the server takes no uploads.
+    """Middleware: the page loads nothing from other servers, and only the page itself may use the server.
+
+    Refused are routes that the page does not use, bodies of more than :data:`MAX_BODY_BYTES`, and requests that a
+    browser sends for another page (a foreign ``Origin``).
 
     Args:
         app: The application.
@@ -84,11 +108,23 @@ class SameOriginOnly:
         self.app, self.local = app, local
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refusal := self._refusal(scope)):
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(scope) if scope["type"] == "http" else (404, "only HTTP is supported")
+        if refusal:
             from starlette.responses import PlainTextResponse
 
             await PlainTextResponse(refusal[1], status_code=refusal[0])(scope, receive, send)
             return
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            # A body without a length is cut off, and what is left of it is not valid JSON.
+            return {"type": "http.disconnect"} if received > MAX_BODY_BYTES else message
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -98,21 +134,32 @@ class SameOriginOnly:
                 message["headers"] = headers
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        await self.app(scope, receive_bounded, send_with_headers)
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
-        if scope["path"].rstrip("/").endswith("/upload"):
-            return 404, "uploads are disabled"  # Gradio would store files from any website
-        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-        if self.local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        path, method = scope["path"], scope["method"]
+        is_read = method in ("GET", "HEAD") and (path in GET_PATHS or path.startswith(GET_FOLDERS))
+        if not is_read and not (method == "POST" and path in POST_PATHS):
+            return 404, "the explorer has no such page"
+        host = _split_host(headers.get("host", ""))
+        if self.local and not is_loopback(host[0]):
             return 421, "only this machine has access; start the explorer with --host 0.0.0.0 for others"
+        if "origin" in headers:
+            page = _split_host(headers["origin"].partition("://")[2])
+            # Behind the proxy of a Space, the address of the page is in X-Forwarded-Host, which no page can set.
+            own = host if self.local else _split_host(headers.get("x-forwarded-host", headers.get("host", "")))
+            if page not in (host, own) and not (self.local and is_loopback(page[0]) and page[1] == host[1]):
+                return 403, "this page belongs to another site"
+        if int(headers.get("content-length", "0")) > MAX_BODY_BYTES:  # the server has checked that it is a number
+            return 413, f"a request has at most {MAX_BODY_BYTES} bytes"
         return None
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is reachable from this machine only.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
-    (True, False)
-    """
-    return host == "localhost" or host.startswith("127.")
+def _split_host(host: str) -> tuple[str, int | None]:
+    """Return the name and the port in a ``Host`` header or behind the scheme of an ``Origin``."""
+    try:
+        parts = urlsplit(f"//{host}")
+        return parts.hostname or "", parts.port
+    except ValueError:  # such as "[::1"
+        return "", None

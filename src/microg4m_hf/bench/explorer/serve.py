@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from ...data.sources import VIDEOS_ZIP, resolve_root
 from ...data.splits import SCHEMES
 from ...errors import MissingFileError, RecipeError, SourceError
 from ...extras import require
+from ...inference.api.transport import is_loopback
 from .app import build, page_style
 from .catalogue import Catalogue, read_catalogue
 from .predictions import Run, read_runs
-from .routes import SameOriginOnly, clip_routes, is_loopback
+from .routes import SameOriginOnly, clip_routes
 
 HOST, PORT = "127.0.0.1", 7860
 
@@ -144,27 +145,40 @@ def launch(
     page = build(catalogue, runs, scheme=scheme)
     middleware = Middleware(SameOriginOnly, local=is_loopback(host))
     try:
-        page.launch(
-            server_name=host,
-            server_port=port,
-            inbrowser=browser,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            ssr_mode=False,
-            pwa=False,
-            run_history=False,
-            enable_monitoring=False,
-            allowed_paths=[],
-            app_kwargs={"routes": clip_routes(catalogue), "middleware": [middleware]},
-            **page_style(gr),
-        )
+        with _no_proxy(host):
+            page.launch(
+                server_name=host,
+                server_port=port,
+                inbrowser=browser,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                ssr_mode=False,
+                pwa=False,
+                run_history=False,
+                enable_monitoring=False,
+                allowed_paths=[],
+                app_kwargs={"routes": clip_routes(catalogue), "middleware": [middleware]},
+                **page_style(gr),
+            )
     except Exception as error:  # Gradio requests its own page once, which fails in many ways
-        raise RecipeError(
-            f"the page does not respond on {host}:{port} ({type(error).__name__}: {error}); behind a proxy, set "
-            "NO_PROXY=localhost,127.0.0.1 and try again"
-        ) from error
+        raise RecipeError(f"the page does not respond on {host}:{port} ({type(error).__name__}: {error})") from error
     return page
+
+
+@contextlib.contextmanager
+def _no_proxy(host: str) -> Iterator[None]:
+    """Let Gradio request its own page directly, whatever proxy the environment names."""
+    before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
+    hosts = ",".join(filter(None, [*before.values(), "localhost", HOST, host]))
+    os.environ.update(dict.fromkeys(before, hosts))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def check_port(host: str, port: int) -> int:
