@@ -24,7 +24,7 @@ def _of_the_command_line(scheme: str, split: str) -> Any:
     options.add_reference_options(parser)
     args = parser.parse_args(["--source", "sample", "--scheme", scheme, "--split", split])
     args.what = "har"
-    return options.find_references(args)
+    return options.find_references(args)[0]
 
 
 def _of_training(scheme: str, split: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:

@@ -63,7 +63,12 @@ def test_caption_files(tmp_path: Path, suffix: str) -> None:
 def test_answer_files(tmp_path: Path, suffix: str) -> None:
     path = _write(tmp_path / f"answers{suffix}", ANSWERS)
     result = vqa_scores(path, RELEASED, resamples=0)
-    assert result["scores"]["exact_match"] == 1 and result["counts"] == {"used": 3, "missing": 0, "unknown": 0}
+    assert result["scores"]["exact_match"] == 1 and result["counts"] == {
+        "used": 3,
+        "missing": 0,
+        "unknown": 0,
+        "empty": 0,
+    }
 
 
 def _dataset() -> Any:
@@ -197,10 +202,10 @@ def test_missing_predictions_score_zero_or_are_dropped() -> None:
     some = {key: CAPTIONS[key] for key in ("film_001", "other_001")}
     zero = caption_scores(some, CAPTIONS, missing="zero", resamples=0)
     assert zero["scores"]["rouge_l"] == pytest.approx(2 / 3)
-    assert zero["items"]["cider"][1] == 0 and zero["counts"] == {"used": 3, "missing": 1, "unknown": 0}
+    assert zero["items"]["cider"][1] == 0 and zero["counts"] == {"used": 3, "missing": 1, "unknown": 0, "empty": 0}
     assert "1 of 3 items have no prediction and were scored as zero" in zero["warnings"]
     drop = caption_scores(some, CAPTIONS, missing="drop", resamples=0)
-    assert drop["scores"]["rouge_l"] == 1 and drop["counts"] == {"used": 2, "missing": 1, "unknown": 0}
+    assert drop["scores"]["rouge_l"] == 1 and drop["counts"] == {"used": 2, "missing": 1, "unknown": 0, "empty": 0}
     assert "|used:2|missing:1|" in drop["signature"] and drop["recipe"]["missing"] == 1
     extra = caption_scores({**CAPTIONS, "x_001": "?"}, CAPTIONS, unknown="drop", resamples=0)
     assert extra["counts"]["unknown"] == 1 and extra["scores"]["rouge_l"] == 1

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from microg4m_hf.data import ensure_sample, load_dataset
+from microg4m_hf.data.run_data import RunData
 from microg4m_hf.metrics import write_predictions
 from microg4m_hf.training.dataset import KeyFrame, key_frames
 from microg4m_hf.training.predict import prediction_columns
@@ -22,7 +23,14 @@ def labeled_items(scheme: str = "official", split: str = "test") -> list[KeyFram
 
 
 def har_run(
-    folder: Path, items: list[KeyFrame], *, noise: float, seed: int = 0, share: float = 1.0, scheme: str = "official"
+    folder: Path,
+    items: list[KeyFrame],
+    *,
+    noise: float,
+    seed: int = 0,
+    share: float = 1.0,
+    scheme: str = "official",
+    split: str = "test",
 ) -> Path:
     """Write a training run with logits from labels and noise, for a ``share`` of the key frames."""
     random = np.random.RandomState(seed)
@@ -34,8 +42,10 @@ def har_run(
     data = {"source": "sample", "scheme": scheme, "num_frames": 4, "stride": 8}
     recipe = {"name": folder.name, "variant": "own", "model": {"name": "tiny_slow"}, "data": data}
     (folder / "config.yaml").write_text(yaml.safe_dump(recipe))
-    about = {"model": "tiny_slow", "scores_are": "logits", "split": "test", "scheme": scheme}
-    write_predictions(folder / "predictions" / "test.parquet", **prediction_columns(items, logits), about=about)
+    about: dict[str, Any] = {"model": "tiny_slow", "scores_are": "logits", "split": split, "scheme": scheme}
+    keys = tuple((item.video_id, item.frame) for item in items)
+    about["data"] = RunData("har", keys, split, scheme, source="sample").to_dict()
+    write_predictions(folder / "predictions" / f"{split}.parquet", **prediction_columns(items, logits), about=about)
     (folder / "results.json").write_text(json.dumps({"name": folder.name, "skipped_clips": 0}))
     return folder
 

@@ -15,6 +15,7 @@ from transformers import VideoMAEConfig
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics import har_scores
+from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.models import PUBLISHED
 from microg4m_hf.taxonomy import ACTION_IDS
 from microg4m_hf.training.predict_run import predict_har, recipe_of
@@ -30,6 +31,12 @@ def test_run_predicts_the_same_again(finished: Path, tmp_path: Path) -> None:
     tables = [pq.read_table(run / "predictions" / "test.parquet") for run in (finished, tmp_path / "again")]
     scores = [np.array(table["scores"].to_pylist()) for table in tables]
     assert np.allclose(*scores, atol=1e-5)
+    data = read_about(tmp_path / "again" / "predictions" / "test.parquet")["data"]
+    assert [data[name] for name in ("task", "split", "scheme", "source")] == ["har", "test", "official", "sample"]
+    asked = {(video, frame) for video, frame in data["items"]}
+    assert asked == set(zip(tables[1]["video_id"].to_pylist(), tables[1]["frame"].to_pylist(), strict=True))
+    for run in (finished, tmp_path / "again"):
+        json.loads((run / "results.json").read_text(), parse_constant=pytest.fail)  # NaN is not JSON
 
 
 def test_model_with_80_outputs_is_scored_on_50(tmp_path: Path) -> None:

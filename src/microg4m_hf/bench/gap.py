@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarResult, HarSettings, score_har
 from ..taxonomy import ACTIONS
 from .pairwise import class_differences
-from .references import References
-from .runs import find_runs
+from .references import choose_target, find_data, only_items
+from .runs import RunInfo, find_runs
 from .scoring import read_actions
 
 # Ids that stand for another action in MicroG-4M than in AVA cannot be compared between Earth and space.
@@ -61,31 +62,53 @@ def leak_gap(
     The difference is an upper bound of what a model gains from having seen the films of the official test split,
     because the two test splits also contain different clips.
 
-    Without ``data_dir``, ``source`` and ``revision``, each run is scored on the data that it was made with.
+    Each side is a run folder or a file of predictions. A file that does not record its scheme is taken for what its
+    place says, and then nothing shows whether both have one recipe; ``assumed`` in the result says so. Without
+    ``data_dir``, ``source`` and ``revision``, each run is scored on the data that it was made with.
     """
-    runs = find_runs([official, disjoint])
+    runs = find_runs([official, disjoint], task="har")
     if len(runs) != 2:
-        raise PredictionError(f"leak compares two run folders, but these are {len(runs)}; name two")
+        raise PredictionError(f"leak compares two runs or files, but these are {len(runs)}; name two")
+    assumed = []
     for run, scheme in zip(runs, ("official", "source_disjoint"), strict=True):
         if run.problem is not None:
             raise PredictionError(f"{run.path}: {run.problem}")
+        if run.task != "har":
+            raise PredictionError(f"{run.path} holds {run.task} predictions; leak compares predicted actions")
+        if run.scheme is None:
+            run.scheme = scheme
+            assumed.append(f"{run.path.name} does not record its scheme, {scheme} is assumed")
         if run.scheme != scheme:
             raise PredictionError(f"{run.path} was made with the scheme {run.scheme}; give a run with {scheme} here")
-    one, two = (run.about.get("settings", {}) for run in runs)
+    if runs[0].split != runs[1].split and None not in (runs[0].split, runs[1].split):
+        raise PredictionError(
+            f"{runs[0].path} predicts {runs[0].split} and {runs[1].path} {runs[1].split}; give equals"
+        )
+    one, two = (_recipe(run, runs) for run in runs)
     changed = sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
     if changed:
         raise PredictionError(
             f"the two runs do not have the same recipe, they differ in {', '.join(changed)}; train both with one recipe"
         )
+    if not one or not two:
+        assumed.append("the files do not record a recipe, one for both is assumed")
     where = {"data_dir": data_dir, "source": source, "revision": revision}
     sides = []
     for run in runs:
-        data = where if any(where.values()) else run.data
-        references = References.from_dataset("har", **data, scheme=run.scheme, split=run.split)
+        target = choose_target(run, **where)
+        references, _ = only_items(find_data(target, run), target, [run])
         assert run.predictions is not None
-        sides.append(_score(run.predictions, references.data, protocol))
+        sides.append(_score(run.predictions, references, protocol))
     gap = class_differences(*sides, paired=False, resamples=resamples, seed=seed)
-    return gap | _summary(["official", "source_disjoint"], sides, protocol)
+    return gap | _summary(["official", "source_disjoint"], sides, protocol) | {"assumed": assumed}
+
+
+def _recipe(run: RunInfo, runs: Sequence[RunInfo]) -> dict[str, Any]:
+    """Return the settings of a run, or what its file records of them if not both are run folders."""
+    if all("settings" in one.about for one in runs):
+        return run.about["settings"]
+    keys = ("model", "recipe", "frames", "key_frame")
+    return {key: run.about[key] for key in keys if all(one.about.get(key) is not None for one in runs)}
 
 
 def _score(path: Path, references: Any, protocol: str) -> HarResult:

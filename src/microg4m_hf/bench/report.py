@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from .._version import __version__
 from ..errors import MicroG4MError, PredictionError, RecipeError
 from ..runtime import progress
 from .published import PAPER, published_tables
-from .references import References
+from .references import References, Target, choose_target
 from .render import write_document
 from .render.document import BulletList, ContentBlock, Document, Paragraph, Section
 from .render.formatting import slug
@@ -35,6 +36,7 @@ def make_report(
     source: str | None = None,
     revision: str | None = None,
     scheme: str | None = None,
+    split: str | None = None,
     task: str | None = None,
     options: ScoringOptions | None = None,
     details: int = 5,
@@ -54,6 +56,7 @@ def make_report(
         source: ``"sample"`` or a Hub repository.
         revision: Commit, tag or branch of the Hub repository.
         scheme: ``"official"`` or ``"source_disjoint"``; by default the scheme of each run.
+        split: The split of files that do not record it; by default ``"test"``.
         task: The task of files whose entries do not show it.
         options: How to score and resample.
         details: Number of runs that get a detailed part.
@@ -74,20 +77,19 @@ def make_report(
             "references= and data_dir=, source= or revision= both name the references; leave one of them out"
         )
     found = find_runs(runs, task=task)
+    for run in found:
+        if run.is_baseline:
+            run.name += " (baseline)"  # in every table and figure
     tables = published_tables()
     sections: list[Section] = []
     data: dict[str, Any] = {"version": __version__, "options": vars(options), "tasks": {}, "not_scored": []}
-    for (kind, *_), group in _group(found, references, where, scheme).items():
-        try:
-            shared = _read_references(group[0], references, where, scheme)
-        except (MicroG4MError, OSError, ValueError) as error:
-            for run in group:
-                run.problem = f"its references cannot be read: {' '.join(str(error).split())}"
-            continue
-        runs_of_group = progress(group, f"scoring {TITLES[kind].lower()}", unit="run")
+    named = {"references": references, **where, "scheme": scheme, "split": split}
+    for target, shared, group in _groups(found, named):
+        runs_of_group = progress(group, f"scoring {TITLES[target.task].lower()}", unit="run")
         scored = [scores for run in runs_of_group if (scores := score_run(run, shared, options)) is not None]
         if scored:
-            section, data["tasks"][section.title] = _section(scored, shared, tables, details, options)
+            title = _title(shared, data["tasks"])
+            section, data["tasks"][title] = _section(title, scored, shared, tables, details, options)
             sections.append(section)
     sections.append(_remarks(found, data))
     if not data["tasks"]:
@@ -98,48 +100,86 @@ def make_report(
     return data
 
 
-def _group(
-    runs: list[RunInfo], references: Any, where: dict[str, Any], scheme: str | None
-) -> dict[tuple[Any, ...], list[RunInfo]]:
-    """Group the runs that share their references, in the order of the tasks."""
-    groups: dict[tuple[Any, ...], list[RunInfo]] = {}
+def _groups(runs: list[RunInfo], named: dict[str, Any]) -> Iterator[tuple[Target, References, list[RunInfo]]]:
+    """Yield the runs that share references and were asked for the same items of them, in the order of the tasks."""
+    for target, group in _by_target(runs, named).items():
+        try:
+            whole = References.of_target(target, group[0])
+        except (MicroG4MError, OSError, ValueError) as error:
+            for run in group:
+                run.problem = f"its references cannot be read: {' '.join(str(error).split())}"
+            continue
+        found: dict[str, References] = {}  # by digest of the items
+        parts: dict[str, list[RunInfo]] = {}
+        for run in group:
+            digest = run.asked.digest if run.asked is not None else ""
+            try:
+                if digest not in found:
+                    found[digest] = whole.only(target, [run])
+            except (MicroG4MError, OSError, ValueError) as error:
+                run.problem = " ".join(str(error).split())
+            else:
+                parts.setdefault(digest if found[digest].part else "", []).append(run)
+        for digest, members in parts.items():
+            yield target, found[digest] if digest else whole, members
+
+
+def _by_target(runs: list[RunInfo], named: dict[str, Any]) -> dict[Target, list[RunInfo]]:
+    """Group the runs by the references that they need."""
+    groups: dict[Target, list[RunInfo]] = {}
     for task in TITLES:
-        for run in runs:
-            if run.task == task and run.problem is None:
-                place = () if references is not None else tuple(sorted(_data_of(run, where).items(), key=str))
-                key = (task, scheme or run.scheme if task == "har" else scheme, run.split, place)
-                groups.setdefault(key, []).append(run)
+        usable = [run for run in runs if run.task == task and run.problem is None]
+        places = [run.data for run in usable if run.data]
+        for run in usable:
+            if not run.data and places and all(place == places[0] for place in places):
+                run.data = places[0]  # a bare file belongs beside the runs that it is reported with
+            try:
+                target = choose_target(run, **named)
+            except RecipeError as error:
+                if named["references"] is not None:
+                    raise  # the options contradict each other for every run
+                run.problem = str(error)
+                continue
+            if target.assumed:
+                run.notes.append(target.assumed)
+            groups.setdefault(target, []).append(run)
     return groups
 
 
-def _data_of(run: RunInfo, where: dict[str, Any]) -> dict[str, Any]:
-    """Return the data that the caller names, or else the data that the run was made with."""
-    return where if any(where.values()) else where | run.data
-
-
-def _read_references(run: RunInfo, references: Any, where: dict[str, Any], scheme: str | None) -> References:
-    assert run.task is not None
-    if references is not None:
-        return References.from_file(run.task, references)
-    own = scheme or (run.scheme if run.task == "har" else None)
-    return References.from_dataset(run.task, **_data_of(run, where), scheme=own, split=run.split)
+def _title(references: References, taken: Collection[str]) -> str:
+    title = TITLES[references.task] + (" on the sample" if references.sample else "")
+    if references.scheme != "official":
+        title += f", {references.scheme}"
+    if references.split is not None and (references.split != "test" or references.task != "har"):
+        title += f", {references.split}"  # captions and questions are usually not divided
+    if references.part:
+        title += f", {references.part}"
+    numbers = (f"{title} ({number})" for number in itertools.count(2))
+    return title if title not in taken else next(one for one in numbers if one not in taken)
 
 
 def _section(
-    runs: list[RunScores], references: References, tables: dict[str, Any], details: int, options: ScoringOptions
+    title: str,
+    runs: list[RunScores],
+    references: References,
+    tables: dict[str, Any],
+    details: int,
+    options: ScoringOptions,
 ) -> tuple[Section, dict[str, Any]]:
-    task = references.task
-    title = TITLES[task] + (" on the sample" if references.sample else "")
-    if references.scheme != "official":
-        title += f", {references.scheme}"
-    name = title.lower().replace(" ", "-").replace(",", "")
+    task, name = references.task, slug(title)
     blocks, data = score_blocks(name, runs, references, tables)
     if task == "har":
         more, details_of = har_blocks(name, runs, references, details, options)
     else:
         more, details_of = text_blocks(name, runs, references, details, tables)
     data |= {
-        "truth": {"where": references.where, "scheme": references.scheme, "sample": references.sample},
+        "truth": {
+            "where": references.where,
+            "scheme": references.scheme,
+            "split": references.split,
+            "part": references.part,
+            "sample": references.sample,
+        },
         "published": [] if references.sample else _published_rows(task, tables),
         "systems": [
             {
@@ -147,6 +187,7 @@ def _section(
                 "path": str(scores.info.path),
                 "about": scores.info.about,
                 "notes": scores.info.notes,
+                "baseline": scores.info.is_baseline,
                 "same_protocol": not data["verdicts"][scores.name],
                 "differs": data["verdicts"][scores.name],
                 **{key: scores.result[key] for key in _RESULT_KEYS if key in scores.result},
@@ -179,7 +220,7 @@ def _introduction(runs: list[RunScores], references: References) -> str:
     if references.sample:
         published = "The sample is synthetic, so published scores are not shown"
     return (
-        f"{len(runs)} run{'s' * (len(runs) != 1)} scored against {references.where}, split scheme {references.scheme}. "
+        f"{len(runs)} run{'s' * (len(runs) != 1)} scored against {references.describe()}. "
         f"{published}; yellow rows list how their protocol differs from the published one. "
         f"Recipe: {'; '.join(recipes)}."
     )
@@ -225,5 +266,5 @@ def _eval_results(data: dict[str, Any]) -> dict[str, str]:
         for task, name in TITLES.items()
         if title.startswith(name)
         for run in found["systems"]
-        if run["same_protocol"]
+        if run["same_protocol"] and not run["baseline"]
     }

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..data.run_data import RunData
 from ..errors import MicroG4MError, PredictionError
+from ..inference.items import BASELINES
 from ..metrics.har.files import read_about
+from .render.formatting import BASELINE_NOTE
 
 FILE_KINDS = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 _ENTRY_KEYS = {"caption", "answer", "qa_pairs", "question", "Q", "prediction", "boxes", "scores"}
@@ -29,7 +32,9 @@ class RunInfo:
     about: dict[str, Any] = field(default_factory=dict)  # model, recipe, frames, scheme, prompts, …
     data: dict[str, Any] = field(default_factory=dict)  # data_dir, source and revision that the run was made with
     scheme: str | None = None
-    split: str = "test"
+    split: str | None = None  # None: the run does not record it
+    asked: RunData | None = None  # what the run was asked; runs of earlier versions do not record it
+    is_baseline: bool = False  # it answers from the references of other films, without looking at a clip
     recorded_scores: dict[str, float] = field(default_factory=dict)  # from the run's own results.json
     notes: list[str] = field(default_factory=list)  # what a reader of the scores must know
     problem: str | None = None  # why the run cannot be scored
@@ -55,7 +60,7 @@ def find_runs(paths: Iterable[str | os.PathLike[str]], *, task: str | None = Non
             run = RunInfo(name or (place.stem if is_file_name else place.name), place)
             try:
                 _inspect(run, task)
-            except (MicroG4MError, OSError, ValueError) as error:
+            except (MicroG4MError, OSError, ValueError, RecursionError) as error:
                 run.problem = run.problem or " ".join(str(error).split())
             runs.append(run)
     if not runs:
@@ -96,10 +101,35 @@ def _inspect(run: RunInfo, task: str | None) -> None:
     elif not path.exists():
         raise PredictionError(f"{path} does not exist")
     else:
-        run.predictions, run.about = path, read_about(path)
+        run.predictions = path
         run.task = task or task_of_file(path)
-        run.scheme = run.about.get("scheme")
-        run.split = str(run.about.get("split", "test"))
+        _read_about(run)
+        if path.name == "predictions.jsonl" and (path.parent / "settings.json").is_file():  # of a run folder
+            whole = RunInfo(run.name, path.parent)
+            _read_text_run(whole)
+            if whole.task == run.task:
+                run.asked, run.data, run.scheme, run.split = whole.asked, whole.data, whole.scheme, whole.split
+                run.is_baseline, run.about = whole.is_baseline, whole.about
+
+
+def _read_about(run: RunInfo) -> None:
+    """Take what the file of predictions records about itself, unless the run has said it already."""
+    assert run.predictions is not None
+    about = read_about(run.predictions)
+    if "data" in about:
+        _record(run, RunData.from_dict(about.pop("data"), run.predictions.name))
+    run.scheme = run.scheme or _text(about.get("scheme"))
+    run.split = run.split or _text(about.get("split"))
+    run.about |= {key: value for key, value in about.items() if key not in run.about}
+
+
+def _record(run: RunInfo, asked: RunData) -> None:
+    run.asked, run.scheme, run.split = asked, asked.scheme, asked.split
+    run.data = {name: value for name, value in asked.location.items() if value is not None}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _read_training_run(run: RunInfo) -> None:
@@ -113,8 +143,10 @@ def _read_training_run(run: RunInfo) -> None:
     if not isinstance(config, dict):
         raise PredictionError("config.yaml contains no recipe")
     data, model = (part if isinstance(part := config.get(key), dict) else {} for key in ("data", "model"))
-    run.data = {key: data[key] for key in ("data_dir", "source", "revision") if data.get(key)}
-    run.scheme = data.get("scheme", "official")
+    run.data = {key: data[key] for key in ("data_dir", "source", "revision") if _text(data.get(key))}
+    run.scheme = _text(data.get("scheme", "official"))
+    if run.scheme is None:
+        raise PredictionError(f"data.scheme in config.yaml is {data['scheme']!r}, not the name of a split scheme")
     # Two runs have the same recipe when everything but the scheme, the place of the data and practical settings agrees.
     ignored = PRACTICAL | {"data.scheme", "variant"}
     run.about = {
@@ -127,8 +159,12 @@ def _read_training_run(run: RunInfo) -> None:
         },
     }
     results = _read_json(folder / "results.json", run, "the run is not finished")
-    scores = results.get("test", {}).get("scores", {}) if isinstance(results.get("test"), dict) else {}
-    run.recorded_scores = {key: float(value) for key, value in scores.items() if isinstance(value, (int, float))}
+    test = results.get("test")
+    scores = test.get("scores") if isinstance(test, dict) else None
+    if isinstance(scores, dict):
+        run.recorded_scores = {key: float(value) for key, value in scores.items() if isinstance(value, (int, float))}
+    elif test is not None:
+        run.notes.append("the test scores in results.json cannot be read")
     if results.get("skipped_clips"):
         run.notes.append(f"{results['skipped_clips']} unreadable clips were skipped in training")
     predictions = folder / "predictions" / "test.parquet"
@@ -138,8 +174,8 @@ def _read_training_run(run: RunInfo) -> None:
         if "map" in run.recorded_scores:
             content += f"; results.json records mAP {100 * run.recorded_scores['map']:.2f}"
         raise PredictionError(f"predictions/test.parquet is missing, so the run cannot be scored{content}")
-    run.predictions = predictions
-    run.about |= {key: value for key, value in read_about(predictions).items() if key not in run.about}
+    run.predictions, run.split = predictions, "test"
+    _read_about(run)
 
 
 def _read_text_run(run: RunInfo) -> None:
@@ -147,8 +183,13 @@ def _read_text_run(run: RunInfo) -> None:
     settings = _read_json(folder / "settings.json", run, "the settings of the run are unknown")
     run.task = settings.get("task") if settings.get("task") in ("caption", "vqa") else None
     run.about = {key: settings[key] for key in _ABOUT_KEYS if settings.get(key) is not None}
-    if settings.get("runner") in ("blind", "majority"):
+    run.is_baseline = settings.get("runner") in BASELINES
+    if run.is_baseline:
+        run.notes.append(BASELINE_NOTE)
         run.about.pop("frames", None)  # these baselines read no frames
+    asked = RunData.read(folder)
+    if asked is not None:
+        _record(run, asked)
     if run.task is None:
         raise PredictionError(f"the task in settings.json is {settings.get('task')!r}, expected caption or vqa")
     results = _read_json(folder / "results.json", run, "the run is not finished")

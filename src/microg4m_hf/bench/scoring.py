@@ -25,6 +25,8 @@ from ..metrics.text.resampling import resample_scores
 from .references import References
 from .runs import RunInfo
 
+_JSON = (".json", ".jsonl", ".ndjson")
+
 
 @dataclass(frozen=True)
 class ScoringOptions:
@@ -123,9 +125,14 @@ def add_domain_intervals(scores: RunScores, references: References, options: Sco
             entry["intervals"] = intervals(result.resample(options.resamples, options.seed))
 
 
+def readable_actions(path: Path) -> Path | ActionRows:
+    """Return a file that the metrics read, with what it records about itself, or the rows of a JSON file."""
+    return read_actions(path) if path.suffix.lower() in _JSON else path
+
+
 def read_actions(path: Path) -> ActionRows:
     """Read predicted actions from CSV, Parquet, or JSON with one entry per box or clip."""
-    if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+    if path.suffix.lower() not in _JSON:
         return read_rows(path)
     value = read_text_rows(path, Origin(f"predictions {path.name}"))
     return read_rows([row for _, row in value] if isinstance(value, list) else value)
@@ -151,6 +158,8 @@ def _score_texts(run: RunInfo, references: References, options: ScoringOptions) 
         result["intervals"] = {name: list(interval(values)) for name, values in samples.items()}
     if result["counts"]["missing"]:
         run.notes.append(f"partial: {result['counts']['missing']} items have no prediction and count as zero")
+    if result["counts"]["empty"]:
+        run.notes.append(f"{result['counts']['empty']} predictions are empty texts and are scored as they are")
     predicted, expected = (
         {entry.key: entry.text for entry in read_entries(source, run.task, role)}
         for source, role in ((run.predictions, "predictions"), (references.data, "references"))

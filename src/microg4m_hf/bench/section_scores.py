@@ -10,7 +10,7 @@ from .published import PublishedTable, differences_from_published, nearest_table
 from .references import References
 from .render import charts
 from .render.document import Cell, ContentBlock, Figure, Paragraph, Table
-from .render.formatting import SCORE_NAMES, difference_cell, score_cell, slug
+from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, score_cell, slug
 from .scoring import RunScores
 
 _MATRIX_LIMIT = 20  # runs in the matrix on the page; the JSON has all pairs
@@ -45,9 +45,8 @@ def score_blocks(
         frames = str(run.info.about.get("frames", "–")).replace("x", "×")
         verdict = Cell("other", "; ".join(differs)) if differs else Cell("same")
         bar = charts.Bar(run.name, scores[main], *(intervals.get(main) or (None, None)))
-        entries.append(
-            ([Cell(run.name, strong=True), Cell(frames), *cells, verdict], "other protocol" if differs else "own", bar)
-        )
+        kind = "baseline" if run.info.is_baseline else "other protocol" if differs else "own"
+        entries.append(([Cell(run.name, strong=True), Cell(frames), *cells, verdict], kind, bar))
     entries.sort(key=lambda entry: -entry[2].value if entry[2].value == entry[2].value else 1e9)
     caption = f"{_TITLES[task]}, × 100, with 95 % intervals from resampled films"
     rows, kinds = [cells for cells, _, _ in entries], [kind for _, kind, _ in entries]
@@ -56,6 +55,8 @@ def score_blocks(
         Table(f"{name}-scores", caption, head, rows, kinds, (len(head) - 1,)),
         Figure(f"{name}-scores", charts.interval_chart(f"{SCORE_NAMES[main]} with 95 % intervals", bars)),
     ]
+    if any(run.info.is_baseline for run in runs):
+        blocks.insert(1, Paragraph(BASELINE_NOTE[0].upper() + BASELINE_NOTE[1:] + ". It is no competitor of a model."))
     pairs = compare_runs(runs, main)
     if pairs:
         blocks += _matrix(name, sorted(runs, key=lambda run: -run.result["scores"][main]), pairs, main)

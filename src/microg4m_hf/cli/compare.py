@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..bench.render.formatting import percent
-from .options import add_reference_options, find_references, table
+from ..bench.render.formatting import BASELINE_NOTE, percent
+from .options import FoundReferences, add_reference_options, find_references, find_run, table
+
+if TYPE_CHECKING:
+    from ..bench.runs import RunInfo
+
+MISSING_HELP = "for items without a prediction (default: zero; the note below the table counts them)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("har", "caption", "vqa"), help="the task")
-    parser.add_argument("first", help="prediction file of one system")
-    parser.add_argument("second", help="prediction file of the other system")
+    parser.add_argument("first", help="run folder or prediction file of one system")
+    parser.add_argument("second", help="run folder or prediction file of the other system")
     add_reference_options(parser)
     parser.add_argument("--protocol", default="paper", help="paper, or instance (har), or coco (caption, vqa)")
-    parser.add_argument("--on-empty", choices=("error", "score"), default="error", help="for texts without a word")
+    parser.add_argument("--missing", choices=("zero", "drop", "error"), default="zero", help=MISSING_HELP)
+    parser.add_argument("--on-empty", choices=("score", "error"), default="score", help="for texts without a word")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", metavar="FILE", help="write the whole result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    references = find_references(args)
-    names = _short_names(args.first, args.second)
+    runs = [find_run(path, args.what) for path in (args.first, args.second)]
+    references = find_references(args, *runs)
+    names = _short_names(*runs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `score` prints the notes on each system
-        result = _compare(args, references, names)
+        compare = _compare_har if args.what == "har" else _compare_texts
+        result, notes = compare(args, runs, references, names)
     rows = []
     for score, entry in result["scores"].items():
         low, high = entry["interval"]
@@ -38,7 +45,13 @@ def run(args: argparse.Namespace) -> int:
         rows.append(
             [score, *values, f"{100 * entry['difference']:+.2f}", interval, f"{entry['p_corrected']:.3f}", real]
         )
-    print(table(["× 100", *names, "difference", "95 % by film", "p (Holm)", ""], rows))
+    heads = [f"{name} (baseline)" if run.is_baseline else name for name, run in zip(names, runs, strict=True)]
+    print(table(["× 100", *heads, "difference", "95 % by film", "p (Holm)", ""], rows))
+    print(f"\nreferences: {references.describe()}")
+    if any(run.is_baseline for run in runs):
+        notes.append(BASELINE_NOTE)
+    for note in notes:
+        print(f"note: {note}")
     if args.output:
         from ..metrics.results import write_result
 
@@ -47,20 +60,54 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(args: argparse.Namespace, references: Any, names: tuple[str, str]) -> dict[str, Any]:
-    from .. import metrics
+def _compare_har(
+    args: argparse.Namespace, runs: list[RunInfo], references: FoundReferences, names: tuple[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    from ..bench.scoring import readable_actions
+    from ..metrics import compare
 
-    options: dict[str, Any] = {"resamples": args.resamples, "seed": args.seed, "names": names}
-    if args.what == "har":
-        return metrics.compare(args.first, args.second, references, protocol=args.protocol, **options)
-    score = metrics.caption_scores if args.what == "caption" else metrics.vqa_scores
-    how: dict[str, Any] = {"protocol": args.protocol, "on_empty": args.on_empty, "resamples": 0}
-    return metrics.compare_texts(*(score(path, references, **how) for path in (args.first, args.second)), **options)
+    options = {"protocol": args.protocol, "resamples": args.resamples, "seed": args.seed, "missing": args.missing}
+    options["unknown"] = _unknown(references)
+    first, second = (readable_actions(run.predictions) for run in runs if run.predictions is not None)
+    result = compare(first, second, references.data, names=names, **options)
+    missing = [result["counts"][name]["missing"] for name in names]
+    return result, _notes(names, missing, [0, 0], args.missing, "labeled boxes")
 
 
-def _short_names(first: str, second: str) -> tuple[str, str]:
-    """Name two files by their stems, or by their folders when the stems are equal."""
-    for names in ((Path(first).stem, Path(second).stem), (Path(first).parent.name, Path(second).parent.name)):
+def _compare_texts(
+    args: argparse.Namespace, runs: list[RunInfo], references: FoundReferences, names: tuple[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    from ..metrics import caption_scores, compare_texts, vqa_scores
+
+    score = caption_scores if args.what == "caption" else vqa_scores
+    options: dict[str, Any] = {"protocol": args.protocol, "missing": args.missing, "on_empty": args.on_empty}
+    options["unknown"] = _unknown(references)
+    results = [score(run.predictions, references.data, **options, resamples=0) for run in runs]
+    counts = [result["counts"] for result in results]
+    notes = _notes(names, [one["missing"] for one in counts], [one["empty"] for one in counts], args.missing, "items")
+    return compare_texts(*results, resamples=args.resamples, seed=args.seed, names=names), notes
+
+
+def _unknown(references: FoundReferences) -> str:
+    """Where two runs share only a part of their items, each has predictions that are not compared."""
+    return "drop" if references.part else "error"
+
+
+def _notes(names: tuple[str, str], missing: list[int], empty: list[int], policy: str, unit: str) -> list[str]:
+    """Tell predictions that are missing from those that are empty."""
+    outcome = "are left out" if policy == "drop" else "count as zero"
+    notes = [
+        f"{name}: {count} {unit} have no prediction and {outcome}"
+        for name, count in zip(names, missing, strict=True)
+        if count
+    ]
+    texts = "predictions are empty texts and are scored as they are"
+    return notes + [f"{name}: {count} {texts}" for name, count in zip(names, empty, strict=True) if count]
+
+
+def _short_names(first: RunInfo, second: RunInfo) -> tuple[str, str]:
+    """Name two runs by their files without suffix, or by their folders when these names are equal."""
+    for names in ((first.name, second.name), (first.path.parent.name, second.path.parent.name)):
         if names[0] and names[1] and names[0] != names[1]:
             return names
     return "first", "second"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .options import add_reference_options, add_release_options, find_references, release_of
+from .options import add_reference_options, add_release_options, find_references, find_run, release_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     transfer.add_argument("--space", required=True, metavar="FILE", help="its predictions on MicroG-4M")
     add_reference_options(transfer)
     leak = kinds.add_parser("leak", help="compare a recipe on the official and on the source-disjoint split")
-    leak.add_argument("official", metavar="RUN", help="run folder, official split")
-    leak.add_argument("disjoint", metavar="RUN", help="run folder, source-disjoint split")
+    leak.add_argument("official", metavar="RUN_OR_FILE", help="a run or its predictions, official split")
+    leak.add_argument("disjoint", metavar="RUN_OR_FILE", help="the same recipe on the source-disjoint split")
     probe = kinds.add_parser(
         "orientation", help="test a model on clips rotated by 0, 90, 180, 270 degrees and mirrored"
     )
@@ -64,7 +64,9 @@ def _transfer(args: argparse.Namespace, common: dict[str, Any]) -> tuple[str, st
     from ..bench.gap import transfer_gap
 
     args.what = "har"
-    found = transfer_gap(args.earth, args.earth_references, args.space, find_references(args), **common)
+    references = find_references(args, find_run(args.space, "har"))
+    print(f"references: {references.describe()}")
+    found = transfer_gap(args.earth, args.earth_references, args.space, references.data, **common)
     text = (
         "The same model on two datasets. Average precision depends on how common an action is; the chance level shows "
         "how common it is, and AUROC does not depend on it."
@@ -76,10 +78,12 @@ def _leak(args: argparse.Namespace, common: dict[str, Any]) -> tuple[str, str, d
     from ..bench.gap import leak_gap
 
     found = leak_gap(args.official, args.disjoint, **release_of(args), **common)
+    for note in found["assumed"]:
+        print(f"note: {note}")
     text = (
         "The same recipe on two splits. The official split is by clip: every test film is also in training. The "
         "difference is an upper bound of the gain from it, because the two test splits also contain different clips."
-    )
+    ) + "".join(f" Note: {note}." for note in found["assumed"])
     return "Official and source-disjoint split", text, found
 
 

@@ -6,9 +6,13 @@ import argparse
 import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import RecipeError, SourceError
+from ..errors import PredictionError, RecipeError, SourceError
+
+if TYPE_CHECKING:
+    from ..bench.references import Target
+    from ..bench.runs import RunInfo
 
 
 def add_release_options(
@@ -52,44 +56,93 @@ def add_reference_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--references``, or the options that name a release, a scheme and a split."""
     parser.add_argument("--references", metavar="FILE", help="a file with the references (default: the dataset)")
     folder = "a folder with the released annotation files (no clips needed)"
-    source = "'sample', 'hub' (default) or a Hub repository with the release"
+    source = "'sample', 'hub' or a Hub repository (default: that of the run, else hub)"
     add_release_options(parser, data_dir=folder, source=source)
-    parser.add_argument("--scheme", help="official or source_disjoint (default for har: official)")
-    parser.add_argument("--split", default="test", help="the split that was predicted (default: test)")
+    parser.add_argument("--scheme", help="official or source_disjoint (default: that of the run, else official)")
+    parser.add_argument("--split", help="the split that was predicted (default: that of the run, else test)")
 
 
-def find_references(args: argparse.Namespace) -> Any:
-    """Return the file of ``--references``, or the references of the split that the other options name."""
-    if args.references:
-        others = [name for name in ("data_dir", "source", "revision", "scheme") if getattr(args, name) is not None]
-        if others:
+def find_run(path: str, task: str) -> RunInfo:
+    """Return the run of a folder or a prediction file, which must be of the task.
+
+    Raises:
+        PredictionError: It cannot be scored.
+    """
+    from ..bench.runs import find_runs
+
+    runs = find_runs([path], task=task)
+    run = runs[0]
+    if len(runs) > 1:
+        raise PredictionError(f"{path} holds {len(runs)} runs; name one, such as {run.path}")
+    if run.problem is not None:
+        raise PredictionError(run.problem if path in run.problem else f"{path}: {run.problem}")
+    if run.task != task:
+        raise PredictionError(f"{path} is a {run.task} run; use this command with {run.task} instead of {task}")
+    return run
+
+
+def find_target(args: argparse.Namespace, *runs: RunInfo) -> Target:
+    """Return the references that the options name, or else those that the runs record.
+
+    Raises:
+        RecipeError: The options contradict each other or a run, or the runs were made on different splits.
+    """
+    from ..bench.references import choose_target
+    from ..bench.runs import RunInfo
+
+    named = {name: getattr(args, name) for name in ("references", "split", "scheme")}
+    targets = [
+        choose_target(run, **named, **release_of(args)) for run in runs or [RunInfo(args.what, Path("it"), args.what)]
+    ]
+    for run, target in zip(runs, targets, strict=False):
+        if target != targets[0]:
             raise RecipeError(
-                f"--references and --{others[0].replace('_', '-')} both name the references; leave one of them out"
+                f"{runs[0].path} was made on {targets[0].describe()}, and {run.path} on {target.describe()}; "
+                "predict the same split with both, or name a --data-dir or --source that has the clips of both"
             )
-        return args.references
-    from ..data import references
-
-    return references.find_references(args.what, args.split, scheme=args.scheme, **release_of(args))
+    return targets[0]
 
 
-def find_domains(args: argparse.Namespace) -> dict[str, str] | None:
+class FoundReferences(NamedTuple):
+    """References, where they are from, and which part of them the runs were asked for (empty for all)."""
+
+    data: Any
+    target: Target
+    part: str = ""
+
+    def describe(self) -> str:
+        """Return what a reader of the scores must know about the references."""
+        text = f"{self.target.describe()}{f', {self.part}' if self.part else ''}"
+        return f"{text} ({self.target.assumed})" if self.target.assumed else text
+
+
+def find_references(args: argparse.Namespace, *runs: RunInfo) -> FoundReferences:
+    """Return the references of the items that all runs were asked for."""
+    from ..bench.references import find_data, only_items
+
+    target = find_target(args, *runs)
+    data, part = only_items(find_data(target, runs[0] if runs else None), target, runs)
+    return FoundReferences(data, target, part)
+
+
+def find_domains(target: Target) -> dict[str, str] | None:
     """Return the domain of every clip, or ``None`` when the references are a file."""
-    if args.references:
+    if target.file is not None:
         return None
     from ..data import read_release
     from ..data.sources import resolve_root
 
-    clips = read_release(resolve_root(args.what, videos=False, **release_of(args)), need=()).clips
+    clips = read_release(resolve_root(target.task, videos=False, **target.location), need=()).clips
     return dict(zip(clips["video_id"].to_pylist(), clips["domain"].to_pylist(), strict=True))
 
 
-def find_training_counts(args: argparse.Namespace) -> dict[int, int] | None:
+def find_training_counts(target: Target) -> dict[int, int] | None:
     """Return how often each action occurs in training, or ``None`` when the references are a file."""
-    if args.references:
+    if target.file is not None:
         return None
     from ..data.references import training_label_counts
 
-    return training_label_counts(scheme=args.scheme, **release_of(args))
+    return training_label_counts(scheme=target.scheme, **target.location)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

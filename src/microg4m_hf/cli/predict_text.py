@@ -24,7 +24,7 @@ _RUNNERS_OF_OPTION = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", required=True, help="a Hub id or a folder; or blind or majority, baselines without a model (vqa)")
+    add("--model", required=True, help="a Hub id or a folder; or blind or majority, baselines without a model")
     add("--out", metavar="FOLDER", help="the run folder (default runs/<task>-<model>)")
     add("--frames", type=int, default=0, help="frames per clip (default: as in the model's published row, else 8)")
     samplings = ("uniform", "middles", "every")

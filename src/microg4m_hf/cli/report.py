@@ -13,6 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="report", metavar="FOLDER", help="folder of the report (default: report)")
     parser.add_argument("--references", metavar="FILE", help="a file with the references (default: the dataset)")
     parser.add_argument("--scheme", help="official or source_disjoint (default: the scheme of each run)")
+    parser.add_argument("--split", help="the split of files that do not record it (default: test)")
     parser.add_argument("--protocol", choices=("paper", "instance", "coco"), default="paper")
     text = "for captions and answers, separated by commas; also meteor_1_5, sbert, …"
     parser.add_argument("--metrics", default="bleu,cider,rouge_l", help=text)
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         args.resamples,
         args.seed,
     )
-    where = {name: getattr(args, name) for name in ("references", "data_dir", "source", "revision", "scheme", "task")}
+    names = ("references", "data_dir", "source", "revision", "scheme", "split", "task")
+    where = {name: getattr(args, name) for name in names}
     output = {name: getattr(args, name) for name in ("details", "png", "eval_results")}
     data = make_report(args.runs, args.out, options=options, **output, **where)
     for title, found in data["tasks"].items():

@@ -6,8 +6,16 @@ import argparse
 import warnings
 from typing import Any
 
-from ..bench.render.formatting import percent
-from .options import add_reference_options, find_domains, find_references, find_training_counts, table
+from ..bench.render.formatting import BASELINE_NOTE, percent
+from .options import (
+    FoundReferences,
+    add_reference_options,
+    find_domains,
+    find_references,
+    find_run,
+    find_training_counts,
+    table,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         texts.add_argument("--on-empty", choices=("error", "score"), default="error", help="for texts without a word")
         texts.add_argument("--by", action="append", default=[], choices=("source",))
     for command in tasks.choices.values():
-        command.add_argument("--predictions", required=True, metavar="FILE")
+        command.add_argument("--predictions", required=True, metavar="RUN_OR_FILE", help="a run folder or a file")
         add_reference_options(command)
         command.add_argument("--missing", choices=("error", "zero", "drop"), default="error")
         command.add_argument("--unknown", choices=("error", "drop"), default="error")
@@ -36,10 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    references = find_references(args)
+    scored = find_run(args.predictions, args.what)
+    references = find_references(args, scored)
+    args.predictions = scored.predictions
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = _score_har(args, references) if args.what == "har" else _score_texts(args, references)
+        result = (_score_har if args.what == "har" else _score_texts)(args, references)
     print(_score_table(result))
     for kind, groups in result.get("by", {}).items():
         print(f"\n{_group_table(kind, groups)}")
@@ -48,34 +58,37 @@ def run(args: argparse.Namespace) -> int:
     if result.get("ties"):
         low, high = result["ties"]["map_range"]
         print(f"\nmAP between {percent(low)} and {percent(high)} over all orders of equal scores")
-    print(f"\n{result['signature']}")
-    for note in dict.fromkeys([*result.get("warnings", []), *(str(warning.message) for warning in caught)]):
+    print(f"\n{result['signature']}\nreferences: {references.describe()}")
+    notes = [BASELINE_NOTE] if scored.is_baseline else []
+    notes += [*result.get("warnings", []), *(str(warning.message) for warning in caught)]
+    for note in dict.fromkeys(notes):
         print(f"note: {note}")
     if args.output:
         from ..metrics.results import write_result
 
-        write_result(args.output, result)
+        write_result(args.output, result | {"references": references.describe()})
         print(f"written to {args.output}")
     return 0
 
 
-def _score_har(args: argparse.Namespace, references: Any) -> dict[str, Any]:
+def _score_har(args: argparse.Namespace, references: FoundReferences) -> dict[str, Any]:
+    from ..bench.scoring import readable_actions
     from ..metrics import har_scores
 
-    counts = find_training_counts(args) if "frequency" in args.by else None
+    counts = find_training_counts(references.target) if "frequency" in args.by else None
     options = {"threshold": args.threshold, "class_counts": counts, **_shared_options(args)}
     if "domain" in args.by:
-        options["domains"] = find_domains(args)
-    return har_scores(args.predictions, references, **options)
+        options["domains"] = find_domains(references.target)
+    return har_scores(readable_actions(args.predictions), references.data, **options)
 
 
-def _score_texts(args: argparse.Namespace, references: Any) -> dict[str, Any]:
+def _score_texts(args: argparse.Namespace, references: FoundReferences) -> dict[str, Any]:
     from ..metrics import caption_scores, vqa_scores
 
     score = caption_scores if args.what == "caption" else vqa_scores
     metrics = [name.strip() for name in args.metrics.split(",") if name.strip()]
     options = {"metrics": metrics, "on_empty": args.on_empty, "encoder": args.encoder, "bert_model": args.bert_model}
-    return score(args.predictions, references, **options, **_shared_options(args))
+    return score(args.predictions, references.data, **options, **_shared_options(args))
 
 
 def _shared_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -20,7 +20,8 @@ import pyarrow as pa
 from microg4m_hf._version import __version__
 from microg4m_hf.data.features import CONFIGS, features_of
 from microg4m_hf.data.request import Request
-from microg4m_hf.data.resolve import ResolvedRequest, fetch_clips, resolve_request
+from microg4m_hf.data.resolve import ResolvedRequest, fetch_clips, origin_of, resolve_request
+from microg4m_hf.data.run_data import description_of, loaded_with
 from microg4m_hf.data.tables import SplitTables, build_tables
 from microg4m_hf.errors import DataError
 
@@ -82,11 +83,19 @@ class MicroG4M(datasets.ArrowBasedBuilder):
             warnings.warn(left_out, UserWarning, stacklevel=2)
 
     def as_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._record_origin()
         with _explain_unknown_split(self.request):
             return super().as_dataset(split, *args, **kwargs)
 
+    def _record_origin(self) -> None:
+        """Name the release and the scheme in the description, so that a run on these rows can record them."""
+        text, mark, left_out = (self.info.description or "").partition(_LEFT_OUT)
+        if not loaded_with(text):
+            self.info.description = text + description_of(origin_of(self.request, self.resolved)) + mark + left_out
+
     def as_streaming_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
         self.resolved.folder()  # raises here, not at the first row, if there is no data
+        self._record_origin()
         if isinstance(split, (list, tuple)):
             return [self.as_streaming_dataset(one, *args, **kwargs) for one in split]
         with _explain_unknown_split(self.request):

@@ -8,13 +8,14 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .._version import __version__
 from ..errors import SourceError
 from .release.clip_files import list_clips
 from .release.layout import FILE_NAMES, Layout, find_layout
 from .request import Request
-from .sources import resolve_root
+from .sources import pinned_revision, resolve_root
 
 # The code that decides what is in a row: `tables.py`, what it imports, and the builder. Cached rows are used again
 # after a change of any other file. A test compares this list with the imports of `tables.py`.
@@ -69,6 +70,14 @@ def fetch_clips(request: Request, resolved: ResolvedRequest) -> Path:
     if _resolve(request, videos=True) != folder:
         raise SourceError("the Hub repository was changed during the download; run the same command again")
     return folder
+
+
+def origin_of(request: Request, resolved: ResolvedRequest) -> dict[str, Any]:
+    """Return the arguments that find the same clips in the same splits again: a revision of the Hub as its commit."""
+    where = {name: getattr(request, name) for name in ("data_dir", "source", "revision", "domain")}
+    if not request.is_local:
+        where |= {"source": request.source or "hub", "revision": pinned_revision(resolved.root) or request.revision}
+    return where | {"scheme": request.split_scheme}
 
 
 def _resolve(request: Request, *, videos: bool) -> Path:

@@ -149,6 +149,15 @@ def _check_places(names: list[str], repo: str) -> None:
             raise SourceError(f"{repo} has {name!r}, a place that is used for something else; nothing of it is used")
 
 
+def pinned_revision(root: str | os.PathLike[str] | None) -> str | None:
+    """Return the commits of a folder that was downloaded from the Hub, as ``revision=`` takes them, or ``None``."""
+    try:
+        commits = json.loads(Path(root or "", "revisions.json").read_text(encoding="utf-8"))
+        return ",".join(str(commit) for commit in commits.values()) or None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 class RepoFiles(NamedTuple):
     """The files of one commit of a Hub repository."""
 

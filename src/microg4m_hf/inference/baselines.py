@@ -1,6 +1,7 @@
-"""Baselines that answer questions without looking at the video.
+"""Baselines that answer questions and caption clips without looking at the video.
 
-Both use the questions and answers of *other* sources only, so nothing about the source film leaks in.
+All use the references of *other* sources only, so nothing about the source film leaks in. They are no competitors of
+models: they read references, and show what the wording of the references alone is worth.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import RecipeError
 from .items import ClipQueries, TextSettings
 from .run import Results, Runner
 
@@ -20,12 +20,17 @@ _BLOCK = 1024  # rows of the similarity matrix that are computed at once
 
 
 def baseline_runner(settings: TextSettings, rows: Any) -> Runner:
-    """Return a runner for the baseline that ``settings.model`` names, given a dataset with answers and sources."""
-    if settings.task != "vqa":
-        raise RecipeError(f"the baseline {settings.model!r} answers questions only; for captions, choose a model")
-    answer = blind_answers if settings.model == "blind" else majority_answers
-    answers = answer(rows["question"], rows["answer"], rows["source"])
-    by_id = dict(zip(rows["question_id"], answers, strict=True))
+    """Return a runner for the baseline that ``settings.model`` names, given a dataset with references and sources."""
+    if settings.task == "caption":
+        if settings.model == "blind":
+            texts = drawn_captions(rows["caption"], rows["source"], settings.seed)
+        else:
+            texts = typical_captions(rows["caption"], rows["source"])
+        by_id = dict(zip(rows["video_id"], texts, strict=True))
+    else:
+        answer = blind_answers if settings.model == "blind" else majority_answers
+        texts = answer(rows["question"], rows["answer"], rows["source"])
+        by_id = dict(zip(rows["question_id"], texts, strict=True))
 
     def runner(clips: Sequence[ClipQueries]) -> Results:
         for clip in clips:
@@ -89,6 +94,45 @@ def blind_answers(questions: Sequence[str], answers: Sequence[str], sources: Seq
         nearest = similarity.argmax(1)
         no_match = similarity[np.arange(len(nearest)), nearest] < 0
         results += ["" if unmatched else answers[index] for index, unmatched in zip(nearest, no_match, strict=True)]
+    return results
+
+
+def typical_captions(captions: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Caption each clip with the caption of another source that is most similar to all captions of other sources.
+
+    Similarity is that of :func:`blind_answers`. It is the counterpart of the most frequent answer, as hardly any
+    caption occurs twice.
+
+    >>> typical_captions(["He eats.", "She eats now.", "She eats.", "Stars."], ["x", "y", "z", "z"])
+    ['She eats now.', 'He eats.', 'He eats.', 'He eats.']
+    """
+    vectors = _tf_idf([words(caption) for caption in captions])
+    names, codes = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
+    total = vectors.sum(0)
+    best = []
+    for code in range(len(names)):
+        similarity = vectors @ (total - vectors[codes == code].sum(0))
+        similarity[codes == code] = -1.0
+        best.append(captions[int(similarity.argmax())] if similarity.max() >= 0 else "")
+    return [best[code] for code in codes]
+
+
+def drawn_captions(captions: Sequence[str], sources: Sequence[str], seed: int = 0) -> list[str]:
+    """Caption each clip with a caption of another source, drawn at random.
+
+    >>> drawn_captions(["He eats.", "She floats.", "Stars."], ["x", "y", "y"])[1:]
+    ['He eats.', 'He eats.']
+    """
+    _, codes = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
+    order = np.argsort(codes, kind="stable")  # the captions of other sources are those before and behind the own ones
+    sizes = np.bincount(codes)
+    begins = np.cumsum(sizes) - sizes
+    draws = np.random.default_rng(seed).random(len(captions))
+    results = []
+    for code, draw in zip(codes.tolist(), draws.tolist(), strict=True):
+        place = int(draw * (len(captions) - int(sizes[code])))
+        place += int(sizes[code]) if place >= begins[code] else 0
+        results.append(captions[int(order[place])] if place < len(captions) else "")
     return results
 
 

@@ -49,6 +49,19 @@ def group_queries(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipQuer
     return [ClipQueries(videos[name], name, tuple(queries[name].values())) for name in sorted(videos)]
 
 
+def item_keys(task: str, clips: Iterable[ClipQueries]) -> list[Any]:
+    """Return the keys by which references are joined with the predictions of these queries.
+
+    >>> item_keys("vqa", [ClipQueries(None, "a_001", (Query("a_001_q0", "Who?"),))])
+    [('a_001', 'Who?')]
+    """
+    return [
+        clip.video_id if task == "caption" else (clip.video_id, str(query.question))
+        for clip in clips
+        for query in clip.queries
+    ]
+
+
 def hash_queries(clips: Iterable[ClipQueries]) -> str:
     """Return a short hash of the queries. It does not depend on where the clips are stored.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from ..data.run_data import RunData
 from ..errors import RecipeError, ServerError
 from ..runtime import describe_environment, progress
 from ..storage import write_atomic
@@ -37,6 +38,7 @@ def run(
     clips: Sequence[ClipQueries],
     folder: str | os.PathLike[str],
     make_runner: Callable[[], Runner],
+    data: RunData | None = None,
     *,
     retry_failed: bool = False,
     rank: int = 0,
@@ -47,7 +49,7 @@ def run(
     The shard depends on the rank only, so processes that start at different times still cover all clips.
 
     ``make_runner`` is not called if nothing is pending, so a finished run loads no model. Returns the summary of all
-    processes so far, as in ``results.json``.
+    processes so far, as in ``results.json``. ``data`` is written to ``data.json``, for those who score the run.
 
     Raises:
         RecipeError: The folder holds a run with other settings, or another process writes to the same journal.
@@ -55,6 +57,8 @@ def run(
     folder = Path(folder)
     _write_settings(folder, settings)
     start, count = time.perf_counter(), 0
+    if data is not None:
+        data.write(folder)
     with Journal(folder, settings.fingerprint, rank) as journal:
         pending = select_pending(shard(list(clips), rank, world_size), journal.records(), retry_failed)
         if pending:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.run_data import RunData
 from ..errors import RecipeError
 from ..runtime import rank_and_world_size
-from .items import BASELINES, TextSettings, group_queries, hash_queries
+from .items import BASELINES, TextSettings, group_queries, hash_queries, item_keys
 from .run import Runner, run
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def predict_texts(
 
         return local_runner(settings, placement)
 
-    return run(settings, clips[:limit], out, make_runner, retry_failed=retry_failed, rank=rank, world_size=world_size)
+    chosen = clips[:limit]
+    data = RunData.of_rows(settings.task, rows, item_keys(settings.task, chosen))
+    return run(settings, chosen, out, make_runner, data, retry_failed=retry_failed, rank=rank, world_size=world_size)
 
 
 def resolve_settings(settings: TextSettings, environment: IsolatedEnvironment | None = None) -> TextSettings:

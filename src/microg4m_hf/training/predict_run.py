@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.references import released_references
+from ..data.run_data import RunData
+from ..data.sources import pinned_revision, resolve_root
 from ..errors import RecipeError
+from ..metrics.results import json_ready
 from ..storage import write_atomic
 from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from .ava_folder import ava_items, ava_references, shared_map
@@ -147,7 +150,7 @@ def predict_har(
         summary["earth"] = _predict_items(accelerator, model, recipe, run, "earth", items, references=references)
         summary["gap"] = shared_map(summary["earth"], result)
     if accelerator.is_main_process:
-        write_atomic(run.results, json.dumps(summary, indent=1, default=float))
+        write_atomic(run.results, json.dumps(json_ready(summary), indent=1, default=float, allow_nan=False))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return summary
@@ -173,7 +176,7 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
         "test": result,
     }
     if accelerator.is_main_process:
-        write_atomic(run.results, json.dumps(summary, indent=1, default=float))
+        write_atomic(run.results, json.dumps(json_ready(summary), indent=1, default=float, allow_nan=False))
         write_model_card(recipe, summary, run.model)
     accelerator.wait_for_everyone()
     return result
@@ -205,7 +208,7 @@ def _predict_items(
     windows = KeyFrameWindows(items, recipe.data, center_crop=recipe.data.test_crop)
     logits = predict_logits(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
     if accelerator.is_main_process:
-        about = {
+        about: dict[str, Any] = {
             "model": recipe.model.name,
             "recipe": recipe.name,
             "variant": recipe.variant,
@@ -215,8 +218,22 @@ def _predict_items(
             "key_frame": recipe.data.key_frame,
             "scores_are": "logits",
         }
+        if split != "earth":
+            about["data"] = _run_data(recipe.data, split, items).to_dict()
         write_predictions(run.predictions / f"{split}.parquet", **prediction_columns(items, logits), about=about)
     result = score_logits(items, logits, **settings)
     settings.pop("by", None)
     result["instance"] = score_logits(items, logits, protocol="instance", scores_are="logits", **settings)["scores"]
     return result
+
+
+def _run_data(data: Data, split: str, items: Sequence[KeyFrame]) -> RunData:
+    """Return what a prediction of these key frames was asked; a revision of the Hub is recorded as its commit."""
+    keys = tuple((item.video_id, item.frame) for item in items)
+    revision, source, folder = data.revision, data.source, data.data_dir
+    if folder is not None:
+        folder = str(Path(folder).expanduser().absolute())
+    elif source != "sample":
+        place = {"data_dir": folder, "source": source, "revision": revision}
+        source, revision = source or "hub", pinned_revision(resolve_root("har", videos=False, **place)) or revision
+    return RunData("har", keys, split, data.scheme, folder, source, revision)

@@ -16,7 +16,7 @@ from ...metrics.har.checks import resolve_classes
 from ...metrics.har.files import read_about
 from ...metrics.har.inputs import read_rows
 from ...metrics.har.rows import ActionRows
-from ...metrics.text.entries import read_entries
+from ...metrics.text.entries import join_key, read_entries
 from ...metrics.text.ngrams import pair_texts
 from ...metrics.text.rouge_l import rouge_l_items
 from ..box_scores import aligned_box_scores
@@ -158,7 +158,7 @@ def _join_texts(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
         references: dict[Any, list[str]] = dict(catalogue.captions)
     else:
         references = {
-            (video_id, one.question.strip()): [one.answer]
+            join_key((video_id, one.question)): [one.answer]
             for video_id, questions in catalogue.questions.items()
             for one in questions
         }

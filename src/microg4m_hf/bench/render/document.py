@@ -25,7 +25,7 @@ class Table:
     caption: str
     head: list[str]
     rows: list[list[Cell]]
-    row_kinds: list[str] = field(default_factory=list)  # "published", "own", "other protocol" or "" for each row
+    row_kinds: list[str] = field(default_factory=list)  # "published", "own", "other protocol", "baseline" or ""
     text_columns: tuple[int, ...] = ()  # columns that hold words instead of numbers, besides the first
 
 

@@ -14,6 +14,11 @@ SCORE_NAMES = {
     "svqa": "S-VQA", "bertscore": "BERTScore", "exact_match": "exact match", "refusal_rate": "refusals",
 }  # fmt: skip
 
+BASELINE_NOTE = (
+    "a baseline repeats references of other films and looks at no clip: its scores show what the wording of the "
+    "references alone is worth"
+)
+
 
 def percent(value: float | None, digits: int = 2) -> str:
     """Format a fraction times 100, or an en dash for a missing value.

@@ -94,8 +94,7 @@ def har_scores(
         (1.0, 0.02)
     """
     about = read_about(predictions) if isinstance(predictions, (str, os.PathLike)) else {}
-    if scores_are is None and about.get("scores_are") is not None:
-        scores_are = str(about["scores_are"])
+    scores_are = scores_are or _recorded_kind(predictions)
     settings = HarSettings(protocol, threshold, scores_are, classes, iou, missing, unknown)
     check_parts(by)
     action_ids = None if isinstance(classes, (int, np.integer)) else classes
@@ -142,8 +141,8 @@ def compare(
 
     Returns:
         ``scores`` with an entry per score (both values, ``difference`` = first - second, ``interval``, ``p``,
-        ``p_corrected`` (for testing five scores) and ``real`` (``p_corrected`` < 0.05)), ``signature`` and
-        ``level``.
+        ``p_corrected`` (for testing five scores) and ``real`` (``p_corrected`` < 0.05)), ``signature``, ``level``,
+        and ``counts`` of the boxes of each system and of those without a prediction.
 
     Raises:
         PredictionError: The systems were not scored on the same boxes and classes.
@@ -154,9 +153,11 @@ def compare(
         >>> compare(found, found, truth, resamples=20)["scores"]["map"]["p"]
         1.0
     """
-    options = HarSettings(protocol=protocol, **settings)
     truth = read_rows(references, references=True)
-    systems = [score_har(read_rows(predictions), truth, options) for predictions in (first, second)]
+    systems = []
+    for predictions in (first, second):
+        options = HarSettings(protocol, **{"scores_are": _recorded_kind(predictions), **settings})
+        systems.append(score_har(read_rows(predictions), truth, options))
     one, two = (system.statistics for system in systems)
     if (
         one.sources != two.sources
@@ -173,4 +174,16 @@ def compare(
         "signature": f"har|protocol:{protocol}|test:paired-bootstrap|sources:{len(one.sources)}|resamples:{resamples}"
         f"|seed:{seed}|version:{__version__}",
         "level": level,
+        "counts": {
+            name: {"boxes": system.statistics.boxes, "missing": int(system.alignment.missing.size)}
+            for name, system in zip(names, systems, strict=True)
+        },
     }
+
+
+def _recorded_kind(predictions: Any) -> str | None:
+    """Return what the scores of a prediction file are, ``"logits"`` or ``"probabilities"``, if the file says so."""
+    if not isinstance(predictions, (str, os.PathLike)):
+        return None
+    kind = read_about(predictions).get("scores_are")
+    return None if kind is None else str(kind)

@@ -9,6 +9,7 @@ from typing import Any
 from ...clip_ids import source_of
 from ...errors import RecipeError
 from ..bootstrap import LEVEL, RESAMPLES
+from .base import find_empty
 from .entries import CAPTION, VQA, read_entries
 from .join import JoinedTexts, join_texts
 from .resampling import scores_by_group
@@ -51,7 +52,7 @@ def caption_scores(
         by: ``"source"`` adds the scores of every film.
 
     Returns:
-        The result of ``text_scores`` with ``counts`` of used, missing and unknown items, and ``by`` on request.
+        The result of ``text_scores`` with ``counts`` of used, missing, unknown and empty items, and ``by`` on request.
 
     Raises:
         PredictionError: If items do not fit and no option says what to do with them.
@@ -164,7 +165,9 @@ def _score(joined: JoinedTexts, sources: list[str], by: str | Sequence[str], **o
         **options,
     )
     result["warnings"] = joined.notes + result["warnings"]
-    result["counts"] = {"used": len(joined.keys), "missing": joined.missing, "unknown": joined.unknown}
+    empty = len(find_empty(joined.predictions)) - len(joined.zero)  # an item without a prediction is not empty
+    counts = {"used": len(joined.keys), "missing": joined.missing, "unknown": joined.unknown, "empty": empty}
+    result["counts"] = counts
     if groups:
         result["by"] = {"source": scores_by_group(result, sources)}
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,19 @@ def read_entries(source: Any, task: str, role: str) -> list[TextEntry]:
     if not entries:
         raise origin.error(f"no {'captions' if task == CAPTION else 'answers'} found", hint=_HINTS[task])
     return entries
+
+
+def join_key(key: Any) -> Any:
+    """Return a key as it is joined: without outer spaces, in Unicode normal form C.
+
+    Files on macOS, and some servers, write é as two characters where the release has one.
+
+    >>> join_key((" a_001", "Who waves to Rene\u0301? ")) == ("a_001", "Who waves to Ren\u00e9?")
+    True
+    """
+    if isinstance(key, (tuple, list)):
+        return tuple(map(join_key, key))
+    return unicodedata.normalize("NFC", key.strip()) if isinstance(key, str) else key
 
 
 def _read_rows(value: Any, task: str, origin: Origin) -> Iterable[LocatedRow]:
@@ -125,7 +139,7 @@ def _read_row(location: str, row: Any, task: str, origin: Origin) -> list[TextEn
     video_id = row.get("video_id")
     if not isinstance(video_id, str) or not video_id.strip():
         raise origin.error(f"{location} has no video_id: {shorten(dict(row), 79)}", hint=_HINTS[task])
-    video_id = video_id.strip()
+    video_id = join_key(video_id)
     fields = _TEXT_FIELDS[task, origin.references]
     is_question = any(name in row for name in _QUESTION_FIELDS)
     if task == CAPTION:
@@ -156,4 +170,4 @@ def _read_answer(video_id: str, location: str, pair: Any, fields: tuple[str, ...
     if not isinstance(question, str) or not question.strip() or field is None:
         absent = "no question" if field is not None else f"no {' or '.join(fields)}"
         raise origin.error(f"{location} has {absent}, only {sorted(map(str, pair))}", hint=_HINTS[VQA])
-    return TextEntry((video_id, question.strip()), pair[field], location)
+    return TextEntry((video_id, join_key(question)), pair[field], location)
