@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.data.publish import verify
+from microg4m_hf.data.publish.card import EVAL_YAML
 from microg4m_hf.data.publish.plan import PushReport
 from microg4m_hf.data.publish.push import push_dataset
 from microg4m_hf.errors import HubError, MicroG4MError
@@ -145,6 +148,32 @@ def test_changed_texts_do_not_change_the_clips(hub: HubServer, release: Path, tm
     repo = hub.repo("dataset", NAME)
     differing = {path for path, sha in tree(repo).items() if repo.tree(first.commit)[path].sha256 != sha}
     assert differing == {"caption/test.parquet", "README.md"}  # the card: the version of the config
+
+
+def test_only_the_benchmark_itself_declares_the_leaderboard(
+    hub: HubServer, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(release)
+    copy = hub.repo("dataset", NAME)
+    assert "eval.yaml" not in tree(copy)
+    hub.put("dataset", NAME, {"eval.yaml": EVAL_YAML.read_bytes()})  # as earlier versions pushed it
+    assert push(release).removed == ["eval.yaml"] and "eval.yaml" not in tree(copy)
+    hub.put("dataset", NAME, {"eval.yaml": b"name: a benchmark of their own"})
+    assert push(release).removed == [] and "eval.yaml" in tree(copy)
+    monkeypatch.setattr("microg4m_hf.data.publish.push.BENCHMARK", "me/Benchmark")
+    push_dataset("me/Benchmark", data_dir=str(release))
+    assert "eval.yaml" in tree(hub.repo("dataset", "me/Benchmark"))
+
+
+def test_files_have_a_page_index(hub: HubServer, release: Path) -> None:
+    push(release)
+    repo = hub.repo("dataset", NAME)
+    files = [name for name in repo.tree() if name.endswith(".parquet")]
+    assert {name.split("/")[0] for name in files} == {"clips", "caption", "vqa"}
+    for name in files:
+        group = pq.ParquetFile(io.BytesIO(repo.read(name))).metadata.row_group(0)
+        column = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "video_id")
+        assert column.has_column_index and column.has_offset_index, name
 
 
 def test_stale_shards_are_removed_and_the_old_revision_stays(hub: HubServer, release: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,16 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from microg4m_hf.citation import CITATION
+from microg4m_hf.data.sources import DATA_REPO, list_files
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics import har_scores
 from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.training import har
 from microg4m_hf.training.build import split_items
+from microg4m_hf.training.card import write_model_card
 from microg4m_hf.training.predict import reference_columns
 from microg4m_hf.training.recipe_io import load_recipe
 from microg4m_hf.training.run_folder import RunFolder
+from tests.support.hub_release import put_release, tiny_release
+from tests.support.hub_server import HubServer
 from tests.support.train_runs import losses, write_recipe
 
 
@@ -48,6 +54,52 @@ def test_model_card(finished: Path) -> None:
     assert "Not a published setting" in text
     assert "of synthetic clips" in text
     assert text.count("\n| ") > 50  # a row for each class
+
+
+@pytest.mark.parametrize(
+    ("changes", "protocol", "entry"),
+    [
+        ({"source": None}, "paper", True),
+        ({"source": "hub", "revision": "main"}, "paper", True),
+        ({"source": "LEI-QI-233/MicroG-4M"}, "paper", True),
+        ({"source": None}, "corrected", False),
+        ({"source": None, "scheme": "source_disjoint"}, "paper", False),
+        ({"source": None, "revision": "v9"}, "paper", False),  # never seen, so its commit is unknown
+        ({"source": "other/films"}, "paper", False),
+        ({"source": None, "data_dir": "/data/films"}, "paper", False),
+        ({"source": "sample"}, "paper", False),
+    ],
+)
+def test_only_scores_on_the_authors_data_enter_the_leaderboard(
+    finished: Path,
+    hub: HubServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str | None],
+    protocol: str,
+    entry: bool,
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("MICROG4M_HOME", str(tmp_path / "home"))
+    put_release(hub, tiny_release(tmp_path / "release"))
+    list_files(DATA_REPO, "main")  # as a training has loaded it
+    recipe, summary = load_recipe(RunFolder(finished).config), json.loads(RunFolder(finished).results.read_text())
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **{"scheme": "official", **changes}))
+    summary["test"]["signature"] = summary["test"]["signature"].replace("protocol:paper", f"protocol:{protocol}")
+    (tmp_path / "model" / ".eval_results").mkdir(parents=True)
+    (tmp_path / "model" / ".eval_results" / "microg4m.yaml").write_text("of an earlier version")
+    write_model_card(recipe, summary, tmp_path / "model")
+    file = tmp_path / "model" / ".eval_results" / "microg4m.yaml"
+    assert file.exists() is entry
+    if entry:
+        (written,) = yaml.safe_load(file.read_text())
+        commit = hub.repo("dataset", DATA_REPO).sha
+        assert written["dataset"] == {"id": DATA_REPO, "task_id": "har-map50", "revision": commit}
+    card = ModelCard.load(tmp_path / "model" / "README.md")
+    of_authors = changes["source"] in (None, "hub", DATA_REPO) and "data_dir" not in changes
+    assert (card.data.datasets == [DATA_REPO]) is of_authors
+    assert (card.data.eval_results[0].dataset_type == DATA_REPO) is of_authors
+    assert "/data/films" not in card.content
 
 
 def test_saved_model_predicts_the_saved_logits(finished: Path) -> None:

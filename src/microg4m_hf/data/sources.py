@@ -88,6 +88,20 @@ def resolve_root(
     return _download(config, _repositories(source), _revisions(revision), videos)
 
 
+def benchmark_commit(
+    *, data_dir: str | os.PathLike[str] | None = None, source: str | None = None, revision: str | None = None
+) -> str | None:
+    """Return the commit of the authors' data that these arguments read last, or None for other or unknown data.
+
+    >>> benchmark_commit(source="sample") is None, benchmark_commit(data_dir="/data/films") is None
+    (True, True)
+    """
+    if data_dir is not None or source == "sample" or _repositories(source) != [DATA_REPO, SPLITS_REPO]:
+        return None
+    known = _recall(DATA_REPO, _revisions(revision)[0])
+    return known.sha if known else None
+
+
 def _repositories(source: str | None) -> list[str]:
     if source in (None, "hub"):
         return [DATA_REPO, SPLITS_REPO]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._version import __version__
 from ..citation import CITATION
+from ..data.sources import benchmark_commit
 from ..hub import BENCHMARK, eval_results
 from ..storage import write_atomic
 from ..taxonomy import ACTIONS
@@ -22,11 +23,16 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
     from huggingface_hub import EvalResult
 
     save_recipe(recipe, folder / "recipe.yaml")
-    test, on_sample = summary["test"], recipe.data.source == "sample"
+    test, data = summary["test"], recipe.data
     percentages = {key: 100 * test["scores"][key] for key in _METRICS}
-    if not on_sample:  # scores on the synthetic sample do not belong on a leaderboard
-        results = eval_results("har", test, revision=recipe.data.revision)
-        write_atomic(folder / ".eval_results" / "microg4m.yaml", results)
+    commit = benchmark_commit(data_dir=data.data_dir, source=data.source, revision=data.revision)
+    entry = folder / ".eval_results" / "microg4m.yaml"
+    # The leaderboard compares models on the authors' test split under the published protocol, and nothing else.
+    if commit and data.scheme == "official" and "protocol:paper" in test["signature"].split("|"):
+        write_atomic(entry, eval_results("har", test, revision=commit))
+    else:
+        entry.unlink(missing_ok=True)
+    dataset = _describe_dataset(data.source, data.data_dir)
     front_matter = {
         "license": "cc-by-4.0",
         "library_name": "transformers",
@@ -36,8 +42,8 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         "eval_results": [
             EvalResult(
                 task_type="video-classification",
-                dataset_type="microg4m-sample" if on_sample else BENCHMARK,
-                dataset_name="MicroG-4M built-in sample (synthetic clips)" if on_sample else "MicroG-4M",
+                dataset_type=dataset.type,
+                dataset_name=dataset.name,
                 dataset_config="har",
                 dataset_split="test",
                 metric_type=key,
@@ -58,11 +64,11 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         "signature": test["signature"],
         "validation": 100 * summary["validation_map"],
         "data": recipe.data,
-        "revision": recipe.data.revision or "as cached",
+        "revision": commit or recipe.data.revision or "unknown",
         "per_class": "\n".join(f"| {row.name} | {_percent(test['per_class'], row.action_id)} |" for row in ACTIONS),
         **{key: summary[key] for key in ("best_step", "steps", "skipped_clips")},
     }
-    return _write(folder, "card.md", text, recipe.data.source, front_matter)
+    return _write(folder, "card.md", text, dataset, front_matter)
 
 
 def write_adapter_card(recipe: VlmRecipe, steps: int, loss: float, folder: Path) -> Path:
@@ -75,18 +81,39 @@ def write_adapter_card(recipe: VlmRecipe, steps: int, loss: float, folder: Path)
         "warning": warning if recipe.scheme == "official" else "",
     }
     front_matter = {"base_model": recipe.model, "library_name": "peft", "tags": ["lora", "microg4m"]}
-    return _write(folder, "adapter_card.md", text, recipe.source, front_matter)
+    return _write(folder, "adapter_card.md", text, _describe_dataset(recipe.source, recipe.data_dir), front_matter)
 
 
-def _write(folder: Path, template: str, text: dict[str, Any], source: str | None, front_matter: dict[str, Any]) -> Path:
+class _Dataset(NamedTuple):
+    """How a card names the data: its Hub repository if it has one, a type and a name for the scores, and a sentence."""
+
+    repo: str | None
+    type: str
+    name: str
+    text: str
+
+
+def _describe_dataset(source: str | None, data_dir: str | None) -> _Dataset:
+    if data_dir is not None:
+        return _Dataset(
+            None, "local", "local files in the layout of MicroG-4M", "local files in the layout of MicroG-4M"
+        )
+    if source == "sample":
+        name = "MicroG-4M built-in sample (synthetic clips)"
+        return _Dataset(
+            None, "microg4m-sample", name, "the built-in sample of synthetic clips (a test of the pipeline)"
+        )
+    repo = BENCHMARK if source in (None, "hub") else source.split(",")[0].strip()
+    name = "MicroG-4M" if repo == BENCHMARK else repo
+    return _Dataset(repo, repo, name, f"[{name}](https://huggingface.co/datasets/{repo})")
+
+
+def _write(folder: Path, template: str, text: dict[str, Any], dataset: _Dataset, front_matter: dict[str, Any]) -> Path:
     from huggingface_hub import ModelCardData
 
-    on_sample = source == "sample"
-    data = ModelCardData(datasets=None if on_sample else [BENCHMARK], **front_matter)
-    link = f"[MicroG-4M](https://huggingface.co/datasets/{BENCHMARK})"
-    dataset = "the built-in sample of synthetic clips (a test of the pipeline)" if on_sample else link
+    data = ModelCardData(datasets=[dataset.repo] if dataset.repo else None, **front_matter)
     body = (_TEMPLATES / template).read_text(encoding="utf-8")
-    body = body.format(dataset=dataset, version=__version__, **text)
+    body = body.format(dataset=dataset.text, version=__version__, **text)
     return write_atomic(folder / "README.md", f"---\n{data.to_yaml()}\n---\n\n{body}\n{CITATION}")
 
 

@@ -139,7 +139,7 @@ def build_text_file(config: str, table: pa.Table, repo: str, tag: str, ranges: C
     schema = published_features(config).arrow_schema
     columns = [video if field.name == "video" else table[field.name].cast(field.type) for field in schema]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd", write_page_index=True)
     return sink.getvalue().to_pybytes()
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 
 from ...errors import HubError
-from ...hub import http_status, hub_client, hub_errors, with_retries
+from ...hub import BENCHMARK, http_status, hub_client, hub_errors, with_retries
 from ...runtime import progress
 from ...storage import cache_home
 from .card import EVAL_YAML, card_facts, render_card
@@ -139,8 +139,11 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
             files[addition.path_in_repo] = _describe(addition, len(table), table.nbytes)
     card = render_card(card_facts(repo, publication), files)
     stale = [name for name in existing if name.startswith(_OUR_FOLDERS) and name not in files]
+    if repo == BENCHMARK:  # eval.yaml declares a leaderboard, and every other repository is a copy
+        operations.append(CommitOperationAdd("eval.yaml", EVAL_YAML.read_bytes()))
+    elif with_retries(lambda: _declares_leaderboard(api, repo, head, existing)):
+        stale.append("eval.yaml")
     operations += [
-        CommitOperationAdd("eval.yaml", EVAL_YAML.read_bytes()),
         CommitOperationAdd("README.md", card.encode()),
         *(CommitOperationDelete(name, is_folder=False) for name in stale),
     ]
@@ -149,6 +152,14 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
     sizes = {name: file.size for name, file in files.items()}
     rows, skipped = publication.count_rows(), publication.left_out
     return PushReport(repo, rows, sizes, publication.clip_bytes, skipped, url, commit.oid, tag, stale)
+
+
+def _declares_leaderboard(api: Any, repo: str, head: str, existing: dict[str, str]) -> bool:
+    """Return whether the repository has the ``eval.yaml`` that earlier versions of this library pushed everywhere."""
+    if "eval.yaml" not in existing:
+        return False
+    path = api.hf_hub_download(repo, "eval.yaml", repo_type="dataset", revision=head)
+    return Path(path).read_bytes() == EVAL_YAML.read_bytes()
 
 
 def _upload_shards(

@@ -69,6 +69,7 @@ def write_shard(shard: Shard, target: Path) -> dict[str, tuple[int, int]]:
         compression={leaf: "NONE" if leaf.startswith("video.") else "ZSTD" for leaf in _leaf_columns(schema)},
         use_dictionary=False,
         write_statistics=["video_id", "source", "clip_index", "domain"],
+        write_page_index=True,  # a reader that looks for some clips skips the pages of others
     ) as writer:
         for piece in _cut(shard.sizes, ROW_GROUP_BYTES):
             rows = shard.rows[piece]
