@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 class MicroG4MError(Exception):
     """Base class; every message says what was given, why it fails and what to do instead."""
+
+
+class StoppedBySignal(KeyboardInterrupt):
+    """A training was stopped by SIGTERM, SIGUSR1 or SIGINT (Ctrl-C). ``exit_code`` is 128 plus the signal.
+
+    It is a ``KeyboardInterrupt``, because code that handles errors must not handle it as one.
+
+    Args:
+        number: The signal.
+        step: The step of the checkpoint that was written because of it.
+    """
+
+    def __init__(self, number: int, step: int | None = None) -> None:
+        done = "" if step is None else f" after step {step}, whose checkpoint is complete"
+        super().__init__(f"{signal.Signals(number).name}: stopped{done}; run the same command again to resume")
+        self.number, self.step, self.exit_code = number, step, 128 + number
 
 
 class DataError(MicroG4MError, ValueError):

@@ -90,6 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # `microg4m … | head` is not an error, but Python would print one at exit
         return 0
-    except KeyboardInterrupt:
-        print("microg4m: interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print(f"microg4m: {str(error) or 'interrupted; run the same command again to continue'}", file=sys.stderr)
+        return getattr(error, "exit_code", 130)

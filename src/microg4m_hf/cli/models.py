@@ -78,14 +78,13 @@ def configure_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    from ..models.modeling import MicroG4MHarForVideoClassification
-    from ..models.pyslowfast import load_pyslowfast, save_pyslowfast
+    from ..models.pyslowfast import load_pyslowfast, load_saved, save_pyslowfast
     from ..storage import atomic_folder
 
     if args.target.exists():
         raise CheckpointError(f"{args.target} exists; give another name or remove it")
     if (args.source / "config.json").is_file():
-        model = MicroG4MHarForVideoClassification.from_pretrained(args.source)
+        model = load_saved(args.source)
         print(f"{args.source} -> {save_pyslowfast(model, args.target)}")
         return 0
     if args.name is None:

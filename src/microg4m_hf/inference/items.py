@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import RecipeError
+from ..settings import Settings, setting
 
 BASELINES = ("blind", "majority")  # values of ``TextSettings.model`` that need no model
 RUNNERS = ("local", "api", "isolated", *BASELINES)
@@ -176,7 +177,7 @@ _KEYS = {"frame_sampling": "pick", "quantization": "quantisation"}  # keys of se
 
 
 @dataclass(frozen=True)
-class TextSettings:
+class TextSettings(Settings, prefix="--"):
     """Everything that can change a generated text. Two runs with equal settings give equal predictions."""
 
     task: str  # "caption" or "vqa"
@@ -185,21 +186,23 @@ class TextSettings:
     revision: str | None = None
     weights: str = ""  # commit of the Hub repository or digest of the folder; see ``resolve_settings``
     prompts: str = "default"
-    frames: int = 0  # 0: as in the published row of the model, or 8
+    frames: int = setting(0, at_least=0)  # 0: as in the published row of the model, or 8
     frame_sampling: str = "uniform"
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    seed: int = 0
+    max_new_tokens: int = setting(256, at_least=1)
+    temperature: float = setting(0.0, at_least=0)
+    seed: int = setting(0, at_least=0)
     dtype: str = "auto"
     attention: str | None = None
     quantization: str | None = None  # "4bit" or "8bit"
     data: str = ""  # hash of the queries
     as_images: bool = False  # pass frames as images even to a model that takes video
-    image_side: int | None = None  # resize the longer side of frames for a server; None: the decoded size
+    # resize the longer side of frames for a server; None: the decoded size
+    image_side: int | None = setting(None, at_least=1)
     image_detail: str | None = None  # "low", "high" or "auto", for a server
     adapter: str | None = None  # how the isolated runner calls the model
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.task not in ("caption", "vqa"):
             raise RecipeError(f"task is {self.task!r}, it can be 'caption' or 'vqa'")
         if self.runner not in RUNNERS:
@@ -210,10 +213,6 @@ class TextSettings:
             object.__setattr__(self, "runner", self.model)
         if not self.frames:
             object.__setattr__(self, "frames", paper_frames(self.model) or 8)
-        if self.frames < 1 or self.max_new_tokens < 1:
-            raise RecipeError(
-                f"frames and max_new_tokens must be at least 1, given {self.frames}, {self.max_new_tokens}"
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings under the keys of ``settings.json``."""

@@ -60,6 +60,8 @@ def predict_texts(
         >>> summary["finished"], summary["failed"], summary["missing"]
         (12, 0, 0)
     """
+    if limit is not None and limit < 1:
+        raise RecipeError(f"--limit must be at least 1, given {limit}; leave it out for all clips")
     given = {"local": placement, "api": endpoint, "isolated": environment}
     for runner, value in given.items():
         if value is not None and runner != settings.runner:

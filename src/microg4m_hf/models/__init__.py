@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .pyslowfast import (
         export_pyslowfast as export_pyslowfast,
         load_pyslowfast as load_pyslowfast,
+        load_saved as load_saved,
         save_pyslowfast as save_pyslowfast,
     )
     from .registry import (

@@ -1,4 +1,4 @@
-"""Load and save PySlowFast checkpoints.
+"""Load and save PySlowFast checkpoints, and load saved models that must be whole.
 
 The keys of a model are those of PySlowFast with the prefix ``backbone.network.``, except for the ``head.``.
 """
@@ -18,7 +18,7 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional as F
 
-from ..errors import CheckpointError, list_some
+from ..errors import CheckpointError, MicroG4MError, list_some
 from ..storage import write_atomic
 from .build import config_of
 from .checkpoint_reader import read_checkpoint
@@ -114,6 +114,54 @@ def load_pyslowfast(
         warnings.warn(f"{where} in {name}: {report}", stacklevel=2)
     model.load_state_dict({to_model_key(key): value for key, value in fitted.items()}, strict=False)
     return model.eval()
+
+
+def load_saved(source: str | os.PathLike[str], *, partial: bool = False, **settings: Any) -> Any:
+    """Load a model that ``save_pretrained`` wrote, in eval mode, and refuse one that is not whole.
+
+    ``from_pretrained`` fills weights that are missing or of another shape with random numbers and prints a warning.
+
+    Args:
+        source: A folder or a Hub id.
+        partial: Load what fits and initialize the rest.
+        settings: Values of ``MicroG4MHarConfig`` that replace those of the model.
+
+    Returns:
+        The model.
+
+    Raises:
+        CheckpointError: If weights are missing, unknown or of another shape, or the file is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from microg4m_hf.models import create, load_saved
+        >>> folder = tempfile.mkdtemp()
+        >>> create("tiny_slow").save_pretrained(folder)
+        >>> load_saved(folder).training
+        False
+    """
+    try:
+        model, found = MicroG4MHarForVideoClassification.from_pretrained(
+            source, output_loading_info=True, ignore_mismatched_sizes=True, **settings
+        )
+    except MicroG4MError:
+        raise
+    except Exception as error:  # what libraries raise for a damaged file is not a closed list
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise CheckpointError(f"{source} cannot be loaded as a model ({reason})") from error
+    report = KeyReport(
+        loaded=[key for key in model.state_dict() if key not in found["missing_keys"]],
+        missing=sorted(found["missing_keys"]),
+        unexpected=sorted(found["unexpected_keys"]),
+        mismatched=sorted((key, tuple(saved), tuple(wanted)) for key, saved, wanted in found["mismatched_keys"]),
+    )
+    report.missing = [key for key in report.missing if key not in {key for key, *_ in report.mismatched}]
+    if not partial and not report.fits:
+        raise CheckpointError(
+            f"{source} does not fit its own configuration, as if half of it was written: {report}; "
+            "save or download the model again"
+        )
+    return model
 
 
 def match_keys(

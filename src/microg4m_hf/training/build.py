@@ -97,7 +97,7 @@ def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
             and AutoConfig.from_pretrained(source).model_type != har_model.config_class.model_type
         ):
             return models.wrap(source, **settings)
-        return har_model.from_pretrained(source, **settings)
+        return models.load_saved(source, partial=model.init_partial, **settings)
 
 
 def split_items(data: Data, split: str) -> list[KeyFrame]:

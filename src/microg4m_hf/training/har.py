@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 from ..runtime import is_main_process
 from .launch import exit_process, run_folder_of, run_main
+from .processes import StopSignals, on_main_process, only_training_in
 from .recipe import Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -38,21 +39,30 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
         The test scores, as in ``results.json``.
 
     Raises:
-        RecipeError: If the folder belongs to another recipe, or the recipe cannot be run here.
+        RecipeError: If the folder belongs to another recipe or another training uses it, or the recipe cannot be run
+            here.
+        CheckpointError: If no checkpoint in the folder can be resumed.
+        StoppedBySignal: If the run gets SIGTERM, SIGUSR1 or SIGINT; a checkpoint is written before.
     """
+    from .build import build_accelerator
+
+    with StopSignals() as stop:
+        accelerator = build_accelerator(recipe, run)
+        with only_training_in(accelerator, run):
+            on_main_process(accelerator, lambda: run.begin(recipe))
+            return _train_and_test(accelerator, recipe, run, stop)
+
+
+def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, stop: StopSignals) -> dict[str, Any]:
     import torch
 
-    from .build import build_accelerator, build_model, save_model, split_items
+    from .build import build_model, save_model, split_items
     from .dataset import KeyFrameWindows
     from .loop import train
     from .predict import predict_logits, score_logits
     from .predict_run import evaluate_best_model
     from .prepare import prepare
 
-    accelerator = build_accelerator(recipe, run)
-    if accelerator.is_main_process:
-        run.begin(recipe)
-    accelerator.wait_for_everyone()
     if recipe.loop.tracker:
         accelerator.init_trackers("microg4m", config=_tracker_config(recipe))
 
@@ -68,20 +78,24 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
     def evaluate(candidate: torch.nn.Module) -> float:
         # Compiling takes a minute for each clip shape, which a short split does not win back.
         with torch.compiler.set_stance("force_eager"):
-            logits = predict_logits(accelerator, candidate, validation, workers=recipe.data.workers, what="validating")
+            logits = predict_logits(
+                accelerator, candidate, validation, workers=recipe.data.workers, what="validating", stop=stop
+            )
         return score_logits(held_out, logits)["scores"]["map"]
 
-    state = train(
-        accelerator,
-        model,
-        optimizer,
-        items,
-        recipe,
-        run,
-        evaluate=evaluate,
-        save_best=lambda candidate: save_model(accelerator, candidate, run.model),
-        average=average,
-    )
+    with stop.deferred():
+        state = train(
+            accelerator,
+            model,
+            optimizer,
+            items,
+            recipe,
+            run,
+            evaluate=evaluate,
+            save_best=lambda candidate: save_model(accelerator, candidate, run.model),
+            average=average,
+            stop=stop,
+        )
     summary = run.read_summary(state.step)
     if summary is None:
         result = evaluate_best_model(accelerator, recipe, run, state)

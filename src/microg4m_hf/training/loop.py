@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..errors import StoppedBySignal
 from ..runtime import is_main_process
-from .checkpoints import TrainState, list_checkpoints, load_checkpoint, remove_partial, save_checkpoint
+from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
 from .dataset import KeyFrameWindows, report_faults
 from .optim import learning_rate
 from .prepare import is_sharded
+from .processes import StopSignals
 from .recipe import Recipe
 from .run_folder import RunFolder
 from .sampler import iterate_batches, run_loader, steps_in_epoch
@@ -34,11 +36,13 @@ def train(
     evaluate: Callable[[torch.nn.Module], float],
     save_best: Callable[[torch.nn.Module], None],
     average: torch.optim.swa_utils.AveragedModel | None = None,
+    stop: StopSignals,
 ) -> TrainState:
     """Train to the end of the recipe, from the newest checkpoint in the run folder if there is one.
 
     ``evaluate`` returns the validation mAP of a model, and ``save_best`` saves one with the best mAP so far. With
-    ``average``, they get the averaged copy.
+    ``average``, they get the averaged copy. After a signal to ``stop``, a checkpoint is written and the loop raises
+    :class:`StoppedBySignal`; a validation that is interrupted is the first thing that a resumed run does.
     """
     import torch
     from tqdm import tqdm
@@ -50,9 +54,27 @@ def train(
         end = min(end, recipe.loop.max_steps)
     share = math.ceil(recipe.loop.batch / accelerator.num_processes)
     micro_batch = min(recipe.loop.micro_batch or share, share)
-    bar = tqdm(total=end, initial=state.step, desc="training", unit="step", disable=not is_main_process())
+
+    def validate() -> None:
+        candidate = model if average is None else average.module
+        score = evaluate(candidate)
+        accelerator.log({"validation_map": score}, step=state.step)
+        if accelerator.is_main_process:
+            run.log({"step": state.step, "validation_map": score})
+        if score > state.best:
+            state.best, state.best_step = score, state.step
+            save_best(candidate)
+        set_training_mode(model, recipe)
+        state.validated = True
+
+    def save() -> None:
+        save_checkpoint(accelerator, run.checkpoints, state, recipe.loop.keep_checkpoints)
 
     set_training_mode(model, recipe)
+    if not state.validated:
+        validate()
+        save()
+    bar = tqdm(total=end, initial=state.step, desc="training", unit="step", disable=not is_main_process())
     skipped, waiting_since = 0, time.perf_counter()
     for batch in iterate_batches(run_loader(items, recipe, state.step, end, accelerator)):
         started = time.perf_counter()
@@ -74,23 +96,24 @@ def train(
 
         last, epoch_ends = state.step == end, state.step % steps == 0
         every = recipe.loop.checkpoint_every
-        saves = last or epoch_ends or (every > 0 and state.step % every == 0)
+        stopped_by = stop.requested(accelerator)
+        saves = last or epoch_ends or (every > 0 and state.step % every == 0) or stopped_by > 0
         if saves:
             _synchronize_buffers(accelerator, model)
         if last or (epoch_ends and state.step // steps % recipe.loop.eval_every == 0):
-            candidate = model if average is None else average.module
-            score = evaluate(candidate)
-            accelerator.log({"validation_map": score}, step=state.step)
-            if accelerator.is_main_process:
-                run.log({"step": state.step, "validation_map": score})
-            if score > state.best:
-                state.best, state.best_step = score, state.step
-                save_best(candidate)
-            set_training_mode(model, recipe)
+            state.validated = False
+            if not stopped_by:
+                try:
+                    validate()
+                except StoppedBySignal as error:
+                    stopped_by = error.number
         if saves:
             state.skipped_clips += int(accelerator.reduce(torch.tensor(skipped, device=accelerator.device), "sum"))
             skipped = 0
-            save_checkpoint(accelerator, run.checkpoints, state, recipe.loop.keep_checkpoints)
+            save()
+        if stopped_by:
+            bar.close()
+            raise StoppedBySignal(stopped_by, state.step)
         waiting_since = time.perf_counter()
     bar.close()
     return state
@@ -110,14 +133,13 @@ def set_training_mode(model: torch.nn.Module, recipe: Recipe) -> None:
 def _resume(accelerator: Accelerator, run: RunFolder) -> TrainState:
     """Load the newest checkpoint, and remove what a stopped process wrote after it."""
     state = TrainState()
-    checkpoints = list_checkpoints(run.checkpoints)
-    if checkpoints:
-        state = load_checkpoint(accelerator, checkpoints[-1])
+    checkpoint = find_checkpoint(accelerator, run.checkpoints)
+    if checkpoint is not None:
+        state = load_checkpoint(accelerator, checkpoint)
         if accelerator.is_main_process:
-            print(f"resuming at step {state.step} ({checkpoints[-1]})", file=sys.stderr)
+            print(f"resuming at step {state.step} ({checkpoint})", file=sys.stderr)
     if accelerator.is_main_process:
         run.truncate_log(state.step)
-        remove_partial(run.checkpoints)
     accelerator.wait_for_everyone()
     return state
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import StoppedBySignal
 from ..metrics import har_scores
 from ..runtime import is_main_process
 from ..taxonomy import NUM_AVA_CLASSES
 from .dataset import KeyFrame, KeyFrameWindows, collate, report_faults
+from .processes import StopSignals, shield_worker
 from .sampler import iterate_batches
 from .transforms import render_batch
 
@@ -27,6 +29,7 @@ def predict_logits(
     batch: int = 8,
     workers: int = 0,
     what: str = "predicting",
+    stop: StopSignals | None = None,
 ) -> dict[int, np.ndarray]:
     """Predict every key frame. Every process of a launch must call this.
 
@@ -40,6 +43,7 @@ def predict_logits(
         batch: Key frames per forward pass.
         workers: Processes that decode.
         what: The label of the progress bar.
+        stop: Raise :class:`StoppedBySignal` after the batch in which one of the processes gets a signal.
 
     Returns:
         For each index of an item, logits ``(persons, classes)`` in float32, the same on every process. Unreadable
@@ -58,6 +62,7 @@ def predict_logits(
         num_workers=workers,
         collate_fn=collate,
         generator=torch.Generator().manual_seed(0),  # keeps the global RNG for the model
+        worker_init_fn=shield_worker,
     )
     was_training = model.training
     model.eval()
@@ -66,6 +71,8 @@ def predict_logits(
         for collated in tqdm(iterate_batches(loader), what, len(loader), leave=False, disable=not is_main_process()):
             report_faults(collated["faults"], items.data.on_error)
             predicted += _predict_batch(accelerator, model, collated)
+            if stop is not None and (number := stop.requested(accelerator)):
+                raise StoppedBySignal(number)
     model.train(was_training)
     return dict(gather_object(predicted))
 

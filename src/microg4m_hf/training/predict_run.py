@@ -161,9 +161,9 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
 
     Writes ``predictions/test.parquet``, ``results.json`` and the model card.
     """
-    from ..models import MicroG4MHarForVideoClassification
+    from ..models import load_saved
 
-    model = MicroG4MHarForVideoClassification.from_pretrained(run.model).to(accelerator.device)
+    model = load_saved(run.model).to(accelerator.device)
     result = _predict_split(accelerator, model, recipe, run, "test")
     summary = {
         "name": recipe.name,

@@ -43,6 +43,7 @@ class RunFolder:
         self.predictions = self.path / "predictions"
         self.results = self.path / "results.json"
         self.adapter = self.path / "adapter"
+        self.lock = self.path / ".lock"  # exists while a training uses the folder
 
     def begin(self, recipe: Recipe | VlmRecipe) -> None:
         """Create the folder, or check that it belongs to a run of the same recipe.
@@ -63,7 +64,7 @@ class RunFolder:
                     f"{self.path} contains a run of another recipe: {'; '.join(changed)}. "
                     "Give --out another folder, or use the old values"
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(path != self.lock for path in self.path.iterdir()):
             raise RecipeError(f"{self.path} is not empty and does not contain a run; give --out another folder")
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         save_recipe(recipe, self.config)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dataset import KeyFrameWindows, collate
+from .processes import shield_worker
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def run_loader(items: KeyFrameWindows, recipe: Recipe, first_step: int, end_step
         pin_memory=accelerator.device.type == "cuda",
         generator=torch.Generator().manual_seed(recipe.loop.seed),  # keeps the global RNG for the model
         prefetch_factor=2 if recipe.data.workers else None,
+        worker_init_fn=shield_worker,
     )
 
 

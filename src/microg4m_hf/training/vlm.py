@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
-from ..errors import RecipeError
+from ..errors import CheckpointError, RecipeError, StoppedBySignal
 from ..extras import require
 from ..inference.frames import read_frames
 from ..inference.items import ClipQueries, Query, TextSettings, prompt_set
@@ -23,9 +23,11 @@ from ..inference.vlm.generate import collate_prompts, collate_visuals
 from ..inference.vlm.inputs import InputPreparer, PromptBuilder
 from ..inference.vlm.loading import Placement, load_model
 from ..runtime import is_main_process, progress
+from ..storage import atomic_folder
 from .card import write_adapter_card
 from .checkpoints import load_adapter_checkpoint, save_adapter_checkpoint
 from .launch import exit_process, run_folder_of, run_main
+from .processes import StopSignals, on_main_process, only_training_in
 from .push import push_after_training
 from .recipe import VlmRecipe
 from .recipe_io import load_vlm_recipe
@@ -53,7 +55,10 @@ def run_vlm_training(
         The loss of the last step.
 
     Raises:
-        RecipeError: If the folder belongs to another recipe, or the batch cannot be divided among the processes.
+        RecipeError: If the folder belongs to another recipe or another training uses it, or the batch cannot be divided
+            among the processes.
+        CheckpointError: If no checkpoint in the folder can be resumed.
+        StoppedBySignal: If the run gets SIGTERM, SIGUSR1 or SIGINT; a checkpoint is written before.
         HubError: If the push fails; ``microg4m push`` tries again.
     """
     from ..data import load_dataset
@@ -64,9 +69,10 @@ def run_vlm_training(
         where: dict[str, Any] = {"source": recipe.source, "data_dir": recipe.data_dir}
         rows += load_dataset(cast(Literal["caption", "vqa"], task), split=recipe.split, scheme=recipe.scheme, **where)
     settings = TextSettings(recipe.tasks[0], recipe.model, revision=recipe.revision, dtype=recipe.dtype)
-    model, processor = load_model(settings, Placement())
-    encoder = ExampleEncoder(processor, prompts=recipe.prompts, frames=recipe.frames)
-    loss = train_adapter(recipe, run, model, processor, rows, encoder.encode)
+    with StopSignals():
+        model, processor = load_model(settings, Placement())
+        encoder = ExampleEncoder(processor, prompts=recipe.prompts, frames=recipe.frames)
+        loss = train_adapter(recipe, run, model, processor, rows, encoder.encode)
     if is_main_process():
         print(f"last loss {loss:.4f}; the adapter is in {run.adapter}: microg4m predict vqa --model {run.adapter}")
         if push_to_hub is not None:
@@ -84,17 +90,32 @@ def train_adapter(
     require("peft", "training an adapter")
     import torch
     from accelerate import Accelerator
+
+    with StopSignals() as stop:
+        accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        with only_training_in(accelerator, run), stop.deferred():
+            return _train_adapter(accelerator, recipe, run, model, processor, rows, encode, stop)
+
+
+def _train_adapter(
+    accelerator: Any,
+    recipe: VlmRecipe,
+    run: RunFolder,
+    model: Any,
+    processor: Any,
+    rows: Sequence[Row],
+    encode: Encode,
+    stop: StopSignals,
+) -> float:
+    import torch
     from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     if recipe.batch % accelerator.num_processes:
         raise RecipeError(
             f"batch is {recipe.batch}, which {accelerator.num_processes} processes cannot share evenly; "
             "give a multiple of the number of processes"
         )
-    if accelerator.is_main_process:
-        run.begin(recipe)
-    accelerator.wait_for_everyone()
+    on_main_process(accelerator, lambda: run.begin(recipe))
 
     torch.manual_seed(recipe.seed)
     if recipe.gradient_checkpointing:
@@ -107,9 +128,15 @@ def train_adapter(
     trainable = [weight for weight in tuned.parameters() if weight.requires_grad]
     optimizer: Any = torch.optim.AdamW(trainable, lr=recipe.lr, weight_decay=recipe.weight_decay)
 
-    step, checkpoint = 0, load_adapter_checkpoint(run.checkpoints)
+    step, checkpoint = 0, load_adapter_checkpoint(accelerator, run.checkpoints)
     if checkpoint is not None:
         step, weights, optimizer_state = checkpoint
+        wanted = {name: value.shape for name, value in get_peft_model_state_dict(tuned).items()}
+        if wanted != {name: value.shape for name, value in weights.items()}:
+            raise CheckpointError(
+                f"the checkpoint of step {step} in {run.checkpoints} is of an adapter with other weights; "
+                "give --out another folder to start a new run"
+            )
         set_peft_model_state_dict(tuned, weights)
         optimizer.load_state_dict(optimizer_state)
     if accelerator.is_main_process:
@@ -128,15 +155,20 @@ def train_adapter(
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * min(1.0, (number + 1) / max(1, recipe.warmup_steps))
         loss = _training_step(accelerator, wrapped, optimizer, batch, recipe.clip_grad)
+        stopped_by = stop.requested(accelerator)
         if accelerator.is_main_process:
             run.log({"step": number + 1, "loss": loss})
-            if (number + 1) % recipe.checkpoint_every == 0 or number + 1 == total:
+            if (number + 1) % recipe.checkpoint_every == 0 or number + 1 == total or stopped_by:
                 weights = get_peft_model_state_dict(tuned)
                 save_adapter_checkpoint(run.checkpoints, number + 1, weights, optimizer.state_dict())
+        if stopped_by:
+            accelerator.wait_for_everyone()
+            raise StoppedBySignal(stopped_by, number + 1)
     if accelerator.is_main_process and (step < total or not (run.adapter / "README.md").is_file()):
-        tuned.save_pretrained(str(run.adapter))
-        processor.save_pretrained(run.adapter)
-        write_adapter_card(recipe, total, loss, run.adapter)
+        with atomic_folder(run.adapter, replace=True) as scratch:
+            tuned.save_pretrained(str(scratch))
+            processor.save_pretrained(scratch)
+            write_adapter_card(recipe, total, loss, scratch)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return loss

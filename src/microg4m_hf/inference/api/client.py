@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import RecipeError, ServerError
+from ...settings import Settings, setting
 from .messages import MalformedReply, parse_reply
 from .transport import MAX_REPLY_BYTES, bounded_http_client, is_loopback
 
@@ -24,26 +25,21 @@ OPENAI = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Settings, prefix="--"):
     """An OpenAI-compatible server and how to send requests to it. None of these settings affects the answers."""
 
     base_url: str = ""  # default: the variable OPENAI_BASE_URL, else OpenAI
     key: str | None = field(default=None, repr=False)  # None: from the environment; "" for a server without keys
     key_env: str | None = None  # the environment variable that holds the key; default: OPENAI_API_KEY
-    concurrency: int = 8  # requests at the same time
-    timeout: float = 120.0  # seconds per request
-    max_retries: int = 5  # per item, after transient errors; replies with status 429 do not count
-    retry_timeout: float = 900.0  # longest wait a server may ask for; longest retry of an item after 429
-    backoff: float = 0.5  # seconds before the first retry, doubled before each further one
-    price_in: float | None = None  # per 1,000 tokens
-    price_out: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.concurrency < 1 or self.max_retries < 0 or self.timeout <= 0:
-            raise RecipeError(
-                "--concurrency must be at least 1, --max-retries at least 0 and --timeout more than 0; "
-                f"given {self.concurrency}, {self.max_retries} and {self.timeout:g}"
-            )
+    concurrency: int = setting(8, at_least=1)  # requests at the same time
+    timeout: float = setting(120.0, above=0)  # seconds per request
+    # per item, after transient errors; replies with status 429 do not count
+    max_retries: int = setting(5, at_least=0)
+    # longest wait a server may ask for; longest retry of an item after 429
+    retry_timeout: float = setting(900.0, at_least=0)
+    backoff: float = setting(0.5, at_least=0)  # seconds before the first retry, doubled before each further one
+    price_in: float | None = setting(None, at_least=0)  # per 1,000 tokens
+    price_out: float | None = setting(None, at_least=0)
 
     def resolve(self) -> Endpoint:
         """Return the endpoint with its address and its key, see :func:`find_key`."""

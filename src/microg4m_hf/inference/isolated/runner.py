@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ClipError, RecipeError
+from ...settings import Settings, setting
 from ..frames import prefetch, read_frames
 from ..items import ClipQueries, Query, TextSettings, prompt_set
 from ..run import Results, Runner, stop_after_failures
@@ -26,13 +27,13 @@ _PREFETCH = 2  # clips that are decoded while the model works
 
 
 @dataclass(frozen=True)
-class IsolatedEnvironment:
+class IsolatedEnvironment(Settings, prefix="--"):
     """The Python environment of a model, and how to call the model there."""
 
     python: str | os.PathLike[str]  # the interpreter
     adapter: str | None = None  # "internvl", "owl3", or a Python file; None: detect it from the model
     trust_remote_code: bool = False
-    timeout: float = 600.0  # seconds for one answer
+    timeout: float = setting(600.0, above=0)  # seconds for one answer
 
 
 def isolated_runner(settings: TextSettings, environment: IsolatedEnvironment) -> Runner:

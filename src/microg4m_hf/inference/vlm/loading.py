@@ -14,6 +14,7 @@ from typing import Any
 from ...errors import ModelError, RecipeError
 from ...extras import require
 from ...runtime import is_main_process, local_device, rank_and_world_size
+from ...settings import Settings, setting
 from ..items import TextSettings
 
 QUANTIZATIONS = ("4bit", "8bit")
@@ -21,20 +22,14 @@ _HASHED_BYTES = 1 << 16  # of each end of a file
 
 
 @dataclass(frozen=True)
-class Placement:
+class Placement(Settings, prefix="--"):
     """Where and how fast a local model runs. In exact arithmetic, none of these settings affects the answers."""
 
     device: str | None = None  # default: the accelerator of this process
     device_map: str | None = None  # "auto" spreads a model over several devices
-    batch_size: int | None = None  # default 16, on a CPU 4; halved after an out-of-memory error
-    workers: int = 2  # threads that decode clips
+    batch_size: int | None = setting(None, at_least=1)  # default 16, on a CPU 4; halved after an out-of-memory error
+    workers: int = setting(2, at_least=1)  # threads that decode clips
     shared_prefix: bool = True  # encode a clip once for all its questions
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "workers"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RecipeError(f"--{name.replace('_', '-')} must be at least 1, given {value}")
 
 
 def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:

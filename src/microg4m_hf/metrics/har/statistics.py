@@ -10,6 +10,7 @@ import numpy as np
 
 from ...clip_ids import source_of
 from ...errors import PredictionError
+from ...settings import Settings, setting
 from ...taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from ..bootstrap import cluster_codes
 from .alignment import Alignment
@@ -25,14 +26,14 @@ Thresholds = float | Mapping[int, float]
 
 
 @dataclass(frozen=True)
-class HarSettings:
+class HarSettings(Settings, error=PredictionError):
     """How to score; the fields are keywords of ``har_scores``."""
 
     protocol: str = "paper"
     threshold: Thresholds | None = None
     scores_are: str | None = None
     classes: int | Sequence[int] | None = None
-    iou: float = IOU
+    iou: float = setting(IOU, above=0, at_most=1)
     missing: str = "error"
     unknown: str = "error"
 
@@ -45,8 +46,7 @@ class HarSettings:
             )
         if isinstance(self.threshold, (int, float)) and not math.isfinite(self.threshold):
             raise PredictionError(f"threshold={self.threshold} is not finite; give a number, 0.5 as published")
-        if not 0 < self.iou <= 1:
-            raise PredictionError(f"iou={self.iou!r} is outside (0, 1]; the benchmark uses 0.5")
+        super().__post_init__()
 
     @property
     def cut(self) -> Thresholds:
