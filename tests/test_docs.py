@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.data import ensure_sample
-from tests.support.documents import PAGES, PROJECT, commands_of, parse_command, python_of
+from tests.support.documents import PAGES, PROJECT, commands_of, parse_command, python_of, readme_commands
 from tests.support.hub_server import HubServer
-from tests.support.report_runs import caption_file, har_run, labeled_items
-from tests.test_readme import commands_run
+from tests.support.report_runs import as_csv, caption_file, har_run, labeled_items
 
-CODE = [page for page in PAGES if python_of(page) and page != PROJECT / "README.md"]  # see test_readme
+CODE = [page for page in PAGES if python_of(page) and page != PROJECT / "README.md"]  # see test_wheel
 COMMANDS = [(page, line) for page in PAGES for line in commands_of(page)]
 
 
@@ -52,20 +51,6 @@ def workspace(tmp_path: Path) -> Path:
     ]
     (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, answers)))
     return tmp_path
-
-
-def as_csv(predictions: Path) -> bytes:
-    """Return predictions in the released format: a row per box and class, without a header."""
-    import pyarrow.parquet as pq
-
-    from microg4m_hf.taxonomy import ACTION_IDS
-
-    lines = []
-    for row in pq.read_table(predictions).to_pylist():
-        place = ",".join(f"{row[side]:.3f}" for side in ("x1", "y1", "x2", "y2"))
-        for action, score in zip(ACTION_IDS, row["scores"], strict=True):
-            lines.append(f"{row['video_id']},{row['frame']},{place},{action},{score:.4f}")
-    return "\n".join(lines).encode()
 
 
 @pytest.mark.parametrize("page", CODE, ids=_name)
@@ -105,24 +90,25 @@ def test_commands_are_understood(page: Path, line: str) -> None:
 
 # What a command needs that tests do not have, or the test that covers it. All other commands are run.
 NOT_RUN = {
-    "--help": "test_readme",
+    "--help": "test_wheel",
     "Qwen/": "weights",
     "gpt-4o": "a key",
     "mPLUG": "weights and a separate environment",
     "qwen2_5_vl": "weights",
     ".pkl": "weights",
-    "vqa-Qwen--": "a run with those weights; test_readme scores the blind one",
+    "vqa-Qwen--": "a run with those weights; test_wheel scores the blind one",
     "…": "a placeholder",
     "/data/": "the released clips",
     "jhmdb": "predictions on JHMDB; test_gap",
     "runs/slow_": "two trained runs; test_gap",
     "demo-own": "a trained run; test_predict_run",
-    "train har": "minutes; test_demo and notebook 05",
+    "microg4m demo": "minutes; test_wheel",
+    "train har": "minutes; test_wheel",
     "gap orientation": "trained runs; notebook 05",
     "explore --source": "stays until Ctrl-C; test_explorer_process",
     "explore runs/* --source": "stays until Ctrl-C; test_explorer_process",
 }
-RUN = sorted({line for page, line in COMMANDS if not any(part in line for part in NOT_RUN)} - set(commands_run()))
+RUN = sorted({line for page, line in COMMANDS if not any(part in line for part in NOT_RUN)} - set(readme_commands()))
 
 
 @pytest.mark.parametrize("line", RUN)

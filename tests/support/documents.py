@@ -12,6 +12,23 @@ from microg4m_hf.cli.main import make_parser
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("metrics/*/README.md")])
 
+BLOCK = re.compile(r"^(<!-- not run: [^\n]* -->\n)?```(\w*)\n(.*?)^```", re.M | re.S)
+
+
+def readme_python() -> list[str]:
+    """Return the Python blocks of the README, which build on each other."""
+    return [text for _, language, text in _readme_blocks() if language == "python"]
+
+
+def readme_commands(*, marked: bool = True) -> list[str]:
+    """Return the commands of the README; ``marked=False`` leaves out blocks that are marked as needing more."""
+    shells = [text for mark, language, text in _readme_blocks() if language == "bash" and (marked or not mark)]
+    return [line.split(" #")[0].strip() for text in shells for line in text.splitlines() if line.strip()]
+
+
+def _readme_blocks() -> list[tuple[str, str, str]]:
+    return BLOCK.findall((PROJECT / "README.md").read_text(encoding="utf-8"))
+
 
 def python_of(page: Path) -> str:
     """Return all Python blocks of a page as one script."""

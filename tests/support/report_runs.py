@@ -61,3 +61,17 @@ def caption_file(path: Path, *, keep: float, seed: int = 0) -> Path:
     }
     path.write_text(json.dumps(captions))
     return path
+
+
+def as_csv(predictions: Path) -> bytes:
+    """Return predictions in the released format: a row per box and class, without a header."""
+    import pyarrow.parquet as pq
+
+    from microg4m_hf.taxonomy import ACTION_IDS
+
+    lines = []
+    for row in pq.read_table(predictions).to_pylist():
+        place = ",".join(f"{row[side]:.3f}" for side in ("x1", "y1", "x2", "y2"))
+        for action, score in zip(ACTION_IDS, row["scores"], strict=True):
+            lines.append(f"{row['video_id']},{row['frame']},{place},{action},{score:.4f}")
+    return "\n".join(lines).encode()
