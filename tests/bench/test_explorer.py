@@ -288,7 +288,14 @@ def test_other_hosts_origins_routes_and_large_bodies_are_refused(catalogue: Cata
         assert _request(port, clip, own, evil) == (403, False)
         assert _request(port, clip, own, f"127.0.0.1.evil.example:{port}")[0] == 403
         assert _request(port, clip, own, "127.0.0.1:1")[0] == 403
-        for host in (evil, f"127.0.0.1.evil.example:{port}", "127.evil.example", "localhost.evil.example", "[::1", ""):
+        for host in (
+            evil,
+            f"127.0.0.1.evil.example:{port}",
+            "127.evil.example",
+            "localhost.evil.example",
+            "[::1",
+            "127.0.0.1\t",
+        ):
             assert _request(port, clip, host, own)[0] == 421, host
         for route in (
             *(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -158,6 +159,8 @@ class SameOriginOnly:
 
 def _split_host(host: str) -> tuple[str, int | None]:
     """Return the name and the port in a ``Host`` header or behind the scheme of an ``Origin``."""
+    if not re.fullmatch(r"[\w.:\[\]-]+", host, re.ASCII):  # urlsplit drops tabs and reads past "@"
+        return "", None
     try:
         parts = urlsplit(f"//{host}")
         return parts.hostname or "", parts.port
