@@ -1,7 +1,8 @@
-"""``import microg4m_hf`` registers the name ``microg4m`` with ``datasets``, in either import order."""
+"""``import microg4m_hf`` registers with ``datasets``, ``evaluate`` and ``transformers``, in either import order."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -50,6 +51,82 @@ def test_a_reload_of_datasets_is_patched_too() -> None:
         "print(hasattr(datasets.load.dataset_module_factory.__wrapped__, '__wrapped__'))"
     )
     assert python(code).split() == ["True", "1", "False"]
+
+
+def test_importing_packages_again_registers_the_new_classes() -> None:
+    """As Streamlit, the reload of Gradio and tests do: remove modules from ``sys.modules``, import them again."""
+    code = (
+        "import sys\n"
+        "def purge(package):\n"
+        "    for name in [n for n in sys.modules if n.partition('.')[0] == package]:\n        del sys.modules[name]\n"
+        "import microg4m_hf\n"
+        "purge('microg4m_hf')\n"
+        "import microg4m_hf, datasets\n"
+        "from transformers import AutoConfig\n"
+        "purge('microg4m_hf')\n"
+        "import microg4m_hf\n"
+        "print(datasets.get_dataset_config_names('microg4m'))\n"
+        "try:\n    datasets.load_dataset('microg4m', data_files='x.csv')\n"
+        "except microg4m_hf.MicroG4MError:\n    print('new error')\n"
+        "print(type(AutoConfig.for_model('microg4m_har')) is microg4m_hf.models.MicroG4MHarConfig)\n"
+        "print(sum(type(f).__module__.startswith('microg4m_hf') for f in sys.meta_path))\n"
+        "purge('transformers')\n"
+        "from transformers import AutoConfig, PreTrainedConfig\n"
+        "print(isinstance(AutoConfig.for_model('microg4m_har'), PreTrainedConfig))\n"
+    )
+    assert python(code).splitlines() == ["['har', 'caption', 'vqa']", "new error", "True", "2", "True"]
+
+
+def test_two_finders_that_ask_each_other_end_their_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+            for finder in [f for f in sys.meta_path if f is not self]:
+                spec = finder.find_spec(name, path, target)  # type: ignore[arg-type]
+                if spec is not None:
+                    return spec
+            return None
+
+    ours = auto_register._AfterImport()
+    monkeypatch.setattr(sys, "meta_path", [Other(), ours, *sys.meta_path[1:]])
+    assert importlib.util.find_spec("datasets.load") is not None
+    spec = ours.find_spec("datasets.load", datasets.__path__)
+    assert spec is not None and "exec_module" in vars(spec.loader)
+
+
+def test_a_tokenizer_costs_hardly_more_modules_with_the_package() -> None:
+    """The networks, and the modules of transformers that they need, are imported when one is built."""
+    names = "print('\\n'.join(sys.modules))"
+    bare = set(python(f"import sys; from transformers import AutoTokenizer; {names}").split())
+    ours = set(python(f"import sys, microg4m_hf; from transformers import AutoTokenizer; {names}").split())
+    added = ours - bare
+    assert {name for name in added if not name.startswith("microg4m_hf")} == set()
+    assert len(added) < 0.05 * len(bare)
+    assert "microg4m_hf.models.configuration" in added and "microg4m_hf.models.modeling" not in added
+
+
+def test_every_way_to_a_model_loads_the_classes_when_they_are_used(tmp_path: Path) -> None:
+    (tmp_path / "processor_config.json").write_text('{"processor_class": "MicroG4MHarProcessor", "num_frames": 4}')
+    code = (
+        "import sys, microg4m_hf\n"
+        "from transformers import AutoModel, AutoModelForVideoClassification, AutoProcessor, pipeline\n"
+        "def loaded(name):\n    return 'microg4m_hf.' + name in sys.modules\n"
+        "from microg4m_hf.models.specs import X3DSpec\n"
+        "config = microg4m_hf.models.MicroG4MHarConfig.of(X3DSpec(width_factor=1, depth_factor=0.2), num_frames=4)\n"
+        "print(loaded('models.modeling'), loaded('models.processing'), loaded('inference.har_pipeline'))\n"
+        "print(type(AutoModel.from_config(config)).__name__, loaded('models.modeling'))\n"
+        f"folder = {str(tmp_path)!r}\n"
+        "AutoModelForVideoClassification.from_config(config).save_pretrained(folder)\n"
+        "print(type(AutoProcessor.from_pretrained(folder)).__name__, loaded('inference.har_pipeline'))\n"
+        "print(type(pipeline('microg4m-har', model=folder)).__name__)\n"
+        "print(AutoModel._model_mapping[type(config)] is microg4m_hf.models.MicroG4MHarModel)\n"
+    )
+    assert python(code).splitlines() == [
+        "False False False",
+        "MicroG4MHarModel True",
+        "MicroG4MHarProcessor False",
+        "HarPipeline",
+        "True",
+    ]
 
 
 def test_the_patched_internals_of_datasets_exist() -> None:

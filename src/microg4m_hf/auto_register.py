@@ -1,9 +1,10 @@
-"""Register with ``datasets`` and ``transformers`` as soon as either is imported, without importing them.
+"""Register with ``datasets``, ``evaluate`` and ``transformers`` as soon as one is imported, without importing them.
 
 - ``datasets.load_dataset("microg4m", ...)`` finds the builder. ``datasets`` has no plug-in interface, so
   ``datasets.load.dataset_module_factory`` is wrapped. ``microg4m_hf.load_dataset`` does not need this.
-- ``AutoModel...``, ``AutoProcessor`` and ``pipeline("microg4m-har")`` find the models. The modules that define them
-  register them when imported, so each is imported right after the module of ``transformers`` that it registers with.
+- ``evaluate.load("microg4m_har")`` finds the metric modules, in the same way.
+- ``AutoModel...``, ``AutoProcessor`` and ``pipeline("microg4m-har")`` find the models. Only the config is imported with
+  ``transformers``; stand-ins represent the other classes, and import them when they are used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import inspect
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
@@ -21,17 +23,23 @@ from types import ModuleType
 from typing import Any
 
 from .errors import DataError
+from .lazy import install_finder
 
 NAME = "microg4m"
+METRICS = ("microg4m_har", "microg4m_caption", "microg4m_vqa")
 _WRAPPED = "__microg4m_hf__"
-# Modules that import the factory by name.
-_IMPORTERS = ("datasets.load", "datasets.inspect", "datasets.commands.test")
+# Modules that import a factory by name.
+_IMPORTERS = {
+    "dataset_module_factory": ("datasets.load", "datasets.inspect", "datasets.commands.test"),
+    "evaluation_module_factory": ("evaluate.loading", "evaluate.inspect", "evaluate.evaluation_suite"),
+}
+# The packages whose modules derive classes from those of transformers.
+_ON_TRANSFORMERS = tuple(f"{__package__}.{name}." for name in ("models", "inference", "training"))
 
 
 def install() -> None:
     """Register with what is already imported, and with the rest once it is. Safe to call more than once."""
-    if not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _AfterImport())
+    install_finder(_AfterImport(), first=True)
     for target, action in _ACTIONS.items():
         module = sys.modules.get(target)
         if module is not None and not getattr(module.__spec__, "_initializing", False):
@@ -44,17 +52,26 @@ class _AfterImport:
     It stays installed, so that a second import (a reload, a test that clears ``sys.modules``) is handled as well.
     """
 
+    def __init__(self) -> None:
+        self._searching: set[tuple[int, str]] = set()
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in _ACTIONS:
+        search = (threading.get_ident(), name)
+        # Another package's finder may also ask all finders, this one included.
+        if name not in _ACTIONS or search in self._searching:
             return None
-        for finder in sys.meta_path:
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(name, path, target)
-                if spec is not None:
-                    _run_after(spec.loader, _ACTIONS[name])
-                    return spec
+        self._searching.add(search)
+        try:
+            for finder in tuple(sys.meta_path):
+                if finder is not self and hasattr(finder, "find_spec"):
+                    spec = finder.find_spec(name, path, target)
+                    if spec is not None:
+                        _run_after(spec.loader, _ACTIONS[name])
+                        return spec
+        finally:
+            self._searching.discard(search)
         return None
 
 
@@ -70,46 +87,53 @@ def _run_after(loader: Any, action: Callable[[ModuleType], None]) -> None:
     loader.exec_module = exec_module
 
 
-def _import_module(name: str, _: ModuleType) -> None:
-    name = f"{__package__}.{name}"
-    if name in sys.modules:
-        return  # it is registered already, or is being imported
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        sys.modules.pop(name, None)  # e.g. without torchvision: using the class will raise the error
-
-
 def register_builder(load: ModuleType) -> None:
     """Wrap the factory of the module ``datasets.load``; warn if this version of ``datasets`` has another one."""
-    original = getattr(load, "dataset_module_factory", None)
-    if getattr(original, _WRAPPED, False):
-        return
-    try:
-        factory = _wrap_factory(original, load.DatasetModule)
-    except (AttributeError, TypeError, ValueError) as error:
-        import datasets
+    instead = f'use microg4m_hf.load_dataset("har") instead of datasets.load_dataset("{NAME}", "har")'
+    _replace(load, "dataset_module_factory", lambda original: _wrap_dataset_factory(original, load), instead)
 
+
+def register_metrics(loading: ModuleType) -> None:
+    """Wrap the factory of the module ``evaluate.loading``; warn if this version of ``evaluate`` has another one."""
+    instead = "use the functions of microg4m_hf.metrics, or pass evaluate.load the path of the module"
+    _replace(loading, "evaluation_module_factory", _wrap_metric_factory, instead)
+
+
+def _replace(load: ModuleType, name: str, wrap: Callable[[Any], Callable[..., Any]], instead: str) -> None:
+    """Wrap a factory in the module that defines it and in those that import it; wrap anew what is wrapped already."""
+    current = getattr(load, name, None)
+    # The wrapper of an earlier import of this package raises errors of classes that are gone.
+    original = getattr(current, _WRAPPED, current)
+    try:
+        factory = wrap(original)
+    except (AttributeError, TypeError, ValueError) as error:
+        library = importlib.import_module(load.__name__.partition(".")[0])
         warnings.warn(
-            f"the name {NAME!r} cannot be registered with datasets {datasets.__version__} ({error}); "
-            f'use microg4m_hf.load_dataset("har") instead of datasets.load_dataset("{NAME}", "har")',
+            f"microg4m cannot be registered with {library.__name__} {library.__version__} ({error}); {instead}",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return
-    for name in _IMPORTERS:
-        module = sys.modules.get(name)
-        if module is not None and getattr(module, "dataset_module_factory", None) is original:
-            module.dataset_module_factory = factory  # type: ignore[attr-defined]
+    setattr(factory, _WRAPPED, original)
+    for importer in _IMPORTERS[name]:
+        module = sys.modules.get(importer)
+        if module is not None and getattr(module, name, None) is current:
+            setattr(module, name, factory)
 
 
-def _wrap_factory(original: Any, dataset_module: Any) -> Callable[..., Any]:
+def _signature(original: Any, *expected: str) -> inspect.Signature:
     if original is None:
-        raise AttributeError("datasets.load has no dataset_module_factory")
+        raise AttributeError("it has no such factory")
     signature = inspect.signature(original)
-    for parameter in ("path", "revision", "data_files"):
+    for parameter in expected:
         if parameter not in signature.parameters:
-            raise TypeError(f"dataset_module_factory has no parameter {parameter}")
+            raise TypeError(f"{original.__name__} has no parameter {parameter}")
+    return signature
+
+
+def _wrap_dataset_factory(original: Any, load: ModuleType) -> Callable[..., Any]:
+    signature = _signature(original, "path", "revision", "data_files")
+    dataset_module = load.DatasetModule
     inspect.signature(dataset_module).bind("module", "hash", {})
 
     @functools.wraps(original)
@@ -129,8 +153,25 @@ def _wrap_factory(original: Any, dataset_module: Any) -> Callable[..., Any]:
         # The builder computes its own hash of code and data; the one here is a placeholder.
         return dataset_module(f"{__package__}.data.builder", NAME, builder_kwargs)
 
-    setattr(dataset_module_factory, _WRAPPED, True)
     return dataset_module_factory
+
+
+def _wrap_metric_factory(original: Any) -> Callable[..., Any]:
+    signature = _signature(original, "path")
+
+    @functools.wraps(original)
+    def evaluation_module_factory(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        name = bound.arguments["path"]
+        if name in METRICS and not Path(name).exists():  # as for other modules, a local one goes first
+            bound.arguments["path"] = str(_metric_script(name))
+        return original(*bound.args, **bound.kwargs)
+
+    return evaluation_module_factory
+
+
+def _metric_script(name: str) -> Path:
+    return Path(__file__).resolve().parents[2] / "metrics" / name / f"{name}.py"
 
 
 def is_dataset_folder(name: str) -> bool:
@@ -157,10 +198,85 @@ def _card_declares_data(card: Path) -> bool:
     return re.search(r"^(configs|dataset_info)\s*:", header, re.MULTILINE) is not None
 
 
+def register_config(auto: ModuleType) -> None:
+    """Register the config with ``AutoConfig``."""
+    config = _config_class()
+    if config is not None:
+        auto.AutoConfig.register(config.model_type, config, exist_ok=True)
+
+
+def register_models(auto: ModuleType) -> None:
+    """Register stand-ins for the models with ``AutoModel`` and ``AutoModelForVideoClassification``."""
+    config = _config_class()
+    if config is not None:
+        for auto_class, name in (
+            (auto.AutoModel, "MicroG4MHarModel"),
+            (auto.AutoModelForVideoClassification, "MicroG4MHarForVideoClassification"),
+        ):
+            auto_class.register(config, _StandIn("models.modeling", name, config_class=config), exist_ok=True)
+
+
+def register_processor(auto: ModuleType) -> None:
+    """Register a stand-in for the processor with ``AutoProcessor``."""
+    config = _config_class()
+    if config is not None:
+        auto.AutoProcessor.register(config, _StandIn("models.processing", "MicroG4MHarProcessor"), exist_ok=True)
+
+
+def register_pipeline(pipelines: ModuleType) -> None:
+    """Register a stand-in for the pipeline of the task ``microg4m-har``."""
+    from transformers import AutoModelForVideoClassification
+
+    pipelines.PIPELINE_REGISTRY.supported_tasks.pop("microg4m-har", None)  # it logs a warning for a second registration
+    pipelines.PIPELINE_REGISTRY.register_pipeline(
+        "microg4m-har",
+        pipeline_class=_StandIn("inference.har_pipeline", "HarPipeline"),
+        pt_model=AutoModelForVideoClassification,
+        type="multimodal",
+    )
+
+
+def _import_own(name: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def _config_class() -> Any:
+    """Return the config class, None for a version of transformers that it does not support."""
+    base = getattr(sys.modules.get("transformers.configuration_utils"), "PreTrainedConfig", None)
+    known = sys.modules.get(f"{__package__}.models.configuration")
+    if getattr(known, "PreTrainedConfig", base) is not base:
+        # transformers was removed from sys.modules and imported again: forget what was built on the first import.
+        for name in [name for name in sys.modules if name.startswith(_ON_TRANSFORMERS)]:
+            del sys.modules[name]
+    try:
+        return getattr(_import_own("models.configuration"), "MicroG4MHarConfig", None)
+    except ImportError:
+        return None
+
+
+class _StandIn:
+    """Represent a class in a table of ``transformers`` until it is used: then import it, and act as it does."""
+
+    def __init__(self, module: str, name: str, **known: Any) -> None:
+        vars(self).update(known, _module=module, __name__=name)
+
+    def _load(self) -> Any:
+        return getattr(_import_own(self._module), self.__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._load()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # e.g. of `copy` and `inspect`, which ask for what is not there
+            raise AttributeError(name)
+        return getattr(self._load(), name)
+
+
 _ACTIONS: dict[str, Callable[[ModuleType], None]] = {
     "datasets.load": register_builder,
-    "transformers.models.auto.configuration_auto": functools.partial(_import_module, "models.configuration"),
-    "transformers.models.auto.modeling_auto": functools.partial(_import_module, "models.modeling"),
-    "transformers.models.auto.processing_auto": functools.partial(_import_module, "models.processing"),
-    "transformers.pipelines": functools.partial(_import_module, "inference.har_pipeline"),
+    "evaluate.loading": register_metrics,
+    "transformers.models.auto.configuration_auto": register_config,
+    "transformers.models.auto.modeling_auto": register_models,
+    "transformers.models.auto.processing_auto": register_processor,
+    "transformers.pipelines": register_pipeline,
 }

@@ -83,5 +83,19 @@ class _MovedModules:
 
 def install_moved_modules() -> None:
     """Make the old paths in ``MOVED`` importable. Safe to call more than once."""
-    if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
-        sys.meta_path.append(_MovedModules())
+    install_finder(_MovedModules(), first=False)
+
+
+def install_finder(finder: Any, *, first: bool) -> None:
+    """Put a finder at one end of ``sys.meta_path``, in place of an older one of the same class.
+
+    The class is compared by name: after the modules of the package were removed from ``sys.modules`` and imported again
+    (Streamlit, the reload of Gradio, tests), the older finder belongs to a class of the same name that is gone.
+
+    Args:
+        finder: The finder.
+        first: Ask it before all other finders instead of after them.
+    """
+    kind = (type(finder).__module__, type(finder).__qualname__)
+    others = [other for other in sys.meta_path if (type(other).__module__, type(other).__qualname__) != kind]
+    sys.meta_path[:] = [finder, *others] if first else [*others, finder]

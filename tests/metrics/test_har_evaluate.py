@@ -43,6 +43,22 @@ def test_compute_and_add_batch(metric, tmp_path: Path) -> None:
     assert json.loads(evaluate.save(tmp_path / "saved.json", **whole).read_text())["map"] == whole["map"]
 
 
+@pytest.mark.parametrize("name", ["microg4m_har", "microg4m_caption", "microg4m_vqa"])
+def test_modules_load_by_their_bare_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evaluate
+
+    monkeypatch.chdir(tmp_path)
+    loaded = evaluate.load(name, keep_in_memory=True)
+    assert loaded.name == name and "microg4m" in type(loaded).__module__
+    assert evaluate.loading.evaluation_module_factory.__microg4m_hf__.__module__ == "evaluate.loading"
+    # A module of the same name in this folder goes first, as for every other name.
+    (tmp_path / name).mkdir()
+    (tmp_path / name / f"{name}.py").write_text(
+        (PROJECT / "metrics" / name / f"{name}.py").read_text() + "\nLOCAL = 1\n"
+    )
+    assert sys.modules[type(evaluate.load(name, keep_in_memory=True)).__module__].LOCAL == 1
+
+
 def test_arrays_persons_and_frames_in_any_order(metric) -> None:
     truth, found = draw(22, clips=8, persons=2)
     expected = metric.compute(predictions=dense(found), references=labeled(truth))

@@ -6,8 +6,7 @@ import os
 from typing import Any
 
 import torch
-from transformers import AutoModelForVideoClassification, Pipeline
-from transformers.pipelines import PIPELINE_REGISTRY
+from transformers import Pipeline
 
 from ..data import open_clip, window
 from ..errors import ModelError
@@ -99,8 +98,3 @@ def _load_processor(model: Any) -> MicroG4MHarProcessor:
         except OSError:
             pass
     return MicroG4MHarProcessor.for_model(model.config)
-
-
-PIPELINE_REGISTRY.register_pipeline(
-    "microg4m-har", pipeline_class=HarPipeline, pt_model=AutoModelForVideoClassification, type="multimodal"
-)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import PreTrainedConfig
 
 from ..taxonomy import ACTION_NAMES, NUM_ACTIONS, NUM_AVA_CLASSES, ava_names
 from .specs import Spec, family_of, spec_from_dict
@@ -83,6 +83,3 @@ class MicroG4MHarConfig(PreTrainedConfig):
     def spec(self) -> Spec:
         """The typed description of the network."""
         return spec_from_dict(self.family, self.network)
-
-
-AutoConfig.register(MicroG4MHarConfig.model_type, MicroG4MHarConfig, exist_ok=True)
