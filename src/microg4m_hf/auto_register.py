@@ -171,7 +171,7 @@ def _wrap_metric_factory(original: Any) -> Callable[..., Any]:
 
 
 def _metric_script(name: str) -> Path:
-    return Path(__file__).resolve().parents[2] / "metrics" / name / f"{name}.py"
+    return Path(__file__).parent / "metrics" / "modules" / name / f"{name}.py"
 
 
 def is_dataset_folder(name: str) -> bool:

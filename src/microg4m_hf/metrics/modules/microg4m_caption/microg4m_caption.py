@@ -23,7 +23,7 @@ Args:
 Returns:
     one entry per score, as fractions (CIDEr from 0 to 10), and `signature`, which says how they were computed.
 Examples:
-    >>> metric = evaluate.load("metrics/microg4m_caption")
+    >>> metric = evaluate.load("microg4m_caption")
     >>> metric.compute(predictions="captions.jsonl", references="vqa_and_captioning.json")["cider"]
 """
 

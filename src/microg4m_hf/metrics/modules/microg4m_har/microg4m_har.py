@@ -26,7 +26,7 @@ Returns:
     map, f1, recall, precision, auroc: fractions; signature: how they were made;
     map_range: lowest and highest mAP that an order of equal scores could give.
 Examples:
-    >>> metric = evaluate.load("metrics/microg4m_har")
+    >>> metric = evaluate.load("microg4m_har")
     >>> metric.compute(predictions="detections_test.csv", references="ava_test_gt.csv")["map"]
 """
 

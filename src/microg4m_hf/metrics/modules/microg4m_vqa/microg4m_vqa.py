@@ -24,7 +24,7 @@ Returns:
     one entry per score, as fractions (CIDEr from 0 to 10), exact_match, refusal_rate, `answerable` (the scores of
     questions with and without an answer), and `signature`, which says how they were computed.
 Examples:
-    >>> metric = evaluate.load("metrics/microg4m_vqa")
+    >>> metric = evaluate.load("microg4m_vqa")
     >>> metric.compute(predictions="answers.jsonl", references="vqa_and_captioning.json")["refusal_rate"]
 """
 
