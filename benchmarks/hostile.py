@@ -4,8 +4,8 @@
     python benchmarks/hostile.py --trials 100 --kinds yaml zip
 
 Every trial changes a valid file (or message) with its own seed and lets the library read it. Good outcomes are a
-result, or one error of the library in one line. For clips, a result must have the pixels that PyAV decodes. Bad outcomes
-are any other exception, a crash, a trial of more than a minute, another result, or a file outside of the folder.
+result, or one error of the library in one line. For clips, a result must have the pixels that PyAV decodes. Any other
+exception is bad, and so are a crash, a trial of more than a minute, another result, and a file outside of the folder.
 
 Trials run in a process of their own. When it dies or falls silent, the trial counts as failed and the next one begins.
 """
