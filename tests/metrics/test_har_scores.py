@@ -334,7 +334,13 @@ def test_forms_of_references() -> None:
             "video_id": clip["video_id"],
             "domain": "real",
             "persons": [
-                {"person_id": place, "actions": labels, "key_frame": clip["frame"], "key_box": box}
+                {
+                    "person_id": place,
+                    "actions": labels,
+                    "repeated_actions": [],
+                    "key_frame": clip["frame"],
+                    "key_box": box,
+                }
                 for place, (box, labels) in enumerate(zip(clip["boxes"], clip["labels"], strict=True))
             ],
         }

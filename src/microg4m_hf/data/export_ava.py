@@ -26,8 +26,8 @@ def export_ava(
 ) -> dict[str, int]:
     """Write ``ava_train.csv``, ``ava_val_gt.csv`` and ``ava_test_gt.csv``.
 
-    With the official scheme, the rows are those of the released files, value by value as text, each once and sorted by
-    clip, person and action. A file that exists with other content is not overwritten.
+    With the official scheme, the rows are those of the released files, value by value as text and as often as they are
+    listed there, sorted by clip, person and action. A file that exists with other content is not overwritten.
 
     Args:
         release: A release, its layout, or the folder with its files.
@@ -61,7 +61,8 @@ def ava_lines(table: pa.Table) -> list[str]:
     """Return the rows ``video_id,frame,x1,y1,x2,y2,action_id,person_id`` of a table of ``har`` rows.
 
     Example:
-        >>> person = {"person_id": 1, "actions": [9], "key_frame": 52, "key_box": [0.25, 0.1, 0.7, 0.99]}
+        >>> person = {"person_id": 1, "actions": [9], "repeated_actions": [], "key_frame": 52}
+        >>> person["key_box"] = [0.25, 0.1, 0.7, 0.99]
         >>> ava_lines(pa.Table.from_pylist([{"video_id": "ISS_004", "persons": [person]}]))
         ['ISS_004,52,0.25,0.1,0.7,0.99,12,1']
     """
@@ -73,9 +74,10 @@ def ava_lines(table: pa.Table) -> list[str]:
     ids = table["video_id"].take(clip.filter(scored)).to_pylist()
     frames, numbers = (persons.field(name).filter(scored).to_pylist() for name in ("key_frame", "person_id"))
     boxes = persons.field("key_box").filter(scored).flatten().to_numpy().astype(np.float64).reshape(-1, 4)
-    actions = persons.field("actions").filter(scored).to_pylist()
+    actions, repeats = (persons.field(name).filter(scored).to_pylist() for name in ("actions", "repeated_actions"))
     lines = []
-    for video_id, frame, box, person, labels in zip(ids, frames, boxes.tolist(), numbers, actions, strict=True):
+    every = [sorted([*once, *again]) for once, again in zip(actions, repeats, strict=True)]
+    for video_id, frame, box, person, labels in zip(ids, frames, boxes.tolist(), numbers, every, strict=True):
         # Three decimals in the shortest form, 0.99 and 1.0, as released; a float32 has seven digits.
         corners = ",".join(repr(round(value, 3)) for value in box)
         lines += [f"{video_id},{frame},{corners},{ACTION_IDS[label]},{person}" for label in labels]

@@ -43,6 +43,7 @@ def features_of(config: str, *, videos: bool = True) -> Any:
         person = {
             "person_id": Value("int32"),
             "actions": [ClassLabel(names=list(ACTION_NAMES))],
+            "repeated_actions": [ClassLabel(names=list(ACTION_NAMES))],
             "key_frame": Value("int32"),
             "key_box": [Value("float32")],
             "frames": [Value("int16")],

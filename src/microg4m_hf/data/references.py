@@ -26,8 +26,8 @@ def find_references(
 ) -> Path | Dataset:
     """Return the references of a split: the released key-frame file where there is one, else rows of the dataset.
 
-    The released files repeat some labels, and a repeated label counts twice in the published numbers. The dataset
-    keeps each label once, so ``protocol="paper"`` must read the file.
+    The released files repeat some labels, and a repeated label counts twice in the published numbers. The rows of the
+    ``har`` config hold these in ``repeated_actions``, so both give the same scores and the same signature.
 
     Args:
         task: ``"har"``, ``"caption"`` or ``"vqa"``.

@@ -29,6 +29,7 @@ PERSON = pa.struct(
     [
         ("person_id", pa.int32()),
         ("actions", pa.list_(pa.int64())),
+        ("repeated_actions", pa.list_(pa.int64())),
         ("key_frame", pa.int32()),
         ("key_box", pa.list_(pa.float32())),
         ("frames", pa.list_(pa.int16())),
@@ -89,9 +90,10 @@ def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
     """Return one row per clip, in ``HAR_SCHEMA``; built with array operations, without a loop over persons.
 
     Rows are sorted by ``video_id``, persons by ``person_id``, actions and frames in ascending order. ``actions`` are
-    packed labels 0..49. A person without a box has no key frame (null) and empty ``key_box``, ``frames`` and
-    ``boxes``. A person with boxes but without labels has no actions and no key frame. Boxes are x1, y1, x2, y2 as
-    fractions of the frame.
+    packed labels 0..49, each once; ``repeated_actions`` has a label again for each further time that the released file
+    lists it, which the published numbers count. A person without a box has no key frame (null) and empty ``key_box``,
+    ``frames`` and ``boxes``. A person with boxes but without labels has no actions and no key frame. Boxes are x1, y1,
+    x2, y2 as fractions of the frame.
 
     Args:
         release: A release that was read with ``need={"har"}``.
@@ -101,9 +103,8 @@ def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
     if domain is not None:
         clips = clips.filter(pc.equal(clips["domain"], domain))
     ids = clips["video_id"].combine_chunks()
-    label_key, label = _by_person(release.labels, ids, LABEL_OF_ID[release.labels["action_id"].to_numpy()])
-    order = np.lexsort((label, label_key))
-    label_key, label = label_key[order], label[order]
+    label_key, label = _labels_by_person(release.labels, ids)
+    repeat_key, repeat = _labels_by_person(release.repeats, ids)
     frame_key, key_row = _by_person(release.key_frames, ids, np.arange(len(release.key_frames)))
     box_key, frames, corners = _boxes_by_person(release, ids)
 
@@ -113,7 +114,8 @@ def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
     boxes_of_person = np.zeros(len(persons), dtype=np.int64)
     boxes_of_person[np.searchsorted(persons, runs)] = np.diff(np.append(run_starts, len(box_key)))
     track_offsets = _int32(np.cumsum([0, *boxes_of_person]))
-    action_offsets = np.searchsorted(label_key, np.append(persons, np.iinfo(np.int64).max))
+    ends = np.append(persons, np.iinfo(np.int64).max)
+    action_offsets, repeat_offsets = np.searchsorted(label_key, ends), np.searchsorted(repeat_key, ends)
 
     place = np.searchsorted(persons, frame_key)
     known = np.flatnonzero(np.isin(frame_key, persons))
@@ -127,6 +129,7 @@ def har_table(release: Release, *, domain: str | None = None) -> pa.Table:
     columns = [
         pa.array((persons & 0xFFFFF).astype(np.int32)),
         pa.ListArray.from_arrays(_int32(action_offsets), pa.array(label)),
+        pa.ListArray.from_arrays(_int32(repeat_offsets), pa.array(repeat)),
         pa.array(key_frame, mask=~has_key),
         pa.ListArray.from_arrays(_int32(np.cumsum([0, *(4 * has_key)])), pa.array(key_box[has_key].reshape(-1))),
         pa.ListArray.from_arrays(track_offsets, pa.array(frames)),
@@ -142,6 +145,13 @@ def _by_person(table: pa.Table, ids: pa.Array, values: np.ndarray) -> tuple[np.n
     """Return the person key and the value of each row, without the rows of clips that are not in ``ids``."""
     key = person_keys(table, ids)
     return key[key >= 0], values[key >= 0]
+
+
+def _labels_by_person(table: pa.Table, ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return the person key and the packed label of each row, sorted by both."""
+    key, label = _by_person(table, ids, LABEL_OF_ID[table["action_id"].to_numpy()])
+    order = np.lexsort((label, key))
+    return key[order], label[order]
 
 
 def _boxes_by_person(release: Release, ids: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

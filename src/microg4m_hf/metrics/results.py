@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -38,6 +39,7 @@ class Signature:
     settings: dict[str, Any] = field(default_factory=dict)  # of some metrics only: threshold, IoU, n-gram order, …
     used: int = 0  # items that were scored
     missing: int = 0  # references without a prediction
+    references: str | None = None  # digest of what was scored against
     seed: int | None = None  # of the bootstrap, when one was run
     version: str = __version__
 
@@ -61,6 +63,15 @@ def _shorten(value: object) -> str:
     else:
         text = str(value)
     return text.replace("|", "/").replace(" ", "-")
+
+
+def short_digest(text: str) -> str:
+    """Return the first twelve hex digits of the SHA-256 of a text.
+
+    >>> short_digest("a")
+    'ca978112ca1b'
+    """
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def json_ready(value: Any) -> Any:

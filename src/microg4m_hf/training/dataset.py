@@ -30,6 +30,7 @@ class KeyFrame:
     labels: np.ndarray  # (persons, 50) 0 or 1, uint8
     person_ids: np.ndarray  # (persons,)
     domain: str | None = None
+    repeats: tuple[Sequence[int], ...] = ()  # per person: labels that the released file lists again
 
 
 @dataclass
@@ -71,6 +72,7 @@ def key_frames(rows: Iterable[Mapping[str, Any]]) -> list[KeyFrame]:
                     labels=labels,
                     person_ids=np.asarray([person["person_id"] for person in persons], np.int64),
                     domain=row.get("domain"),
+                    repeats=tuple(person.get("repeated_actions") or () for person in persons),
                 )
             )
     return items

@@ -126,7 +126,11 @@ def reference_columns(items: Sequence[KeyFrame]) -> dict[str, Any]:
         "frame": np.repeat([item.frame for item in items], [len(item.boxes) for item in items]),
         "person_id": np.concatenate([item.person_ids for item in items]),
         "boxes": np.concatenate([item.boxes for item in items]),
-        "labels": [np.flatnonzero(labels) for item in items for labels in item.labels],
+        "labels": [
+            np.r_[np.flatnonzero(labels), np.asarray(again, dtype=np.int64)]
+            for item in items
+            for labels, again in zip(item.labels, item.repeats or [()] * len(item.labels), strict=True)
+        ],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,17 +29,24 @@ LABEL_OF_ID[list(ACTION_IDS)] = np.arange(len(ACTION_IDS))
 ACTION_HINT = "label_map.pbtxt names the 50 ids that exist, 1 to 80"
 
 
-def read_actions(
-    path: Path, policy: ErrorPolicy, *, name: str | None = None
-) -> tuple[pa.Table, pa.Table, dict[str, int]]:
-    """Return clips (video_id, source, clip_index, domain), distinct labels (video_id, person_id, action_id), counts.
+class Actions(NamedTuple):
+    """What ``actions.csv`` holds."""
+
+    clips: pa.Table  # video_id, source, clip_index, domain; sorted by video_id
+    labels: pa.Table  # video_id, person_id, action_id; distinct rows
+    repeats: pa.Table  # the same columns: a row for each further time that a label is listed
+    counts: dict[str, int]
+
+
+def read_actions(path: Path, policy: ErrorPolicy, *, name: str | None = None) -> Actions:
+    """Read the clips, the labels of every person, and which labels are listed more than once.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "actions.csv"
         >>> _ = path.write_text("video_id,movie_or_real,person_id,action\\nISS_004,m,1,12\\nISS_004,m,1,12\\n")
-        >>> clips, labels, counts = read_actions(path, ErrorPolicy())
-        >>> clips.to_pylist(), labels.num_rows, counts["label_repeats"]
+        >>> found = read_actions(path, ErrorPolicy())
+        >>> found.clips.to_pylist(), found.labels.num_rows, found.repeats.num_rows
         ([{'video_id': 'ISS_004', 'source': 'ISS', 'clip_index': 4, 'domain': 'movie'}], 1, 1)
     """
     rows = read_csv_rows(path, COLUMNS, policy, name=name)
@@ -70,15 +78,25 @@ def read_actions(
     clips = pa.table({"video_id": ids, "source": sources, "clip_index": indices, "domain": domain})
 
     person, action = rows.numbers("person_id").astype(np.int64), rows.numbers("action")
-    key = np.unique(place[codes] << 26 | person << 6 | LABEL_OF_ID[action])
-    labels = pa.table(
+    key, count = np.unique(place[codes] << 26 | person << 6 | LABEL_OF_ID[action], return_counts=True)
+    repeats = label_table(ids, np.repeat(key, count - 1))
+    return Actions(clips, label_table(ids, key), repeats, {**counts, "label_repeats": len(repeats)})
+
+
+def label_table(ids: pa.Array, keys: np.ndarray) -> pa.Table:
+    """Return video_id, person_id and action_id of labels given as ``place in ids << 26 | person << 6 | label``.
+
+    Example:
+        >>> label_table(pa.array(["A_1"]), np.array([2 << 6 | 9])).to_pylist()
+        [{'video_id': 'A_1', 'person_id': 2, 'action_id': 12}]
+    """
+    return pa.table(
         {
-            "video_id": ids.take(pa.array(key >> 26)),
-            "person_id": (key >> 6 & 0xFFFFF).astype(np.int32),
-            "action_id": np.asarray(ACTION_IDS, dtype=np.int32)[key & 63],
+            "video_id": ids.take(pa.array(keys >> 26)),
+            "person_id": (keys >> 6 & 0xFFFFF).astype(np.int32),
+            "action_id": np.asarray(ACTION_IDS, dtype=np.int32)[keys & 63],
         }
     )
-    return clips, labels, {**counts, "label_repeats": len(rows) - len(key)}
 
 
 def _drop_clips_of_two_domains(rows: CsvRows) -> CsvRows:

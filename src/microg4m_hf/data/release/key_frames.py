@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from .actions import ACTION_HINT, LABEL_OF_ID, drop_bad_persons, is_no_action, person_keys
+from .actions import ACTION_HINT, LABEL_OF_ID, drop_bad_persons, is_no_action, label_table, person_keys
 from .bounding_boxes import BOX, clip_places, drop_bad_boxes, drop_bad_frames, drop_unknown_clips
 from .csv_reader import REAL, TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
@@ -27,17 +28,21 @@ _IDS = {"video_id": pa.string(), "frame": pa.int32(), "person_id": pa.int32()}
 KEY_FRAME_SCHEMA = pa.schema({**_IDS, **dict.fromkeys(BOX, pa.float64()), "split": pa.string()})
 
 
-def read_key_frames(
-    layout: Layout, clips: pa.Table, labels: pa.Table, policy: ErrorPolicy
-) -> tuple[pa.Table, pa.Array | None, np.ndarray, dict[str, int]]:
-    """Return the key frames of all persons, the official split of each clip, a mask of clips to leave out, counts.
+class KeyFrames(NamedTuple):
+    """What the key-frame files hold."""
 
-    The split is null for clips that no file names, and there are no splits if a file is missing. The rows of one
-    person must have the same frame and box; rows that only repeat others are counted.
-    """
+    table: pa.Table  # KEY_FRAME_SCHEMA, one row per person
+    official: pa.Array | None  # the split of each clip, null if no file names it; None if a file is missing
+    left_out: np.ndarray  # per clip: it cannot be used
+    repeats: pa.Table | None  # video_id, person_id, action_id: a row for each further time that a file lists a label
+    counts: dict[str, int]
+
+
+def read_key_frames(layout: Layout, clips: pa.Table, labels: pa.Table, policy: ErrorPolicy) -> KeyFrames:
+    """Read the key frames of all persons. The rows of one person must have the same frame and box."""
     files = {field: path for field in SPLIT_OF_FIELD if (path := getattr(layout, field)) is not None}
     if not files:
-        return KEY_FRAME_SCHEMA.empty_table(), None, np.zeros(len(clips), dtype=bool), {}
+        return KeyFrames(KEY_FRAME_SCHEMA.empty_table(), None, np.zeros(len(clips), dtype=bool), None, {})
     counts: dict[str, int] = {}
     parts = []
     for field, path in files.items():
@@ -63,7 +68,8 @@ def read_key_frames(
         schema=KEY_FRAME_SCHEMA,
     )
     is_divided = files.keys() >= set(FIELD_OF_SPLIT.values())
-    return table, split_names.take(pa.array(official % 4)) if is_divided else None, left_out, counts
+    splits = split_names.take(pa.array(official % 4)) if is_divided else None
+    return KeyFrames(table, splits, left_out, _repeated_labels(stack), counts)
 
 
 class _StackedRows:
@@ -148,6 +154,16 @@ def _drop_conflicts(stack: _StackedRows) -> _StackedRows:
         reason = "the person has another key frame or box in an earlier row"
         stack.report(int(row), reason, "video_id", "person_id", "frame", *BOX)
     return stack.filter(~differs)
+
+
+def _repeated_labels(stack: _StackedRows) -> pa.Table:
+    """Return the labels that one file lists more than once; ``ava_all.csv`` lists those of all files again."""
+    rows = np.flatnonzero(stack.action >= 0)
+    key = stack.clip[rows] << 26 | stack.person[rows] << 6 | LABEL_OF_ID[stack.action[rows]]
+    in_file, count = np.unique(key << 2 | stack.split[rows] + 1, return_counts=True)
+    labels, first = np.unique(in_file >> 2, return_index=True)
+    most = np.maximum.reduceat(count, first) if first.size else count
+    return label_table(stack.clips["video_id"].combine_chunks(), np.repeat(labels, most - 1))
 
 
 def derive_key_frames(boxes: pa.Table, labels: pa.Table) -> pa.Table:

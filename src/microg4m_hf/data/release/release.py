@@ -33,6 +33,8 @@ class Release:
         layout: Where each file is.
         clips: video_id, source, clip_index, domain; sorted by video_id.
         labels: video_id, person_id, action_id; distinct rows.
+        repeats: video_id, person_id, action_id; a row for each further time that the key-frame files (without them,
+            ``actions.csv``) list a label. The published numbers count such a label as often as it is listed.
         key_frames: video_id, frame, person_id, x1, y1, x2, y2 (0..1), split (official, or null).
         official: The official split of each clip, null if no file names the clip; ``None`` if a file is missing.
         boxes: video_id (dictionary, whose codes are rows of ``clips``), frame, person_id, x1, y1, x2, y2 (0..1).
@@ -48,6 +50,7 @@ class Release:
     layout: Layout
     clips: pa.Table
     labels: pa.Table
+    repeats: pa.Table
     key_frames: pa.Table
     official: pa.Array | None = None
     boxes: pa.Table | None = None
@@ -121,9 +124,10 @@ def read_release(
     texts = layout.require("texts") if {"caption", "vqa"} & need else None
     if layout.label_map is not None and "har" in need:
         check_label_map(layout.label_map, name=layout.name(layout.label_map))
-    clips, labels, counts = read_actions(actions, policy, name=layout.name(actions))
-    key_frames, official, left_out, found = read_key_frames(layout, clips, labels, policy)
-    counts |= found
+    clips, labels, repeats, counts = read_actions(actions, policy, name=layout.name(actions))
+    files = read_key_frames(layout, clips, labels, policy)
+    key_frames, official, left_out = files.table, files.official, files.left_out
+    counts |= files.counts
     if "videos" in need:
         left_out |= check_clip_files(layout, clips, policy)
     boxes = frame_sizes = None
@@ -138,8 +142,9 @@ def read_release(
         captions, questions, found = read_texts(texts, clips, policy, name=layout.name(texts))
         counts |= found
     tables: dict[str, Any] = {
-        "clips": clips, "labels": labels, "key_frames": key_frames, "boxes": boxes,
-        "captions": captions, "questions": questions, "frame_sizes": frame_sizes,
+        "clips": clips, "labels": labels, "repeats": repeats if files.repeats is None else files.repeats,
+        "key_frames": key_frames, "boxes": boxes, "captions": captions, "questions": questions,
+        "frame_sizes": frame_sizes,
     }  # fmt: skip
     if left_out.any():
         tables, official = _drop_clips(tables, official, left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,13 @@ def _add_video_ids(data: Mapping[Any, Any], origin: Origin) -> list[dict[str, An
 
 def _split_persons(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one dictionary per person from rows of the ``har`` config."""
+    if any("repeated_actions" not in person for clip in clips for person in clip["persons"]):
+        warnings.warn(
+            "these rows of the har config have no repeated_actions, because an older version wrote them: labels that "
+            "the released file lists twice count once, so paper scores differ from the published ones; load the rows "
+            "again, or push the dataset again",
+            stacklevel=4,
+        )
     return [
         {
             "video_id": clip["video_id"],
@@ -136,7 +144,7 @@ def _split_persons(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "person_id": person["person_id"],
             "frame": person["key_frame"],
             "box": person["key_box"],
-            "labels": person["actions"],
+            "labels": [*person["actions"], *(person.get("repeated_actions") or ())],
         }
         for clip in clips
         for person in clip["persons"]

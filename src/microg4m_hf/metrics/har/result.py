@@ -155,6 +155,7 @@ class HarResult:
             revision=None if revision is None else str(revision),
             used=self.statistics.boxes,
             missing=missing,
+            references=self.references.digest,
             seed=seed,
             settings={
                 "iou": settings.iou,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...errors import DataError, Origin, PredictionError
+from ..results import short_digest
 
 FRAME_LIMIT = 1 << 31
 
@@ -35,6 +37,25 @@ class ActionRows:
     def key(self) -> np.ndarray:
         """One number per video and frame."""
         return self.video.astype(np.int64) * FRAME_LIMIT + self.frame
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hex digits that stand for the labels: equal for equal references, whatever they were read from.
+
+        They do not depend on the order of the rows or on how persons are numbered, but on every clip, frame, box (as
+        float32, the type of dataset rows), action and repeated label, and on which labels belong to one person.
+        """
+        persons: dict[tuple[Any, ...], list[int]] = {}
+        names = [self.videos[code] for code in self.video.tolist()]
+        boxes = np.ascontiguousarray(self.box, dtype="<f4") + np.float32(0)  # -0.0 becomes 0.0
+        numbers = [0] * len(self) if self.person is None else self.person.tolist()
+        columns = (names, self.frame.tolist(), [box.tobytes() for box in boxes], numbers, self.action.tolist())
+        for *person, action in zip(*columns, strict=True):
+            persons.setdefault(tuple(person), []).append(action)
+        # Without the numbers of persons, so that references without them are equal unless two persons share a box.
+        lines = sorted((*person[:3], sorted(actions)) for person, actions in persons.items())
+        text = "\n".join(f"{name}\t{frame}\t{box.hex()}\t{actions}" for name, frame, box, actions in lines)
+        return short_digest(text)
 
     def take(self, index: np.ndarray) -> ActionRows:
         """Return the rows at ``index``, in that order."""

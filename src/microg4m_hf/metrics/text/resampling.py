@@ -66,6 +66,12 @@ def compare_texts(
     protocols = [result["recipe"]["protocol"] for result in (first, second)]
     if protocols[0] != protocols[1]:
         raise PredictionError(f"the two results follow different protocols, {protocols}; score both by one")
+    digests = {result["recipe"].get("references") for result in (first, second)} - {None}
+    if len(digests) > 1:
+        raise PredictionError(
+            f"the two results were scored against different references, {' and '.join(sorted(digests))}; score both "
+            "systems against the same file"
+        )
     index_of = {name: index for index, name in enumerate(second_ids)}
     aligned = _reorder(second, [index_of[name] for name in first_ids]) | {"sources": first.get("sources")}
     samples = [resample_scores(result, resamples, seed) for result in (first, aligned)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings as python_warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...errors import RecipeError
 from ..bootstrap import LEVEL, RESAMPLES, interval
-from ..results import Signature
+from ..results import Signature, short_digest
 from .base import MetricResult, check_texts, find_empty
 from .bleu import compute_bleu
 from .cider import cider_items
@@ -82,7 +83,7 @@ def text_scores(
         >>> round(result["scores"]["rouge_l"], 4), result["items"]["cider"][0]
         (0.8333, 7.5)
         >>> result["signature"].split("|version")[0]
-        'text|protocol:paper|tokenizer:whitespace|metrics:bleu,cider,rouge_l|used:2|missing:0'
+        'text|protocol:paper|tokenizer:whitespace|metrics:bleu,cider,rouge_l|used:2|missing:0|references:539f2bbf73ed'
     """
     names = _check_metrics(metrics)
     if protocol not in PROTOCOLS:
@@ -111,6 +112,7 @@ def text_scores(
         tokenizer=PROTOCOLS[protocol],
         used=len(raw[0]),
         missing=missing,
+        references=_digest(raw[1], ids),
         seed=seed if sources is not None and resamples else None,
         settings={"metrics": names, **result.settings},
     )
@@ -129,6 +131,14 @@ def text_scores(
             samples = resample_scores(output, resamples, seed)
             output["intervals"] = {name: list(interval(values, level)) for name, values in samples.items()}
     return output
+
+
+def _digest(references: list[list[str]], ids: Sequence[Any] | None) -> str:
+    """Return a digest of the references and their ids that does not depend on their order."""
+    names = ids if ids is not None else [None] * len(references)
+    return short_digest(
+        "\n".join(sorted(json.dumps(pair, default=str) for pair in zip(names, references, strict=True)))
+    )
 
 
 def _check_metrics(metrics: Sequence[str]) -> list[str]:
