@@ -1,4 +1,4 @@
-"""Intervals and comparisons resample sources with a seed, from the same statistics as the scores."""
+"""Intervals and comparisons leave out sources, and are computed from the same statistics as the scores."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import compare_texts, text_scores
-from microg4m_hf.metrics.bootstrap import cluster_codes, cluster_weights
-from microg4m_hf.metrics.text.resampling import resample_scores
+from microg4m_hf.metrics.jackknife import cluster_codes, leave_one_out
+from microg4m_hf.metrics.text.resampling import resample_scores, scores_left_out
 
 WORDS = ("the", "a", "crew", "floats", "eats", "near", "window", "blue")
 
@@ -26,9 +26,9 @@ def _texts(seed: int, count: int = 60) -> tuple[list[str], list[str], list[str]]
 def test_a_resample_equals_the_score_of_the_drawn_items() -> None:
     predictions, references, sources = _texts(0)
     result = text_scores(predictions, references, sources=sources)
-    samples = resample_scores(result, 5, 3)
     names, codes = cluster_codes(sources)
-    weights = cluster_weights(len(names), 5, 3)
+    weights = np.random.RandomState(3).randint(0, 3, (5, len(names)))
+    samples = resample_scores(result, weights)
     for row in range(5):
         drawn = [place for place in range(len(predictions)) for _ in range(weights[row][codes[place]])]
         again = text_scores(
@@ -40,22 +40,34 @@ def test_a_resample_equals_the_score_of_the_drawn_items() -> None:
         assert samples["cider"][row] == pytest.approx(np.mean([result["items"]["cider"][place] for place in drawn]))
 
 
-def test_intervals_contain_the_score_and_depend_on_the_seed_only() -> None:
+def test_intervals_contain_the_score_and_depend_on_nothing_random() -> None:
     predictions, references, sources = _texts(1)
     first = text_scores(predictions, references, sources=sources, seed=4)
-    assert first["intervals"] == text_scores(predictions, references, sources=sources, seed=4)["intervals"]
-    assert first["intervals"] != text_scores(predictions, references, sources=sources, seed=5)["intervals"]
+    assert first["intervals"] == text_scores(predictions, references, sources=sources, seed=5, resamples=7)["intervals"]
     for name, (low, high) in first["intervals"].items():
-        assert low <= first["scores"][name] <= high
-    assert "|seed:4|" in first["signature"]
+        assert 0 <= low < first["scores"][name] < high
+    narrow = text_scores(predictions, references, sources=sources, level=0.5)["intervals"]["cider"]
+    assert first["intervals"]["cider"][0] < narrow[0] < narrow[1] < first["intervals"]["cider"][1]
     assert "intervals" not in text_scores(predictions, references, sources=sources, resamples=0)
 
 
-def test_one_film_gives_intervals_of_no_width() -> None:
+def test_a_score_without_a_film_is_the_score_of_the_others() -> None:
+    predictions, references, sources = _texts(2)
+    values = scores_left_out(text_scores(predictions, references, sources=sources))
+    names, codes = cluster_codes(sources)
+    assert len(leave_one_out(len(names))) == len(values["bleu_4"])
+    for place in range(len(names)):
+        kept = np.flatnonzero(codes != place)
+        again = text_scores([predictions[i] for i in kept], [references[i] for i in kept], metrics=["bleu", "rouge_l"])
+        for name, value in again["scores"].items():
+            assert values[name][place] == pytest.approx(value, rel=1e-12)
+
+
+def test_one_film_gives_no_interval() -> None:
     predictions, references, _ = _texts(2)
     result = text_scores(predictions, references, sources=["film"] * len(predictions))
-    for name, (low, high) in result["intervals"].items():
-        assert low == pytest.approx(high) == pytest.approx(result["scores"][name])
+    assert set(result["intervals"]) == set(result["scores"])
+    assert all(edges is None for edges in result["intervals"].values())
 
 
 def test_compare_accepts_results_from_json_in_another_order() -> None:

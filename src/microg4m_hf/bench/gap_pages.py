@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..metrics.jackknife import MIN_SOURCES
+from ..metrics.significance import is_real
 from .render.document import Cell, ContentBlock, Document, Figure, Paragraph, Section, Table
 from .render.drawing import COLORS, GRID, INK, PAPER, QUIET, Dot, Drawing, Line, Text
-from .render.formatting import difference_cell, interval_text, percent, score_cell, signed
+from .render.formatting import difference_cell, interval_text, p_text, percent, score_cell, signed
 
 
 def differences_document(title: str, text: str, found: dict[str, Any]) -> Document:
@@ -15,15 +17,15 @@ def differences_document(title: str, text: str, found: dict[str, Any]) -> Docume
     matched = found["matched"]
     head = ["action", one, two, "difference", "labels", "chance", "AUROC"]
 
-    def row(name: Cell, entry: dict[str, Any], is_real: bool, labels: str) -> list[Cell]:
-        difference = difference_cell(entry["difference"], entry["interval"], is_real)
+    def row(name: Cell, entry: dict[str, Any], labels: str) -> list[Cell]:
         frequencies = (Cell(" / ".join(percent(value, 1) for value in entry[key])) for key in ("chance", "auroc"))
-        return [name, score_cell(entry["first"]), score_cell(entry["second"]), difference, Cell(labels), *frequencies]
+        sides = [score_cell(entry[side]) for side in ("first", "second")]
+        return [name, *sides, difference_cell(entry), Cell(labels), *frequencies]
 
     mean = Cell(f"mean of {matched['classes']} actions", strong=True)
-    rows = [row(mean, matched, matched["p"] < 0.05, "")]
+    rows = [row(mean, matched | {"real": is_real(matched)}, "")]
     for entry in sorted(found["classes"], key=lambda entry: -entry["difference"]):
-        rows.append(row(Cell(entry["name"]), entry, entry["real"], " / ".join(map(str, entry["labels"]))))
+        rows.append(row(Cell(entry["name"]), entry, " / ".join(map(str, entry["labels"]))))
     caption = f"Average precision × 100, {one} − {two}, 95 % intervals by film; * p < 0.05 after Holm correction"
     whole = f"mAP over all actions: {percent(found['map'][0])} and {percent(found['map'][1])}."
     blocks: list[ContentBlock] = [Paragraph(text), Paragraph(whole)]
@@ -44,14 +46,14 @@ def orientation_document(found: dict[str, Any]) -> Document:
     blocks: list[ContentBlock] = [Table("orientation-turns", caption, head, rows)]
     if "gap" in found:
         gap = found["gap"]
-        relies = gap["p"] < 0.05 and gap["difference"] > 0
-        verdict = "relies on the upright orientation" if relies else "shows no reliance on the upright orientation"
-        blocks.append(
-            Paragraph(
-                f"Orientation gap (first turn minus mean of the quarter turns): {signed(gap['difference'])} "
-                f"({interval_text(gap['interval'], is_signed=True)}), p {gap['p']:.3f}: the model {verdict}."
-            )
-        )
+        text = f"Orientation gap (first turn minus mean of the quarter turns): {signed(gap['difference'])}"
+        if gap["interval"] is None:
+            text += f". There is no verdict: {gap['why_not']}."
+        else:
+            relies = is_real(gap) and gap["difference"] > 0
+            verdict = "relies on the upright orientation" if relies else "shows no reliance on the upright orientation"
+            text += f" ({interval_text(gap['interval'], is_signed=True)}), p {p_text(gap['p'])}: the model {verdict}."
+        blocks.append(Paragraph(text))
     if found["left_out_clips"]:
         blocks.append(
             Paragraph(f"{found['left_out_clips']} key frames could not be read and count as missing predictions.")
@@ -69,7 +71,7 @@ def _class_blocks(classes: list[dict[str, Any]]) -> list[ContentBlock]:
         [
             Cell(entry["name"]),
             *(score_cell(entry["ap"][name]) for name in names),
-            difference_cell(entry["difference"], entry["interval"], entry["real"]),
+            difference_cell(entry),
         ]
         for entry in order
     ]
@@ -91,8 +93,8 @@ def _chart(title: str, entries: list[dict[str, Any]]) -> Drawing:
     for place, entry in enumerate(order):
         y = 34 + row * place
         drawing.add(Text(left - 8, y + 3.5, entry["name"][:27], 10, "end"))
-        low, high = entry["interval"]
-        if low == low:
+        if entry["interval"] is not None:
+            low, high = entry["interval"]
             ends = [(left + (right - left) * (edge + 1) / 2, y) for edge in (low, high)]
             drawing.add(Line(ends, COLORS[0], 2))
         x = left + (right - left) * (entry["difference"] + 1) / 2
@@ -102,8 +104,8 @@ def _chart(title: str, entries: list[dict[str, Any]]) -> Drawing:
 
 
 def _describe(found: dict[str, Any]) -> str:
-    films = "the same films on both sides" if found.get("paired", True) else "the films of each side independently"
+    films = "the same films on both sides" if found.get("paired", True) else "the films of each side"
     return (
-        f"Protocol {found['protocol']}; intervals and tests resample {films}, {found['resamples']} times, "
-        f"seed {found['seed']}."
+        f"Protocol {found['protocol']}; the error of a difference comes from leaving out one film at a time, {films}. "
+        f"Below {MIN_SOURCES} films there is no interval (–); an action counts the films that show it."
     )

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import RecipeError
-from ..metrics.bootstrap import interval
 from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarSettings, score_har
 from ..metrics.har.statistics import ClassScores
@@ -93,11 +92,11 @@ def orientation_probe(
     *,
     turns: Sequence[Turn] = TURNS,
     protocol: str = "paper",
-    resamples: int = 1000,
+    resamples: int = 1,
     seed: int = 0,
     batch: int = 8,
 ) -> dict[str, Any]:
-    """Score a model under every turn, and compare each with the first one on the same bootstrap samples of films.
+    """Score a model under every turn, and compare each with the first one on the same films.
 
     Note that a quarter turn also makes a wide frame tall; half a turn does not.
 
@@ -107,8 +106,8 @@ def orientation_probe(
         data: How the model is fed.
         turns: At least two; the first is the baseline.
         protocol: ``"paper"`` or ``"instance"``.
-        resamples: Number of bootstrap samples.
-        seed: Seed of the bootstrap.
+        resamples: The former number of bootstrap resamples; it has no effect.
+        seed: Seed of the orders in which tests rank equal scores under ``"instance"``.
         batch: Key frames per forward pass.
 
     Returns:
@@ -137,15 +136,15 @@ def orientation_probe(
         )
         skipped = max(skipped, len(items) - len(logits))
         scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), references, settings)
-    drawn = {name: result.resample(resamples, seed) for name, result in scored.items()}
+    left_out = {name: result.left_out(seed) for name, result in scored.items()}
     classes = {name: result.per_class for name, result in scored.items()}
     first = turns[0].name
     rows: list[dict[str, Any]] = []
     for name in scored:
-        value, samples = float(classes[name].macro()["map"]), drawn[name].macro()["map"]
-        row: dict[str, Any] = {"turn": name, "map": value, "interval": list(interval(samples))}
+        value, values = float(classes[name].macro()["map"]), left_out[name].macro()["map"]
+        row: dict[str, Any] = {"turn": name, "map": value, "interval": scored[name].intervals(seed=seed)["map"]}
         if name != first:
-            tested = paired_test(value - rows[0]["map"], samples - drawn[first].macro()["map"])
+            tested = paired_test(value - rows[0]["map"], values - left_out[first].macro()["map"])
             row |= {"difference": tested["difference"], "difference_interval": tested["interval"], "p": tested["p"]}
         rows.append(row)
     add_corrected_p_values(rows[1:])
@@ -155,25 +154,24 @@ def orientation_probe(
         "left_out_clips": skipped,
         "key_frames": len(items),
         "protocol": protocol,
-        "resamples": resamples,
-        "seed": seed,
     }
     if turned:
 
-        def gap(score: Callable[[ClassScores], Any]) -> dict[str, Any]:
-            """Test the first turn minus the mean of the others, by one score."""
-            others, samples = ([score(scores[name]) for name in turned] for scores in (classes, drawn))
+        def gap(score: Callable[[ClassScores], Any], films: int | None = None) -> dict[str, Any]:
+            """Test the first turn minus the mean of the others, by one score that ``films`` say something about."""
+            others, without = ([score(scores[name]) for name in turned] for scores in (classes, left_out))
             value = float(score(classes[first]) - np.mean(others))
-            return paired_test(value, score(drawn[first]) - np.mean(samples, axis=0))
+            return paired_test(value, score(left_out[first]) - np.mean(without, axis=0), films=films)
 
         result["gap"] = gap(lambda scores: scores.macro()["map"])
+        films = scored[first].statistics.films_of_class
         columns = {action: column for column, action in enumerate(scored[first].classes)}
         known = [(action, columns[action.action_id]) for action in ACTIONS if action.action_id in columns]
 
         def entry(action: Action, column: int) -> dict[str, Any]:
             values = {name: float(scores.ap[column]) for name, scores in classes.items()}
             about = {"action_id": action.action_id, "name": action.name, "ap": values}
-            return about | gap(lambda scores: scores.ap[..., column])
+            return about | gap(lambda scores: scores.ap[..., column], int(films[column]))
 
         table = [entry(action, column) for action, column in known if not np.isnan(classes[first].ap[column])]
         result["classes"] = table

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..metrics.har.result import HarResult
-from ..metrics.significance import add_corrected_p_values, paired_test
+from ..metrics.jackknife import spread_between, spread_of
+from ..metrics.significance import add_corrected_p_values, paired_test, spread_test
 from ..taxonomy import ACTIONS
 from .scoring import RunScores
 
@@ -16,17 +17,17 @@ MAIN_SCORE = {"har": "map", "caption": "cider", "vqa": "cider"}
 
 
 def compare_runs(runs: Sequence[RunScores], score: str) -> list[dict[str, Any]]:
-    """Compare every run with every other by one score, on the same resamples of films.
+    """Compare every run with every other by one score, on the same films.
 
-    Pairs that were not resampled or were scored on different items have the key ``why_not`` instead of a test.
+    Pairs that cannot be tested have the key ``why_not``: scored on different items, or on too few films.
     """
     pairs: list[dict[str, Any]] = []
     for place, first in enumerate(runs):
         for second in runs[place + 1 :]:
             entry: dict[str, Any] = {"first": first.name, "second": second.name}
-            one, two = first.samples.get(score), second.samples.get(score)
+            one, two = first.left_out.get(score), second.left_out.get(score)
             if one is None or two is None:
-                entry["why_not"] = "not resampled"
+                entry["why_not"] = "scored without intervals"
             elif _items(first) != _items(second):
                 entry["why_not"] = "scored on different items"
             else:
@@ -46,26 +47,27 @@ def class_differences(
     first: HarResult,
     second: HarResult,
     *,
-    paired: bool,
-    resamples: int = 1000,
     seed: int = 0,
     left_out: Collection[int] = (),
 ) -> dict[str, Any]:
     """Return ``first - second`` for the average precision of every action that both were scored on, and for the mean.
 
     Average precision depends on how common an action is, so each side also has its chance level (the share of boxes
-    with the action) and AUROC, which does not depend on it. With ``paired=False`` films are resampled independently.
+    with the action) and AUROC, which does not depend on it. Each side has films of its own, and the error of a
+    difference is that of both sides together. An action has an interval and a test only where enough films of both
+    sides show it.
     """
     sides = [first.statistics, second.statistics]
     scores = [first.per_class, second.per_class]
-    samples = [first.resample(resamples, seed), second.resample(resamples, seed if paired else seed + 1)]
+    without_film = [first.left_out(seed).ap, second.left_out(seed).ap]
+    films = [side.films_of_class for side in sides]
     places = [{action: place for place, action in enumerate(side.classes)} for side in sides]
     label_counts = [
         dict(zip(np.array(side.classes)[side.scored].tolist(), side.label_counts.sum(axis=0).tolist(), strict=True))
         for side in sides
     ]
     table: list[dict[str, Any]] = []
-    gaps: list[np.ndarray] = []
+    compared: list[list[int]] = []
     for action in ACTIONS:
         if action.action_id in left_out or any(action.action_id not in place for place in places):
             continue
@@ -73,8 +75,11 @@ def class_differences(
         values = [float(score.ap[spot]) for score, spot in zip(scores, spots, strict=True)]
         if any(value != value for value in values):
             continue
-        gap = samples[0].ap[:, spots[0]] - samples[1].ap[:, spots[1]]
-        gaps.append(gap)
+        compared.append(spots)
+        spreads = [
+            spread_of(values[:, spot], int(count[spot]))
+            for values, count, spot in zip(without_film, films, spots, strict=True)
+        ]
         labels = [counts[action.action_id] for counts in label_counts]
         table.append(
             {
@@ -82,29 +87,31 @@ def class_differences(
                 "name": action.name,
                 "first": values[0],
                 "second": values[1],
-                **paired_test(values[0] - values[1], gap),
+                **spread_test(values[0] - values[1], spread_between(*spreads)),
                 "auroc": [float(score.auroc[spot]) for score, spot in zip(scores, spots, strict=True)],
                 "labels": labels,
                 "chance": [count / max(side.boxes, 1) for count, side in zip(labels, sides, strict=True)],
             }
         )
     add_corrected_p_values(table)
-    mean = _mean(table, gaps) if table else {"classes": 0}
-    return {"classes": table, "matched": mean, "paired": paired, "resamples": resamples, "seed": seed}
+    mean = _mean(table, without_film, np.array(compared)) if table else {"classes": 0}
+    return {"classes": table, "matched": mean, "paired": False}
 
 
-def _mean(table: list[dict[str, Any]], gaps: list[np.ndarray]) -> dict[str, Any]:
-    """Average over the actions of the table; in a resample, over those that occur on both sides."""
-    both = np.array(gaps)
-    known = ~np.isnan(both)
-    with np.errstate(invalid="ignore"):
-        samples = np.where(known, both, 0.0).sum(axis=0) / known.sum(axis=0)
+def _mean(table: list[dict[str, Any]], without_film: list[np.ndarray], spots: np.ndarray) -> dict[str, Any]:
+    """Average over the actions of the table; without a film, over those that still occur."""
+    spreads = []
+    for side, values in enumerate(without_film):
+        own = values[:, spots[:, side]]
+        known = ~np.isnan(own)
+        with np.errstate(invalid="ignore"):
+            spreads.append(spread_of(np.where(known, own, 0.0).sum(axis=1) / known.sum(axis=1)))
     first, second = (float(np.mean([entry[side] for entry in table])) for side in ("first", "second"))
     return {
         "classes": len(table),
         "first": first,
         "second": second,
-        **paired_test(first - second, samples),
+        **spread_test(first - second, spread_between(*spreads)),
         "auroc": [float(np.nanmean([entry["auroc"][side] for entry in table])) for side in (0, 1)],
         "chance": [float(np.mean([entry["chance"][side] for entry in table])) for side in (0, 1)],
     }

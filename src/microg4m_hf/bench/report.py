@@ -11,6 +11,7 @@ from typing import Any
 from .. import hub
 from .._version import __version__
 from ..errors import MicroG4MError, PredictionError, RecipeError
+from ..metrics.jackknife import MIN_SOURCES
 from ..runtime import progress
 from .published import PAPER, published_tables
 from .references import References, Target, choose_target
@@ -254,7 +255,7 @@ def _summary(runs: list[RunInfo], options: ScoringOptions) -> str:
     scored = sum(run.problem is None for run in runs)
     text = f"{scored} of {len(runs)} runs scored with microg4m-hf {__version__}, protocol {options.protocol}."
     if options.resamples:
-        text += f" Intervals and tests resample whole films, {options.resamples} times, seed {options.seed}."
+        text += f" Intervals and tests leave out one film at a time; below {MIN_SOURCES} films there are none."
     return text
 
 

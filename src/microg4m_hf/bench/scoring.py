@@ -1,4 +1,4 @@
-"""Score the runs of one task on the same references and resamples of films, so that any two can be compared."""
+"""Score the runs of one task on the same references and films, so that any two can be compared."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import numpy as np
 
 from ..errors import MicroG4MError, Origin
 from ..metrics import caption_scores, vqa_scores
-from ..metrics.bootstrap import interval
 from ..metrics.har.files import read_about
 from ..metrics.har.inputs import read_rows
-from ..metrics.har.result import HarResult, HarSettings, intervals, score_har
+from ..metrics.har.result import HarResult, HarSettings, score_har
 from ..metrics.har.rows import ActionRows
 from ..metrics.har.scores import TieWarning
 from ..metrics.har.subsets import group_classes, group_clips
 from ..metrics.text.entries import read_entries
 from ..metrics.text.files import read_text_rows
-from ..metrics.text.resampling import resample_scores
+from ..metrics.text.resampling import scores_left_out, text_intervals
 from .references import References
 from .runs import RunInfo
 
@@ -30,13 +29,13 @@ _JSON = (".json", ".jsonl", ".ndjson")
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """How a report scores and resamples."""
+    """How a report scores. ``resamples`` is 0 for no intervals, and ``seed`` of the random orders of equal scores."""
 
     protocol: str = "paper"
     metrics: Sequence[str] = ("bleu", "cider", "rouge_l")  # for captions and answers
     encoder: str | None = None
     bert_model: str | None = None
-    resamples: int = 1000
+    resamples: int = 1
     seed: int = 0
 
 
@@ -46,7 +45,7 @@ class RunScores:
 
     info: RunInfo
     result: dict[str, Any]
-    samples: dict[str, np.ndarray] = field(default_factory=dict)  # every score in every resample of films
+    left_out: dict[str, np.ndarray] = field(default_factory=dict)  # every score without each film
     har: HarResult | None = None
     texts: list[tuple[Any, str, str]] = field(default_factory=list)  # key, prediction, reference
 
@@ -103,26 +102,22 @@ def _score_har(run: RunInfo, references: References, options: ScoringOptions) ->
         run.notes.append(f"{absent} class scores are absent and count as lowest")
     if not options.resamples:
         return RunScores(run, result, har=har)
-    samples = har.resample(options.resamples, options.seed)
-    result["intervals"] = intervals(samples)
-    result["class_intervals"] = {
-        action: list(interval(samples.ap[:, place])) for place, action in enumerate(har.classes)
-    }
+    result["intervals"] = har.intervals(seed=options.seed)
+    result["class_intervals"] = har.class_intervals(seed=options.seed)
     for part in ("group", "frequency"):
         for name, mask in group_classes(part, har.classes, references.data, counts).items():
-            result["by"][part][name]["intervals"] = intervals(samples, mask=mask)
-    return RunScores(run, result, samples.macro(), har)
+            result["by"][part][name]["intervals"] = har.intervals(mask=mask, seed=options.seed)
+    return RunScores(run, result, har.left_out(options.seed).macro(), har)
 
 
 def add_domain_intervals(scores: RunScores, references: References, options: ScoringOptions) -> None:
-    """Add intervals to the scores per domain. Each domain is resampled anew, so only detailed runs get them."""
+    """Add intervals to the scores per domain. Each domain is scored anew, so only detailed runs get them."""
     if scores.har is None or references.domains is None or not options.resamples:
         return
     for domain, clips in group_clips("domain", references.data, references.domains).items():
         result = scores.har.subset(clips)
-        if result is not None and len(result.statistics.sources) > 1:  # a single film shows no variation between films
-            entry = scores.result["by"]["domain"][domain]
-            entry["intervals"] = intervals(result.resample(options.resamples, options.seed))
+        if result is not None:
+            scores.result["by"]["domain"][domain]["intervals"] = result.intervals(seed=options.seed)
 
 
 def readable_actions(path: Path) -> Path | ActionRows:
@@ -152,10 +147,10 @@ def _score_texts(run: RunInfo, references: References, options: ScoringOptions) 
         bert_model=options.bert_model,
         resamples=0,
     )
-    samples: dict[str, np.ndarray] = {}
+    left_out: dict[str, np.ndarray] = {}
     if options.resamples:
-        samples = resample_scores(result, options.resamples, options.seed)
-        result["intervals"] = {name: list(interval(values)) for name, values in samples.items()}
+        left_out = scores_left_out(result)
+        result["intervals"] = text_intervals(result["scores"], left_out)
     if result["counts"]["missing"]:
         run.notes.append(f"partial: {result['counts']['missing']} items have no prediction and count as zero")
     if result["counts"]["empty"]:
@@ -165,4 +160,4 @@ def _score_texts(run: RunInfo, references: References, options: ScoringOptions) 
         for source, role in ((run.predictions, "predictions"), (references.data, "references"))
     )
     texts = [(key, predicted.get(key, ""), expected[key]) for key in result["ids"]]
-    return RunScores(run, result, samples, texts=texts)
+    return RunScores(run, result, left_out, texts=texts)

@@ -95,7 +95,7 @@ def _class_chart(run: RunScores, references: References) -> Drawing:
         entry = run.result["per_class"].get(action.action_id)
         if entry is None or not entry["labels"]:
             continue
-        low, high = intervals.get(action.action_id, (None, None))
+        low, high = intervals.get(action.action_id) or (None, None)
         in_training = f" / {counts.get(action.action_id, 0)}" if counts is not None else ""
         bars.append(charts.Bar(action.name, entry["ap"], low, high, f"{entry['labels']}{in_training}"))
     bars.sort(key=lambda bar: (-_or_minus_one(bar.value), bar.name))

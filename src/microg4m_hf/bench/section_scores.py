@@ -10,7 +10,7 @@ from .published import PublishedTable, differences_from_published, nearest_table
 from .references import References
 from .render import charts
 from .render.document import Cell, ContentBlock, Figure, Paragraph, Table
-from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, score_cell, slug
+from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, interval_text, score_cell, slug
 from .scoring import RunScores
 
 _MATRIX_LIMIT = 20  # runs in the matrix on the page; the JSON has all pairs
@@ -41,16 +41,18 @@ def score_blocks(
         table = nearest_table(task, run.result, dict(tables))
         differs = verdicts[run.name] = differences_from_published(run.result, references, table)
         scores, intervals = run.result["scores"], run.result.get("intervals", {})
-        cells = [score_cell(scores.get(column), intervals.get(column)) for column in columns]
+        cells = [_score_with_ties(run.result, column) for column in columns]
         frames = str(run.info.about.get("frames", "–")).replace("x", "×")
         verdict = Cell("other", "; ".join(differs)) if differs else Cell("same")
         bar = charts.Bar(run.name, scores[main], *(intervals.get(main) or (None, None)))
         kind = "baseline" if run.info.is_baseline else "other protocol" if differs else "own"
         entries.append(([Cell(run.name, strong=True), Cell(frames), *cells, verdict], kind, bar))
     entries.sort(key=lambda entry: -entry[2].value if entry[2].value == entry[2].value else 1e9)
-    caption = f"{_TITLES[task]}, × 100, with 95 % intervals from resampled films"
+    caption = f"{_TITLES[task]}, × 100, with 95 % intervals by film"
     rows, kinds = [cells for cells, _, _ in entries], [kind for _, kind, _ in entries]
     bars = [bar for _, _, bar in entries]
+    if any(run.result.get("ties", {}).get("matters") for run in runs):
+        caption += "; ties: the range over all orders of equal scores"
     blocks: list[ContentBlock] = [
         Table(f"{name}-scores", caption, head, rows, kinds, (len(head) - 1,)),
         Figure(f"{name}-scores", charts.interval_chart(f"{SCORE_NAMES[main]} with 95 % intervals", bars)),
@@ -83,24 +85,32 @@ def _matrix(name: str, runs: Sequence[RunScores], pairs: Sequence[dict[str, Any]
         ]
         for number, row in enumerate(shown, start=1)
     ]
-    tested = sum("p" in pair for pair in pairs)
+    tested = sum(pair.get("p") is not None for pair in pairs)
     caption = (
-        f"Differences of {SCORE_NAMES[main]}, × 100, with 95 % intervals; * p < 0.05 after Holm correction, "
-        f"{tested} compared"
+        f"Differences of {SCORE_NAMES[main]}, × 100, with 95 % interval, p and p after Holm correction for {tested} "
+        "comparisons; * corrected p < 0.05"
     )
     blocks: list[ContentBlock] = [Table(f"{name}-comparisons", caption, head, rows)]
     if len(shown) < len(runs):
         blocks.append(Paragraph(f"The {len(shown)} best of {len(runs)} runs; report.json has all pairs."))
     reasons = sorted({pair["why_not"] for pair in pairs if "why_not" in pair})
     if reasons:
-        blocks.append(Paragraph(f"Pairs marked n/a cannot be compared: {', '.join(reasons)}."))
+        blocks.append(Paragraph(f"Some pairs are not tested: {', '.join(reasons)}."))
     return blocks
 
 
 def _pair_cell(pair: dict[str, Any], sign: int) -> Cell:
-    if "p" not in pair:
-        return Cell("n/a")
-    return difference_cell(sign * pair["difference"], sorted(sign * edge for edge in pair["interval"]), pair["real"])
+    return difference_cell(pair, sign) if "difference" in pair else Cell("n/a")
+
+
+def _score_with_ties(result: dict[str, Any], column: str) -> Cell:
+    """Return the cell of a score; the mAP says so where the order of equal scores alone could move it."""
+    cell = score_cell(result["scores"].get(column), result.get("intervals", {}).get(column))
+    ties = result.get("ties", {})
+    if column == "map" and ties.get("matters"):
+        note = f"ties {interval_text(ties['map_range'])}"
+        return Cell(cell.text, f"{cell.below}; {note}" if cell.below else note)
+    return cell
 
 
 def breakdown_table(name: str, run: RunScores, parts: Sequence[str], columns: Sequence[str]) -> Table | None:

@@ -6,8 +6,15 @@ import argparse
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ..bench.render.formatting import BASELINE_NOTE, percent
-from .options import FoundReferences, add_reference_options, find_references, find_run, table
+from ..bench.render.formatting import BASELINE_NOTE, p_text, percent
+from .options import (
+    FoundReferences,
+    add_former_bootstrap_options,
+    add_reference_options,
+    find_references,
+    find_run,
+    table,
+)
 
 if TYPE_CHECKING:
     from ..bench.runs import RunInfo
@@ -23,8 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", default="paper", help="paper, or instance (har), or coco (caption, vqa)")
     parser.add_argument("--missing", choices=("zero", "drop", "error"), default="zero", help=MISSING_HELP)
     parser.add_argument("--on-empty", choices=("score", "error"), default="score", help="for texts without a word")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films")
-    parser.add_argument("--seed", type=int, default=0)
+    add_former_bootstrap_options(parser)
     parser.add_argument("--output", metavar="FILE", help="write the whole result as JSON")
 
 
@@ -36,18 +42,24 @@ def run(args: argparse.Namespace) -> int:
         warnings.simplefilter("ignore")  # `score` prints the notes on each system
         compare = _compare_har if args.what == "har" else _compare_texts
         result, notes = compare(args, runs, references, names)
+    ties = {name: found["map_range"] for name, found in result.get("ties", {}).items() if found["matters"]}
     rows = []
     for score, entry in result["scores"].items():
-        low, high = entry["interval"]
-        values = [percent(entry[name]) for name in names]
-        interval = f"{100 * low:+.2f} to {100 * high:+.2f}"
+        interval = "–"
+        if entry["interval"] is not None:
+            low, high = entry["interval"]
+            interval = f"{100 * low:+.2f} to {100 * high:+.2f}"
+        values = [f"{percent(entry[name])}{'†' if score == 'map' and ties.get(name) else ''}" for name in names]
+        p_values = [p_text(entry["p"]), p_text(entry["p_corrected"])]
         real = "real" if entry["real"] else ""
-        rows.append(
-            [score, *values, f"{100 * entry['difference']:+.2f}", interval, f"{entry['p_corrected']:.3f}", real]
-        )
+        rows.append([score, *values, f"{100 * entry['difference']:+.2f}", interval, *p_values, real])
     heads = [f"{name} (baseline)" if run.is_baseline else name for name, run in zip(names, runs, strict=True)]
-    print(table(["× 100", *heads, "difference", "95 % by film", "p (Holm)", ""], rows))
+    print(table(["× 100", *heads, "difference", "95 % by film", "p", "p (Holm)", ""], rows))
+    for name, (low, high) in ties.items():
+        print(f"† {name}: between {percent(low)} and {percent(high)} over all orders of equal scores")
     print(f"\nreferences: {references.describe()}")
+    reasons = dict.fromkeys(entry["why_not"] for entry in result["scores"].values() if "why_not" in entry)
+    notes += [f"no interval and no verdict: {reason}" for reason in reasons]
     if any(run.is_baseline for run in runs):
         notes.append(BASELINE_NOTE)
     for note in notes:
@@ -66,7 +78,7 @@ def _compare_har(
     from ..bench.scoring import readable_actions
     from ..metrics import compare
 
-    options = {"protocol": args.protocol, "resamples": args.resamples, "seed": args.seed, "missing": args.missing}
+    options = {"protocol": args.protocol, "seed": args.seed, "missing": args.missing}
     options["unknown"] = _unknown(references)
     first, second = (readable_actions(run.predictions) for run in runs if run.predictions is not None)
     result = compare(first, second, references.data, names=names, **options)
@@ -85,7 +97,7 @@ def _compare_texts(
     results = [score(run.predictions, references.data, **options, resamples=0) for run in runs]
     counts = [result["counts"] for result in results]
     notes = _notes(names, [one["missing"] for one in counts], [one["empty"] for one in counts], args.missing, "items")
-    return compare_texts(*results, resamples=args.resamples, seed=args.seed, names=names), notes
+    return compare_texts(*results, names=names), notes
 
 
 def _unknown(references: FoundReferences) -> str:

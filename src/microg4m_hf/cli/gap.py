@@ -7,7 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .options import add_reference_options, add_release_options, find_references, find_run, release_of
+from .options import (
+    add_former_bootstrap_options,
+    add_reference_options,
+    add_release_options,
+    find_references,
+    find_run,
+    release_of,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,16 +41,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         add_release_options(command, data_dir="a folder with the released files (and clips to rotate)", source=source)
     for command in kinds.choices.values():
         command.add_argument("--protocol", choices=("paper", "instance"), default="paper")
-        command.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films")
-        command.add_argument("--seed", type=int, default=0)
+        add_former_bootstrap_options(command)
         command.add_argument("--out", default="gap", metavar="FOLDER", help="folder of page, JSON and figures (gap)")
 
 
 def run(args: argparse.Namespace) -> int:
     from ..bench.gap_pages import differences_document, orientation_document
     from ..bench.render import write_document
+    from ..bench.render.formatting import p_text
 
-    common = {name: getattr(args, name) for name in ("protocol", "resamples", "seed")}
+    common = {name: getattr(args, name) for name in ("protocol", "seed")}
     if args.kind == "orientation":
         found = _orientation(args, common)
         document = orientation_document(found)
@@ -54,8 +61,11 @@ def run(args: argparse.Namespace) -> int:
         title, text, found = _transfer(args, common) if args.kind == "transfer" else _leak(args, common)
         document = differences_document(title, text, found)
         gap = found["matched"]
-    low, high = gap["interval"]
-    print(f"gap {100 * gap['difference']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}), p {gap['p']:.3f}")
+    if gap["interval"] is None:
+        print(f"gap {100 * gap['difference']:+.2f}; no interval and no verdict: {gap['why_not']}")
+    else:
+        low, high = gap["interval"]
+        print(f"gap {100 * gap['difference']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}), p {p_text(gap['p'])}")
     print(f"page: {write_document(document, found, Path(args.out)).resolve()}")
     return 0
 

@@ -62,6 +62,19 @@ def add_reference_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="the split that was predicted (default: that of the run, else test)")
 
 
+def add_interval_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-intervals``, and the former options of the bootstrap."""
+    text = "leave the intervals out"
+    parser.add_argument("--no-intervals", dest="resamples", action="store_const", const=0, default=1, help=text)
+    add_former_bootstrap_options(parser)
+
+
+def add_former_bootstrap_options(parser: argparse.ArgumentParser) -> None:
+    """Accept ``--resamples`` and ``--seed``, which intervals needed when they were drawn at random."""
+    parser.add_argument("--resamples", type=int, default=1, help=argparse.SUPPRESS)  # 0 means --no-intervals
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+
+
 def find_run(path: str, task: str) -> RunInfo:
     """Return the run of a folder or a prediction file, which must be of the task.
 

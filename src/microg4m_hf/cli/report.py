@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .options import add_run_options
+from .options import add_interval_options, add_run_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", default="bleu,cider,rouge_l", help=text)
     parser.add_argument("--encoder", help="sentence encoder for sbert and svqa: a folder or a Hub id (id@revision)")
     parser.add_argument("--bert-model", help="BERTScore model: a folder or a Hub id (id@revision)")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films; 0 for none")
-    parser.add_argument("--seed", type=int, default=0)
+    add_interval_options(parser)
     parser.add_argument("--details", type=int, default=5, metavar="N", help="number of runs with a detailed part (5)")
     parser.add_argument("--png", action="store_true", help="write figures as PNG too")
     parser.add_argument("--eval-results", action="store_true", help="also write the Hub's .eval_results files")

@@ -7,8 +7,10 @@ import warnings
 from typing import Any
 
 from ..bench.render.formatting import BASELINE_NOTE, percent
+from ..metrics.jackknife import MIN_SOURCES
 from .options import (
     FoundReferences,
+    add_interval_options,
     add_reference_options,
     find_domains,
     find_references,
@@ -38,8 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         add_reference_options(command)
         command.add_argument("--missing", choices=("error", "zero", "drop"), default="error")
         command.add_argument("--unknown", choices=("error", "drop"), default="error")
-        command.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of films; 0 for none")
-        command.add_argument("--seed", type=int, default=0)
+        add_interval_options(command)
         command.add_argument("--output", metavar="FILE", help="write the whole result as JSON")
 
 
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if result.get("ties"):
         low, high = result["ties"]["map_range"]
         print(f"\nmAP between {percent(low)} and {percent(high)} over all orders of equal scores")
+    if any(edges is None for edges in result.get("intervals", {}).values()):
+        print(f"\nno interval (–): it needs at least {MIN_SOURCES} films")
     print(f"\n{result['signature']}\nreferences: {references.describe()}")
     notes = [BASELINE_NOTE] if scored.is_baseline else []
     notes += [*result.get("warnings", []), *(str(warning.message) for warning in caught)]
@@ -96,12 +99,23 @@ def _shared_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _score_table(result: dict[str, Any]) -> str:
-    intervals = result.get("intervals", {})
+    intervals, ties = result.get("intervals", {}), result.get("ties", {})
     rows = []
     for name, value in result["scores"].items():
-        low, high = intervals.get(name) or (None, None)
-        rows.append([name, percent(value), "" if low is None else f"{percent(low)} to {percent(high)}"])
-    return table(["", "× 100", "95 % by film" if intervals else ""], rows)
+        row = [name, percent(value)]
+        if intervals:
+            row.append(_range(intervals[name]))
+        if ties.get("matters"):
+            row.append(_range(ties["map_range"]) if name == "map" else "")
+        rows.append(row)
+    head = ["", "× 100"]
+    head += ["95 % by film"] if intervals else []
+    head += ["by order of ties"] if ties.get("matters") else []
+    return table(head, rows)
+
+
+def _range(edges: list[float] | None) -> str:
+    return "–" if edges is None else f"{percent(edges[0])} to {percent(edges[1])}"
 
 
 def _group_table(kind: str, groups: dict[str, Any]) -> str:

@@ -40,7 +40,6 @@ class Signature:
     used: int = 0  # items that were scored
     missing: int = 0  # references without a prediction
     references: str | None = None  # digest of what was scored against
-    seed: int | None = None  # of the bootstrap, when one was run
     version: str = __version__
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .document import Cell
@@ -38,7 +39,7 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{100 * value:+.{digits}f}".replace("-", "−")
 
 
-def interval_text(interval: list[float] | tuple[float, float] | None, *, is_signed: bool = False) -> str:
+def interval_text(interval: Sequence[float] | None, *, is_signed: bool = False) -> str:
     """Format an interval times 100, or nothing for a missing one.
 
     >>> interval_text([0.401, 0.527]), interval_text([-0.1, 0.2], is_signed=True), interval_text(None)
@@ -55,11 +56,33 @@ def score_cell(value: float | None, interval: list[float] | None = None) -> Cell
     return Cell(percent(value), interval_text(interval))
 
 
-def difference_cell(difference: float, interval: list[float], is_significant: bool) -> Cell:
-    """Return a cell with a difference and its interval below; a star marks a significant one."""
-    return Cell(
-        f"{signed(difference)}{'*' if is_significant else ''}", interval_text(interval, is_signed=True), is_significant
-    )
+def p_text(value: float | None) -> str:
+    """Format a p-value; a dash where nothing was tested.
+
+    >>> p_text(0.0312), p_text(0.00004), p_text(None)
+    ('0.031', '<0.0001', '–')
+    """
+    if value is None or value != value:
+        return "–"
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
+
+
+def difference_cell(tested: Mapping[str, Any], sign: int = 1) -> Cell:
+    """Return a cell with a tested difference and, below it, its interval and both p-values; a star marks a real one.
+
+    >>> difference_cell({"difference": 0.1, "interval": [0.02, 0.18], "p": 0.02, "p_corrected": 0.04, "real": True})
+    Cell(text='+10.00*', below='+2.0 to +18.0; p 0.020, corrected 0.040', strong=True)
+    >>> difference_cell({"difference": 0.1, "interval": None, "p": None}).below
+    '–'
+    """
+    text, is_real = signed(sign * tested["difference"]), bool(tested.get("real"))
+    if tested["interval"] is None:
+        return Cell(text, "–")
+    below = interval_text(sorted(sign * edge for edge in tested["interval"]), is_signed=True)
+    below += f"; p {p_text(tested['p'])}"
+    if "p_corrected" in tested:
+        below += f", corrected {p_text(tested['p_corrected'])}"
+    return Cell(f"{text}{'*' if is_real else ''}", below, is_real)
 
 
 def number_cell(value: Any, digits: int = 1) -> Cell:

@@ -9,7 +9,8 @@ import numpy as np
 
 from .published_order import published_order
 
-BLOCK = 50  # resamples that share one random order of equal scores, and one piece of memory
+BLOCK = 50  # rows of weights that share one piece of memory
+ORDERS = 8  # random orders of equal scores whose mean stands for their expectation
 
 
 @dataclass(frozen=True)
@@ -124,21 +125,25 @@ def weighted_precisions(
 ) -> np.ndarray:
     """Compute average precision in many resamples at once, ``(resamples, classes)``; nan without a labeled box.
 
-    A row counts as often as its ``source`` was drawn (``weights``, resamples x sources); ``positives`` holds the
-    labeled boxes per source and class. With ``shuffle_seed``, equal scores take a new random order in every block of
-    resamples, so that the intervals include the uncertainty of the order; by default they keep that of the ranking.
+    A row counts as often as its ``source`` does (``weights``, resamples x sources); ``positives`` holds the labeled
+    boxes per source and class. Equal scores keep the order of the ranking; with ``shuffle_seed``, the result is the
+    mean over random orders, the same ones in every resample, so that resamples differ in their sources alone.
     """
     labeled = weights @ positives
-    result = np.where(labeled > 0, 0.0, np.nan)
-    random = None if shuffle_seed is None else np.random.RandomState(shuffle_seed)
-    hit, source = ranking.hit, np.asarray(source)
-    for begin in range(0, len(weights), BLOCK):
-        block = slice(begin, begin + BLOCK)
-        order: np.ndarray | slice = slice(None)
-        if random is not None:
-            order = np.lexsort((random.random_sample(ranking.group.size), ranking.group))
-        _fill_block(result[block], hit[order], source[order], ranking.start, weights[block], labeled[block])
-    return result
+    source = np.asarray(source)
+    orders: list[np.ndarray | slice] = [slice(None)]
+    if shuffle_seed is not None and ranking.mixed.any():
+        random = np.random.RandomState(shuffle_seed)
+        orders = [np.lexsort((random.random_sample(ranking.group.size), ranking.group)) for _ in range(ORDERS)]
+    total = np.zeros(labeled.shape)
+    for order in orders:
+        result = np.where(labeled > 0, 0.0, np.nan)
+        hit, owner = ranking.hit[order], source[order]
+        for begin in range(0, len(weights), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            _fill_block(result[block], hit, owner, ranking.start, weights[block], labeled[block])
+        total += result
+    return total / len(orders)
 
 
 def _fill_block(

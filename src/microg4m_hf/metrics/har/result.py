@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...taxonomy import ACTIONS
-from ..bootstrap import LEVEL, RESAMPLES, cluster_weights, interval
+from ..jackknife import LEVEL, check_former_options, interval, leave_one_out, spread_of
 from ..results import Signature
 from .alignment import Alignment, align
 from .checks import resolve_classes
@@ -27,7 +27,7 @@ TIE_RANGE = 0.005  # mAP range over tie orders from which a result warns
 class HarResult:
     """The predictions of one system, checked, aligned with the references and counted.
 
-    ``resample`` and ``subset`` keep what they computed, so a result can be used in many tables at no further cost.
+    ``left_out`` and ``subset`` keep what they computed, so a result can be used in many tables at no further cost.
     """
 
     predictions: ActionRows
@@ -36,7 +36,7 @@ class HarResult:
     alignment: Alignment
     statistics: Statistics
     logits: bool
-    _resampled: dict[tuple[int, int], ClassScores] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _left_out: dict[int, ClassScores] = field(default_factory=dict, init=False, repr=False, compare=False)
     _subsets: dict[frozenset[str], HarResult | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -56,12 +56,28 @@ class HarResult:
         """mAP, F1, recall, precision and AUROC over all classes, as fractions."""
         return {name: float(value) for name, value in self.per_class.macro().items()}
 
-    def resample(self, resamples: int = RESAMPLES, seed: int = 0) -> ClassScores:
-        """Return the scores of each class in bootstrap resamples of sources; equal seeds draw the same sources."""
-        if (resamples, seed) not in self._resampled:
-            weights = cluster_weights(len(self.statistics.sources), resamples, seed)
-            self._resampled[resamples, seed] = self.statistics.resample(weights, seed)
-        return self._resampled[resamples, seed]
+    def left_out(self, seed: int = 0) -> ClassScores:
+        """Return the scores of each class without each of the sources; ``seed`` is of the random orders of ties."""
+        if seed not in self._left_out:
+            self._left_out[seed] = self.statistics.resample(leave_one_out(len(self.statistics.sources)), seed)
+        return self._left_out[seed]
+
+    def intervals(
+        self, level: float = LEVEL, mask: np.ndarray | None = None, seed: int = 0
+    ) -> dict[str, list[float] | None]:
+        """Return the interval of each score over the classes in ``mask``, all by default; None with too few sources."""
+        values, left_out = self.per_class.macro(mask), self.left_out(seed).macro(mask)
+        return {
+            name: interval(float(value), spread_of(left_out[name]), level, (0.0, 1.0)) for name, value in values.items()
+        }
+
+    def class_intervals(self, level: float = LEVEL, seed: int = 0) -> dict[int, list[float] | None]:
+        """Return the interval of the average precision of each class; None where too few sources show it."""
+        left_out, films = self.left_out(seed).ap, self.statistics.films_of_class.tolist()
+        return {
+            action: interval(float(value), spread_of(left_out[:, place], films[place]), level, (0.0, 1.0))
+            for place, (action, value) in enumerate(zip(self.classes, self.per_class.ap, strict=True))
+        }
 
     def subset(self, clips: Set[str]) -> HarResult | None:
         """Score some clips alone; None when no prediction is for them."""
@@ -111,7 +127,8 @@ class HarResult:
     ) -> dict[str, Any]:
         """Return what ``har_scores`` returns, which also documents the keywords."""
         parts = check_parts(by)
-        signature = self._signature(model, revision, seed if resamples else None)
+        check_former_options(resamples, seed)
+        signature = self._signature(model, revision)
         result: dict[str, Any] = {
             "scores": dict(self.scores),
             "signature": str(signature),
@@ -121,21 +138,21 @@ class HarResult:
             "counts": self._counts(),
         }
         if resamples:
-            result["intervals"] = intervals(self.resample(resamples, seed), level)
+            result["intervals"] = self.intervals(level, seed=seed)
         for part in parts:
             table: dict[str, dict[str, Any]] = {}
             if part in CLIP_PARTS:
                 for name, clips in group_clips(part, self.references, domains).items():
                     own = self.subset(clips)
                     table[name] = {"scores": None, "boxes": 0} if own is None else own._summary()
-                    if own is not None and resamples and len(own.statistics.sources) > 1:  # one cannot be resampled
-                        table[name]["intervals"] = intervals(own.resample(resamples, seed), level)
+                    if own is not None and resamples:
+                        table[name]["intervals"] = own.intervals(level, seed=seed)
             else:
                 for name, mask in group_classes(part, self.classes, self.references, class_counts).items():
                     scores = {key: float(value) for key, value in self.per_class.macro(mask).items()}
                     table[name] = {"scores": scores, "classes": int(mask.sum())}
                     if resamples:
-                        table[name]["intervals"] = intervals(self.resample(resamples, seed), level, mask)
+                        table[name]["intervals"] = self.intervals(level, mask, seed)
             result.setdefault("by", {})[part] = table
         return result
 
@@ -144,7 +161,7 @@ class HarResult:
         boxes = self.statistics.boxes
         return {"scores": dict(self.scores), "boxes": boxes, "classes_with_labels": int((labels > 0).sum())}
 
-    def _signature(self, model: Any, revision: Any, seed: int | None) -> Signature:
+    def _signature(self, model: Any, revision: Any) -> Signature:
         settings = self.settings
         instance = settings.protocol == "instance"
         missing = int(self.alignment.missing.size)
@@ -156,7 +173,6 @@ class HarResult:
             used=self.statistics.boxes,
             missing=missing,
             references=self.references.digest,
-            seed=seed,
             settings={
                 "iou": settings.iou,
                 "classes": len(self.classes),
@@ -225,8 +241,3 @@ def score_har(predictions: ActionRows, references: ActionRows, settings: HarSett
     logits = are_logits(alignment.predictions, settings.scores_are) if settings.protocol == "instance" else False
     statistics = compute_statistics(alignment, columns, settings, logits=logits)
     return HarResult(predictions, references, settings, alignment, statistics, logits)
-
-
-def intervals(samples: ClassScores, level: float = LEVEL, mask: np.ndarray | None = None) -> dict[str, list[float]]:
-    """Return the interval of each score over the classes in ``mask``, all by default."""
-    return {name: list(interval(values, level)) for name, values in samples.macro(mask).items()}

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._version import __version__
 from ...errors import PredictionError
-from ..bootstrap import LEVEL, RESAMPLES
+from ..jackknife import LEVEL
 from ..significance import compare_scores
 from .files import read_about
 from .inputs import read_rows
@@ -72,15 +72,16 @@ def har_scores(
         by: Parts to score as well: ``"domain"``, ``"source"``, ``"group"``, ``"frequency"``.
         domains: Domain of each clip for ``by="domain"``, unless the references have a column ``domain``.
         class_counts: Labels per action for ``by="frequency"``, by default those of the references.
-        resamples: Bootstrap resamples of sources for the intervals; 0 for none.
+        resamples: Whether to compute intervals, by leaving out one source at a time: 0 for none, any other number for
+            all. (Nothing is drawn at random; the name is from a time when that was different.)
         level: Level of the intervals.
-        seed: Seed of the resamples.
+        seed: Seed of the orders in which intervals rank equal scores under ``"instance"``.
         model: Name to write into the signature, by default the one in the prediction file.
         revision: Revision to write into the signature, by default the one in the prediction file.
 
     Returns:
         ``scores``, ``signature``, ``recipe``, ``per_class``, ``ties`` and ``counts``; with ``resamples`` also
-        ``intervals``, with ``by`` also ``by``.
+        ``intervals`` (None with fewer than five sources), with ``by`` also ``by``.
 
     Raises:
         PredictionError: The predictions or the options cannot be used; the message names the row and the fix.
@@ -120,37 +121,41 @@ def compare(
     references: Any,
     *,
     protocol: str = "paper",
-    resamples: int = RESAMPLES,
+    resamples: int = 1,
     level: float = LEVEL,
     seed: int = 0,
     names: Sequence[str] = ("first", "second"),
     **settings: Any,
 ) -> dict[str, Any]:
-    """Compare two systems on the same boxes with a paired bootstrap by source.
+    """Compare two systems on the same boxes with a paired test by source.
+
+    Interval and p-value come from one standard error, that of the difference without each source (``jackknife``), so
+    the 95 % interval excludes 0 exactly when ``p`` is below 0.05. With fewer than five sources there is neither.
 
     Args:
         first: Predictions of the first system.
         second: Predictions of the second system.
         references: The labeled boxes.
         protocol: ``"paper"`` or ``"instance"``.
-        resamples: Bootstrap resamples of sources, the same for both systems.
+        resamples: The former number of bootstrap resamples; it has no effect, because nothing is drawn any more.
         level: Level of the intervals.
-        seed: Seed of the resamples.
+        seed: Seed of the orders in which tests rank equal scores under ``"instance"``.
         names: Keys of the two values in each entry.
         settings: Keywords of ``har_scores`` that say how to score.
 
     Returns:
         ``scores`` with an entry per score (both values, ``difference`` = first - second, ``interval``, ``p``,
-        ``p_corrected`` (for testing five scores) and ``real`` (``p_corrected`` < 0.05)), ``signature``, ``level``,
-        and ``counts`` of the boxes of each system and of those without a prediction.
+        ``p_corrected`` (for testing five scores) and ``real`` (``p_corrected`` < 0.05; these four are None where there
+        is no test, and ``why_not`` says why)), ``ties`` of each system, ``signature``, ``level``, and ``counts`` of the
+        boxes of each system and of those without a prediction.
 
     Raises:
         PredictionError: The systems were not scored on the same boxes and classes.
 
     Example:
-        >>> truth = [(f"{film}_001", 1, 0, 0, 1, 1, 12 if film < "c" else 14) for film in "abcd"]
-        >>> found = [(f"{film}_001", 1, 0, 0, 1, 1, 12, 1.0) for film in "abcd"]
-        >>> compare(found, found, truth, resamples=20)["scores"]["map"]["p"]
+        >>> truth = [(f"{film}_001", 1, 0, 0, 1, 1, 12 if film < "c" else 14) for film in "abcde"]
+        >>> found = [(f"{film}_001", 1, 0, 0, 1, 1, 12, 1.0) for film in "abcde"]
+        >>> compare(found, found, truth)["scores"]["map"]["p"]
         1.0
     """
     truth = read_rows(references, references=True)
@@ -168,11 +173,12 @@ def compare(
             "the two systems were not scored on the same boxes and classes; "
             "predict the same split with both, and use missing='zero' instead of 'drop'"
         )
-    samples = [system.resample(resamples, seed).macro() for system in systems]
+    left_out = [system.left_out(seed).macro() for system in systems]
     return {
-        "scores": compare_scores([system.scores for system in systems], samples, names=names, level=level),
-        "signature": f"har|protocol:{protocol}|test:paired-bootstrap|sources:{len(one.sources)}|resamples:{resamples}"
-        f"|seed:{seed}|version:{__version__}",
+        "scores": compare_scores([system.scores for system in systems], left_out, names=names, level=level),
+        "ties": {name: system.ties for name, system in zip(names, systems, strict=True)},
+        "signature": f"har|protocol:{protocol}|test:paired-jackknife|sources:{len(one.sources)}"
+        f"|references:{truth.digest}|version:{__version__}",
         "level": level,
         "counts": {
             name: {"boxes": system.statistics.boxes, "missing": int(system.alignment.missing.size)}

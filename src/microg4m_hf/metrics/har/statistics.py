@@ -12,7 +12,7 @@ from ...clip_ids import source_of
 from ...errors import PredictionError
 from ...settings import Settings, setting
 from ...taxonomy import ACTION_IDS, NUM_AVA_CLASSES
-from ..bootstrap import cluster_codes
+from ..jackknife import cluster_codes
 from .alignment import Alignment
 from .average_precision import weighted_precisions
 from .classification import Decisions, auroc, count_decisions, f1_recall_precision, sort_decisions, weighted_auroc
@@ -97,10 +97,10 @@ class Statistics:
     def per_class(self) -> ClassScores:
         """Compute the scores of the data as they are."""
         f1, recall, precision = f1_recall_precision(*self.counts.sum(axis=1))
-        return ClassScores(self._spread(self.frame_ap.ap), f1, recall, precision, auroc(self.decisions))
+        return ClassScores(self._of_all_classes(self.frame_ap.ap), f1, recall, precision, auroc(self.decisions))
 
     def resample(self, weights: np.ndarray, seed: int = 0) -> ClassScores:
-        """Compute the scores in each resample of sources; ``weights`` is ``(resamples, sources)``."""
+        """Compute the scores with each row of ``weights``, which say how often every source counts."""
         f1, recall, precision = f1_recall_precision(*(weights @ table for table in self.counts))
         ap = weighted_precisions(
             self.frame_ap.ranking,
@@ -109,9 +109,16 @@ class Statistics:
             weights,
             shuffle_seed=seed if self.expected_ties else None,
         )
-        return ClassScores(self._spread(ap), f1, recall, precision, weighted_auroc(self.decisions, weights))
+        return ClassScores(self._of_all_classes(ap), f1, recall, precision, weighted_auroc(self.decisions, weights))
 
-    def _spread(self, ap: np.ndarray) -> np.ndarray:
+    @property
+    def films_of_class(self) -> np.ndarray:
+        """Per class: the number of sources with a labeled box, 0 for classes that the mAP leaves out."""
+        films = np.zeros(len(self.classes), dtype=np.int64)
+        films[self.scored] = (self.label_counts > 0).sum(axis=0)
+        return films
+
+    def _of_all_classes(self, ap: np.ndarray) -> np.ndarray:
         full = np.full((*ap.shape[:-1], len(self.classes)), np.nan)
         full[..., self.scored] = ap
         return full

@@ -3,7 +3,7 @@
 With c_n clipped matches, g_n n-grams of the prediction, l and r the lengths of prediction and reference:
 precision p_n = (c_n + 1e-15) / (g_n + 1e-9), ratio = (l + 1e-15) / (r + 1e-9),
 BLEU-n = (p_1 … p_n)^(1/n) · min(1, exp(1 - 1/ratio)). The corpus score sums c, g, l and r first; so does every
-bootstrap resample. The score of one item is the same formula on its own counts.
+resample. The score of one item is the same formula on its own counts.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...clip_ids import source_of
 from ...errors import RecipeError
-from ..bootstrap import LEVEL, RESAMPLES
+from ..jackknife import LEVEL
 from .base import find_empty
 from .entries import CAPTION, VQA, read_entries
 from .join import JoinedTexts, join_texts
@@ -29,7 +29,7 @@ def caption_scores(
     unknown: str = "error",
     on_empty: str = "error",
     by: str | Sequence[str] = (),
-    resamples: int = RESAMPLES,
+    resamples: int = 1,
     level: float = LEVEL,
     seed: int = 0,
     encoder: Any = None,
@@ -39,7 +39,7 @@ def caption_scores(
     """Score captions that are joined with their references by ``video_id``.
 
     A clip counts once, as published: of the two equal captions of the released clip ``PrqcwH8LhDU_051`` one is left,
-    and 1,237 are scored. Intervals resample films.
+    and 1,237 are scored. Intervals leave out one film at a time.
 
     Args:
         predictions: A file (JSON, JSONL, CSV, Parquet), ``{video_id: caption}``, the list of the released annotation
@@ -79,7 +79,7 @@ def vqa_scores(
     unknown: str = "error",
     on_empty: str = "error",
     by: str | Sequence[str] = (),
-    resamples: int = RESAMPLES,
+    resamples: int = 1,
     level: float = LEVEL,
     seed: int = 0,
     encoder: Any = None,

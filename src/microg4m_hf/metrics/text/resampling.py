@@ -14,42 +14,48 @@ import numpy as np
 
 from ..._version import __version__
 from ...errors import PredictionError
-from ..bootstrap import LEVEL, RESAMPLES, cluster_codes, cluster_weights, resampled_means
+from ..jackknife import LEVEL, cluster_codes, interval, leave_one_out, spread_of, weighted_means
 from ..significance import compare_scores
 from .bleu import bleu_from_statistics
+
+_FRACTIONS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor_1_5", "meteor_nltk", "exact_match")
+_LIMITS = {**dict.fromkeys((*_FRACTIONS, "refusal_rate"), (0.0, 1.0)), "cider": (0.0, 10.0)}
 
 
 def compare_texts(
     first: Mapping[str, Any],
     second: Mapping[str, Any],
     *,
-    resamples: int = RESAMPLES,
+    resamples: int = 1,
     level: float = LEVEL,
     seed: int = 0,
     names: Sequence[str] = ("first", "second"),
 ) -> dict[str, Any]:
-    """Compare two results with a paired bootstrap that resamples sources.
+    """Compare two results with a paired test by source.
+
+    Interval and p-value come from one standard error, that of the difference without each source (``jackknife``), so
+    the 95 % interval excludes 0 exactly when ``p`` is below 0.05. With fewer than five sources there is neither.
 
     Args:
         first: A result of ``text_scores``, ``caption_scores`` or ``vqa_scores`` with ``sources``.
         second: Another result for the same items, in any order, by the same protocol.
-        resamples: Number of bootstrap resamples.
+        resamples, seed: Former options of the bootstrap; they have no effect, because nothing is drawn any more.
         level: Level of the intervals.
-        seed: Seed of the bootstrap.
         names: The keys under which the values of the two results are returned.
 
     Returns:
         ``scores`` with one entry per score: both values, their ``difference`` (first - second) with its ``interval``
-        and ``p``, ``p_corrected`` for several scores (Holm), and ``real``, which says whether that is under 0.05.
+        and ``p``, ``p_corrected`` for several scores (Holm), and ``real``, which says whether that is under 0.05. These
+        four are None where there is no test, and ``why_not`` says why.
 
     Raises:
         PredictionError: If the items or protocols differ, or if the sources are unknown.
 
     Example:
         >>> from microg4m_hf.metrics import text_scores
-        >>> references = ["a cat", "a dog", "a bird", "a fish"]
-        >>> options = {"metrics": ["rouge_l"], "sources": ["p", "q", "r", "s"]}
-        >>> good, bad = text_scores(references, references, **options), text_scores(["x"] * 4, references, **options)
+        >>> references = ["a cat", "a dog", "a bird", "a fish", "a bee"]
+        >>> options = {"metrics": ["rouge_l"], "sources": ["p", "q", "r", "s", "t"]}
+        >>> good, bad = text_scores(references, references, **options), text_scores(["x"] * 5, references, **options)
         >>> compare_texts(good, bad)["scores"]["rouge_l"]["real"]
         True
     """
@@ -74,34 +80,48 @@ def compare_texts(
         )
     index_of = {name: index for index, name in enumerate(second_ids)}
     aligned = _reorder(second, [index_of[name] for name in first_ids]) | {"sources": first.get("sources")}
-    samples = [resample_scores(result, resamples, seed) for result in (first, aligned)]
+    left_out = [scores_left_out(result) for result in (first, aligned)]
     sources = len(set(first["sources"]))
+    digest = f"|references:{digests.pop()}" if digests else ""
     return {
-        "scores": compare_scores([first["scores"], second["scores"]], samples, names=names, level=level),
-        "signature": f"text|protocol:{protocols[0]}|test:paired-bootstrap|sources:{sources}|resamples:{resamples}"
-        f"|seed:{seed}|version:{__version__}",
+        "scores": compare_scores([first["scores"], second["scores"]], left_out, names=names, level=level),
+        "signature": f"text|protocol:{protocols[0]}|test:paired-jackknife|sources:{sources}{digest}"
+        f"|version:{__version__}",
         "level": level,
     }
 
 
-def resample_scores(result: Mapping[str, Any], resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Compute every score in every bootstrap resample of the sources.
+def text_intervals(
+    scores: Mapping[str, float], left_out: Mapping[str, np.ndarray], level: float = LEVEL
+) -> dict[str, list[float] | None]:
+    """Return the interval of each score, from the scores without each source; None with too few sources."""
+    no_limits = (-np.inf, np.inf)
+    return {
+        name: interval(value, spread_of(left_out[name]), level, _LIMITS.get(name, no_limits))
+        for name, value in scores.items()
+    }
+
+
+def scores_left_out(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Compute every score without each of the sources.
 
     Args:
         result: A result of ``text_scores`` with ``sources``.
-        resamples: Number of resamples, which is the length of the array of each score.
-        seed: Seed of the bootstrap; the same seed draws the same sources for every system.
 
     Raises:
         PredictionError: If the result has no source for every item.
     """
+    return resample_scores(result, leave_one_out(len(set(result.get("sources") or ()))))
+
+
+def resample_scores(result: Mapping[str, Any], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute every score in each resample; ``weights``, ``(resamples, sources)``, says how often a source counts."""
     sources = result.get("sources")
     if sources is None:
         raise PredictionError("the result does not know the source of its items; score again with sources=[…]")
     if len(sources) != len(result["ids"]):
         raise PredictionError(f"{len(sources)} sources for {len(result['ids'])} items; give one source per item")
     names, codes = cluster_codes(sources)
-    weights = cluster_weights(len(names), resamples, seed)
     samples: dict[str, np.ndarray] = {}
     summed = result["statistics"].keys()
     means = {
@@ -110,7 +130,7 @@ def resample_scores(result: Mapping[str, Any], resamples: int, seed: int) -> dic
         if name not in summed and name.rpartition("_")[0] not in summed  # "bleu" sums "bleu_1" to "bleu_4"
     }
     if means:
-        columns = resampled_means(np.stack([np.asarray(values) for values in means.values()], axis=1), codes, weights)
+        columns = weighted_means(np.stack([np.asarray(values) for values in means.values()], axis=1), codes, weights)
         samples |= dict(zip(means, columns.T, strict=True))
     for name, rows in result["statistics"].items():
         sums = np.zeros((len(names), len(rows[0])))

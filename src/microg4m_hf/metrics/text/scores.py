@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import RecipeError
-from ..bootstrap import LEVEL, RESAMPLES, interval
+from ..jackknife import LEVEL, check_former_options
 from ..results import Signature, short_digest
 from .base import MetricResult, check_texts, find_empty
 from .bleu import compute_bleu
 from .cider import cider_items
 from .ngrams import count_ngrams, pair_texts
-from .resampling import resample_scores
+from .resampling import scores_left_out, text_intervals
 from .rouge_l import rouge_l_items
 from .tokenizer_ptb import tokenize_ptb
 
@@ -35,7 +35,7 @@ def text_scores(
     on_empty: str = "error",
     ids: Sequence[Any] | None = None,
     sources: Sequence[str] | None = None,
-    resamples: int = RESAMPLES,
+    resamples: int = 1,
     seed: int = 0,
     level: float = LEVEL,
     missing: int = 0,
@@ -57,9 +57,10 @@ def text_scores(
         on_empty: ``"error"`` refuses predictions without a word and names them; ``"score"`` scores them as the
             released code would.
         ids: Names of the items; their indices by default.
-        sources: The film of each item; adds confidence intervals that resample films.
-        resamples: Number of bootstrap resamples; 0 for no intervals.
-        seed: Seed of the bootstrap.
+        sources: The film of each item; adds confidence intervals, computed by leaving out one film at a time.
+        resamples: 0 for no intervals, any other number for intervals. (Nothing is drawn at random; the name is from a
+            time when that was different.)
+        seed: The former seed of the bootstrap; it has no effect.
         level: Level of the intervals.
         missing: Number of references without a prediction, for the signature.
         zero: Indices of items that score zero because they have no prediction.
@@ -72,7 +73,7 @@ def text_scores(
     Returns:
         ``scores`` (fractions; CIDEr from 0 to 10), ``items`` (the same per item), ``statistics`` (integers from which
         corpus scores are summed), ``ids``, ``warnings``, ``signature`` and ``recipe``; with ``sources`` also
-        ``sources`` and ``intervals``.
+        ``sources`` and ``intervals`` (None with fewer than five films).
 
     Raises:
         PredictionError: If the texts cannot be scored.
@@ -90,6 +91,7 @@ def text_scores(
         raise RecipeError(f"unknown protocol {protocol!r}; choose one of {list(PROTOCOLS)}")
     if on_empty not in ("error", "score"):
         raise RecipeError(f"on_empty={on_empty!r} is not known; choose 'error' or 'score'")
+    check_former_options(resamples, seed)
     raw = check_texts(predictions, references, on_empty=on_empty, ids=ids)
     notes = _warn(*raw, names, set(zero))
 
@@ -113,7 +115,6 @@ def text_scores(
         used=len(raw[0]),
         missing=missing,
         references=_digest(raw[1], ids),
-        seed=seed if sources is not None and resamples else None,
         settings={"metrics": names, **result.settings},
     )
     output: dict[str, Any] = {
@@ -128,8 +129,7 @@ def text_scores(
     if sources is not None:
         output["sources"] = list(sources)
         if resamples:
-            samples = resample_scores(output, resamples, seed)
-            output["intervals"] = {name: list(interval(values, level)) for name, values in samples.items()}
+            output["intervals"] = text_intervals(result.scores, scores_left_out(output), level)
     return output
 
 
