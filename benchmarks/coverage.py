@@ -251,6 +251,7 @@ METHODS: dict[str, Callable[[Replicates], Edges]] = {
     "jackknife error, t (films - 1)": jackknife_t,
     "jackknife error, t (effective films - 1)": jackknife_effective,
 }
+CHOSEN = "jackknife error, t (films - 1)"
 
 
 def simulate_piece(films: int, resamples: int, first: int) -> dict[str, np.ndarray]:
@@ -267,7 +268,7 @@ def simulate_piece(films: int, resamples: int, first: int) -> dict[str, np.ndarr
 def summarize(values: np.ndarray, edges: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     """Return coverage, misses, width and contradictions by score, value and method."""
     table: dict[str, Any] = {}
-    chosen = list(METHODS).index("jackknife error, t (films - 1)")
+    chosen = list(METHODS).index(CHOSEN)
     for place, (score, what) in enumerate((score, what) for score in SCORES for what in VALUES):
         true = 0.0 if what == "A - B" else float(values[:, place].mean())
         entry: dict[str, Any] = {"true value": true, "methods": {}}

@@ -94,7 +94,7 @@ def growth(repeats: int) -> dict[int, Any]:
         sources = [f"film{number % 18}" for number in range(len(said))]
         rows[times] = {
             "text_scores [s] (wall, cpu)": best_time(lambda s=said, m=meant: text_scores(s, m), repeats),
-            "with 1,000 resamples [s]": best_time(lambda s=said, m=meant, f=sources: text_scores(s, m, sources=f), 2),
+            "with intervals [s]": best_time(lambda s=said, m=meant, f=sources: text_scores(s, m, sources=f), 2),
             "peak [MiB]": peak_memory(lambda s=said, m=meant: text_scores(s, m)),
         }
         print(f"{times} times the answers", json.dumps(rows[times]), flush=True)

@@ -9,6 +9,9 @@ import pytest
 import yaml
 
 from microg4m_hf.bench.gap import leak_gap, transfer_gap
+from microg4m_hf.bench.gap_pages import differences_document
+from microg4m_hf.bench.render import write_document
+from microg4m_hf.bench.report import make_report
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.taxonomy import ACTION_IDS
@@ -51,6 +54,47 @@ def test_transfer_compares_shared_actions(tmp_path: Path) -> None:
         low, high = entry["interval"]
         assert low <= entry["difference"] <= high
         assert entry["chance"][0] == pytest.approx(entry["labels"][0] / len(dict.fromkeys(row[:6] for row in good)))
+
+
+def test_an_action_that_few_films_show_has_no_interval_and_no_verdict(tmp_path: Path) -> None:
+    """Actions 1 and 12 occur everywhere, action 80 in one film of one side: its difference cannot be tested."""
+    truth, found = draw(seed=6, clips=60, sources=12, ids=(1, 12))
+    rare = [(*row[:6], 80, row[7]) for row in truth if row[0] == truth[0][0]]
+    good = _padded([*found, *((*row[:7], 9.0) for row in rare)])
+    everywhere = [*truth, *((*row[:6], 80, row[7]) for row in truth if row[0].endswith(("0", "5")))]
+    earth, space = (_csv(tmp_path / f"{name}.csv", good) for name in ("earth", "space"))
+    one, other = _csv(tmp_path / "one.csv", [*truth, *rare]), _csv(tmp_path / "other.csv", everywhere)
+    result = transfer_gap(earth, one, space, other)
+    by_action = {entry["action_id"]: entry for entry in result["classes"]}
+    assert set(by_action) == {1, 12, 80}
+    assert (by_action[80]["interval"], by_action[80]["p"], by_action[80]["real"]) == (None, None, None)
+    assert by_action[1]["interval"] is not None and result["matched"]["interval"] is not None
+    write_document(differences_document("Gap", "", result), result, tmp_path / "out")
+    page = (tmp_path / "out" / "report.md").read_text().splitlines()
+    line = next(line for line in page if line.startswith(f"| {by_action[80]['name']} "))
+    assert line.split("|")[4].strip().endswith("(–)")
+
+
+def test_one_film_gives_no_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found = draw(seed=5, clips=20, sources=1)
+    good, poor = (_csv(tmp_path / f"{name}.csv", _padded(found)) for name in ("good", "poor"))
+    _csv(poor, _padded([(*row[:7], -row[7]) for row in found]))
+    references = _csv(tmp_path / "truth.csv", truth)
+    result = transfer_gap(good, references, poor, references)
+    assert result["matched"]["difference"] > 0
+    assert (result["matched"]["interval"], result["matched"]["p"]) == (None, None)
+    words = ["gap", "transfer", "--earth", good, "--earth-references", references, "--space", poor]
+    assert main([*map(str, words), "--references", str(references), "--out", str(tmp_path / "out")]) == 0
+    assert "no interval and no verdict: a test needs at least 5 films" in capsys.readouterr().out
+    assert main(["compare", "har", str(good), str(poor), "--references", str(references)]) == 0
+    shown = capsys.readouterr().out
+    assert "note: no interval and no verdict: a test needs at least 5 films" in shown
+    assert not any(line.endswith("real") for line in shown.splitlines())
+    make_report([good, poor], tmp_path / "report", references=str(references))
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert "Some pairs are not tested: a test needs at least 5 films." in page
+    assert main(["score", "har", "--predictions", str(good), "--references", str(references)]) == 0
+    assert "no interval (–): it needs at least 5 films" in capsys.readouterr().out
 
 
 def test_transfer_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from microg4m_hf.bench import make_report, published_tables
+from microg4m_hf.bench.render.formatting import p_text
 from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import PredictionError, RecipeError
@@ -62,7 +63,14 @@ def test_released_predictions_give_the_published_rows(shared: Path, tmp_path: Pa
             assert system["scores"][score] == pytest.approx(float(logged.group(1)), abs=4e-5)
         line = next(line for line in page.splitlines() if line.startswith(f"| **{name.replace('_', '_')}**"))
         assert f" {100 * system['scores']['map']:.2f} (" in line
-    assert len(data["tasks"]["Actions"]["comparisons"]) == 10
+        ties = f"ties {100 * system['ties']['map_range'][0]:.1f} to {100 * system['ties']['map_range'][1]:.1f}"
+        assert (ties in line) == (name in {"mvitv1_b_16x4", "x3d_s"})  # where they move the mAP by points
+    pairs = data["tasks"]["Actions"]["comparisons"]
+    assert len(pairs) == 10
+    for pair in pairs:
+        assert (pair["interval"][0] > 0 or pair["interval"][1] < 0) == (pair["p"] < 0.05)
+        assert pair["p"] <= pair["p_corrected"] <= 1
+        assert f"p {p_text(pair['p'])}, corrected {p_text(pair['p_corrected'])}" in page
 
 
 def test_comparison_matrix_matches_compare(runs: Path, report: ReportFolder) -> None:

@@ -12,6 +12,7 @@ from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.taxonomy import ACTION_IDS
+from tests.support.har_split import draw
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,43 @@ def test_compare(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str
     first_row = capsys.readouterr().out.splitlines()[2]
     assert first_row.startswith("map")
     assert first_row.endswith("real")
+
+
+def test_tables_say_where_the_order_of_ties_moves_the_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found = draw(3, clips=30, sources=6)
+    flat = [(*row[:7], 0.5 if place % 3 else row[7]) for place, row in enumerate(found)]
+    paths = {}
+    for name, rows in (("truth", truth), ("own", found), ("flat", flat)):
+        paths[name] = tmp_path / f"{name}.csv"
+        paths[name].write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    references = ["--references", str(paths["truth"])]
+    assert main(["score", "har", "--predictions", str(paths["flat"]), *references, "--missing", "zero"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "by order of ties" in lines[0]
+    assert lines[2].startswith("map") and lines[2].count(" to ") == 2
+    assert main(["score", "har", "--predictions", str(paths["own"]), *references, "--missing", "zero"]) == 0
+    assert "by order of ties" not in capsys.readouterr().out
+    assert main(["compare", "har", str(paths["own"]), str(paths["flat"]), *references]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [head.strip() for head in lines[0].split("|")[3:6]] == ["difference", "95 % by film", "p"]
+    assert lines[2].split("|")[2].strip().endswith("†") and "†" not in lines[2].split("|")[1]
+    assert any(line.startswith("† flat: between") for line in lines)
+
+
+def test_options_of_the_former_bootstrap_are_accepted(
+    predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["score", "har", "--predictions", str(predictions["poor"]), "--source", "sample"]
+    shown = []
+    for options in ([], ["--resamples", "50", "--seed", "3"], ["--no-intervals"], ["--resamples", "0"]):
+        assert main([*words, *options]) == 0
+        shown.append(capsys.readouterr().out)
+    assert "95 % by film" in shown[0] == shown[1]
+    assert "95 % by film" not in shown[2] == shown[3]
+    with pytest.raises(SystemExit):
+        main(["score", "har", "--help"])
+    text = capsys.readouterr().out
+    assert "--no-intervals" in text and "--resamples" not in text
 
 
 @pytest.mark.parametrize("what", ["caption", "vqa"])

@@ -40,7 +40,7 @@ def orientation_document(found: dict[str, Any]) -> Document:
     for row in found["turns"]:
         change = Cell("·")
         if "difference" in row:
-            change = difference_cell(row["difference"], row["difference_interval"], row["real"])
+            change = difference_cell(row | {"interval": row["difference_interval"]})
         rows.append([Cell(row["turn"]), score_cell(row["map"], row["interval"]), change])
     caption = "The same model and clips, turned clockwise; * p < 0.05 after Holm correction"
     blocks: list[ContentBlock] = [Table("orientation-turns", caption, head, rows)]

@@ -197,6 +197,8 @@ def _verdict(comparison: dict[str, Any], model: str, baseline: str) -> str:
     'correct answers on test clips: tiny model 25.0 %, blind baseline 50.0 %: the model is not better'
     """
     significance = "significantly" if comparison["real"] else "but not significantly, on so few clips"
+    if comparison["real"] is None:
+        significance = f"without a test: {comparison['why_not']}"
     better = comparison[model] > comparison[baseline]
     return (
         f"correct answers on test clips: tiny model {100 * comparison[model]:.1f} %, "
