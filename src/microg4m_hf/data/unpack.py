@@ -194,4 +194,5 @@ def _extract(opened: zipfile.ZipFile, entry: ClipEntry, scratch: Path, source: P
 
 def _error(source: Path, problem: str, name: str | None = None) -> DataError:
     hint = f"nothing of it is used; delete {source} and download it again"
-    return DataError(problem, file=source.name, value=name, hint=hint)
+    # Names in an archive have up to 65,535 characters, and zipfile repeats them in its errors.
+    return DataError(" ".join(problem.split())[:300], file=source.name, value=name and name[:300], hint=hint)
