@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import traceback
 from importlib import metadata
 from types import ModuleType
 
@@ -14,18 +15,24 @@ EXTRAS = {
     "accelerate": "train",
     "decord": "decord",
     "gradio": "explore",
+    "jinja2": "vlm",
     "nltk": "text",
     "num2words": "vlm",
     "openai": "api",
     "peft": "vlm",
     "pycocoevalcap": "meteor",
     "safetensors": "train",
+    "scipy": "train",
     "sentence_transformers": "text",
+    "starlette": "explore",
+    "tokenizers": "train",
     "torch": "train",
     "torchcodec": "torchcodec",
     "torchvision": "train",
     "transformers": "train",
 }
+# Modules of this package whose imports belong to another extra than usual: it installs a later version, or more.
+_EXTRA_OF = {"inference.vlm": "vlm", "metrics.text": "text", "training.tiny_vlm": "vlm", "training.vlm": "vlm"}
 
 
 def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleType:
@@ -46,14 +53,41 @@ def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleTyp
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        top = module.partition(".")[0]
-        extra = extra or EXTRAS.get(top)
-        install = f"pip install 'microg4m-hf[{extra}]'" if extra else f"pip install {top}"
-        if importlib.util.find_spec(top) is None:
-            why = f"{purpose} needs the package {top}, which is not installed"
-        else:
-            why = f"{purpose} needs the package {top}, which is installed but cannot be imported ({error})"
-        raise MissingExtraError(f"{why}; {install}") from error
+        raise _missing(module, purpose, extra, error) from error
+
+
+def name_extra(error: ImportError, purpose: str) -> ImportError:
+    """Return the error that names the extra of a module that cannot be imported; the error itself for other modules.
+
+    Most functions import optional packages without `require`. The package doors (`lazy.attach`) and the command line
+    pass what these imports raise to this function.
+
+    Args:
+        error: The error of the import.
+        purpose: What was wanted, to begin the message with.
+
+    Example:
+        >>> str(name_extra(ModuleNotFoundError("No module named 'torch'", name="no_such.x"), "this"))
+        "No module named 'torch'"
+    """
+    if isinstance(error, MissingExtraError) or (error.name or "").partition(".")[0] not in EXTRAS:
+        return error
+    extra = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        importer = str(frame.f_globals.get("__name__", "")).removeprefix(f"{__package__}.")
+        extra = next((name for module, name in _EXTRA_OF.items() if f"{importer}.".startswith(f"{module}.")), extra)
+    return _missing(str(error.name), purpose, extra, error)
+
+
+def _missing(module: str, purpose: str, extra: str | None, error: ImportError) -> MissingExtraError:
+    top = module.partition(".")[0]
+    extra = extra or EXTRAS.get(top)
+    install = f"pip install 'microg4m-hf[{extra}]'" if extra else f"pip install {top}"
+    if importlib.util.find_spec(top) is None:
+        why = f"{purpose} needs the package {top}, which is not installed"
+    else:
+        why = f"{purpose} needs the package {top}, which is installed but cannot be imported ({error})"
+    return MissingExtraError(f"{why}; {install}")
 
 
 def is_installed(module: str) -> bool:

@@ -55,9 +55,14 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
     def get_attribute(name: str) -> Any:
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if not module_of[name]:
-            return importlib.import_module(f"{package}.{name}")
-        return getattr(importlib.import_module(f"{package}.{module_of[name]}"), name)
+        try:
+            module = importlib.import_module(f"{package}.{module_of[name] or name}")
+        except ImportError as error:
+            from .extras import name_extra
+
+            named = name_extra(error, f"{package}.{name}")
+            raise named from (None if named is error else error)
+        return getattr(module, name) if module_of[name] else module
 
     def list_attributes() -> list[str]:
         present = vars(sys.modules[package])

@@ -65,9 +65,9 @@ def test_data_sample_prints_its_folder_and_overwrites_nothing(
 @pytest.mark.parametrize(
     ("modification", "message"),
     [
-        ("sys.version_info = (3, 9, 2)", "is Python 3.9 and 3.10 or newer is needed"),
+        ("sys.version_info = (3, 9, 2)", "is Python 3.9 and 3.11 or newer is needed"),
         ("sys.modules['ensurepip'] = None", "apt install python3-venv"),
-        (None, "install Python 3.10 or newer"),
+        (None, "install Python 3.11 or newer"),
     ],
 )
 def test_make_names_what_python_lacks(modification: str | None, message: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from ..errors import MicroG4MError
+from ..exits import run_command
 
 # group -> (module, one-line help). The module has ``configure(parser)`` and ``run(args) -> int``; a group with commands
 # has a table ``COMMANDS`` of them instead: name -> (configure, run, one-line help).
@@ -75,21 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         overview.parse_args(words)  # --help, --version, or argparse's own error for an unknown group
         return 0
     name, rest = words[0], words[1:]
-    try:
+
+    def execute() -> int:
         args = make_parser(name).parse_args(rest)
         return args.execute(args)
-    except MicroG4MError as error:
-        print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        # Without a path this is a bug in the library, and the traceback is needed.
-        if error.filename is None:
-            raise
-        print(f"microg4m: {error.filename}: {error.strerror}; use another path", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        sys.stderr.close()  # `microg4m … | head` is not an error, but Python would print one at exit
-        return 0
-    except KeyboardInterrupt as error:
-        print(f"microg4m: {str(error) or 'interrupted; run the same command again to continue'}", file=sys.stderr)
-        return getattr(error, "exit_code", 130)
+
+    command = next((f"{name} {word}" for word in rest[:1] if not word.startswith("-")), name)
+    return run_command(command, execute)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import MicroG4MError, RecipeError
-from ..runtime import is_main_process, rank_and_world_size
+from ..errors import RecipeError
+from ..exits import run_command
+from ..runtime import rank_and_world_size
 from .processes import MainProcessError
 from .run_folder import RunFolder
 
@@ -45,17 +46,14 @@ def run_main(kind: str, run: Callable[[argparse.Namespace], int], argv: Sequence
     """Parse and run; an error of the user is one line and exit code 2, and a signal 128 plus its number."""
     parser = argparse.ArgumentParser(prog=f"microg4m train {kind}", description=run.__doc__)
     add_training_options(parser, kind)
-    try:
-        return run(parser.parse_args(argv))
-    except MainProcessError:
-        return 2
-    except MicroG4MError as error:
-        print(f"microg4m: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as error:
-        if is_main_process():
-            print(f"microg4m: {str(error) or 'interrupted; run the same command again to continue'}", file=sys.stderr)
-        return getattr(error, "exit_code", 130)
+
+    def execute() -> int:
+        try:
+            return run(parser.parse_args(argv))
+        except MainProcessError:
+            return 2
+
+    return run_command(f"train {kind}", execute)
 
 
 def exit_process(code: int) -> NoReturn:

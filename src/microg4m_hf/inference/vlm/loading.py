@@ -43,8 +43,8 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
         ModelError: The model does not exist, takes no images, or needs remote code or a missing package.
         RecipeError: A device map is combined with several processes, or the quantization is unknown.
     """
-    require("torchvision", "reading frames for a vision-language model")
-    transformers = require("transformers", "running a vision-language model")
+    require("torchvision", "reading frames for a vision-language model", extra="vlm")
+    transformers = require("transformers", "running a vision-language model", extra="vlm")
     if not (is_main_process() and sys.stderr.isatty()):
         transformers.utils.logging.disable_progress_bar()
     if placement.device_map and rank_and_world_size()[1] > 1:

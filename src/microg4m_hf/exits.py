@@ -1,0 +1,123 @@
+"""Run a command: print what a user can cause on one line, and return the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from .errors import MicroG4MError
+from .extras import name_extra
+from .runtime import is_main_process
+
+# What the operating system refuses, and what to do about it. Without a path, the first ones are bugs of the library.
+_ABOUT_A_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+_ADVICE = {
+    errno.ENOSPC: "free some space, or write to another disk",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "free some of your quota, or write to another disk",
+    errno.EROFS: "use a folder that can be written to",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.EFBIG: "raise the limit of `ulimit -f`, or write to another disk",
+    errno.EMFILE: "raise the limit of `ulimit -n`, or use fewer workers",
+    errno.ENFILE: "close other programs, or use fewer workers",
+    errno.EIO: "check the disk, or use another one",
+    errno.ELOOP: "use a path whose links end",
+}
+
+
+def run_command(command: str, job: Callable[[], int]) -> int:
+    """Run a job and return its exit code; an error that a user can cause is one line and code 2.
+
+    Args:
+        command: The words that started it, for messages, such as ``train har``.
+        job: What to run; it returns 0 for success and 1 when a check found faults.
+
+    Returns:
+        What the job returns; 2 for an error of the user; 128 plus the number of a signal, 130 for Ctrl-C.
+
+    Example:
+        >>> run_command("env", lambda: 0)
+        0
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError):  # not a terminal or file, e.g. in a notebook
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # ASCII has no ×
+    try:
+        code = job()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _discard_output()  # `microg4m … | head` is not an error
+        return 0
+    except KeyboardInterrupt as error:
+        if is_main_process():
+            _complain(str(error) or "interrupted; run the same command again to continue")
+        return getattr(error, "exit_code", 130)
+    except Exception as error:
+        message = explain(error, command)
+        if message is None:
+            raise
+        _complain(message)
+        if isinstance(error, OSError):
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+                return 2
+            _discard_output()
+        return 2
+
+
+def explain(error: BaseException, command: str) -> str | None:
+    """Return the line that tells a user about an error, None for an error that is a bug of the library.
+
+    Args:
+        error: The error that ended a command.
+        command: The words that started it.
+
+    Example:
+        >>> explain(OSError(errno.ENOSPC, "No space left on device"), "data sample")
+        'No space left on device; free some space, or write to another disk'
+        >>> explain(KeyError("video_id"), "data stats")
+    """
+    if isinstance(error, ImportError):
+        error = name_extra(error, command)
+    if isinstance(error, MicroG4MError):
+        return str(error)
+    for cause in _chain(error):
+        if isinstance(cause, OSError):
+            if cause.errno in _ADVICE:  # pyarrow repeats the message of the system in a longer one
+                return f"{_path_of(cause)}{os.strerror(cause.errno)}; {_ADVICE[cause.errno]}"
+            if cause is error and cause.errno in _ABOUT_A_PATH and cause.filename is not None:
+                return f"{_path_of(cause)}{cause.strerror}; use another path"
+        elif os.strerror(errno.ENOSPC) in str(cause):  # torch and safetensors raise errors of their own
+            return f"{os.strerror(errno.ENOSPC)}; {_ADVICE[errno.ENOSPC]}"
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those it was raised from: datasets wraps the errors of a builder."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def _path_of(error: OSError) -> str:
+    path = error.filename if error.filename2 is None else error.filename2
+    if path is None:
+        return ""
+    text = os.fsdecode(path) if isinstance(path, (bytes, str)) else str(path)
+    return (text if len(text) <= 100 else f"{text[:80]}…{text[-15:]}") + ": "
+
+
+def _complain(message: str) -> None:
+    print(f"microg4m: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _discard_output() -> None:
+    """Send the rest of the output nowhere: Python writes it at exit, and would fail again."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,94 @@
+"""What the operating system refuses is one line and exit code 2, whichever library meets it; a bug is a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from microg4m_hf.exits import explain, run_command
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="it limits processes with POSIX calls")
+
+
+def microg4m(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "microg4m_hf", *words]
+    return subprocess.run(command, capture_output="stdout" not in options, text=True, check=False, **options)  # type: ignore[call-overload]
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    ran = microg4m("data", "export-ava", "--source", "sample", "--out", str(tmp_path / ("x" * 300)))
+    assert ran.returncode == 2
+    assert len(ran.stderr.splitlines()) == 1 and len(ran.stderr) < 250
+    assert ran.stderr.startswith("microg4m: ") and "use a shorter name" in ran.stderr
+
+
+def test_a_full_disk_under_the_output() -> None:
+    with open("/dev/full", "w") as full:
+        ran = microg4m("models", "list", stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == 2
+    assert ran.stderr == "microg4m: No space left on device; free some space, or write to another disk\n"
+
+
+def test_a_full_disk_while_datasets_writes(tmp_path: Path) -> None:
+    """The limit on the size of a file acts like a disk that is full; ``datasets`` raises an error of its own."""
+    ran = microg4m(
+        *("data", "sample", "--out", str(tmp_path / "sample")),
+        env={**os.environ, "MICROG4M_HOME": str(tmp_path / "home")},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].startswith("microg4m: ") and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_terminal_without_the_signs_gets_others(locale: dict[str, str]) -> None:
+    ran = microg4m("models", "list", env={**os.environ, **locale})
+    assert ran.returncode == 0 and ran.stderr == ""
+    assert "13?6" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EMFILE, errno.EIO]
+)
+def test_a_refusal_is_found_behind_the_error_of_a_library(name: str) -> None:
+    number = getattr(errno, name)
+    refused = OSError(number, os.strerror(number), "runs/x")
+    wrapped = RuntimeError("An error occurred while generating the dataset")
+    wrapped.__cause__ = refused
+    for error in (refused, wrapped):
+        line = explain(error, "train har")
+        assert line is not None and line.startswith(f"runs/x: {os.strerror(number)}; ")
+
+
+def test_errors_of_torch_and_safetensors_about_a_full_disk() -> None:
+    error = RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0: No space left on device")
+    assert explain(error, "train har") == "No space left on device; free some space, or write to another disk"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FileNotFoundError(errno.ENOENT, "No such file or directory"), KeyError("x"), ModuleNotFoundError("x", name="x")],
+)
+def test_a_bug_keeps_its_traceback(error: Exception) -> None:
+    def fail() -> int:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        run_command("env", fail)
+    assert raised.value is error
+
+
+def test_an_extra_is_named_for_imports_inside_functions(capsys: pytest.CaptureFixture[str]) -> None:
+    def needs_openai() -> int:
+        raise ModuleNotFoundError("No module named 'openai'", name="openai._client")
+
+    assert run_command("predict vqa", needs_openai) == 2
+    assert capsys.readouterr().err.startswith("microg4m: predict vqa needs the package openai, which is ")
