@@ -6,11 +6,13 @@ process group is needed: the processes of a job share only its run folder and ne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ._version import __version__
@@ -63,6 +65,26 @@ def progress(items: Iterable[T], what: str, *, total: int | None = None, unit: s
 
     disable = not is_main_process() or not sys.stderr.isatty()
     yield from tqdm(items, desc=what, total=total, unit=unit, disable=disable, leave=False)
+
+
+def available_memory() -> int:
+    """Return the bytes of main memory that this process and its children may still use, also in a container.
+
+    >>> available_memory() > 0
+    True
+    """
+    amounts = [1 << 62]
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = Path("/proc/meminfo").read_text()
+        amounts.append(int(text.split("MemAvailable:")[1].split()[0]) << 10)
+    with contextlib.suppress(OSError, ValueError, IndexError):  # cgroup 2; "max" where there is no limit
+        own = Path("/proc/self/cgroup").read_text().split("0::/")[1].split("\n")[0]
+        for folder in {Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup") / own}:
+            with contextlib.suppress(OSError, ValueError):
+                limit, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+                cached = int((folder / "memory.stat").read_text().split("inactive_file ")[1].split()[0])
+                amounts.append(max(0, limit - used + cached))
+    return min(amounts)
 
 
 # Messages of torch and the CUDA libraries that accelerate's test does not know, or knows in one wording only.

@@ -81,14 +81,14 @@ def test_worker_killed_while_it_sends_a_batch(
 ) -> None:
     """The rank can see a broken connection before torch reports the dead process."""
     from microg4m_hf.training import har
-    from microg4m_hf.training.sampler import iterate_batches
+    from microg4m_hf.training.loader import receive_items
 
     class Broken:
         def __iter__(self) -> Any:
             yield {}
             raise error
 
-    monkeypatch.setattr(har, "run_training", lambda recipe, run: list(iterate_batches(Broken())))
+    monkeypatch.setattr(har, "run_training", lambda recipe, run: list(receive_items(Broken())))
     assert har.main(["--config", str(write_recipe(tmp_path)), "--out", str(tmp_path / "run")]) == 2
     assert "a process that decodes clips died" in capsys.readouterr().err
 

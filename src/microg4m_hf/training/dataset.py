@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..data import open_clip, window
-from ..errors import ClipError
+from ..errors import ClipError, RecipeError
 from ..taxonomy import NUM_ACTIONS
 from .recipe import Data
-from .transforms import Geometry, evaluation_geometry, move_boxes, scaled_size, training_geometry
+from .transforms import Geometry, evaluation_geometry, move_boxes, shrink, training_geometry
 from .window_cache import WindowCache
 
+_SYSTEM_LIMITS = (errno.EMFILE, errno.ENFILE)  # no fault of the clip that could not be opened
 RELEASED_SIZE = (480, 854)  # height and width of the released clips, and of the black frames for an unreadable one
 
 
@@ -120,6 +122,8 @@ class KeyFrameWindows:
         try:
             frames = self._frames(item)
         except ClipError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _SYSTEM_LIMITS:
+                raise RecipeError(f"{error}; raise the limit with `ulimit -n 4096`, or lower data.workers") from error
             fault = str(error)
             frames = np.zeros((self.data.num_frames, *RELEASED_SIZE, 3), np.uint8)
         height, width = frames.shape[1:3]
@@ -154,20 +158,6 @@ class KeyFrameWindows:
                 one_based=self.data.key_frame == "exact",
             )
             return clip.frames(indices)
-
-
-def shrink(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Resize uint8 frames to ``short_side`` and round; smaller frames are returned as they are."""
-    import torch
-
-    from .transforms import render
-
-    height, width = frames.shape[1:3]
-    if min(height, width) <= short_side:
-        return frames
-    new_height, new_width = scaled_size(height, width, short_side)
-    pixels = render(torch.from_numpy(frames), Geometry(new_height, new_width, 0, 0, new_height, new_width))
-    return pixels.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 3, 0).contiguous().numpy()
 
 
 def report_faults(faults: Sequence[str], on_error: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -142,19 +141,12 @@ def _tracker_config(recipe: Recipe) -> dict[str, str | int | float | bool]:
 
 def run(args: argparse.Namespace) -> int:
     """Train an action model from a recipe, and test it."""
+    from .loader import decoding_errors
+
     recipe = load_recipe(args.config, args.set)
     folder = run_folder_of(args, f"{recipe.name}-{recipe.variant}")
-    try:
+    with decoding_errors():
         result = run_training(recipe, folder)
-    except RuntimeError as error:
-        if hasattr(signal, "SIGCHLD"):  # not on Windows
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise the same error again, anywhere
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise RecipeError(
-            f"a process that decodes clips died ({error}); if memory was full, lower data.workers. "
-            "The same command resumes at the last checkpoint"
-        ) from error
     if is_main_process():
         print(
             f"test mAP {result['scores']['map']:.4f} (chance {result['chance_map']:.4f}), variant {recipe.variant}; "

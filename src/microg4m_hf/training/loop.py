@@ -12,12 +12,13 @@ from ..errors import StoppedBySignal
 from ..runtime import is_main_process
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
 from .dataset import KeyFrameWindows, report_faults
+from .loader import run_batches
 from .optim import learning_rate
 from .prepare import is_sharded
 from .processes import StopSignals
 from .recipe import Recipe
 from .run_folder import RunFolder
-from .sampler import iterate_batches, run_loader, steps_in_epoch
+from .sampler import steps_in_epoch
 from .step import training_step
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def train(
         save()
     bar = tqdm(total=end, initial=state.step, desc="training", unit="step", disable=not is_main_process())
     skipped, waiting_since = 0, time.perf_counter()
-    for batch in iterate_batches(run_loader(items, recipe, state.step, end, accelerator)):
+    for batch in run_batches(items, recipe, state.step, end, accelerator):
         started = time.perf_counter()
         skipped += report_faults(batch["faults"], items.data.on_error)
         rate = learning_rate(recipe.optim.lr, recipe.schedule, state.step / steps)

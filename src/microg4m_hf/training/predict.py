@@ -11,9 +11,9 @@ from ..errors import StoppedBySignal
 from ..metrics import har_scores
 from ..runtime import is_main_process
 from ..taxonomy import NUM_AVA_CLASSES
-from .dataset import KeyFrame, KeyFrameWindows, collate, report_faults
-from .processes import StopSignals, shield_worker
-from .sampler import iterate_batches
+from .dataset import KeyFrame, KeyFrameWindows, report_faults
+from .loader import decoding_errors, load_batches
+from .processes import StopSignals
 from .transforms import render_batch
 
 if TYPE_CHECKING:
@@ -51,24 +51,17 @@ def predict_logits(
     """
     import torch
     from accelerate.utils import gather_object
-    from torch.utils.data import DataLoader, Subset
     from tqdm import tqdm
 
     world, count = accelerator.num_processes, len(items)
     own = [index % count for index in range(accelerator.process_index, -(-count // world) * world, world)]
-    loader: Any = DataLoader(
-        Subset(items, own),  # type: ignore[arg-type]
-        batch_size=batch,
-        num_workers=workers,
-        collate_fn=collate,
-        generator=torch.Generator().manual_seed(0),  # keeps the global RNG for the model
-        worker_init_fn=shield_worker,
-    )
+    batches = [own[start : start + batch] for start in range(0, len(own), batch)]
+    loaded = load_batches(items, batches, workers=workers, largest=batch)
     was_training = model.training
     model.eval()
     predicted: list[tuple[int, np.ndarray]] = []
-    with torch.inference_mode():
-        for collated in tqdm(iterate_batches(loader), what, len(loader), leave=False, disable=not is_main_process()):
+    with torch.inference_mode(), decoding_errors():
+        for collated in tqdm(loaded, what, len(batches), leave=False, disable=not is_main_process()):
             report_faults(collated["faults"], items.data.on_error)
             predicted += _predict_batch(accelerator, model, collated)
             if stop is not None and (number := stop.requested(accelerator)):

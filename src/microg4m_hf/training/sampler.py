@@ -1,4 +1,4 @@
-"""Which key frames a process sees in which step, and the loader that decodes them.
+"""Which key frames a process sees in which step.
 
 The order is a function of seed, epoch and step: nothing is drawn from a running generator, so a resumed run continues
 with exactly the batch it would have seen, whatever the number of workers.
@@ -6,17 +6,9 @@ with exactly the batch it would have seen, whatever the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
 
 import numpy as np
-
-from .dataset import KeyFrameWindows, collate
-from .processes import shield_worker
-from .recipe import Recipe
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 
 class RunBatches:
@@ -75,43 +67,3 @@ def steps_in_epoch(count: int, batch: int) -> int:
     (2, 1)
     """
     return max(1, count // batch)
-
-
-def run_loader(items: KeyFrameWindows, recipe: Recipe, first_step: int, end_step: int, accelerator: Accelerator) -> Any:
-    """Return one loader with all remaining batches of this process."""
-    import torch
-    from torch.utils.data import DataLoader
-
-    batches = RunBatches(
-        count=len(items),
-        batch=recipe.loop.batch,
-        seed=recipe.loop.seed,
-        first_step=first_step,
-        end_step=end_step,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-    )
-    return DataLoader(
-        items,  # type: ignore[arg-type]  # a mapping from (epoch, index), which is what the batch sampler yields
-        batch_sampler=batches,
-        num_workers=recipe.data.workers,
-        collate_fn=collate,
-        pin_memory=accelerator.device.type == "cuda",
-        generator=torch.Generator().manual_seed(recipe.loop.seed),  # keeps the global RNG for the model
-        prefetch_factor=2 if recipe.data.workers else None,
-        worker_init_fn=shield_worker,
-    )
-
-
-def iterate_batches(loader: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Iterate over a ``DataLoader``. A worker that dies raises a RuntimeError starting with "DataLoader worker".
-
-    Torch raises it from the signal of the dead process, or when it notices that no batch arrives. In between, a broken
-    connection can be first: a worker killed while it sends a batch.
-    """
-    try:
-        yield from loader
-    except (OSError, EOFError) as error:
-        if "DataLoader worker process" in str(error):  # raised by the dataset, in a worker that is alive
-            raise
-        raise RuntimeError(f"DataLoader worker died while sending a batch: {error}") from error

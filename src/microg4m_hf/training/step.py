@@ -15,7 +15,7 @@ from ..errors import RecipeError
 from ..runtime import is_out_of_memory
 from .recipe import Loop, Recipe
 from .run_folder import RunFolder
-from .transforms import render_batch
+from .transforms import render, render_batch
 
 if TYPE_CHECKING:
     import torch
@@ -137,11 +137,14 @@ def _micro_batches(batch: dict[str, Any], size: int) -> Iterator[dict[str, Any]]
 
 
 def _save_bad_batch(run: RunFolder, batch: dict[str, Any], rank: int) -> str:
-    """Save the batch of a NaN loss as plain arrays."""
+    """Save the batch of a NaN loss as plain arrays: the pixels that the model saw as uint8 ``(T, H, W, 3)``."""
     import numpy as np
 
     path = run.path / f"bad_batch_rank{rank}.npz"
-    windows = {f"window_{number}": window.numpy() for number, window in enumerate(batch["windows"])}
+    seen = [render(*pair) for pair in zip(batch["windows"], batch["geometries"], strict=True)]
+    windows: dict[str, Any] = {
+        f"window_{number}": clip.round().byte().permute(1, 2, 3, 0).numpy() for number, clip in enumerate(seen)
+    }
     boxes = {f"boxes_{number}": box.numpy() for number, box in enumerate(batch["boxes"])}
     np.savez_compressed(path, indices=batch["indices"], labels=batch["labels"].numpy(), **windows, **boxes)
     return str(path)

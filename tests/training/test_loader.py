@@ -1,0 +1,143 @@
+"""Batches from worker processes: the same pixels as without them, under any limit, and an end for every fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microg4m_hf.data import ensure_sample
+from microg4m_hf.training import Data, Geometry, KeyFrameWindows, load_recipe, split_items
+from microg4m_hf.training.dataset import KeyFrame
+from tests.support.train_runs import RECIPE, write_recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+RESIZED = Data(num_frames=4, stride=8, source="sample", key_frame="exact", short_side=(70, 90), crop=64)
+
+
+def test_packed_pixels_are_those_of_the_float_path() -> None:
+    import torch
+
+    from microg4m_hf.training.transforms import render, render_packed, shrink
+
+    frames = np.random.default_rng(0).integers(0, 256, (2, 120, 214, 3), dtype=np.uint8)
+    for geometry in (
+        Geometry(64, 114, 3, 20, 56, 56, flip=True),
+        Geometry(64, 114, 0, 0, 64, 114),
+        Geometry(240, 428, 11, 100, 224, 224),
+        Geometry(120, 214, 0, 0, 120, 214, flip=True),
+    ):
+        expected = render(torch.from_numpy(frames), geometry)
+        packed = torch.from_numpy(render_packed(frames, geometry))
+        assert packed.element_size() == 2
+        assert (render(packed, geometry) - expected).abs().max() <= 1 / 512
+    small = render(torch.from_numpy(frames), Geometry(64, 114, 0, 0, 64, 114)).round().permute(1, 2, 3, 0)
+    assert np.array_equal(shrink(frames, 64), small.numpy())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_workers_deliver_what_one_process_loads(training: bool) -> None:
+    """In order, for any number of workers, though the slots of the shared memory are used many times."""
+    from microg4m_hf.training.loader import load_batches
+
+    items = KeyFrameWindows(split_items(RESIZED, "test")[:5], RESIZED, training=training)
+    places: list[list[Any]] = [[(epoch, index) for index in (4, 0, 2)[: 1 + epoch % 3]] for epoch in range(9)]
+
+    def load(workers: int) -> list[tuple[Any, ...]]:
+        loaded = load_batches(items, places, workers=workers, largest=3)
+        return [
+            (batch["indices"], [window.clone() for window in batch["windows"]], batch["boxes"], batch["labels"])
+            for batch in loaded
+        ]
+
+    plain, parallel = load(0), load(2)
+    assert [len(batch[0]) for batch in plain] == [1, 2, 3] * 3
+    for one, two in zip(plain, parallel, strict=True):
+        assert one[0] == two[0]
+        assert all(np.array_equal(a, b) for a, b in zip(one[1], two[1], strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(one[2], two[2], strict=True))
+        assert np.array_equal(one[3], two[3])
+
+
+def test_a_window_larger_than_its_slot_arrives_through_the_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    from microg4m_hf.training import loader
+
+    items = KeyFrameWindows(split_items(RESIZED, "test")[:2], RESIZED)
+    expected = [batch["windows"][0] for batch in loader.load_batches(items, [[0], [1]], workers=0, largest=1)]
+    monkeypatch.setattr(loader, "slot_bytes", lambda items: 64)
+    received = [batch["windows"][0] for batch in loader.load_batches(items, [[0], [1]], workers=1, largest=1)]
+    assert all(np.array_equal(one, two) for one, two in zip(expected, received, strict=True))
+
+
+@pytest.mark.parametrize("name", ["i3d_8x8_r50", "x3d_s", "slowfast_8x8_r50_corrected", "mvitv2_s_16x4"])
+def test_published_recipes_keep_less_than_two_gigabytes_of_clips(name: str) -> None:
+    """Whole frames of all batches on their way were 5 to 20 GB."""
+    from microg4m_hf.training.loader import plan_slots, slot_bytes
+
+    recipe = load_recipe(RECIPES / f"{name}.yaml")
+    items = KeyFrameWindows([], recipe.data, training=True)
+    ahead, slots = plan_slots(recipe.data.workers, recipe.loop.batch)
+    before = 2 * recipe.data.workers * recipe.loop.batch * recipe.data.num_frames * 480 * 854 * 3
+    after = slots * slot_bytes(items)
+    assert after < 2e9
+    assert before / after > 6
+    assert ahead * recipe.data.workers >= recipe.loop.batch, "the next batch is decoded during a step"
+
+
+def test_too_little_memory_is_an_error_before_any_clip_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from microg4m_hf.errors import RecipeError
+    from microg4m_hf.training import loader
+
+    monkeypatch.setattr(loader, "available_memory", lambda: 10 << 20)
+    item = KeyFrame("missing.mp4", "a_001", 1, np.zeros((1, 4), np.float32), np.zeros((1, 50), np.uint8), np.ones(1))
+    items = KeyFrameWindows([item] * 8, Data(num_frames=8, stride=8), training=True)
+    with pytest.raises(RecipeError, match=r"need 0\.0 GB of memory .* or lower loop\.batch"):
+        next(loader.load_batches(items, [[0] * 8], workers=2, largest=8))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the limits and signals are those of Linux")
+def test_limits_and_faults_of_workers(tmp_path: Path) -> None:
+    """None of them may hang: a test run that waits for ever is ended by the time limit."""
+    ensure_sample()
+    script = Path(__file__).parents[1] / "support" / "loader_trials.py"
+    expected = {
+        "limited_files": "6 items",
+        "few_descriptors": "ulimit -n 4096",
+        "small_shm": "6 items",
+        "full_shm": "/dev/shm is full",
+        "killed_worker": "a process that decodes clips died",
+        "stopped_worker": "is stopped. Run the same command again",
+        "lost_item": "finished DriftHome_019, but the result did not arrive",
+        "slow_worker": "6 items",
+    }
+    process = subprocess.run(
+        [sys.executable, str(script), *expected],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TRIALS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    ended = {name: text for line in process.stdout.splitlines() for name, text in json.loads(line).items()}
+    assert ended.keys() == expected.keys(), process.stderr[-3000:]
+    for name, text in ended.items():
+        assert expected[name] in text or text.startswith("not possible here"), f"{name}: {text}"
+    assert "waiting for " in process.stderr
+
+
+def test_more_processes_than_key_frames_are_refused(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from microg4m_hf.errors import RecipeError
+    from microg4m_hf.training.loader import run_batches
+
+    recipe = load_recipe(write_recipe(tmp_path, RECIPE))
+    items = KeyFrameWindows(split_items(recipe.data, "train")[:3], recipe.data)
+    accelerator: Any = SimpleNamespace(num_processes=4, process_index=0)
+    with pytest.raises(RecipeError, match="a step of 3 key frames cannot be shared by 4 processes"):
+        run_batches(items, recipe, 0, 2, accelerator)
