@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
+import subprocess
 import sys
+import termios
 from typing import Any
 
 import pytest
@@ -70,6 +75,49 @@ def test_the_launcher_sets_the_rank(rank: str, main: bool, monkeypatch: pytest.M
 def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(runtime.progress(iter("abc"), "letters", total=3)) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Slurm, nohup and CI: a line at most every 30 s, with the time left; the clock is set by the test."""
+    now = iter([0.0, 10.0, 31.0, 31.0, 59.0, 60.0, 3700.0])
+    monkeypatch.setattr(runtime.time, "monotonic", lambda: next(now))
+    with runtime.Progress("training", 9, unit="step", initial=5) as shown:
+        for loss in (0.9, 0.8, 0.7, 0.6):
+            shown.update(loss=loss)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 7/9 step, 0:31 passed, about 0:31 left, loss 0.8",
+        "training: 9/9 step, 1:01:40 passed",
+    ]
+
+
+def test_only_the_main_process_of_a_launch_shows_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runtime, "LINE_EVERY", 0.0)
+    assert list(runtime.progress("ab", "letters")) == ["a", "b"]
+    assert "letters: 1/2 it" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    assert list(runtime.progress("ab", "letters")) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+
+
+def test_notebooks_and_terminals_get_a_bar() -> None:
+    """A notebook kernel has no terminal, but a bar; both are real ones: IPython's shell class and a pseudo-terminal."""
+    code = "from microg4m_hf.runtime import progress; list(progress(range(3), 'counting', unit='clip'))"
+    kernel = (
+        "from ipykernel.zmqshell import ZMQInteractiveShell as shell; shell.instance(); "
+        "from microg4m_hf.runtime import progress; list(progress(range(3), 'counting', unit='clip'))"
+    )
+    log = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert log.stderr == ""
+    main, side = os.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    subprocess.run([sys.executable, "-c", code], stderr=side, check=True)
+    os.close(side)
+    assert b"counting" in os.read(main, 10_000)
+    os.close(main)
+    notebook = subprocess.run([sys.executable, "-c", kernel], capture_output=True, text=True, check=True)
+    assert "counting" in notebook.stderr + notebook.stdout
 
 
 def test_the_environment_lists_installed_packages_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,12 @@ process group is needed: the processes of a job share only its run folder and ne
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,23 +49,142 @@ def local_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def progress(items: Iterable[T], what: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Iterate with a progress bar on standard error, on the main process and in a terminal only.
+LINE_EVERY = 30.0  # seconds between two lines of a log
+
+
+def shows_bars() -> bool:
+    """Return whether standard error is a terminal or a notebook, where a bar can be drawn again and again."""
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+class Progress:
+    """Show the progress of a job on standard error: a bar in a terminal or a notebook, a line every 30 s elsewhere.
+
+    Only the main process of a launch shows anything, and a job of less than 30 s writes no line. ``TQDM_DISABLE=1``
+    turns bars and lines off.
+
+    Args:
+        what: The name of the job.
+        total: The number of items, if it is known.
+        unit: The name of one item.
+        initial: How many items were finished before.
+
+    Example:
+        >>> with Progress("training", total=2, unit="step") as shown:
+        ...     shown.update(loss="0.5")
+    """
+
+    def __init__(self, what: str, total: int | None = None, *, unit: str = "it", initial: int = 0) -> None:
+        self.what, self.total, self.unit, self.done, self._initial = what, total, unit, initial, initial
+        self._began = self._last_line = time.monotonic()
+        self._bar: Any = None
+        self._writes_lines, self._written = False, initial
+        if not is_main_process() or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
+            return
+        if shows_bars():
+            self._bar = _bar_class()(desc=what, total=total, unit=unit, initial=initial, leave=False)
+        else:
+            self._writes_lines = True
+
+    def update(self, count: int = 1, **values: object) -> None:
+        """Count finished items, and show ``values`` beside the number."""
+        self.done += count
+        if self._bar is not None:
+            if values:
+                self._bar.set_postfix(values, refresh=False)
+            self._bar.update(count)
+        elif self._writes_lines and time.monotonic() - self._last_line >= LINE_EVERY:
+            self._write_line(values)
+
+    def close(self) -> None:
+        """End the bar. A log with lines gets a last one."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._writes_lines and self._last_line > self._began and self._written != self.done:
+            self._write_line({})
+        self._bar, self._writes_lines = None, False
+
+    def _write_line(self, values: dict[str, object]) -> None:
+        self._last_line, self._written = time.monotonic(), self.done
+        passed, finished = self._last_line - self._began, self.done - self._initial
+        parts = [f"{self.done}/{self.total} {self.unit}" if self.total else f"{self.done} {self.unit}"]
+        parts.append(f"{_clock(passed)} passed")
+        if self.total and finished and self.done < self.total:
+            parts.append(f"about {_clock(passed / finished * (self.total - self.done))} left")
+        parts += [f"{name} {value}" for name, value in values.items()]
+        print(f"{self.what}: {', '.join(parts)}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _bar_class() -> Any:
+    """Return tqdm, for a notebook or a terminal, with a lock of this process.
+
+    The lock that tqdm shares with other processes needs a semaphore, which a killed process may never release.
+    """
+    import threading
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm warns that its choice is experimental, or that ipywidgets is missing
+        if _in_notebook():
+            from tqdm.auto import tqdm
+        else:
+            from tqdm import tqdm
+    return type("Bar", (tqdm,), {"_lock": threading.RLock()})
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def progress(
+    items: Iterable[T], what: str, *, total: int | None = None, unit: str = "it", initial: int = 0
+) -> Iterator[T]:
+    """Iterate and show the progress as :class:`Progress` does.
 
     Args:
         items: What to iterate over.
-        what: The label in front of the bar.
-        total: The number of items, when ``items`` has no length.
+        what: The name of the job.
+        total: The number of items with the ``initial`` ones, when ``items`` has no length.
         unit: The name of one item.
+        initial: How many items were finished before.
 
     Example:
         >>> list(progress([1, 2], "counting"))
         [1, 2]
     """
-    from tqdm import tqdm
+    if total is None and isinstance(items, Sized):
+        total = len(items) + initial
+    with Progress(what, total, unit=unit, initial=initial) as shown:
+        for item in items:
+            yield item
+            shown.update()
 
-    disable = not is_main_process() or not sys.stderr.isatty()
-    yield from tqdm(items, desc=what, total=total, unit=unit, disable=disable, leave=False)
+
+def silence_other_bars() -> None:
+    """Turn off the bars of datasets, transformers and huggingface_hub where they would fill a log or repeat by rank."""
+    if is_main_process() and shows_bars():
+        return
+    for module, function in (
+        ("datasets", "disable_progress_bars"),
+        ("transformers.utils.logging", "disable_progress_bar"),
+        ("huggingface_hub.utils", "disable_progress_bars"),
+    ):
+        with contextlib.suppress(ImportError, AttributeError):
+            getattr(importlib.import_module(module), function)()
 
 
 def available_memory() -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..extras import require
-from ..runtime import is_main_process
+from ..runtime import is_main_process, silence_other_bars
 from .dataset import KeyFrame, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder
@@ -28,6 +28,7 @@ def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.utils import DistributedType, InitProcessGroupKwargs, set_seed
 
+    silence_other_bars()
     if recipe.loop.tracker is not None:
         require(recipe.loop.tracker, "loop.tracker")  # Accelerate would silently go on without it
     on_gpu, precision = torch.cuda.is_available(), recipe.loop.mixed_precision

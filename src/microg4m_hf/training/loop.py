@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import StoppedBySignal
-from ..runtime import is_main_process
+from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
 from .dataset import KeyFrameWindows, report_faults
 from .loader import run_batches
@@ -46,7 +46,6 @@ def train(
     :class:`StoppedBySignal`; a validation that is interrupted is the first thing that a resumed run does.
     """
     import torch
-    from tqdm import tqdm
 
     state = _resume(accelerator, run)
     steps = steps_in_epoch(len(items), recipe.loop.batch)
@@ -75,7 +74,7 @@ def train(
     if not state.validated:
         validate()
         save()
-    bar = tqdm(total=end, initial=state.step, desc="training", unit="step", disable=not is_main_process())
+    shown = Progress("training", end, unit="step", initial=state.step)
     skipped, waiting_since = 0, time.perf_counter()
     for batch in run_batches(items, recipe, state.step, end, accelerator):
         started = time.perf_counter()
@@ -92,8 +91,7 @@ def train(
             times = {"wait_s": round(started - waiting_since, 4), "step_s": round(ended - started, 4)}
             run.log({"step": state.step, "epoch": state.step / steps, "loss": loss, "lr": rate, **times})
         accelerator.log({"loss": loss, "lr": rate}, step=state.step)
-        bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        bar.update()
+        shown.update(loss=f"{loss:.4f}")
 
         last, epoch_ends = state.step == end, state.step % steps == 0
         every = recipe.loop.checkpoint_every
@@ -113,10 +111,10 @@ def train(
             skipped = 0
             save()
         if stopped_by:
-            bar.close()
+            shown.close()
             raise StoppedBySignal(stopped_by, state.step)
         waiting_since = time.perf_counter()
-    bar.close()
+    shown.close()
     return state
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import StoppedBySignal
 from ..metrics import har_scores
-from ..runtime import is_main_process
+from ..runtime import progress
 from ..taxonomy import NUM_AVA_CLASSES
 from .dataset import KeyFrame, KeyFrameWindows, report_faults
 from .loader import decoding_errors, load_batches
@@ -51,7 +51,6 @@ def predict_logits(
     """
     import torch
     from accelerate.utils import gather_object
-    from tqdm import tqdm
 
     world, count = accelerator.num_processes, len(items)
     own = [index % count for index in range(accelerator.process_index, -(-count // world) * world, world)]
@@ -61,7 +60,7 @@ def predict_logits(
     model.eval()
     predicted: list[tuple[int, np.ndarray]] = []
     with torch.inference_mode(), decoding_errors():
-        for collated in tqdm(loaded, what, len(batches), leave=False, disable=not is_main_process()):
+        for collated in progress(loaded, what, total=len(batches), unit="batch"):
             report_faults(collated["faults"], items.data.on_error)
             predicted += _predict_batch(accelerator, model, collated)
             if stop is not None and (number := stop.requested(accelerator)):

@@ -148,7 +148,7 @@ def _train_adapter(
     steps_per_epoch = max(1, len(rows) // recipe.batch)
     total = min(recipe.max_steps or sys.maxsize, steps_per_epoch * recipe.epochs)
     loss = next((record["loss"] for record in reversed(run.read_log())), float("nan"))
-    for number in progress(range(step, total), "fine-tuning", total=total - step):
+    for number in progress(range(step, total), "fine-tuning", unit="step", initial=step):
         torch.manual_seed(recipe.seed * 1_000_003 + number)
         indices = _indices_of_step(recipe, number, steps_per_epoch, len(rows))
         batch = [encode(rows[index]) for index in indices[accelerator.process_index :: accelerator.num_processes]]
