@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -147,7 +147,7 @@ def surroundings() -> dict[str, object]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
     return {
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "hardware": {"processor": processor, "cores": os.cpu_count()},
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in ("microg4m-hf", "datasets", "pyarrow", "numpy")},

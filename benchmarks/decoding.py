@@ -177,7 +177,7 @@ def machine() -> dict[str, object]:
             versions[name] = "not installed"
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": model,
         "cores": os.cpu_count(),
         "load before": load,

@@ -13,7 +13,7 @@ import json
 import platform
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def main() -> int:
         print(f"{statement:40}", *cells)
     packages = ("datasets", "evaluate", "torch", "transformers")
     result = {
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in packages},

@@ -55,9 +55,7 @@ def test_a_terminal_without_the_signs_gets_others(locale: dict[str, str]) -> Non
     assert "13?6" in ran.stdout
 
 
-@pytest.mark.parametrize(
-    "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EMFILE, errno.EIO]
-)
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EROFS", "ENAMETOOLONG", "EMFILE", "EIO"])
 def test_a_refusal_is_found_behind_the_error_of_a_library(name: str) -> None:
     number = getattr(errno, name)
     refused = OSError(number, os.strerror(number), "runs/x")

@@ -86,7 +86,8 @@ def explain(error: BaseException, command: str) -> str | None:
         return str(error)
     for cause in _chain(error):
         if isinstance(cause, OSError):
-            if cause.errno in _ADVICE:  # pyarrow repeats the message of the system in a longer one
+            # pyarrow repeats the message of the system in a longer one of its own.
+            if cause.errno is not None and cause.errno in _ADVICE:
                 return f"{_path_of(cause)}{os.strerror(cause.errno)}; {_ADVICE[cause.errno]}"
             if cause is error and cause.errno in _ABOUT_A_PATH and cause.filename is not None:
                 return f"{_path_of(cause)}{cause.strerror}; use another path"
