@@ -33,7 +33,7 @@ NOT_HERE = {".pkl": "weights", "Qwen/": "weights", "explore": "stays until Ctrl-
 
 def uv(*words: str) -> str:
     """Run uv, and skip the tests where the package registry cannot be reached."""
-    ran = subprocess.run([sys.executable, "-m", "uv", *words], capture_output=True, text=True, timeout=1200)
+    ran = subprocess.run([sys.executable, "-m", "uv", *words], capture_output=True, text=True, timeout=3600)
     if ran.returncode and any(sign in ran.stderr for sign in DOWNLOAD_ERRORS):
         pytest.skip(f"the package registry cannot be reached: {ran.stderr[-300:]}")
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -88,7 +88,7 @@ class Environment:
         """Run a line of the README in a shell, or words."""
         words = ["bash", "-c", command] if isinstance(command, str) else command
         return subprocess.run(
-            words, cwd=folder, env=self.variables | more, capture_output=True, text=True, timeout=1200, check=False
+            words, cwd=folder, env=self.variables | more, capture_output=True, text=True, timeout=3600, check=False
         )
 
 
@@ -233,7 +233,7 @@ RESULTS = {"05_the_gap": _only_the_upright_network_has_a_gap}
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks(path: Path, trainer: Environment, tmp_path: Path) -> None:
     shutil.copy(path, tmp_path)
-    ran = trainer.run(["jupyter-execute", "--timeout=1200", path.name], tmp_path)
+    ran = trainer.run(["jupyter-execute", "--timeout=3600", path.name], tmp_path)
     assert ran.returncode == 0, ran.stderr[-3000:]
     if path.stem in RESULTS:
         RESULTS[path.stem](tmp_path)

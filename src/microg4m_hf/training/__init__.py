@@ -10,6 +10,7 @@ from ..lazy import attach
 
 if TYPE_CHECKING:
     from .build import build_model as build_model, split_items as split_items
+    from .builtin_recipes import list_recipes as list_recipes
     from .dataset import KeyFrame as KeyFrame, KeyFrameWindows as KeyFrameWindows, collate as collate
     from .har import run_training as run_training
     from .hf_trainer import PaddedCollator as PaddedCollator, PaddedModel as PaddedModel

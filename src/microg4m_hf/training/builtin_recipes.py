@@ -61,7 +61,12 @@ def recipe_names() -> list[str]:
 
 
 def list_recipes() -> list[BuiltinRecipe]:
-    """Return name, model, variant and purpose of every built-in recipe."""
+    """Return name, model, variant and purpose of every built-in recipe, as ``microg4m train list`` prints them.
+
+    Example:
+        >>> [recipe.model for recipe in list_recipes() if recipe.name == "demo"]
+        ['tiny_slow']
+    """
     import yaml
 
     found = []
