@@ -66,9 +66,19 @@ def test_a_refusal_is_found_behind_the_error_of_a_library(name: str) -> None:
         assert line is not None and line.startswith(f"runs/x: {os.strerror(number)}; ")
 
 
-def test_errors_of_torch_and_safetensors_about_a_full_disk() -> None:
-    error = RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0: No space left on device")
-    assert explain(error, "train har") == "No space left on device; free some space, or write to another disk"
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (
+            "[enforce fail] . unexpected pos 64 vs 0: No space left on device",
+            "No space left on device; free some space",
+        ),
+        ("I/O error: Read-only file system (os error 30)", "Read-only file system; use a folder that can be written"),
+        ("[enforce fail] . PytorchStreamWriter failed writing file data/0: file write failed", "a file could not be"),
+    ],
+)
+def test_errors_of_torch_and_safetensors_about_a_disk(message: str, said: str) -> None:
+    assert str(explain(RuntimeError(message), "train har")).startswith(said)
 
 
 @pytest.mark.parametrize(

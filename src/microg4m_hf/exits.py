@@ -25,6 +25,7 @@ _ADVICE = {
     errno.EIO: "check the disk, or use another one",
     errno.ELOOP: "use a path whose links end",
 }
+_OF_A_DISK = (errno.ENOSPC, errno.EROFS, errno.EFBIG)
 
 
 def run_command(command: str, job: Callable[[], int]) -> int:
@@ -91,8 +92,12 @@ def explain(error: BaseException, command: str) -> str | None:
                 return f"{_path_of(cause)}{os.strerror(cause.errno)}; {_ADVICE[cause.errno]}"
             if cause is error and cause.errno in _ABOUT_A_PATH and cause.filename is not None:
                 return f"{_path_of(cause)}{cause.strerror}; use another path"
-        elif os.strerror(errno.ENOSPC) in str(cause):  # torch and safetensors raise errors of their own
-            return f"{os.strerror(errno.ENOSPC)}; {_ADVICE[errno.ENOSPC]}"
+        else:  # torch and safetensors raise errors of their own
+            for number in _OF_A_DISK:
+                if os.strerror(number) in str(cause):
+                    return f"{os.strerror(number)}; {_ADVICE[number]}"
+            if "PytorchStreamWriter failed" in str(cause):  # it does not say why
+                return f"a file could not be written, as on a full disk; {_ADVICE[errno.ENOSPC]}"
     return None
 
 

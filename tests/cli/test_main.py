@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from microg4m_hf.cli import main as command_line
+from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import DataError
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +54,27 @@ def test_user_error_is_one_line_and_exits_with_2(
     monkeypatch.setattr(env, "run", fail)
     assert command_line.main(["env"]) == 2
     assert capsys.readouterr().err == "microg4m: actions.csv, line 7: unknown action id: '81' (use another)\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of processes")
+@pytest.mark.parametrize("module", ["microg4m_hf", "microg4m_hf.training.har"])
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path, module: str) -> None:
+    """A limit for the size of files refuses a write in the middle, as a full disk does."""
+    script = (
+        "import resource, runpy, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
+        f"sys.argv[0] = 'microg4m'; runpy.run_module('{module}', run_name='__main__')\n"
+    )
+    words = ["--config", str(RECIPES / "demo.yaml"), "--out", str(tmp_path / "run"), "data.source=sample"]
+    if module == "microg4m_hf":
+        words = ["data", "export-ava", "--source", "sample", "--out", str(tmp_path / "run")]
+    ensure_sample()
+    ended = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 2, ended.stderr[-2000:]
+    said = [line for line in ended.stderr.splitlines() if line.startswith("microg4m: ")]
+    assert len(said) == 1 and "File too large; raise the limit" in said[0]
+    assert "Traceback" not in ended.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".part"]
 
 
 def test_every_group_has_help() -> None:

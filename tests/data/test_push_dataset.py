@@ -19,6 +19,7 @@ from microg4m_hf.data.publish.card import EVAL_YAML
 from microg4m_hf.data.publish.plan import PushReport
 from microg4m_hf.data.publish.push import push_dataset
 from microg4m_hf.errors import HubError, MicroG4MError
+from microg4m_hf.storage import cache_home
 from tests.support.hub_release import tiny_release
 from tests.support.hub_server import HubServer
 from tests.support.hub_store import Repo
@@ -286,3 +287,24 @@ def test_invalid_rows_are_refused_or_left_out_by_name(hub: HubServer, release: P
 def test_a_private_repository_is_made_private(hub: HubServer, release: Path) -> None:
     push(release, private=True)
     assert hub.repo("dataset", NAME).private
+
+
+def test_a_second_push_at_the_same_time_leaves_the_files_of_the_first(
+    hub: HubServer, release: Path, tmp_path: Path
+) -> None:
+    """While a shard of the first push is on its way, the second one is refused and touches nothing."""
+    seen: list[tuple[set[str], set[str]]] = []
+
+    def names() -> set[str]:
+        return {path.name for path in (cache_home() / "push").rglob("*.parquet")}
+
+    def push_again() -> None:
+        before = names()
+        with pytest.raises(HubError, match="another process is pushing to me/MicroG-4M"):
+            push(release)
+        seen.append((before, names()))
+
+    hub.when_uploaded(1, push_again)
+    push(release)
+    ((before, after),) = seen
+    assert before == after != set()

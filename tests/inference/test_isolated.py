@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,20 @@ def test_a_killed_command_leaves_no_worker_and_no_files(
     (tmp_path / "block").unlink()
     assert main(words) == 0
     assert "12 finished (12 now" in capsys.readouterr().out
+
+
+def test_files_of_a_run_that_died_with_its_worker_are_removed_by_the_next(
+    clips: dict[str, str], adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a power failure, when no worker is left that could remove them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = (
+        "import sys; from pathlib import Path; from microg4m_hf.scratch import scratch_folder\n"
+        "import os, signal\n"
+        "with scratch_folder(Path(sys.argv[1])) as scratch:\n"
+        "    (scratch / '0.npy').touch(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "microg4m-frames")], check=False)
+    assert len(list(tmp_path.rglob("*.npy"))) == 1
+    assert answers(settings(tmp_path / "model"), group(clips["red"], "fine 1"), adapter=adapter)
+    assert not list(tmp_path.rglob("*.npy"))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from microg4m_hf.cli.main import main
 
@@ -116,10 +117,15 @@ def test_errors_are_one_line_that_says_what_to_do(
     silent = tmp_path / "silent"
     shutil.copytree(tiny("llava"), silent)
     (silent / "chat_template.jinja").unlink()
+    half = tmp_path / "half"
+    shutil.copytree(tiny("llava"), half)
+    weights = load_file(half / "model.safetensors")
+    save_file(dict(sorted(weights.items())[1:]), half / "model.safetensors", metadata={"format": "pt"})
     for model, more, what in (
         (text_only, [], "takes no images"),
         (remote, [], "--runner isolated"),
         (silent, [], "has no chat template"),
+        (half, [], f"{half} is not whole: "),
         (tmp_path / "nowhere", [], "neither a folder nor the name of a Hub repository"),
         (tiny("llava"), ["--quantization", "4bit"], "pip install bitsandbytes"),
         (tiny("llava"), ["--prompts", "loud"], "there is no prompt set 'loud'"),

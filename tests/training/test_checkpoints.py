@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from microg4m_hf.errors import CheckpointError
 from microg4m_hf.training.checkpoints import (
     TrainState,
+    _write_list,
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -126,6 +127,34 @@ def test_fields_of_other_versions_are_named(accelerator: Accelerator, tmp_path: 
     (checkpoint / "files.json").unlink()
     with pytest.raises(CheckpointError, match=said):
         load_checkpoint(accelerator, checkpoint)
+
+
+class _Payload:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("name", ["random_states_0.pkl", "optimizer.bin"])
+def test_code_in_a_checkpoint_is_not_run(
+    accelerator: Accelerator, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, listed: bool
+) -> None:
+    """A stranger can also write a list that fits."""
+    for step in (1, 2):
+        newest = save(accelerator, tmp_path / "run", step)
+    torch.save(_Payload(tmp_path / "pwned"), newest / name)
+    (newest / "files.json").unlink()
+    if listed:
+        _write_list(newest)
+        with pytest.raises(CheckpointError, match=r"does not fit this run|cannot be restored"):
+            load_newest(accelerator, tmp_path / "run")
+    else:
+        assert load_newest(accelerator, tmp_path / "run") == 1
+        assert f"{name} is not readable" in capsys.readouterr().err
+    assert not (tmp_path / "pwned").exists()
 
 
 def test_a_checkpoint_of_another_model_is_an_error(accelerator: Accelerator, tmp_path: Path) -> None:

@@ -93,11 +93,12 @@ def push_dataset(
     with hub_errors(f"push to {repo_id}"):
         try:
             with FileLock(work.with_name(f"{work.name}.lock"), timeout=0):
-                report = _push(hub_client(token), repo_id, publication, work, private)
+                try:
+                    report = _push(hub_client(token), repo_id, publication, work, private)
+                finally:
+                    shutil.rmtree(work, ignore_errors=True)  # the lock belongs to this process, and so does the folder
         except Timeout:
             raise HubError(f"another process is pushing to {repo_id}; wait until it has finished") from None
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
     with hub_errors(f"load {repo_id} back, though it was pushed as commit {report.commit}"):
         report.checked_clips.extend(verify_push(report, publication, token))
     return report

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ClipError, RecipeError
+from ...scratch import remove_abandoned, scratch_folder
 from ...settings import Settings, setting
 from ..frames import prefetch, read_frames
 from ..items import ClipQueries, Query, TextSettings, prompt_set
@@ -56,10 +57,12 @@ def isolated_runner(settings: TextSettings, environment: IsolatedEnvironment) ->
     }
 
     def runner(clips: Sequence[ClipQueries]) -> Results:
-        with tempfile.TemporaryDirectory(prefix="microg4m-frames-") as scratch:
-            worker = _RestartingWorker(python, Path(scratch), load, environment.timeout)
+        frames = Path(tempfile.gettempdir()) / "microg4m-frames"
+        remove_abandoned(frames)
+        with scratch_folder(frames) as scratch:
+            worker = _RestartingWorker(python, scratch, load, environment.timeout)
             try:
-                results = _generate(settings, worker, Path(scratch), clips)
+                results = _generate(settings, worker, scratch, clips)
                 yield from stop_after_failures(results, f"{settings.model} under {python}", ("decode", "empty"), 5)
             finally:
                 worker.stop()

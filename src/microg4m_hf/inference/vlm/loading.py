@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import ModelError, RecipeError
+from ...errors import ModelError, RecipeError, list_some
 from ...extras import require
 from ...runtime import is_main_process, local_device, rank_and_world_size
 from ...settings import Settings, setting
@@ -71,8 +71,14 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
             "choose a vision-language model"
         )
     with _translated_errors(settings.model):
-        model = transformers.AutoModelForMultimodalLM.from_pretrained(
-            settings.model, trust_remote_code=False, **options, **where
+        model, found = transformers.AutoModelForMultimodalLM.from_pretrained(
+            settings.model, trust_remote_code=False, output_loading_info=True, **options, **where
+        )
+    missing = sorted(found["missing_keys"])
+    if missing:  # transformers fills them with random numbers and prints a warning
+        raise ModelError(
+            f"{settings.model} is not whole: {list_some(missing, 3)} of its weights are missing, as if half of it was "
+            "written; save or download it again"
         )
     if "device_map" not in options:
         model = model.to(device)
