@@ -18,13 +18,15 @@ MAX_SHOWN = 50
 
 def configure_check(parser: argparse.ArgumentParser) -> None:
     add_release_options(parser)
+    parser.add_argument("--decode", action="store_true", help="also decode every frame of every clip")
+    parser.add_argument("--workers", type=int, help="processes that decode (default: one for each processor)")
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
 
 
 def run_check(args: argparse.Namespace) -> int:
     from ..data.check import check
 
-    report = check(find_release(args))
+    report = check(find_release(args), decode=args.decode, workers=args.workers)
     if args.json:
         print(json.dumps(report, indent=2, default=str))
     else:
@@ -36,6 +38,28 @@ def run_check(args: argparse.Namespace) -> int:
             print(f"note: {note}")
         print(f"{report['root']}: {report['faults'] or 'no'} fault{'' if report['faults'] == 1 else 's'}")
     return 1 if report["faults"] else 0
+
+
+# ``microg4m data unpack``: unpack the clips of a downloaded release.
+
+
+def configure_unpack(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", required=True, metavar="DIR", help="a folder with the released files, videos.zip too"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="another folder for the clips and the annotation files")
+
+
+def run_unpack(args: argparse.Namespace) -> int:
+    from ..data.release.clip_files import list_clips
+    from ..data.unpack import unpack_release
+
+    folder = unpack_release(Path(args.data_dir).expanduser(), args.out)
+    if folder is None:
+        raise SourceError(f"{args.data_dir} contains no videos.zip; name the folder that it was downloaded to")
+    sizes = [size for _, size in list_clips(folder)]
+    print(f"{len(sizes):,} clips ({sum(sizes) / 1e6:,.1f} MB): {folder}")
+    return 0
 
 
 # ``microg4m data export-ava``: write key frames as AVA-style CSV files.
@@ -208,6 +232,7 @@ def _scheme_lines(report: dict[str, Any]) -> list[str]:
 
 COMMANDS = {
     "sample": (configure_sample, run_sample, "make the built-in sample and print its folder"),
+    "unpack": (configure_unpack, run_unpack, "unpack the videos.zip of a downloaded release"),
     "check": (configure_check, run_check, "list everything that is wrong in a release"),
     "stats": (configure_stats, run_stats, "count clips, persons, labels, captions, questions and leaks"),
     "push": (configure_push, run_push, "publish the dataset as a Hub repository"),

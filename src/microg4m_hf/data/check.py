@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import ClipError, MicroG4MError, list_some
+from .check_clips import check_archive, check_clips, find_last_frames
 from .release.actions import check_label_map, person_keys, persons_of
 from .release.bounding_boxes import BOX
 from .release.clip_files import check_clip_files, clip_path
@@ -32,11 +33,13 @@ from .video.probe import read_frame_size
 _KEY_BOX_ROUNDING = 0.0005
 
 
-def check(root: str | os.PathLike[str]) -> dict[str, Any]:
+def check(root: str | os.PathLike[str], *, decode: bool = False, workers: int | None = None) -> dict[str, Any]:
     """Read every file of a release and list all faults, each with file, line and value.
 
     Args:
         root: A folder with the released files.
+        decode: Also decode every frame of every clip.
+        workers: How many processes decode; by default one for each processor.
 
     Returns:
         ``faults``, the number of all faults; ``problems``, up to a thousand faults of each kind and file; ``notes``,
@@ -53,6 +56,7 @@ def check(root: str | os.PathLike[str]) -> dict[str, Any]:
         _add_faults(release, policy)
         if layout.label_map is not None:
             _attempt(partial(check_label_map, layout.label_map, name=layout.name(layout.label_map)), layout, policy)
+        last_frames = find_last_frames(release)
         others = replace(layout, label_map=None)  # so that a fault of the label map is reported once
         for need, path in (("har", layout.boxes), ("caption", layout.texts)):
             if path is None:
@@ -61,10 +65,15 @@ def check(root: str | os.PathLike[str]) -> dict[str, Any]:
             if part is not None:
                 _add_faults(part, policy, layout.name(path))
                 notes += _compare_boxes(part, policy) if need == "har" else _text_notes(part)
+                last_frames |= find_last_frames(part) if need == "har" else {}
         for path in filter(None, (layout.val_predicted_boxes, layout.test_predicted_boxes)):
             _attempt(partial(_check_predicted_boxes, path, release, policy), layout, policy)
         if layout.videos is not None:
-            check_clip_files(layout, release.clips, policy, deep=True)
+            unreadable = check_clip_files(layout, release.clips, policy, deep=True)
+            readable = release.clips.filter(pa.array(~unreadable))
+            notes += check_clips(layout, readable, last_frames, policy, decode=decode, workers=workers)
+        elif layout.archive is not None:
+            notes += _attempt(partial(check_archive, layout, release.clips, policy), layout, policy) or []
         notes = _release_notes(layout, release) + notes
     return {
         "root": str(layout.root),
@@ -169,7 +178,8 @@ def _check_predicted_boxes(path: Path, release: Release, policy: ErrorPolicy) ->
 
 def _release_notes(layout: Layout, release: Release) -> list[str]:
     counts = release.counts
-    fields = ("boxes", "label_map", "texts", "ava_train", "ava_val", "ava_test", "videos")
+    fields = ["boxes", "label_map", "texts", "ava_train", "ava_val", "ava_test"]
+    fields += ["videos"] if layout.archive is None else []
     notes = [f"no {name}: {layout.wanted(name)} is not here" for name in fields if getattr(layout, name) is None]
     notes += [f"the link {link} leads out of the folder and was not followed" for link in layout.refused_links]
     if counts["label_repeats"]:

@@ -44,12 +44,12 @@ class ResolvedRequest:
 
 
 def resolve_request(request: Request) -> ResolvedRequest:
-    """Find the annotation files of a request, but not yet its clips, which may be a large download.
+    """Find the annotation files of a request, but not yet its clips if they are a large download.
 
     If the Hub cannot be reached, the error is raised when rows are read: names and features need no data.
     """
     try:
-        root = _resolve(request, videos=False)
+        root = _resolve(request, videos=request.videos and request.is_local)
     except SourceError as error:
         if request.is_local:
             raise

@@ -17,14 +17,13 @@ from urllib.parse import quote
 from ..errors import DataError, MissingFileError, SourceError
 from ..hub import hub_client, hub_errors, is_unreachable, with_retries
 from ..storage import cache_home, write_atomic
-from .release.layout import FILE_NAMES
-from .unpack import unpack_clips
+from .release.layout import FILE_NAMES, VIDEOS_ZIP
+from .unpack import unpack_clips, unpack_release
 
 DATA_REPO = "LEI-QI-233/MicroG-4M"
 SPLITS_REPO = "LEI-QI-233/MicroG-HAR-train-ready"
 # What is read by default. The commit is written to revisions.json in the folder.
 REVISION = "main"
-VIDEOS_ZIP = "videos.zip"
 HUB_TIMEOUT = 8.0  # seconds for the file list; downloads have time limits of their own
 
 _SHARED_FILES = ("actions", "label_map", "ava_all", "ava_train", "ava_val", "ava_test")
@@ -53,7 +52,8 @@ def resolve_root(
 
     Args:
         config: ``"har"``, ``"caption"`` or ``"vqa"``; only its files are downloaded.
-        data_dir: A local folder; nothing is downloaded.
+        data_dir: A local folder; nothing is downloaded. Its ``videos.zip`` is unpacked if the clips are needed and not
+            there yet.
         source: ``"sample"`` for the built-in sample, ``"hub"`` (the default) for the authors' repositories, or
             ``"org/repo"`` for a copy of them (``"org/data,org/splits"`` if the key-frame files are in a second one).
         revision: Commit, tag or branch of the data repository (``"a,b"`` to name one for each repository).
@@ -78,6 +78,8 @@ def resolve_root(
         if not folder.is_dir():
             problem = "is a file, not a folder" if folder.exists() else "is not a folder"
             raise SourceError(f"data_dir {str(data_dir)!r} {problem}; give the folder with the released files")
+        if videos:
+            unpack_release(folder)
         return folder
     if source == "sample":
         if revision is not None:

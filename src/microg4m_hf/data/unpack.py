@@ -21,6 +21,7 @@ from typing import NamedTuple
 from ..clip_ids import split_clip_id
 from ..errors import DataError, SourceError
 from ..runtime import progress
+from .release.layout import FILE_NAMES, VIDEOS_ZIP, find_layout
 
 MAX_CLIPS = 100_000
 MAX_CLIP_BYTES = 256 << 20
@@ -43,7 +44,7 @@ def unpack_clips(archive: str | os.PathLike[str], target: str | os.PathLike[str]
 
     Files that are not clips are left out. After an interruption, the next call continues: clips are collected in a
     folder beside ``target`` that is renamed when all of them are complete. Only one process at a time may unpack into
-    one target (:func:`microg4m_hf.data.sources.resolve_root` holds a lock).
+    one target (:func:`unpack_release` and :func:`microg4m_hf.data.sources.resolve_root` hold a lock).
 
     Example:
         >>> import tempfile
@@ -67,6 +68,46 @@ def unpack_clips(archive: str | os.PathLike[str], target: str | os.PathLike[str]
         note.unlink()
     os.rename(scratch, final)
     return len(entries)
+
+
+def unpack_release(folder: Path, out: Path | None = None) -> Path | None:
+    """Unpack the ``videos.zip`` of a release beside it, unless the clips are there; return their folder.
+
+    Processes that need the clips at the same time wait for the one that unpacks them.
+
+    Args:
+        folder: A folder with the released files.
+        out: A new folder for the clips and copies of the annotation files, if ``folder`` cannot be written to.
+
+    Returns:
+        The folder of the clips, or None if there is neither such a folder nor an archive.
+
+    Raises:
+        SourceError: If the folder cannot be written to, or the disk has too little space.
+        DataError: If the archive is damaged or not safe.
+    """
+    from filelock import FileLock
+
+    layout = find_layout(folder)
+    if out is None and (layout.videos is not None or layout.archive is None):
+        return layout.videos
+    archive = layout.require("archive")
+    target = (out or archive.parent) / VIDEOS_ZIP.removesuffix(".zip")
+    if out is None and not os.access(archive.parent, os.W_OK):
+        raise SourceError(
+            f"{archive} is not unpacked, and its folder cannot be written to; make a folder with the clips and the "
+            f"annotations: `microg4m data unpack --data-dir {folder} --out NEW_FOLDER`, and use that as data_dir"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if not target.is_dir():
+            unpack_clips(archive, target)
+    if out is not None:
+        for path in (getattr(layout, name) for name in FILE_NAMES):
+            if path is not None and not (copy := out / layout.name(path)).exists():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+    return target
 
 
 def check_entries(opened: zipfile.ZipFile, source: Path) -> list[ClipEntry]:

@@ -26,6 +26,7 @@ FILE_NAMES = {
     "test_predicted_boxes": "ava_test_predicted_boxes.csv",
 }
 DOMAIN_FOLDERS = ("movie", "real")
+VIDEOS_ZIP = "videos.zip"
 # Copies of the clips with the boxes drawn on them, not the clips themselves.
 _NOT_CLIPS = "videos_annotated"
 
@@ -46,6 +47,7 @@ class Layout:
     val_predicted_boxes: Path | None = None
     test_predicted_boxes: Path | None = None
     videos: Path | None = None
+    archive: Path | None = None  # the clips as the authors release them, before they are unpacked
     refused_links: tuple[Path, ...] = ()
 
     @property
@@ -65,7 +67,7 @@ class Layout:
     @staticmethod
     def wanted(field: str) -> str:
         """Return what a field stands for, for messages."""
-        return FILE_NAMES.get(field, "folder videos/ with movie/ and real/")
+        return VIDEOS_ZIP if field == "archive" else FILE_NAMES.get(field, "folder videos/ with movie/ and real/")
 
     def require(self, field: str) -> Path:
         """Return the path of a field, or raise a ``SourceError`` that tells what is missing and how to get it."""
@@ -76,6 +78,8 @@ class Layout:
         links = [link for link in self.refused_links if fnmatchcase(link.name, FILE_NAMES.get(field, "*"))]
         if links:
             text += f"; the link {links[0]} leads out of the folder and was not followed: copy the file instead"
+        elif field == "videos" and self.archive is not None:
+            text += f"; unpack {self.name(self.archive)} with `microg4m data unpack --data-dir {self.root}`"
         else:
             text += "; point data_dir= at the folder with the released files, or use source='sample'"
         raise SourceError(text)
@@ -121,6 +125,8 @@ def find_layout(root: str | os.PathLike[str]) -> Layout:
             if matches and field not in found:
                 # "vqa_and_captioning.json" itself before "vqa_and_captioning_v2.json"
                 found[field] = min(matches, key=lambda path: (len(path.name), path.name))
+        if archives := [path for path in files if path.name == VIDEOS_ZIP]:
+            found.setdefault("archive", archives[0])
         if folder.name != _NOT_CLIPS and any(path.name in DOMAIN_FOLDERS for path in folders):
             found.setdefault("videos", folder)
         if depth < MAX_DEPTH:
