@@ -37,10 +37,10 @@ class Output:
 
 def test_padding_is_left_out() -> None:
     logits, labels, expected = padded()
-    got = make_compute_metrics()(Output((logits, "hidden states"), labels))
+    got = make_compute_metrics(one_key_frame=True)(Output((logits, "hidden states"), labels))
     assert got == pytest.approx(expected, abs=1e-12)
-    assert make_compute_metrics(prefix="har_")(Output(logits, labels))["har_map"] == got["map"]
-    instance = make_compute_metrics(protocol="instance")(Output(logits, {"labels": labels}))
+    assert make_compute_metrics(prefix="har_", one_key_frame=True)(Output(logits, labels))["har_map"] == got["map"]
+    instance = make_compute_metrics(protocol="instance", one_key_frame=True)(Output(logits, {"labels": labels}))
     assert instance["f1"] != got["f1"]
 
 
@@ -88,7 +88,7 @@ def test_through_a_trainer(tmp_path: Path) -> None:
         ),
         data_collator=collate,
         eval_dataset=items,
-        compute_metrics=make_compute_metrics(),
+        compute_metrics=make_compute_metrics(one_key_frame=True),
     )  # fmt: skip
     found = trainer.evaluate()
     assert {name: found[f"eval_{name}"] for name in expected} == pytest.approx(expected, abs=1e-12)

@@ -1,6 +1,7 @@
-"""One of two real processes: python -m tests.support.har_two_processes accumulator|evaluate FOLDER [RANK].
+"""One of two real processes: python -m tests.support.har_two_processes accumulator|several|evaluate FOLDER [RANK].
 
-``accumulator`` is started by torchrun and works inside an Accelerate loop; ``evaluate`` numbers its processes itself.
+``accumulator`` and ``several`` (clips with several key frames) are started by torchrun and work inside an Accelerate
+loop; ``evaluate`` numbers its processes itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from microg4m_hf.taxonomy import ACTION_IDS
 from tests.support.har_split import dense, draw, labeled
 
 
@@ -20,14 +24,29 @@ def clips() -> list[dict]:
     return [{**clip, "action_ids": labels[clip["video_id"]]} for clip in dense(found)]
 
 
-def accumulate(folder: Path) -> None:
+def several_key_frames() -> list[dict]:
+    """Fourteen clips with one to three key frames of one or two persons: one dictionary per key frame."""
+    random = np.random.RandomState(5)
+    frames = []
+    for clip in range(14):
+        for number in range(1 + clip % 3):
+            persons = random.randint(1, 3)
+            boxes = [[0.45 * person, 0.1, 0.45 * person + 0.4, 0.9] for person in range(persons)]
+            action_ids = [sorted(random.choice(ACTION_IDS[:12], 2, replace=False).tolist()) for _ in range(persons)]
+            scores = random.randn(persons, 50).astype(np.float32) + 1.5 * np.isin([ACTION_IDS] * persons, action_ids)
+            key = {"video_id": f"film{clip % 4}_{clip:03d}", "frame": 20 + 7 * number, "boxes": boxes}
+            frames.append({**key, "scores": scores.astype(np.float32), "action_ids": action_ids})
+    return sorted(frames, key=lambda frame: (frame["video_id"], frame["frame"]))
+
+
+def accumulate(folder: Path, clips: list[dict]) -> None:
     from accelerate import Accelerator
     from torch.utils.data import DataLoader
 
     from microg4m_hf.metrics import HarAccumulator
 
     accelerator = Accelerator(cpu=True)
-    loader = DataLoader(clips(), batch_size=2, collate_fn=list)
+    loader = DataLoader(clips, batch_size=2, collate_fn=list)
     loader = accelerator.prepare(loader)  # shards, and repeats frames so that all processes have equally many
     results, seen = {}, 0
     for protocol in ("paper", "instance"):
@@ -58,8 +77,8 @@ def measure(folder: Path, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "accumulator":
-        accumulate(Path(sys.argv[2]))
+    if sys.argv[1] != "evaluate":
+        accumulate(Path(sys.argv[2]), several_key_frames() if sys.argv[1] == "several" else clips())
     else:
         measure(Path(sys.argv[2]), int(sys.argv[3]))
     # gloo and evaluate's locks can fail while shutting down, after all is written.

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import Origin, PredictionError
+from ...errors import Origin, PredictionError, list_some
 from .arrays import as_array, encode_strings
-from .columns import class_ids
+from .columns import class_ids, read_ids
 from .rows import ActionRows
-from .scores import har_scores
+from .scores import check_settings, har_scores
 
 TOLERANCE = 1e-2  # by how much the scores of one person may differ between two batches
 
@@ -41,6 +41,9 @@ class HarAccumulator:
         references: The labeled boxes, in any form that ``read_rows`` lists. Without them every update needs labels.
         settings: Keywords of ``har_scores``.
 
+    Raises:
+        PredictionError: A keyword or its value is not known; nobody has to wait for the end of an epoch to see it.
+
     Example:
         >>> metric = HarAccumulator(protocol="instance")
         >>> metric.update({"video_id": "a_001", "frame": 45, "boxes": [[0, 0, 1, 1]], "scores": [[3.0] + [-3.0] * 49],
@@ -50,6 +53,7 @@ class HarAccumulator:
     """
 
     def __init__(self, references: Any = None, **settings: Any) -> None:
+        check_settings(settings)
         self.references = references
         self.settings = settings
         self.reset()
@@ -64,8 +68,9 @@ class HarAccumulator:
 
         Args:
             clips: A dictionary or several, each with ``video_id``, ``frame``, ``boxes`` (n, 4), ``scores``
-                (n, classes) and, without references, ``labels`` (n, classes) of 0 and 1 or ``action_ids`` (n lists);
-                ``person_id`` (n) is optional. Values are tensors of any device and dtype, arrays or lists.
+                (n, classes) and, without references, ``labels`` (packed: (n, classes) of 0 and 1, or n lists of
+                indices) or ``action_ids`` (n lists of released ids); ``person_id`` (n) is optional. Values are tensors
+                of any device and dtype, arrays or lists.
             columns: The same as columns: ``video_id=[…], frame=[…], boxes=[…], scores=[…], …``.
 
         Raises:
@@ -160,27 +165,45 @@ class HarAccumulator:
             self._put(_Key(video, frame, name), _Person(box, score, label, place))
 
     def _read_labels(self, clip: Mapping[str, Any], video: str, shape: tuple[int, ...]) -> list[np.ndarray]:
+        count, width = shape
+        ids, origin = self._class_ids(width), Origin(f"update(): clip {video!r}")
+        if "action_ids" in clip and "labels" in clip:
+            raise origin.error("has both action_ids (released) and labels (packed)", "give one of them")
         if "action_ids" in clip:
-            labels = [np.asarray(as_array(ids), dtype=np.int64).reshape(-1) for ids in clip["action_ids"]]
-        elif "labels" in clip:
-            table = np.asarray(as_array(clip["labels"]))
-            if table.shape != shape:
-                raise PredictionError(
-                    f"update(): clip {video!r} has labels of shape {table.shape} for scores of shape {shape}; "
-                    "labels are 0 or 1 per box and class, action ids go into action_ids"
+            labels = [read_ids(entry, origin, packed=False).reshape(-1) for entry in clip["action_ids"]]
+            foreign = sorted(set(np.concatenate(labels or [ids]).tolist()) - set(ids.tolist()))
+            if foreign:
+                raise origin.error(
+                    f"action ids {list_some(map(str, foreign))} are not among the {width} classes",
+                    "action_ids are released ids; packed indices go into labels",
                 )
-            ids = self._class_ids(shape[1])
-            labels = [ids[row > 0.5] for row in table]
+        elif "labels" in clip:
+            labels = self._unpack(as_array(clip["labels"]), ids, origin)
         elif self.references is None:
             raise PredictionError(
                 f"update(): clip {video!r} has neither 'labels' nor 'action_ids'; "
                 "add them, or give HarAccumulator(references=…)"
             )
         else:
-            labels = [np.empty(0, dtype=np.int64)] * shape[0]
-        if len(labels) != shape[0]:
-            raise PredictionError(f"update(): clip {video!r} has {shape[0]} boxes and labels for {len(labels)}")
+            labels = [np.empty(0, dtype=np.int64)] * count
+        if len(labels) != count:
+            raise PredictionError(f"update(): clip {video!r} has {count} boxes and labels for {len(labels)}")
         return labels
+
+    def _unpack(self, values: Any, ids: np.ndarray, origin: Origin) -> list[np.ndarray]:
+        """Return the action ids of packed labels: a table of 0 and 1, or a list of indices for each box."""
+        rows = [np.asarray(as_array(row)) for row in values]
+        if all(row.shape == ids.shape for row in rows):
+            table = np.array(rows).reshape(len(rows), ids.size)
+            if not np.isin(table, (0, 1)).all():
+                raise origin.error("a table of labels holds other values than 0 and 1", "round or threshold it first")
+            return [ids[row > 0.5] for row in table]
+        if any(row.dtype.kind not in "iu" for row in rows if row.size) or any(row.ndim > 1 for row in rows):
+            raise origin.error(
+                f"has labels of shapes {sorted({row.shape for row in rows})} for {ids.size} classes",
+                "labels are packed: 0 or 1 per class, or a list of indices; released ids go into action_ids",
+            )
+        return [read_ids(np.atleast_1d(row), origin, packed=True, classes=ids.tolist()) for row in rows]
 
     def _put(self, key: _Key, person: _Person) -> None:
         known = self.entries.setdefault(key, person)

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...errors import PredictionError, list_some
-from .checks import check_predictions, check_references
+from ...errors import list_some
+from .checks import check_policies, check_predictions, check_references
 from .matching import IOU, best_matches, match_keys, paired_iou
 from .rows import ActionRows, share_videos
 
 SAME_BOX = 0.9  # overlap of a labeled box with itself after rounding; a detector's own boxes rarely all reach it
-MISSING = ("error", "zero", "drop")
 _ACTIONS = 4096  # more than the highest action id: boxes * _ACTIONS + action is one number per box and action
 
 
@@ -72,9 +71,8 @@ def align(
         PredictionError: The predictions or options cannot be used.
         DataError: The references cannot be used.
     """
-    if missing not in MISSING:
-        raise PredictionError(f"missing={missing!r} is not known; use one of {', '.join(MISSING)}")
-    check_references(references)
+    check_policies(missing, unknown)
+    check_references(references, classes)
     predictions, dropped = check_predictions(share_videos(predictions, references), references, classes, unknown)
     persons, boxes = group_boxes(references), group_boxes(predictions)
     predictions, boxes, repeated = _without_conflicts(predictions, boxes, references, persons)

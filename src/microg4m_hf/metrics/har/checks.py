@@ -11,6 +11,7 @@ from ...taxonomy import ACTION_IDS, NUM_ACTIONS, NUM_AVA_CLASSES
 from .rows import ActionRows
 
 OUTSIDE = 0.1  # how far a detector's box may reach past the border of the frame
+MISSING = ("error", "zero", "drop")
 AVA_IDS = tuple(range(1, NUM_AVA_CLASSES + 1))
 
 
@@ -27,9 +28,18 @@ def resolve_classes(predictions: ActionRows, classes: int | Sequence[int] | None
     Raises:
         PredictionError: ``classes`` is another number, empty, or repeats an id.
     """
-    if classes is None:
-        ava = predictions.columns == NUM_AVA_CLASSES or set(np.unique(predictions.action)) == set(AVA_IDS)
-        return AVA_IDS if ava else ACTION_IDS
+    if classes is not None:
+        return check_classes(classes)
+    ava = predictions.columns == NUM_AVA_CLASSES or set(np.unique(predictions.action)) == set(AVA_IDS)
+    return AVA_IDS if ava else ACTION_IDS
+
+
+def check_classes(classes: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the action ids that ``classes`` stands for, or raise a ``PredictionError``.
+
+    >>> check_classes([12, 14]), len(check_classes(80))
+    ((12, 14), 80)
+    """
     if isinstance(classes, (int, np.integer)):
         if classes not in (NUM_ACTIONS, NUM_AVA_CLASSES):
             raise PredictionError(
@@ -42,12 +52,18 @@ def resolve_classes(predictions: ActionRows, classes: int | Sequence[int] | None
     return ids
 
 
+def check_policies(missing: str, unknown: str) -> None:
+    """Refuse unknown words for what happens to labeled boxes and to clips without a counterpart."""
+    if missing not in MISSING:
+        raise PredictionError(f"missing={missing!r} is not known; use one of {', '.join(MISSING)}")
+    if unknown not in {"error", "drop"}:
+        raise PredictionError(f"unknown={unknown!r} is not known; use 'error' or 'drop'")
+
+
 def check_predictions(
     predictions: ActionRows, references: ActionRows, classes: Sequence[int], unknown: str
 ) -> tuple[ActionRows, int]:
     """Refuse what cannot be scored, and return the rows of known clips and how many rows were dropped."""
-    if unknown not in {"error", "drop"}:
-        raise PredictionError(f"unknown={unknown!r} is not known; use 'error' or 'drop'")
     if not len(predictions):
         raise predictions.error("holds no predictions", "give at least one row per labeled box")
     assert predictions.score is not None
@@ -79,13 +95,19 @@ def check_predictions(
     return predictions.take(np.flatnonzero(~foreign)), int(foreign.sum())
 
 
-def check_references(references: ActionRows) -> None:
-    """Refuse references without rows, with unknown actions, or with invalid boxes."""
+def check_references(references: ActionRows, classes: Sequence[int] = AVA_IDS) -> None:
+    """Refuse references without rows, with unknown actions, with packed indices for ids, or with invalid boxes."""
     if not len(references):
         raise references.error("holds no labeled boxes", "give the key-frame file of the split")
     _check_boxes(references)
     known = np.isin(references.action, AVA_IDS)
     references.check(known, "{action} is not an action id", "use the ids of label_map.pbtxt")
+    if tuple(classes) == ACTION_IDS and references.action.max() < NUM_ACTIONS:
+        references.check(
+            np.isin(references.action, ACTION_IDS),
+            "{action} is none of the 50 action ids, and no id reaches 50: these look like packed indices",
+            "give packed indices as labels, released ids as action_ids; pass classes=80 for AVA's classes",
+        )
 
 
 def _check_boxes(rows: ActionRows) -> None:

@@ -18,7 +18,7 @@ FLAT = ("video_id", "frame", *SIDES, "action_id")
 _OTHER_NAMES = {
     "frame": ("frame_stamp", "frame_id", "key_frame", "timestamp"),
     "video_id": ("video",),
-    "action_id": ("action", "action_ids", "actions"),
+    "action_id": ("action", "action_ids"),
     "label": ("labels",),
     "score": ("scores", "logits"),
     "box": ("boxes", "bbox", "key_box"),
@@ -49,6 +49,11 @@ def rows_from_columns(
 ) -> ActionRows:
     """Build rows from flat columns, or from one entry per box with a list of scores or labels."""
     named = rename_columns(columns)
+    if "actions" in named and not {"action_id", "label", "score"} & set(named):
+        raise origin.error(
+            "column 'actions' is ambiguous: rows of the dataset hold packed labels in it, other files released ids",
+            "name it labels (packed, 0 to 49) or action_ids (released, 1 to 80)",
+        )
     missing = [column for column in ("video_id", "frame", *(() if "box" in named else SIDES)) if column not in named]
     if missing:
         needed = "action_id" if origin.references else "action_id, score or scores"
@@ -195,27 +200,57 @@ def _read_domains(named: dict[str, Any], video: np.ndarray, videos: int) -> np.n
 
 def _read_labels(named: dict[str, Any], origin: Origin, count: int) -> tuple[np.ndarray | None, np.ndarray]:
     """Return action ids and, where entries are lists of them, the entry that each belongs to."""
+    if "action_id" in named and "label" in named:
+        raise origin.error(
+            "columns 'action_id' and 'label' both name the actions",
+            "give one of them: action_ids (released, 1 to 80) or labels (packed, 0 to 49)",
+        )
     packed = "action_id" not in named
     if packed and "label" not in named:
         raise origin.error("column 'action_id' is missing", "references need the action of each box")
-    plain = as_array(named["label" if packed else "action_id"])
-    index = None
+    column = "label" if packed else "action_id"
+    plain = as_array(named[column])
     table = _multi_hot_table(plain) if packed else None
     if table is not None and len(table) == count:
-        index, column = np.nonzero(table)
-        return index, class_ids(table.shape[1], None, origin.name)[column]
+        row, place = np.nonzero(table)
+        return row, class_ids(table.shape[1], None, origin.name)[place]
+    index: np.ndarray | None = None
     if len(plain) and not np.isscalar(plain[0]) and np.ndim(plain[0]) == 1:
         lists = [np.asarray(as_array(entry)) for entry in plain]
         index = np.repeat(np.arange(count), [entry.size for entry in lists])
         plain = np.concatenate(lists)
-    ids = _to_integers(_to_floats(plain, "action_id", origin), "action_id", origin)
+    ids = read_ids(plain, origin, packed=packed)
     if index is None and len(ids) != count:
         raise origin.error(f"{len(ids)} action ids for {count} rows", "give one entry per row")
-    if packed:
-        if ids.size and (ids.min() < 0 or ids.max() >= NUM_ACTIONS):
-            raise origin.error(f"label {int(ids.max())} is outside 0..49", "released ids go into action_id")
-        ids = np.asarray(ACTION_IDS)[ids]
     return index, ids
+
+
+def read_ids(values: Any, origin: Origin, *, packed: bool, classes: Sequence[int] = ACTION_IDS) -> np.ndarray:
+    """Return released action ids, from released ids or from packed indices into ``classes``.
+
+    The two cannot be told apart by a single value (29 of the 50 indices are also released ids), so they have different
+    names in every input, and values that the name excludes are refused.
+
+    >>> read_ids([0, 49], Origin("labels"), packed=True).tolist()
+    [1, 80]
+    """
+    column, plain = "label" if packed else "action_id", as_array(values)
+    if isinstance(plain, np.ndarray) and plain.dtype.kind == "b":
+        hint = "give numbers; a table of 0 and 1 for all classes goes into labels"
+        raise origin.error(f"column {column!r} holds true and false", hint)
+    ids = _to_integers(_to_floats(plain, column, origin), column, origin)
+    if packed:
+        if ids.size and (ids.min() < 0 or ids.max() >= len(classes)):
+            wrong = int(ids.min() if ids.min() < 0 else ids.max())
+            raise origin.error(
+                f"label {wrong} is outside 0..{len(classes) - 1}", "labels are packed; released ids go into action_ids"
+            )
+        return np.asarray(classes)[ids]
+    if ids.size and (ids.min() < 1 or ids.max() > NUM_AVA_CLASSES):
+        wrong = int(ids.min() if ids.min() < 1 else ids.max())
+        hint = "use the ids of label_map.pbtxt (1 to 80); packed indices (0 to 49) go into labels"
+        raise origin.error(f"{wrong} is not an action id", hint)
+    return ids
 
 
 def _multi_hot_table(labels: Any) -> np.ndarray | None:

@@ -57,7 +57,7 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
         return _read_file(Path(data), references, action_ids)
     if hasattr(data, "har_rows"):  # an accumulator
         return data.har_rows(references=references)
-    table = _to_table(data)
+    table = _to_table(data, origin)
     if table is not None:
         if "persons" in table.column_names:
             return _read_dictionaries(_split_persons(table.to_pylist()), origin, action_ids)
@@ -94,15 +94,26 @@ def _read_file(path: Path, references: bool, action_ids: Sequence[int] | None) -
     raise Origin(str(path), references).error(problem, "give .csv or .parquet")
 
 
-def _to_table(data: Any) -> pa.Table | None:
+def _to_table(data: Any, origin: Origin) -> pa.Table | None:
     if isinstance(data, pa.Table):
         return data
     if hasattr(data, "with_format") and hasattr(data, "column_names"):  # datasets.Dataset
         kept = [column for column in data.column_names if column != "video"]
+        _refuse_class_labels(getattr(data, "features", None) or {}, origin)
         return data.select_columns(kept).with_format("arrow")[:]
     if hasattr(data, "to_numpy") and hasattr(data, "columns"):  # pandas.DataFrame
         return pa.table({str(column): pa.array(data[column].tolist()) for column in data.columns})
     return None
+
+
+def _refuse_class_labels(features: Mapping[str, Any], origin: Origin) -> None:
+    """Refuse a column of action ids whose type says that it holds packed indices."""
+    for column, kind in features.items():
+        while not hasattr(kind, "names") and (isinstance(kind, list) or hasattr(kind, "feature")):
+            kind = kind[0] if isinstance(kind, list) else kind.feature
+        if hasattr(kind, "names") and "action_id" in rename_columns({column: None}):
+            hint = "rename the column to labels; action_ids hold the ids of label_map.pbtxt as plain numbers"
+            raise origin.error(f"column {column!r} holds class labels, which are packed indices", hint)
 
 
 def _are_columns(data: Sequence[Any]) -> bool:

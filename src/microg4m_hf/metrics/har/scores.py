@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from ..._version import __version__
 from ...errors import PredictionError
-from ..jackknife import LEVEL
+from ..jackknife import LEVEL, Spread, check_former_options, interval
 from ..significance import compare_scores
 from .files import read_about
 from .inputs import read_rows
@@ -113,6 +115,23 @@ def har_scores(
     if scored.tie_warning:
         warnings.warn(scored.tie_warning, TieWarning, stacklevel=2)
     return result
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse keywords that ``har_scores`` would refuse whatever the predictions are.
+
+    Raises:
+        PredictionError: A keyword or its value is not known.
+        RecipeError: A number is out of range.
+    """
+    known = [name for name in inspect.signature(har_scores).parameters if name not in ("predictions", "references")]
+    for name in settings:
+        if name not in known:
+            raise PredictionError(f"{name}= is not an option of har_scores; use {', '.join(known)}")
+    HarSettings(**{field.name: settings[field.name] for field in fields(HarSettings) if field.name in settings})
+    check_parts(settings.get("by", ()))
+    check_former_options(settings.get("resamples", 0), settings.get("seed", 0))
+    interval(0.0, Spread(0.0, 1), settings.get("level", LEVEL))
 
 
 def compare(

@@ -15,12 +15,14 @@ from ...taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from ..jackknife import cluster_codes
 from .alignment import Alignment
 from .average_precision import weighted_precisions
+from .checks import check_classes, check_policies
 from .classification import Decisions, auroc, count_decisions, f1_recall_precision, sort_decisions, weighted_auroc
 from .frame_ap import FrameAP, evaluate_frames, mean_defined
 from .matching import IOU
 from .targets import BoxTargets
 
 PROTOCOLS = ("paper", "instance")
+SCORE_KINDS = ("logits", "probabilities")
 DEFAULT_THRESHOLD = 0.5
 Thresholds = float | Mapping[int, float]
 
@@ -46,6 +48,11 @@ class HarSettings(Settings, error=PredictionError):
             )
         if isinstance(self.threshold, (int, float)) and not math.isfinite(self.threshold):
             raise PredictionError(f"threshold={self.threshold} is not finite; give a number, 0.5 as published")
+        if self.scores_are not in (None, *SCORE_KINDS):
+            raise PredictionError(f"scores_are={self.scores_are!r} is not known; use 'logits' or 'probabilities'")
+        check_policies(self.missing, self.unknown)
+        if self.classes is not None:
+            check_classes(self.classes)
         super().__post_init__()
 
     @property
