@@ -1,6 +1,6 @@
 """Simulate how often intervals hold the value that they promise to hold, with clips clustered in films.
 
-    python benchmarks/coverage.py                                # 5, 15 and 47 films; an hour on one core
+    python benchmarks/coverage.py                                # 5, 15 and 47 films; about ten minutes
     python benchmarks/coverage.py --films 15 --datasets 100 --output /tmp/coverage.json
 
 Films are drawn from a population: few have many clips and many have few, and every film has its own actions, its own
@@ -293,7 +293,7 @@ def summarize(values: np.ndarray, edges: np.ndarray, p: np.ndarray) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--films", type=int, nargs="+", default=[5, 15, 47])
-    parser.add_argument("--datasets", type=int, default=1000, help=f"a multiple of {PIECE}")
+    parser.add_argument("--datasets", type=int, default=600, help=f"a multiple of {PIECE}")
     parser.add_argument("--resamples", type=int, default=300, help="of the bootstraps")
     folder = Path(__file__).parent
     parser.add_argument("--pieces", type=Path, default=folder / ".coverage")

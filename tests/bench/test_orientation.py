@@ -56,7 +56,7 @@ def _red_and_blue_clips(folder: Path) -> tuple[list[KeyFrame], Data]:
         red, blue = ((200, 60, 60), (60, 60, 200))[kind], ((90, 0, 0), (0, 0, 90))[kind]
         frame[16:32, 30:62] = red if kind == 0 else blue
         frame[32:48, 30:62] = blue if kind == 0 else red
-        name = f"film{number // 4}_{number:03d}"
+        name = f"film{number // 2}_{number:03d}"
         path = folder / f"{name}.mp4"
         write_clip(path, [frame] * 6, fps=30)
         labels = np.zeros((1, 50), np.uint8)
@@ -139,7 +139,7 @@ def _clips(folder: Path, count: int, seed: int) -> list[KeyFrame]:
             part[:] = level
         frame[top:bottom, left:right, 0 if kind == 0 else 2] += 25
         frame += random.randint(-6, 6, frame.shape)
-        name = f"film{number // 4}_{number:03d}"
+        name = f"film{number // 2}_{number:03d}"
         write_clip(folder / f"{name}.mp4", [frame.clip(0, 255).astype(np.uint8)] * 4, fps=30)
         labels = np.zeros((1, 50), np.uint8)
         labels[0, (label_of(12), label_of(14))[kind]] = 1

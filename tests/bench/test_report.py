@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -65,7 +66,7 @@ def test_released_predictions_give_the_published_rows(shared: Path, tmp_path: Pa
         assert f" {100 * system['scores']['map']:.2f} (" in line
         ties = f"ties {100 * system['ties']['map_range'][0]:.1f} to {100 * system['ties']['map_range'][1]:.1f}"
         assert (ties in line) == (name in {"mvitv1_b_16x4", "x3d_s"})  # where they move the mAP by points
-    pairs = data["tasks"]["Actions"]["comparisons"]
+    page, pairs = html.unescape(page), data["tasks"]["Actions"]["comparisons"]
     assert len(pairs) == 10
     for pair in pairs:
         assert (pair["interval"][0] > 0 or pair["interval"][1] < 0) == (pair["p"] < 0.05)

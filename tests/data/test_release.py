@@ -183,3 +183,26 @@ def test_a_release_of_full_size(released: Path, tmp_path: Path) -> None:
         for box, line in zip(person["boxes"], true, strict=True):
             pixels = [float(line[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
             assert [box[0] * width, box[1] * height, box[2] * width, box[3] * height] == pytest.approx(pixels, abs=1e-2)
+
+
+def _csv_release(folder: Path, actions: list[str], **ava: list[str]) -> Path:
+    folder.mkdir()
+    (folder / "actions.csv").write_text("\n".join(["video_id,movie_or_real,person_id,action", *actions]) + "\n")
+    for name, rows in ava.items():
+        (folder / f"{name}.csv").write_text("".join(f"{row}\n" for row in rows))
+    return folder
+
+
+def test_repeated_labels_are_kept_beside_the_distinct_ones(tmp_path: Path) -> None:
+    """As often as one key-frame file lists them, although ava_all.csv has every row again."""
+    once, twice = "ISS_004,52,0.1,0.1,0.9,0.9,12,1", "ISS_004,52,0.1,0.1,0.9,0.9,79,1"
+    rows = [once, twice, twice, "ISS_005,40,0.2,0.1,0.9,0.9,12,3"]
+    actions = ["ISS_004,r,1,12", "ISS_004,r,1,79", "ISS_005,r,3,12", "ISS_005,r,3,12"]
+    files = {"ava_train": [], "ava_val_gt": [], "ava_test_gt": rows, "ava_all": rows}
+    release = read_release(_csv_release(tmp_path / "files", actions, **files))
+    persons = [person for clip in har_table(release)["persons"].to_pylist() for person in clip]
+    assert [person["actions"] for person in persons] == [[label_of(12), label_of(79)], [label_of(12)]]
+    assert [person["repeated_actions"] for person in persons] == [[label_of(79)], []]
+    derived = read_release(_csv_release(tmp_path / "derived", actions))
+    persons = [person for clip in har_table(derived)["persons"].to_pylist() for person in clip]
+    assert [person["repeated_actions"] for person in persons] == [[], [label_of(12)]]
