@@ -8,7 +8,7 @@ difficulty and its own effect on each system. Each drawn dataset is scored with 
 systems: A, B (as good as A, so the true difference is 0) and C (worse). The true value of a score is its mean over all
 datasets of a size: what a test set with this number of films has on average.
 
-Prints tables and writes ``benchmarks/results/coverage.json``. Finished pieces of 50 datasets are kept in
+Prints tables and writes ``benchmarks/results/coverage.json``. Finished pieces of ten datasets are kept in
 ``benchmarks/.coverage``, so that the same command continues an interrupted simulation.
 """
 
@@ -35,7 +35,7 @@ SYSTEMS = {"A": 0.0, "B": 0.0, "C": -0.4}  # how much better than A, in units of
 CLASSES = np.array(ACTION_IDS[:40])
 SCORES = ("map", "f1", "auroc", "rouge_l")
 VALUES = ("A", "A - B", "A - C")
-PIECE = 50  # datasets
+PIECE = 10  # datasets
 
 
 class Replicates(NamedTuple):
@@ -293,20 +293,23 @@ def summarize(values: np.ndarray, edges: np.ndarray, p: np.ndarray) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--films", type=int, nargs="+", default=[5, 15, 47])
-    parser.add_argument("--datasets", type=int, default=600, help=f"a multiple of {PIECE}")
+    parser.add_argument("--datasets", type=int, nargs="+", default=[1000, 700, 300], help="for each number of films")
     parser.add_argument("--resamples", type=int, default=300, help="of the bootstraps")
     folder = Path(__file__).parent
     parser.add_argument("--pieces", type=Path, default=folder / ".coverage")
     parser.add_argument("--output", type=Path, default=folder / "results" / "coverage.json")
     args = parser.parse_args()
     args.pieces.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {"nominal": 0.95, "datasets": args.datasets, "bootstrap resamples": args.resamples}
-    for films in args.films:
+    sizes = dict(zip(args.films, args.datasets * len(args.films), strict=False))
+    found: dict[str, Any] = {"nominal": 0.95, "datasets": sizes, "bootstrap resamples": args.resamples}
+    for films, datasets in sizes.items():
         pieces = []
-        for first in range(0, args.datasets, PIECE):
+        for first in range(0, datasets, PIECE):
             path = args.pieces / f"{films}-films-{args.resamples}-{first}.npz"
             if not path.exists():
-                np.savez(path, **simulate_piece(films, args.resamples, first))
+                unfinished = args.pieces / "unfinished.npz"
+                np.savez(unfinished, **simulate_piece(films, args.resamples, first))
+                unfinished.replace(path)
             pieces.append(np.load(path))
         found[f"{films} films"] = summarize(
             *(np.concatenate([piece[name] for piece in pieces]) for name in ("values", "edges", "p"))
