@@ -16,6 +16,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "data": ("data", "make the sample; check, count, publish and export the dataset"),
     "demo": ("demo", "make the sample, look at it, train tiny models on it and report their scores"),
     "models": ("models", "list and describe the networks, convert checkpoints"),
+    "weights": ("weights", "download the authors' fine-tuned models and the pre-trained ones by name"),
     "train": ("train", "fine-tune a model from a recipe"),
     "push": ("push", "push a finished run to the Hub"),
     "score": ("score", "score a prediction file, with confidence intervals"),

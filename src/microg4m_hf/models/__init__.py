@@ -24,5 +24,6 @@ if TYPE_CHECKING:
         VARIANTS as VARIANTS,
         for_training as for_training,
     )
+    from .weights import load_pretrained as load_pretrained, load_released as load_released
 
 __getattr__, __dir__, __all__ = attach(__name__)

@@ -88,8 +88,9 @@ def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
             encoder = AutoConfig.for_model(model.name, **model.overrides)
             return models.wrap(encoder, **{key: value for key, value in settings.items() if key not in model.overrides})
         settings |= model.overrides
-        if model.init.endswith((".pyth", ".pkl", ".pt", ".pth")):
-            return models.load_pyslowfast(model.name, model.init, partial=model.init_partial, **settings)
+        state = named_weights(model)
+        if state is not None or model.init.endswith((".pyth", ".pkl", ".pt", ".pth")):
+            return models.load_pyslowfast(model.name, state or model.init, partial=model.init_partial, **settings)
         saved = RunFolder(model.init).model
         source = str(saved) if saved.is_dir() else model.init
         har_model = models.MicroG4MHarForVideoClassification
@@ -99,6 +100,24 @@ def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
         ):
             return models.wrap(source, **settings)
         return models.load_saved(source, partial=model.init_partial, **settings)
+
+
+def named_weights(model: Model) -> dict[str, torch.Tensor] | None:
+    """Return the weights that ``model.init`` names, downloaded if needed; None if it is no such name.
+
+    The names are ``kinetics`` (what the published run of ``model.name`` began from), ``zoo:PATH`` (another file of the
+    PySlowFast zoo) and ``released:NAME`` (the authors' fine-tuned model).
+    """
+    from ..models import weights
+
+    kind, _, name = (model.init or "").partition(":")
+    if model.init == "kinetics":
+        return weights.pretrained_state(model.name)
+    if kind == "zoo" and name:
+        return weights.zoo_state(name)
+    if kind == "released" and name:
+        return weights.released_state(name)
+    return None
 
 
 def split_items(data: Data, split: str) -> list[KeyFrame]:

@@ -37,7 +37,8 @@ def recipe_of(model: str, weights: str | None = None, **data: Any) -> Recipe:
     without them is fed as its config describes.
 
     Args:
-        model: A run folder, a model folder, a Hub id or a name from ``microg4m models list``.
+        model: A run folder, a model folder, a Hub id, a name from ``microg4m models list``, or ``released:NAME`` for
+            the authors' fine-tuned model of that name.
         weights: A checkpoint to load into it.
         data: Fields of :class:`Data` that take precedence; None means not given.
 
@@ -52,7 +53,9 @@ def recipe_of(model: str, weights: str | None = None, **data: Any) -> Recipe:
 
     init: str | None
     run = RunFolder(model)
-    if run.config.is_file() and run.model.is_dir():
+    if model.startswith("released:"):
+        recipe, init = _recipe_of_model(model.removeprefix("released:")), model
+    elif run.config.is_file() and run.model.is_dir():
         recipe, init = load_recipe(run.config), str(run.model)
     else:
         recipe, init = _recipe_of_model(model), None if model in VARIANTS else model
