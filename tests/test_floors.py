@@ -33,6 +33,7 @@ REPEATED = {
     "report": "the command and what it calls",
     "runner": "one runner per way to reach a model",
     "scores": "scores of actions and of texts",
+    "weights": "the command and what it calls",
     "texts": "captions and questions of a release, and those of the sample",
 }
 

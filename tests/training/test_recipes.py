@@ -9,6 +9,7 @@ import pytest
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.models import PUBLISHED, VARIANTS
+from microg4m_hf.models.weights import WEIGHTS
 from microg4m_hf.training.builtin_recipes import recipe_names
 from microg4m_hf.training.recipe import VlmRecipe
 from microg4m_hf.training.recipe_io import load_recipe, load_vlm_recipe
@@ -62,6 +63,7 @@ def test_published_rows_match_the_logs(name: str) -> None:
         assert plan.warmup_start == 1e-6
     partly = {"c2d_8x8_r50", "c2d_nln_8x8_r50", "slowfast_4x16_r50", "mvitv1_b_16x4"}
     assert recipe.model.init_partial == (name in partly)
+    assert (recipe.model.init == "kinetics") == (WEIGHTS[name].pretrained is not None)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -72,6 +74,10 @@ def test_corrected_rows(name: str) -> None:
     assert (better.data.key_frame, better.data.validation_crop) == ("exact", False)
     # No published file has the non-local blocks of C2D; they start as identities.
     assert better.model.init_partial == (name == "c2d_nln_8x8_r50")
+    if name.startswith("c2d"):  # the published run took the file of a Slow network
+        assert better.model.init == "zoo:model_zoo/kinetics400/C2D_NOPOOL_8x8_R50.pkl"
+    elif not name.startswith("mvitv1"):  # the zoo has the file of another input only
+        assert better.model.init == "kinetics"
     assert (better.optim.no_decay, better.loop.loss_mean) == ("one_dimensional", "global")
     assert (better.optim.lr, better.schedule, better.loop.batch) == (paper.optim.lr, paper.schedule, paper.loop.batch)
     if name.startswith("slowfast"):
@@ -90,7 +96,7 @@ def test_full_size_networks_take_three_steps(name: str) -> None:
     from microg4m_hf.training.optim import build_optimizer
     from microg4m_hf.training.step import accumulate_gradients
 
-    small = ["data.crop=64", "data.short_side=[64,72]", "data.source=sample"]
+    small = ["data.crop=64", "data.short_side=[64,72]", "data.source=sample", "model.init=null"]
     recipe = load_recipe(FOLDER / f"{name}_corrected.yaml", small)
     items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
     accelerator = Accelerator(cpu=True)

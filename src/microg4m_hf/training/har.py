@@ -1,6 +1,6 @@
 """Train an action model from a recipe, test it, and write its card.
 
-    accelerate launch -m microg4m_hf.training.har --config i3d_nln_8x8_r50 model.init=K400_FILE.pkl
+    accelerate launch -m microg4m_hf.training.har --config i3d_nln_8x8_r50
 
 The same command resumes a stopped run; for a finished run it only says so.
 """

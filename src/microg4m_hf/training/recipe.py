@@ -16,7 +16,7 @@ from ..settings import Settings, limits, setting
 @dataclass(frozen=True)
 class Model:
     name: str  # a name from `microg4m models list`, or an encoder of transformers: "videomae", "vjepa2"
-    init: str | None = None  # initial weights: a checkpoint file, run, model folder or Hub id; None: random
+    init: str | None = None  # initial weights: a name or a file, see ``build_model``; None: random
     init_partial: bool = False  # keep random weights where keys do not match, as some published runs did
     overrides: dict[str, Any] = field(default_factory=dict)  # any setting of the model or of its network
 
