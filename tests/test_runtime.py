@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +127,30 @@ def test_the_environment_lists_installed_packages_only(monkeypatch: pytest.Monke
     environment = json.loads(json.dumps(runtime.describe_environment(4)))
     assert environment["packages"] == {"torch": "2.6.0"} and environment["processes"] == 4
     assert {"microg4m-hf", "python", "platform", "date"} <= set(environment)
+
+
+@pytest.mark.parametrize(("variables", "used"), [({}, "mps"), ({"ACCELERATE_USE_CPU": "true"}, "cpu")])
+def test_a_training_uses_accelerators_other_than_cuda(variables: dict[str, str], used: str, tmp_path: Path) -> None:
+    """In a process in which torch and accelerate report such a device; no tensor is put on it."""
+    code = (
+        "import torch, accelerate.state as state\n"
+        "torch.accelerator.is_available = state.is_mps_available = lambda *a, **k: True\n"
+        "from microg4m_hf.training.build import build_accelerator\n"
+        "from microg4m_hf.training.recipe_io import load_recipe\n"
+        "from microg4m_hf.training.run_folder import RunFolder\n"
+        f"run = RunFolder({str(tmp_path)!r})\n"
+        "print(build_accelerator(load_recipe('demo', []), run).device.type)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **variables})
+    assert ran.stdout.split() == [used], ran.stderr
+
+
+@pytest.mark.parametrize(("kind", "device"), [("cuda", "cuda:1"), ("xpu", "xpu:1"), ("mps", "mps"), (None, "cpu")])
+def test_the_device_of_this_process(kind: str | None, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    found = None if kind is None else torch.device(kind)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: found is not None)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: found)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert runtime.local_device() == device

@@ -44,9 +44,24 @@ def local_device() -> str:
     """Return the accelerator that belongs to this process, or ``"cpu"``."""
     import torch
 
-    if torch.cuda.is_available():
-        return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    found = torch.accelerator.current_accelerator() if has_accelerator() else None
+    if found is None:
+        return "cpu"
+    kind = found.type
+    if kind == "mps":  # there is only one
+        return kind
+    return f"{kind}:{int(os.environ.get('LOCAL_RANK', '0')) % torch.accelerator.device_count()}"
+
+
+def has_accelerator() -> bool:
+    """Return whether torch finds a GPU or another accelerator: CUDA, ROCm, Apple's MPS, Intel's XPU, an NPU.
+
+    Pass ``cpu=not has_accelerator()`` to ``Accelerator``: by itself, it starts every process of a launch on CPUs alone.
+    The environment variable ``ACCELERATE_USE_CPU`` still selects the CPU.
+    """
+    import torch
+
+    return torch.accelerator.is_available()
 
 
 LINE_EVERY = 30.0  # seconds between two lines of a log

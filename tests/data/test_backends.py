@@ -12,7 +12,7 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import every, open_clip, read_frames, uniform, window
-from microg4m_hf.data.video import backends, other_decoders, pyav
+from microg4m_hf.data.video import backends, decord_process, other_decoders, pyav
 from microg4m_hf.data.video.index import read_index
 from microg4m_hf.data.video.source import as_source
 from microg4m_hf.errors import ClipError, MissingExtraError
@@ -173,6 +173,53 @@ def test_flipped_bits_give_the_same_result_with_every_decoder(tmp_path: Path, ba
             continue
         np.testing.assert_array_equal(got, decode_plainly(broken)[0])
     assert refused >= 5
+
+
+@pytest.mark.parametrize("box", [b"stco", b"ctts", b"elst", b"stts"])
+def test_flipped_bits_in_tables_neither_crash_nor_change_pixels(tmp_path: Path, box: bytes) -> None:
+    """decord follows a wrong table of offsets to its end, and a wrong table of times to other frames."""
+    if not is_installed("decord"):
+        pytest.skip("decord is not installed")
+    data = write_video(tmp_path / "whole.mp4", pictures(12, 144, 176), bframes=2).read_bytes()
+    start = data.index(box)
+    size = int.from_bytes(data[start - 4 : start], "big")
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        broken = bytearray(data)
+        for bit in rng.integers(8 * 8, 8 * (size - 4), 2):
+            broken[start + bit // 8] ^= 1 << (bit % 8)
+        (tmp_path / "broken.mp4").write_bytes(broken)
+        try:
+            plain = read_frames(tmp_path / "broken.mp4", every, backend="pyav")
+        except ClipError:
+            with pytest.raises(ClipError, match=r"broken\.mp4"):
+                read_frames(tmp_path / "broken.mp4", every, backend="decord")
+            continue
+        np.testing.assert_array_equal(read_frames(tmp_path / "broken.mp4", every, backend="decord"), plain)
+
+
+def test_a_decoder_that_crashes_ends_only_its_own_process(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a module in place of decord that ends its process as a crash does, in the middle of a request."""
+    (tmp_path / "decord.py").write_text(
+        "import os, signal\n"
+        "class logging:\n    QUIET = 0\n    set_level = staticmethod(lambda level: None)\n"
+        "def VideoReader(*_, **__):\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    decord_process._stop_running()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        index = read_index(as_source(clips["long_gop"]))
+        for _ in range(2):
+            with pytest.raises(other_decoders.UnsupportedClipError, match="a clip it fails on"):
+                list(other_decoders.read_decord(as_source(clips["long_gop"]), index, [0, 3]))
+        np.testing.assert_array_equal(
+            [frame for _, frame in backends.read_stored_frames(as_source(clips["long_gop"]), index, [3], "decord")],
+            decode_plainly(clips["long_gop"])[0][[3]],
+        )
+    finally:
+        decord_process._stop_running()
 
 
 def test_damage_after_the_wanted_frames_is_ignored(tmp_path: Path) -> None:

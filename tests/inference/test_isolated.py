@@ -172,6 +172,15 @@ def test_every_way_a_worker_can_fail(clips: dict[str, str], adapter: str, tmp_pa
     assert "NoneType" in results["odd 1"]["why"]
 
 
+def test_a_worker_that_hangs_is_killed_without_process_groups(
+    clips: dict[str, str], adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "killpg")  # Windows has no such function
+    asked = group(clips["red"], "hangs 1", "fine 1")
+    results = answers(settings(tmp_path / "model"), asked, adapter=adapter, timeout=2.0)
+    assert results["hangs 1"]["kind"] == "timeout" and results["fine 1"]["status"] == "ok"
+
+
 def test_a_worker_sees_no_keys_and_no_tokens(
     clips: dict[str, str], adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..extras import require
-from ..runtime import is_main_process, silence_other_bars
+from ..runtime import has_accelerator, is_main_process, silence_other_bars
 from .dataset import KeyFrame, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder
@@ -24,20 +24,19 @@ ENCODERS = ("videomae", "vjepa2")  # encoders of transformers that get the bench
 
 def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
     """Return the accelerator of one process or of many, as ``accelerate launch`` or ``torchrun`` started them."""
-    import torch
     from accelerate import Accelerator
     from accelerate.utils import DistributedType, InitProcessGroupKwargs, set_seed
 
     silence_other_bars()
     if recipe.loop.tracker is not None:
         require(recipe.loop.tracker, "loop.tracker")  # Accelerate would silently go on without it
-    on_gpu, precision = torch.cuda.is_available(), recipe.loop.mixed_precision
-    if precision == "fp16" and not on_gpu:
+    precision = recipe.loop.mixed_precision
+    if precision == "fp16" and not has_accelerator():
         if is_main_process():
             print("fp16 needs a GPU: this run is in fp32 (loop.mixed_precision=no)", file=sys.stderr)
         precision = "no"
     accelerator = Accelerator(
-        cpu=not on_gpu,
+        cpu=not has_accelerator(),
         mixed_precision=precision,
         log_with=recipe.loop.tracker,
         project_dir=str(run.path),

@@ -22,7 +22,7 @@ from ..inference.items import ClipQueries, Query, TextSettings, prompt_set
 from ..inference.vlm.generate import collate_prompts, collate_visuals
 from ..inference.vlm.inputs import InputPreparer, PromptBuilder
 from ..inference.vlm.loading import Placement, load_model
-from ..runtime import is_main_process, progress
+from ..runtime import has_accelerator, is_main_process, progress
 from ..storage import atomic_folder
 from .card import write_adapter_card
 from .checkpoints import load_adapter_checkpoint, save_adapter_checkpoint
@@ -88,11 +88,10 @@ def train_adapter(
     ``encode`` turns a row into inputs of the model, with labels.
     """
     require("peft", "training an adapter")
-    import torch
     from accelerate import Accelerator
 
     with StopSignals() as stop:
-        accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        accelerator = Accelerator(cpu=not has_accelerator())
         with only_training_in(accelerator, run), stop.deferred():
             return _train_adapter(accelerator, recipe, run, model, processor, rows, encode, stop)
 

@@ -59,10 +59,10 @@ def read_index(source: ClipSource) -> FrameIndex:
     options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     if track is not None and parse_avcc_frame_size(track.avcc) == (track.width, track.height):
         options["skip_frame"] = "all"  # the size is known: FFmpeg need not decode a frame to find it out
+    # PyAV 19 replaces characters that are not UTF-8 by itself.
+    more = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        with av.open(
-            target, format="mov" if mp4 else "matroska", options=options, metadata_errors="replace"
-        ) as container:
+        with av.open(target, format="mov" if mp4 else "matroska", options=options, **more) as container:
             return _build_index(av, container, source.name, track)
     except av.error.FFmpegError as error:
         raise ClipError(f"{source.name}: cannot be read as a video ({error.strerror or error})") from error

@@ -1,6 +1,7 @@
 """Decode with decord or torchcodec, and refuse the clips for which they return other frames than PyAV.
 
-Both are slower than the PyAV path. They are here for comparison and for projects that have standardized on them.
+Both are slower than the PyAV path. They are here for comparison and for projects that have standardized on them. Every
+frame is compared with that of PyAV, pixel by pixel.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from ...errors import MissingExtraError
 from ...extras import is_installed, require
 from . import pyav
+from .decord_process import DecordError, read_with_decord
 from .index import FrameIndex
 from .mp4 import IDENTITY
 from .source import ClipSource
@@ -35,18 +37,12 @@ def load_decord() -> Any:
 
 def read_decord(source: ClipSource, index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (i, stored frame) of the wanted frames, ascending and distinct (decord is wrong in another order)."""
-    decord = load_decord()
-    _check_supported(index, wanted)
+    expected = _decode_supported(index, wanted)
     try:
-        with source.open() as file:
-            reader = decord.VideoReader(file, num_threads=1)
-            if len(reader) != len(index.pts):
-                raise UnsupportedClipError("another number of frames")
-            times = reader.get_frame_timestamp(wanted)[:, 0]
-            frames = reader.get_batch(wanted).asnumpy()
-    except (decord.DECORDError, RuntimeError, IndexError) as error:
+        count, times, frames = read_with_decord(source, wanted)
+    except DecordError as error:
         raise UnsupportedClipError("a clip it fails on") from error
-    _check_output(index, wanted, times, frames)
+    _check_output(index, wanted, count, times, frames, expected)
     yield from zip(wanted, frames, strict=True)
 
 
@@ -75,7 +71,7 @@ def load_torchcodec() -> Any:
 def read_torchcodec(source: ClipSource, index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (i, stored frame) of the wanted frames."""
     decoders = load_torchcodec()
-    _check_supported(index, wanted)
+    expected = _decode_supported(index, wanted)
     try:
         decoder = decoders.VideoDecoder(
             source.data if source.data is not None else str(source.path),
@@ -83,20 +79,22 @@ def read_torchcodec(source: ClipSource, index: FrameIndex, wanted: list[int]) ->
             num_ffmpeg_threads=1,
             dimension_order="NHWC",
         )
-        if len(decoder) != len(index.pts):
-            raise UnsupportedClipError("another number of frames")
         batch = decoder.get_frames_at(wanted)
     except (RuntimeError, ValueError, IndexError) as error:
         raise UnsupportedClipError("a clip it fails on") from error
     frames = batch.data.numpy()
-    _check_output(index, wanted, batch.pts_seconds.numpy(), frames)
+    _check_output(index, wanted, len(decoder), batch.pts_seconds.numpy(), frames, expected)
     yield from zip(wanted, frames, strict=True)
 
 
-def _check_supported(index: FrameIndex, wanted: list[int]) -> None:
-    """Raise ``UnsupportedClipError`` for clips that decord or torchcodec get wrong, ``ClipError`` for damaged ones.
+def _decode_supported(index: FrameIndex, wanted: list[int]) -> list[np.ndarray]:
+    """Return the wanted frames as PyAV decodes them, to compare with.
 
-    Neither of them reports damaged data, so PyAV, which does, decodes the wanted frames once.
+    Neither of the other decoders reports damaged data, and a few flipped bits let them return other frames.
+
+    Raises:
+        UnsupportedClipError: decord or torchcodec get clips of this kind wrong.
+        ClipError: The clip is damaged.
     """
     if index.codec.name != "h264":
         raise UnsupportedClipError(f"{index.codec.name} streams")
@@ -106,19 +104,31 @@ def _check_supported(index: FrameIndex, wanted: list[int]) -> None:
         raise UnsupportedClipError("frames hidden by an edit list")
     if sum(packet.is_keyframe for packet in index.packets[1:]) != len(pyav.find_idr_packets(index)):
         raise UnsupportedClipError("open groups of pictures")
-    for _, frame in pyav.decode_frames(index, wanted):
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()
+    expected = {}
+    for i, frame in pyav.decode_frames(index, wanted):
         if frame.format.name not in {"yuv420p", "yuvj420p"}:
             raise UnsupportedClipError(f"{frame.format.name} frames")
         if frame.interlaced_frame:
             raise UnsupportedClipError("interlaced frames")
         if frame.colorspace not in _COLORSPACES:
             raise UnsupportedClipError(f"rare color matrices ({frame.colorspace})")
+        expected[i] = pyav.to_rgb(index, frame, reformatter)
+    return [expected[i] for i in wanted]
 
 
-def _check_output(index: FrameIndex, wanted: list[int], times: np.ndarray, frames: np.ndarray) -> None:
-    """Raise ``UnsupportedClipError`` when times or shape of the decoded frames differ from the index."""
-    expected = [float(index.pts[i] * index.time_base) for i in wanted]
-    if not np.allclose(times, expected, atol=1e-3, rtol=0):
+def _check_output(
+    index: FrameIndex, wanted: list[int], count: int, times: np.ndarray, frames: np.ndarray, expected: list[np.ndarray]
+) -> None:
+    """Raise ``UnsupportedClipError`` when the decoder returned other frames than PyAV."""
+    if count != len(index.pts):
+        raise UnsupportedClipError("another number of frames")
+    pts = [float(index.pts[i] * index.time_base) for i in wanted]
+    if not np.allclose(times, pts, atol=1e-3, rtol=0):
         raise UnsupportedClipError("frames of other times")
     if frames.shape != (len(wanted), index.height, index.width, 3):
         raise UnsupportedClipError("frames of another size")
+    if not all(np.array_equal(frame, reference) for frame, reference in zip(frames, expected, strict=True)):
+        raise UnsupportedClipError("frames with other pixels")

@@ -24,16 +24,21 @@ def decode_rgb(index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.n
     """Yield (i, stored frame as uint8 RGB) for the wanted frames, which are ascending and distinct."""
     from av.video.reformatter import VideoReformatter
 
-    convert = VideoReformatter().reformat
+    reformatter = VideoReformatter()
     for i, frame in decode_frames(index, wanted):
-        try:
-            # threads=1: the default starts a pool per clip, which is slower and does not survive a fork
-            plane = convert(frame, format="rgb24", threads=1).planes[0]
-        except OSError as error:
-            reason = f"{frame.format.name}: {error.strerror or error}"
-            raise ClipError(f"{index.name}: its colors cannot be converted to RGB ({reason})") from error
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(index.height, plane.line_size)
-        yield i, rows[:, : 3 * index.width].reshape(index.height, index.width, 3)
+        yield i, to_rgb(index, frame, reformatter)
+
+
+def to_rgb(index: FrameIndex, frame: Any, reformatter: Any) -> np.ndarray:
+    """Convert a decoded frame to uint8 RGB of shape (height, width, 3)."""
+    try:
+        # threads=1: the default starts a pool per clip, which is slower and does not survive a fork
+        plane = reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
+    except OSError as error:
+        reason = f"{frame.format.name}: {error.strerror or error}"
+        raise ClipError(f"{index.name}: its colors cannot be converted to RGB ({reason})") from error
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(index.height, plane.line_size)
+    return rows[:, : 3 * index.width].reshape(index.height, index.width, 3)
 
 
 def decode_frames(index: FrameIndex, wanted: Iterable[int]) -> Iterator[tuple[int, Any]]:

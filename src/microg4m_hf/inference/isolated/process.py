@@ -134,7 +134,12 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kill the worker and its child processes, and wait until it is gone."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:  # Windows
+                with contextlib.suppress(OSError):
+                    subprocess.run(["taskkill", "/F", "/T", "/PID", str(self._process.pid)], capture_output=True)
+                self._process.kill()
         self._process.wait()
         self._stderr_thread.join(1)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
