@@ -95,7 +95,7 @@ NOT_RUN = {
     "gpt-4o": "a key",
     "mPLUG": "weights and a separate environment",
     "qwen2_5_vl": "weights",
-    ".pkl": "weights",
+    "i3d_nln_8x8_r50": "weights; test_weights",
     "vqa-Qwen--": "a run with those weights; test_wheel scores the blind one",
     "…": "a placeholder",
     "/data/": "the released clips",
