@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 from .errors import MicroG4MError
 from .extras import name_extra
 from .runtime import is_main_process
+from .visible import VisibleStream, visible
 
 # What the operating system refuses, and what to do about it. Without a path, the first ones are bugs of the library.
 _ABOUT_A_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
@@ -28,12 +30,14 @@ _ADVICE = {
 _OF_A_DISK = (errno.ENOSPC, errno.EROFS, errno.EFBIG)
 
 
-def run_command(command: str, job: Callable[[], int]) -> int:
+def run_command(command: str, job: Callable[[], int], options: Container[str] = ()) -> int:
     """Run a job and return its exit code; an error that a user can cause is one line and code 2.
 
     Args:
         command: The words that started it, for messages, such as ``train har``.
         job: What to run; it returns 0 for success and 1 when a check found faults.
+        options: The options of the command by their names in Python; messages then say ``--on-empty score`` where the
+            library says ``on_empty='score'``.
 
     Returns:
         What the job returns; 2 for an error of the user; 128 plus the number of a signal, 130 for Ctrl-C.
@@ -46,7 +50,8 @@ def run_command(command: str, job: Callable[[], int]) -> int:
         with contextlib.suppress(AttributeError, OSError):  # not a terminal or file, e.g. in a notebook
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # ASCII has no ×
     try:
-        code = job()
+        with contextlib.redirect_stdout(VisibleStream(sys.stdout)):
+            code = job()
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -60,13 +65,32 @@ def run_command(command: str, job: Callable[[], int]) -> int:
         message = explain(error, command)
         if message is None:
             raise
-        _complain(message)
+        _complain(with_options(message, options))
         if isinstance(error, OSError):
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
                 return 2
             _discard_output()
         return 2
+
+
+def with_options(message: str, options: Container[str]) -> str:
+    """Say in a message ``--name value`` for keywords of Python that are options of a command.
+
+    >>> with_options("pass missing='zero' or by=7, or set data.missing=1", {"missing", "data_dir"})
+    'pass --missing zero or by=7, or set data.missing=1'
+    >>> with_options("data_dir= and source= exclude each other", {"data_dir", "source"})
+    '--data-dir and --source exclude each other'
+    """
+
+    def spell(match: re.Match[str]) -> str:
+        name, quoted, plain = match.groups()
+        if name not in options:
+            return match.group()
+        value = plain if quoted is None else quoted
+        return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
+
+    return re.sub(r"(?<![\w.-])([a-z][a-z_]*)=(?:'([^']*)'|([\w.+-]*[\w]))?(?=[\s,;:.)]|$)", spell, message)
 
 
 def explain(error: BaseException, command: str) -> str | None:
@@ -120,7 +144,7 @@ def _path_of(error: OSError) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"microg4m: {' '.join(message.split())}", file=sys.stderr)
+    print(f"microg4m: {visible(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _discard_output() -> None:

@@ -72,8 +72,8 @@ def test_references_cannot_be_named_twice(predictions: dict[str, Path], capsys: 
     ("words", "message"),
     [
         (["--resamples", "-1"], "-1 resamples"),
-        (["--resamples", "5", "--seed", "-1"], "seed=-1 is out of range"),
-        (["--resamples", "0", "--threshold", "nan"], "threshold=nan is not finite"),
+        (["--resamples", "5", "--seed", "-1"], "--seed -1 is out of range"),
+        (["--resamples", "0", "--threshold", "nan"], "--threshold nan is not finite"),
         (["--resamples", "0", "--scheme", "source_disjoint", "--split", "dev"], "har has no such split"),
         (["--resamples", "0", "--output", "/dev/null/scores.json"], "/dev/null"),
     ],

@@ -17,7 +17,7 @@ from .published import PAPER, published_tables
 from .references import References, Target, choose_target
 from .render import write_document
 from .render.document import BulletList, ContentBlock, Document, Paragraph, Section
-from .render.formatting import slug
+from .render.formatting import unique_slugs
 from .runs import RunInfo, find_runs
 from .scoring import RunScores, ScoringOptions, score_run
 from .section_har import har_blocks
@@ -90,7 +90,8 @@ def make_report(
         scored = [scores for run in runs_of_group if (scores := score_run(run, shared, options)) is not None]
         if scored:
             title = _title(shared, data["tasks"])
-            section, data["tasks"][title] = _section(title, scored, shared, tables, details, options)
+            name = unique_slugs([*data["tasks"], title])[-1]
+            section, data["tasks"][title] = _section(title, name, scored, shared, tables, details, options)
             sections.append(section)
     sections.append(_remarks(found, data))
     if not data["tasks"]:
@@ -161,13 +162,14 @@ def _title(references: References, taken: Collection[str]) -> str:
 
 def _section(
     title: str,
+    name: str,
     runs: list[RunScores],
     references: References,
     tables: dict[str, Any],
     details: int,
     options: ScoringOptions,
 ) -> tuple[Section, dict[str, Any]]:
-    task, name = references.task, slug(title)
+    task = references.task
     blocks, data = score_blocks(name, runs, references, tables)
     if task == "har":
         more, details_of = har_blocks(name, runs, references, details, options)
@@ -186,6 +188,7 @@ def _section(
             {
                 "name": scores.name,
                 "path": str(scores.info.path),
+                "file_name": scores.info.file_name,
                 "about": scores.info.about,
                 "notes": scores.info.notes,
                 "baseline": scores.info.is_baseline,
@@ -262,7 +265,7 @@ def _summary(runs: list[RunInfo], options: ScoringOptions) -> str:
 def _eval_results(data: dict[str, Any]) -> dict[str, str]:
     """Return the leaderboard file of every run with the published protocol, by name."""
     return {
-        f"eval_results/{slug(run['name'])}.yaml": hub.eval_results(task, run)
+        f"eval_results/{run['file_name']}.yaml": hub.eval_results(task, run)
         for title, found in data["tasks"].items()
         for task, name in TITLES.items()
         if title.startswith(name)

@@ -14,7 +14,7 @@ from ..data.run_data import RunData
 from ..errors import MicroG4MError, PredictionError
 from ..inference.items import BASELINES
 from ..metrics.har.files import read_about
-from .render.formatting import BASELINE_NOTE
+from .render.formatting import BASELINE_NOTE, unique_slugs
 
 FILE_KINDS = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 _ENTRY_KEYS = {"caption", "answer", "qa_pairs", "question", "Q", "prediction", "boxes", "scores"}
@@ -27,6 +27,7 @@ class RunInfo:
 
     name: str
     path: Path
+    file_name: str = ""  # a part of file names that no other run has
     task: str | None = None
     predictions: Path | None = None
     about: dict[str, Any] = field(default_factory=dict)  # model, recipe, frames, scheme, prompts, …
@@ -66,6 +67,8 @@ def find_runs(paths: Iterable[str | os.PathLike[str]], *, task: str | None = Non
     if not runs:
         raise PredictionError("there are no runs to read; name run folders or prediction files")
     _make_names_unique(runs)
+    for run, name in zip(runs, unique_slugs(run.name for run in runs), strict=True):
+        run.file_name = name
     return runs
 
 
@@ -84,7 +87,15 @@ def _expand(path: Path) -> list[Path]:
 
 
 def _is_run_folder(folder: Path) -> bool:
-    return (folder / "config.yaml").is_file() or (folder / "settings.json").is_file()
+    named = (folder / name for name in ("config.yaml", "settings.json"))
+    return any(file.is_file() for file in named) or bool(_released_detections(folder))
+
+
+def _released_detections(folder: Path) -> list[tuple[str, Path]]:
+    """Return the splits and files of a folder of the authors' evaluation results, ``detections_test.csv`` and such."""
+    names = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+    files = ((split, folder / f"detections_{name}.csv") for name, split in names.items())
+    return [(split, file) for split, file in files if file.is_file()]
 
 
 def _inspect(run: RunInfo, task: str | None) -> None:
@@ -93,10 +104,16 @@ def _inspect(run: RunInfo, task: str | None) -> None:
         _read_text_run(run)
     elif (path / "config.yaml").is_file():
         _read_training_run(run)
+    elif path.is_dir() and (released := _released_detections(path)):
+        if len(released) > 1:
+            raise PredictionError(f"{path} holds detections of {[name for name, _ in released]}; name one of the files")
+        run.task, (run.split, run.predictions) = "har", released[0]
+        run.recorded_scores = _reported_scores(path / "reported.json")
     elif path.is_dir():
         content = sorted(child.name for child in path.iterdir())[:5]
         raise PredictionError(
-            f"{path} is not a run folder (no config.yaml, no settings.json); it contains {content or 'nothing'}"
+            f"{path} is not a run folder (no config.yaml, settings.json or detections_test.csv); "
+            f"it contains {content or 'nothing'}"
         )
     elif not path.exists():
         raise PredictionError(f"{path} does not exist")
@@ -110,6 +127,18 @@ def _inspect(run: RunInfo, task: str | None) -> None:
             if whole.task == run.task:
                 run.asked, run.data, run.scheme, run.split = whole.asked, whole.data, whole.scheme, whole.split
                 run.is_baseline, run.about = whole.is_baseline, whole.about
+
+
+def _reported_scores(path: Path) -> dict[str, float]:
+    """Return the scores in a line of the authors' log, ``json_stats: {…}``; empty where there is none."""
+    names = {"map": "map", "f1_macro": "f1", "recall_macro": "recall", "auroc_macro": "auroc"}
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    numbers = value.items() if isinstance(value, dict) else ()
+    return {names[key]: float(one) for key, one in numbers if key in names and isinstance(one, int | float)}
 
 
 def _read_about(run: RunInfo) -> None:
@@ -225,6 +254,9 @@ def _make_names_unique(runs: list[RunInfo]) -> None:
             if names.count(run.name) > 1:
                 folder = run.path.resolve().parent.name
                 run.name = f"{run.name} ({number})" if with_number else f"{folder}/{run.name}"
+    for number, run in enumerate(runs, start=1):
+        while any(other.name == run.name for other in runs if other is not run):  # a file is called "run (2)"
+            run.name = f"{run.name} ({number})"
 
 
 def task_of_file(path: Path) -> str:

@@ -12,7 +12,6 @@ from .references import References
 from .render import charts
 from .render.document import Cell, Collapsible, ContentBlock, ExampleGrid, Figure, Paragraph, Table
 from .render.drawing import Drawing
-from .render.formatting import slug
 from .scoring import RunScores, ScoringOptions, add_domain_intervals
 from .section_scores import breakdown_table
 
@@ -66,7 +65,7 @@ def har_blocks(
 def _details(
     name: str, run: RunScores, boxes: BoxScores, references: References
 ) -> tuple[list[ContentBlock], dict[str, Any]]:
-    prefix = f"{name}-{slug(run.name)}"
+    prefix = f"{name}-{run.info.file_name}"
     unlabeled = [entry["name"] for entry in run.result["per_class"].values() if not entry["labels"]]
     blocks: list[ContentBlock] = [Figure(f"{prefix}-classes", _class_chart(run, references))]
     if unlabeled:

@@ -10,7 +10,7 @@ from .published import PublishedTable, differences_from_published, nearest_table
 from .references import References
 from .render import charts
 from .render.document import Cell, ContentBlock, Figure, Paragraph, Table
-from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, interval_text, score_cell, slug
+from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, interval_text, score_cell
 from .scoring import RunScores
 
 _MATRIX_LIMIT = 20  # runs in the matrix on the page; the JSON has all pairs
@@ -59,10 +59,32 @@ def score_blocks(
     ]
     if any(run.info.is_baseline for run in runs):
         blocks.insert(1, Paragraph(BASELINE_NOTE[0].upper() + BASELINE_NOTE[1:] + ". It is no competitor of a model."))
+    blocks += _absent_metrics(columns, runs)
     pairs = compare_runs(runs, main)
     if pairs:
         blocks += _matrix(name, sorted(runs, key=lambda run: -run.result["scores"][main]), pairs, main)
     return blocks, {"verdicts": verdicts, "comparisons": pairs, "main_score": main}
+
+
+# What the columns of the published tables need, if a run has no value there.
+_REQUIREMENTS = {
+    "meteor_1_5": 'METEOR 1.5 with `meteor_1_5` (pip install "microg4m-hf[meteor]", and Java)',
+    "sbert": 'S-BERT with `sbert` (pip install "microg4m-hf[text]")',
+    "svqa": 'S-VQA with `svqa` (pip install "microg4m-hf[text]")',
+    "bertscore": 'BERTScore with `bertscore` (pip install "microg4m-hf[text]"; downloads roberta-large)',
+}
+
+
+def _absent_metrics(columns: Sequence[str], runs: Sequence[RunScores]) -> list[ContentBlock]:
+    """Say how to get the metrics that the table shows a dash for."""
+    absent = [
+        name for name in columns if name in _REQUIREMENTS and any(name not in run.result["scores"] for run in runs)
+    ]
+    if not absent:
+        return []
+    words = ",".join(["bleu", "cider", "rouge_l", *absent])
+    how = "; ".join(_REQUIREMENTS[name] for name in absent)
+    return [Paragraph(f"– means not computed. Add --metrics {words} for all of them: {how}.")]
 
 
 def _columns(runs: Sequence[RunScores], tables: Sequence[PublishedTable]) -> list[str]:
@@ -126,4 +148,4 @@ def breakdown_table(name: str, run: RunScores, parts: Sequence[str], columns: Se
     if not rows:
         return None
     head = ["part", "size", *(SCORE_NAMES.get(column, column) for column in columns)]
-    return Table(f"{name}-parts-{slug(run.name)}", f"Parts, {run.name}, × 100", head, rows)
+    return Table(f"{name}-parts-{run.info.file_name}", f"Parts, {run.name}, × 100", head, rows)

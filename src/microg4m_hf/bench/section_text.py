@@ -14,7 +14,7 @@ from .published import PublishedTable
 from .references import References
 from .render import charts
 from .render.document import Cell, Collapsible, ContentBlock, ExampleGrid, Figure, Paragraph, Table
-from .render.formatting import SCORE_NAMES, number_cell, share_cell, slug
+from .render.formatting import SCORE_NAMES, number_cell, share_cell
 from .scoring import RunScores
 from .section_scores import breakdown_table
 
@@ -140,5 +140,5 @@ def _details(name: str, run: RunScores, references: References) -> list[ContentB
     worst, best = text_examples(run.texts, values, references.clips)
     if not any(example.jpeg for example in [*worst, *best]):
         blocks.append(Paragraph("No pictures: the clips are not available."))
-    label = slug(run.name)
-    return [*blocks, ExampleGrid(f"Lowest ROUGE-L, {label}", worst), ExampleGrid(f"Highest ROUGE-L, {label}", best)]
+    grids = [ExampleGrid(f"{end} ROUGE-L, {run.name}", some) for end, some in (("Lowest", worst), ("Highest", best))]
+    return [*blocks, *grids]

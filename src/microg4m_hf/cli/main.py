@@ -77,9 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, rest = words[0], words[1:]
 
+    options: set[str] = set()
+
     def execute() -> int:
         args = make_parser(name).parse_args(rest)
+        options.update(vars(args))
         return args.execute(args)
 
     command = next((f"{name} {word}" for word in rest[:1] if not word.startswith("-")), name)
-    return run_command(command, execute)
+    return run_command(command, execute, options)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PredictionError, RecipeError, SourceError
+from ..visible import visible
 
 if TYPE_CHECKING:
     from ..bench.references import Target
@@ -166,8 +167,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     -----|------
     all  | 46.41
     """
-    body = [list(row) for row in rows]
-    widths = [max(len(str(row[place])) for row in [head, *body]) for place in range(len(head))]
+    head, *body = ([" ".join(visible(str(cell)).split()) for cell in row] for row in (head, *rows))
+    widths = [max(len(row[place]) for row in [head, *body]) for place in range(len(head))]
     widths[0] += 2
     lines = []
     for row in [head, *body]:

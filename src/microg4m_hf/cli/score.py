@@ -26,6 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     har.add_argument("--protocol", choices=("paper", "instance"), default="paper")
     har.add_argument("--threshold", type=float, help="score from which an action counts as predicted (paper: 0.5)")
     har.add_argument("--by", action="append", default=[], choices=("domain", "group", "frequency", "source"))
+    har.add_argument("--classes", type=int, choices=(50, 80), help="80 for AVA's classes (default: as predicted)")
+    har.add_argument("--scores-are", choices=("logits", "probabilities"), help="default: as the file or the scores say")
     har.add_argument("--per-class", action="store_true", help="print the average precision of every action")
     for name in ("caption", "vqa"):
         texts = tasks.add_parser(name, help="BLEU, CIDEr, ROUGE-L and other metrics on request")
@@ -79,7 +81,8 @@ def _score_har(args: argparse.Namespace, references: FoundReferences) -> dict[st
     from ..metrics import har_scores
 
     counts = find_training_counts(references.target) if "frequency" in args.by else None
-    options = {"threshold": args.threshold, "class_counts": counts, **_shared_options(args)}
+    how = {"classes": args.classes, "scores_are": args.scores_are}
+    options = {"threshold": args.threshold, "class_counts": counts, **how, **_shared_options(args)}
     if "domain" in args.by:
         options["domains"] = find_domains(references.target)
     return har_scores(readable_actions(args.predictions), references.data, **options)

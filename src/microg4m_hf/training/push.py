@@ -60,7 +60,11 @@ def _files_to_push(run: RunFolder) -> tuple[dict[str, Path], str]:
     """The local file of every path in the repository, and the message of the commit."""
     if run.results.is_file() and (run.model / "README.md").is_file():
         files = _files_in(run.model) | {f"predictions/{path.name}": path for path in run.predictions.glob("*.parquet")}
-        scores = json.loads(run.results.read_text(encoding="utf-8"))["test"]["scores"]
+        try:
+            scores = json.loads(run.results.read_text(encoding="utf-8"))["test"]["scores"]
+            scores["map"] + 0.0
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise RecipeError(f"{run.results} has no test scores that can be read; run the training again") from None
         files |= {"results.json": run.results, "config_run.yaml": run.config}
         return files, f"{run.path.name}: test mAP {100 * scores['map']:.2f}"
     if (run.adapter / "README.md").is_file():

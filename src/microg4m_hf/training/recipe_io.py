@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError
+from ..errors import RecipeError, shorten
 from ..settings import choices_of
 from ..storage import write_atomic
+from ..visible import visible
 from .builtin_recipes import recipe_file
 from .recipe import PRACTICAL, RENAMED, Recipe, VlmRecipe
 
@@ -68,6 +69,7 @@ def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ())
     if isinstance(values.get("model"), dict):
         raise RecipeError(f"{path} is the recipe of an action model: microg4m train har --config {path}")
     recipe: VlmRecipe = _build(VlmRecipe, _override(values, overrides), "", str(path))
+    _check_name(recipe.name, str(path))
     return recipe
 
 
@@ -87,7 +89,16 @@ def recipe_from(values: dict[str, Any], where: str = "recipe") -> Recipe:
         224
     """
     recipe: Recipe = _build(Recipe, with_current_keys(values), "", where)
+    _check_name(recipe.name, where)
     return recipe
+
+
+def _check_name(name: str, where: str) -> None:
+    """A run folder gets the name, so it must be one part of a path."""
+    if name in ("", ".", "..") or len(name) > 100 or set("/\\:\n\t") & set(name) or visible(name) != name:
+        raise RecipeError(
+            f"{where}: name is {shorten(name)}, but a run folder gets this name; use letters, numbers, - and _"
+        )
 
 
 def save_recipe(recipe: Recipe | VlmRecipe, path: str | os.PathLike[str]) -> Path:

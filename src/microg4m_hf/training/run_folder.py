@@ -75,24 +75,31 @@ class RunFolder:
     def read_summary(self, step: int) -> dict[str, Any] | None:
         """Return the results of an action run that ended at ``step``, or None if the run is not finished."""
         try:
-            summary: dict[str, Any] = json.loads(self.results.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            summary: Any = json.loads(self.results.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
-        return summary if summary.get("steps") == step and (self.model / "README.md").is_file() else None
+        has_scores = isinstance(summary, dict) and isinstance(summary.get("test"), dict)
+        is_finished = has_scores and summary.get("steps") == step and (self.model / "README.md").is_file()
+        return summary if is_finished else None
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append a line to ``metrics.jsonl``, in one write."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append a line to ``metrics.jsonl``, in one write, behind the rest of a line that a kill left incomplete."""
+        with self.metrics.open("ab+") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            start = b"" if file.read(1) in (b"", b"\n") else b"\n"
+            file.write(start + json.dumps(record).encode() + b"\n")
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the records of ``metrics.jsonl``, without a last line that a kill left incomplete."""
+        """Return the records of ``metrics.jsonl``, without lines that a kill or something else damaged."""
         records = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else ():
+        for line in self.metrics.read_bytes().splitlines() if self.metrics.is_file() else ():
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(record, dict) and isinstance(record.get("step", 0), int | float):
+                records.append(record)
         return records
 
     def truncate_log(self, step: int) -> None:

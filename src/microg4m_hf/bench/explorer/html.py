@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import quote
+
+from ...visible import escape_html as escape
 
 
 def element(tag: str, text: str, css_class: str = "", **attributes: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
+
+from ...visible import escape_html as escape
 
 INK, QUIET, GRID, PAPER = "#1b1f24", "#57606a", "#d5dbe1", "#ffffff"
 # Distinguishable by color-blind readers; contrast of at least 4.5:1 on white.

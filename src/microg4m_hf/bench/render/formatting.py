@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .document import Cell
@@ -93,6 +94,23 @@ def number_cell(value: Any, digits: int = 1) -> Cell:
 def share_cell(value: float | None) -> Cell:
     """Return a cell with a fraction as a percentage."""
     return Cell("–" if value is None else f"{percent(value, 1)} %")
+
+
+def unique_slugs(texts: Iterable[str]) -> list[str]:
+    """Turn texts into names for files, with a number behind a name that another text has.
+
+    >>> unique_slugs(["run 1", "run_1", "run-1-2", "???"])
+    ['run-1', 'run-1-3', 'run-1-2', 'unnamed']
+    """
+    every = [slug(text) for text in texts]
+    taken: set[str] = set()
+    found = []
+    for name in every:
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        free = name if name not in taken else next(one for one in numbered if one not in taken and one not in every)
+        taken.add(free)
+        found.append(free)
+    return found
 
 
 def slug(text: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from html import escape
 from itertools import groupby
 from pathlib import Path
 
+from ...visible import escape_html as escape
 from .document import (
     BulletList,
     ClipExample,
@@ -19,13 +19,15 @@ from .document import (
     Section,
     Table,
 )
-from .formatting import slug
+from .formatting import unique_slugs
 
 
 def html_page(document: Document) -> str:
     """Return the page as text."""
-    sections = "".join(map(_section, document.sections))
-    links = "".join(f'<li><a href="#{slug(one.title)}">{escape(one.title)}</a></li>' for one in document.sections)
+    names = unique_slugs(one.title for one in document.sections)
+    sections = "".join(map(_section, document.sections, names))
+    titles = zip(names, (escape(one.title) for one in document.sections), strict=True)
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in titles)
     style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     summary = "".join(f"<p>{escape(line)}</p>" for line in document.summary)
     return (
@@ -40,8 +42,7 @@ def html_page(document: Document) -> str:
     )
 
 
-def _section(section: Section) -> str:
-    name = slug(section.title)
+def _section(section: Section, name: str) -> str:
     head = f'<h2 id="{name}">{escape(section.title)}</h2>'
     return f'<section aria-labelledby="{name}">{head}{_blocks(section.blocks)}</section>'
 

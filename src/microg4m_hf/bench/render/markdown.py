@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from ...visible import visible
 from .document import BulletList, Cell, Collapsible, ContentBlock, Document, ExampleGrid, Figure, Paragraph, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "−": "$-$", "–": "--", "·": r"$\cdot$",
     "“": "``", "”": "''", "→": r"$\rightarrow$", "@": "@", "…": r"\ldots{}",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # \\ before them would take them for its options
 }  # fmt: skip
 
 
 def markdown_page(document: Document) -> str:
     """Return the report as Markdown; its figures are separate files."""
-    parts = [f"# {document.title}", *document.summary]
+    parts = [f"# {_escape(document.title)}", *map(_escape, document.summary)]
     for section in document.sections:
-        parts += [f"## {section.title}", *_markdown(section.blocks, 3)]
+        parts += [f"## {_escape(section.title)}", *_markdown(section.blocks, 3)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -35,8 +37,8 @@ def _markdown(blocks: list[ContentBlock], level: int) -> list[str]:
         elif isinstance(block, ExampleGrid) and block.items:
             lines = [f"{'#' * level} {_escape(block.caption)}"]
             for one in block.items:
-                details = "; ".join(f"{label}: {_escape(text)}" for label, text in one.lines)
-                lines.append(f"- `{one.title}` {details}")
+                details = "; ".join(f"{_escape(label)}: {_escape(text)}" for label, text in one.lines)
+                lines.append(f"- {_escape(one.title)}: {details}")
             parts += [lines[0], "\n".join(lines[1:])]
     return parts
 
@@ -64,7 +66,7 @@ def _markdown_cell(one: Cell) -> str:
 
 def _escape(text: str) -> str:
     """Escape markup and table bars, on one line."""
-    flat = " ".join(text.split())
+    flat = " ".join(visible(text).split())
     for letter in "\\|`*<[":
         flat = flat.replace(letter, "&lt;" if letter == "<" else f"\\{letter}")
     return flat
@@ -111,4 +113,4 @@ def latex_text(text: str) -> str:
     >>> latex_text("50 % of a_b × 2")
     '50 \\% of a\\_b $\\times$ 2'
     """
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
+    return "".join(_LATEX.get(letter, letter) for letter in " ".join(visible(text).split()))
