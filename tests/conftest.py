@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.hub_server import HubServer
 
-# A script of its own for other environments; reading it for examples would run it.
-collect_ignore = ["support/dataset_check.py"]
+# Scripts of their own for other environments; reading them for examples would run them.
+collect_ignore = ["support/dataset_check.py", "support/inspect_run.py"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -13,8 +13,10 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from microg4m_hf.bench import make_report
+from microg4m_hf.bench.inspect_tasks import export_inspect
 from microg4m_hf.bench.lmms_tasks import export_lmms_eval
 from microg4m_hf.bench.scoring import ScoringOptions
+from microg4m_hf.bench.vlmevalkit import export_vlmevalkit
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample, load_dataset
 from microg4m_hf.errors import RecipeError
@@ -102,7 +104,39 @@ def test_clips_inside_a_table_are_written_to_files(exported: tuple[dict[str, Any
     assert exported[1].doc_to_visual(doc) == [first]
 
 
+@pytest.mark.parametrize(
+    ("option", "file"),
+    [
+        ("--export-lmms-eval", "utils.py"),
+        ("--export-lmms-eval", "microg4m_vqa.yaml"),
+        ("--export-inspect", "microg4m_tasks.py"),
+        ("--export-vlmevalkit", "MicroG4M_VQA.tsv"),
+        ("--export-vlmevalkit", "microg4m_video.py"),
+        ("--export-vlmevalkit", "video/cabinCam-04_001.mp4"),
+    ],
+)
+def test_files_of_others_are_not_overwritten(
+    option: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine = 1\n")
+    repository = "me/MicroG-4M" if option == "--export-lmms-eval" else "sample"
+    assert main(["report", option, str(tmp_path), repository]) == 2
+    assert str(path) in capsys.readouterr().err
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
+    assert path.read_text() == "mine = 1\n"
+    path.unlink()
+    assert main(["report", option, str(tmp_path), repository]) == 0
+    assert main(["report", option, str(tmp_path), repository]) == 0  # its own files are replaced
+
+
 def test_repository_must_be_a_hub_id(tmp_path: Path) -> None:
+    for name in ("MicroG-4M", "sample"):  # lmms-eval loads from the Hub
+        with pytest.raises(RecipeError, match="organization/name"):
+            export_lmms_eval(tmp_path, name)
     with pytest.raises(RecipeError, match="organization/name"):
-        export_lmms_eval(tmp_path, "MicroG-4M")
+        export_inspect(tmp_path, "a/b/c")
+    with pytest.raises(RecipeError, match="organization/name"):
+        export_vlmevalkit(tmp_path, "me/")
     assert json.dumps(list(tmp_path.iterdir())) == "[]"

@@ -86,6 +86,10 @@ def test_compressed_replies_are_read_if_the_request_allows_the_encoding(video: P
         ("The requested model 'served-1' does not exist", "does not know"),
         ("Model Not Exist", "does not know"),
         ("served-1 is not a valid model ID", "does not know"),
+        ("Server is pinned to 'tiny'; requested 'served-1'.", "does not know"),  # transformers serve
+        ("No connected db.", "does not accept the key"),  # LiteLLM without a database
+        ("Budget has been exceeded! Current cost: 2.1, Max budget: 2.0", "has no quota left"),
+        ("No deployments available - crossed budget for provider: openai", "has no quota left"),
     ],
 )
 def test_a_gateway_that_says_400_for_key_or_model_stops_the_run(
@@ -106,6 +110,31 @@ def test_a_400_after_an_answer_is_a_fault_of_the_item(video: Path) -> None:
     with BadServer(lambda question, attempt: plan.get(question, "ok")) as server:
         results = {q.id: r for q, r in api_runner(SETTINGS, Endpoint(server.url, KEY, concurrency=1))(work)}
     assert results["q0"]["status"] == "ok" and results["q1"]["kind"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "litellm.BadRequestError: litellm.ContentPolicyViolationError: AzureException - prompt",
+        "OpenAIException - The response was filtered: the prompt triggered Azure OpenAI's content management policy.",
+        "blocked by our content filter",
+    ],
+)
+def test_a_gateway_that_passes_on_the_message_of_a_content_filter(video: Path, message: str) -> None:
+    work = [ClipQueries(str(video), "a_001", (Query("q0", "q0"), Query("q1", "q1")))]
+    with BadServer(lambda question, attempt: {"q1": f"says_400:{message}"}.get(question, "ok")) as server:
+        results = {q.id: r for q, r in api_runner(SETTINGS, Endpoint(server.url, KEY, concurrency=1))(work)}
+    assert results["q0"]["status"] == "ok" and results["q1"]["kind"] == "content_filter"
+
+
+@pytest.mark.parametrize("plan", ["says_400:the image is too large", "status:422", "malformed"])
+def test_a_short_trial_without_any_answer_leaves_its_items_missing(video: Path, tmp_path: Path, plan: str) -> None:
+    work = [ClipQueries(str(video), "a_001", (Query("q0", "q0"), Query("q1", "q1")))]
+    with BadServer(lambda question, attempt: plan) as server:
+        endpoint = Endpoint(server.url, KEY, concurrency=1, max_retries=0)
+        with pytest.raises(ServerError, match=r"no item was answered \(2 tried\)"):
+            run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint))
+    assert not (tmp_path / "items.rank0.jsonl").read_text()
 
 
 def test_a_short_trial_against_a_dead_server_leaves_its_items_missing(video: Path, tmp_path: Path) -> None:

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..data.video.source import as_source
-from ..errors import RecipeError
 from ..inference.items import prompt_set
-from ..metrics import caption_scores, vqa_scores
-from ..storage import cache_home, write_atomic
-
-SCORES = {"caption": ("cider", "bleu_4", "rouge_l"), "vqa": ("cider", "bleu_4", "rouge_l", "exact_match")}
-_ENDINGS = {".mp4", ".mkv", ".mov", ".webm"}
+from .exports import MARK, SCORES, check_repository, clip_file, corpus_scores, keep_encoded, write_exported
 
 
 def process_docs(rows: Any) -> Any:
     """Keep the videos encoded, because ``doc_to_visual`` returns files."""
-    from datasets import Video
-
-    return rows.cast_column("video", Video(decode=False)) if "video" in rows.column_names else rows
+    return keep_encoded(rows)
 
 
 def doc_to_visual(doc: dict[str, Any]) -> list[str]:
     """Return the path of the clip; clips inside Parquet files are written to the cache once."""
-    video = doc["video"]
-    path = video.get("path") if isinstance(video, dict) else video
-    if not (isinstance(video, dict) and video.get("bytes")) and path and Path(path).is_file():
-        return [str(path)]
-    source = as_source(video)
-    with source.open() as file:
-        data = file.read()
-    ending = Path(source.name).suffix.lower()
-    name = hashlib.sha256(data).hexdigest()[:32] + (ending if ending in _ENDINGS else ".mp4")
-    target = cache_home() / "lmms-eval" / name
-    if not target.is_file():
-        write_atomic(target, data)
-    return [str(target)]
+    return [clip_file(doc["video"], "lmms-eval")]
 
 
 def caption_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, str] | None = None) -> str:
@@ -74,9 +53,7 @@ def question_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, A
 
 def aggregate_captions(items: Sequence[dict[str, Any]], score: str) -> float:
     """Return one score of all captions, × 100 as in the published table."""
-    return (
-        100 * caption_scores(items, items, metrics=_metrics_for(score), on_empty="score", resamples=0)["scores"][score]
-    )
+    return corpus_scores("caption", items, [score])[score]
 
 
 def aggregate_answers(items: Sequence[dict[str, Any]], score: str) -> float:
@@ -86,11 +63,7 @@ def aggregate_answers(items: Sequence[dict[str, Any]], score: str) -> float:
     >>> aggregate_answers([item], "exact_match")
     100.0
     """
-    return 100 * vqa_scores(items, items, metrics=_metrics_for(score), on_empty="score", resamples=0)["scores"][score]
-
-
-def _metrics_for(score: str) -> list[str]:
-    return {"cider": ["cider"], "bleu_4": ["bleu"]}.get(score, ["rouge_l"])
+    return corpus_scores("vqa", items, [score])[score]
 
 
 _UTILS = '''"""Written by `microg4m report --export-lmms-eval`; the work is done in microg4m_hf.bench.lmms_tasks."""
@@ -125,23 +98,23 @@ def export_lmms_eval(folder: str | os.PathLike[str], repository: str, *, prompts
         The task folder.
 
     Raises:
-        RecipeError: The repository is not of the form ``organization/name``.
+        RecipeError: The repository is not of the form ``organization/name``, or a file exists that somebody else wrote.
     """
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise RecipeError(
-            f"{repository!r} is not the id of a Hub dataset; give organization/name, as for microg4m data push"
-        )
+    check_repository(repository, or_sample=False)
     target = Path(folder)
     texts = prompt_set(prompts)
     before, _, after = texts.question.partition("{question}")
-    write_atomic(target / "microg4m_caption.yaml", _task("caption", repository, texts.caption, ""))
-    write_atomic(target / "microg4m_vqa.yaml", _task("vqa", repository, before, after))
     partials = [
         f'{task}_{score} = partial({function}, score="{score}")\n'
         for task, function in (("caption", "aggregate_captions"), ("vqa", "aggregate_answers"))
         for score in SCORES[task]
     ]
-    write_atomic(target / "utils.py", _UTILS + "".join(partials))
+    files = {
+        target / "microg4m_caption.yaml": _task("caption", repository, texts.caption, ""),
+        target / "microg4m_vqa.yaml": _task("vqa", repository, before, after),
+        target / "utils.py": _UTILS + "".join(partials),
+    }
+    write_exported(files)
     return target
 
 
@@ -170,4 +143,5 @@ def _task(task: str, repository: str, before: str, after: str) -> str:
     for score in SCORES[task]:
         lines += [f"  - metric: {score}", f"    aggregation: !function utils.{task}_{score}"]
         lines += ["    higher_is_better: true"]
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) + "\n".join(lines) + "\n"
+    head = f"# {MARK}lmms-eval`.\n"
+    return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True) + "\n".join(lines) + "\n"

@@ -25,15 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eval-results", action="store_true", help="also write the Hub's .eval_results files")
     text = "only write the caption and question tasks for lmms-eval, on a dataset that `data push` wrote"
     parser.add_argument("--export-lmms-eval", nargs=2, metavar=("FOLDER", "ORG/NAME"), help=text)
+    text = "the same for inspect_ai: a file with the tasks microg4m_caption and microg4m_vqa"
+    parser.add_argument("--export-inspect", nargs=2, metavar=("FOLDER", "ORG/NAME"), help=text)
+    text = "the same for VLMEvalKit: a table per task, the clips, and a dataset class"
+    parser.add_argument("--export-vlmevalkit", nargs=2, metavar=("FOLDER", "ORG/NAME"), help=text)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.export_lmms_eval:
-        from ..bench.lmms_tasks import export_lmms_eval
-
-        folder = export_lmms_eval(*args.export_lmms_eval)
-        print(f"python -m lmms_eval --include_path {folder} --tasks microg4m_caption,microg4m_vqa --model …")
-        return 0
+    if args.export_lmms_eval or args.export_inspect or args.export_vlmevalkit:
+        return _export(args)
     from ..bench.report import make_report
     from ..bench.scoring import ScoringOptions
 
@@ -55,3 +55,21 @@ def run(args: argparse.Namespace) -> int:
         print(f"not scored: {one['name']}: {one['why']}")
     print(f"report: {Path(args.out, 'report.html').resolve()}")
     return 1 if data["not_scored"] else 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    if args.export_lmms_eval:
+        from ..bench.lmms_tasks import export_lmms_eval
+
+        folder = export_lmms_eval(*args.export_lmms_eval)
+        print(f"python -m lmms_eval --include_path {folder} --tasks microg4m_caption,microg4m_vqa --model …")
+    if args.export_inspect:
+        from ..bench.inspect_tasks import export_inspect
+
+        print(f"inspect eval {export_inspect(*args.export_inspect)} --model …")
+    if args.export_vlmevalkit:
+        from ..bench.vlmevalkit import export_vlmevalkit
+
+        split = args.split or "test"
+        print(f"tables, clips and dataset class: {export_vlmevalkit(*args.export_vlmevalkit, split=split)}")
+    return 0

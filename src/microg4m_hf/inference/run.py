@@ -26,8 +26,8 @@ from .journal import Journal
 # such as "tokens" or "seconds", which the summary adds up.
 Results = Iterator[tuple[Query, dict[str, Any]]]
 
-# Failures that say nothing about the item.
-_OUTAGES = ("unreachable", "timeout", "server", "crowded")
+# Failures that say nothing about the item when no item succeeds.
+_OUTAGES = ("unreachable", "timeout", "server", "crowded", "malformed", "rejected")
 
 # A runner yields one result per query, in any order.
 Runner = Callable[[Sequence[ClipQueries]], Results]

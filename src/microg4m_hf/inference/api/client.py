@@ -151,14 +151,20 @@ _WORDS_OF_CAUSE = {
     401: (
         r"(api|access|auth\w*|invalid|incorrect|missing|no)[ _-]?(key|token)\b.*\b"
         r"(invalid|incorrect|missing|expired|provided|passed|valid|found|required)|"
-        r"(invalid|incorrect|missing|expired)[ _-](api[ _-]?)?(key|token)|auth_?error|authentication[ _](error|failed)"
+        r"(invalid|incorrect|missing|expired)[ _-](api[ _-]?)?(key|token)|auth_?error|authentication[ _](error|failed)|"
+        r"no connected db"  # LiteLLM without a database, about every key but its master key
     ),
     404: (
         r"model[ _-]?(not[ _-](found|exist)|does not exist|is not (available|supported|served))|"
         r"model\b.{0,120}\b(does not exist|not exist|not found|is unknown)|"
-        r"(invalid|unknown|unsupported|no such|not a valid)[ _]model"
+        r"(invalid|unknown|unsupported|no such|not a valid)[ _]model|server is pinned to"  # transformers serve MODEL
     ),
 }
+
+# Gateways pass messages on without their codes. OpenAI's "exceeded your current quota" is not one of these, because
+# Gemini says it of a limit per minute.
+_NO_QUOTA = r"insufficient_quota|budget[ _](has been )?exceeded|(exceeded|crossed)( \w+)? budget"
+_FILTERED = r"content[ _]?(filter|policy|management policy)"
 
 
 def fatal_status(code: int, message: str) -> int:
@@ -233,13 +239,12 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
                 body = {("max_tokens" if name == "max_completion_tokens" else name): body[name] for name in body}
                 continue
             meaning = code if gate.answered.is_set() else fatal_status(code, _server_message(endpoint, error))
-            if meaning in _FATAL or "insufficient_quota" in why:
+            if meaning in _FATAL or re.search(_NO_QUOTA, why, re.IGNORECASE):
                 reason = _FATAL.get(meaning, "has no quota left")
                 raise _stop_run(endpoint, f"the server {reason}: {why}") from None
             transient = code in _TRANSIENT or code >= 500 or error.response.headers.get("x-should-retry") == "true"
             if not transient or error.response.headers.get("x-should-retry") == "false":
-                filtered = code < 500 and any(word in why for word in ("content_filter", "content_policy"))
-                kind = "content_filter" if filtered else "rejected"
+                kind = "content_filter" if code < 500 and re.search(_FILTERED, why, re.IGNORECASE) else "rejected"
                 break
             delay = retry_after(error.response.headers)
             if delay is not None and delay > endpoint.retry_timeout:

@@ -20,6 +20,7 @@ _TEXT_FIELDS = {
     (VQA, True): ("reference", "answer", "A"),
 }
 _QUESTION_FIELDS = ("question", "Q")
+_NO_ANSWER = "Failed to obtain answer"  # VLMEvalKit's prediction for an item that failed
 _HINTS = {
     CAPTION: "give {video_id: caption}, rows with video_id and caption, or a file of them",
     VQA: "give rows with video_id, question and answer, or rows with video_id and qa_pairs, or a file of them",
@@ -139,6 +140,10 @@ def _read_row(location: str, row: Any, task: str, origin: Origin) -> list[TextEn
     video_id = row.get("video_id")
     if not isinstance(video_id, str) or not video_id.strip():
         raise origin.error(f"{location} has no video_id: {shorten(dict(row), 79)}", hint=_HINTS[task])
+    if "microg4m_task" in row:
+        if row["microg4m_task"] != task or str(row.get("prediction")).startswith(_NO_ANSWER):
+            return []
+        row = _from_vlmevalkit(row)
     video_id = join_key(video_id)
     fields = _TEXT_FIELDS[task, origin.references]
     is_question = any(name in row for name in _QUESTION_FIELDS)
@@ -159,6 +164,14 @@ def _read_row(location: str, row: Any, task: str, origin: Origin) -> list[TextEn
     if not is_question and "caption" in row:
         return []
     return [_read_answer(video_id, location, row, fields, origin)]
+
+
+def _from_vlmevalkit(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the texts of a row that `microg4m report` exported for VLMEvalKit, whose question is the prompt."""
+    names = {"video_id": "video_id", "prediction": "prediction", "answer": "reference"}
+    if row["microg4m_task"] == VQA:
+        names["microg4m_question"] = "question"
+    return {new: row[old] for old, new in names.items() if old in row}
 
 
 def _read_answer(video_id: str, location: str, pair: Any, fields: tuple[str, ...], origin: Origin) -> TextEntry:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from ...errors import MicroG4MError, Origin
 
 LocatedRow = tuple[str, Any]  # ("line 7", the row)
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".xlsx")
+_MAX_SHEET_BYTES = 512 << 20  # a sheet of a few kilobytes can expand to gigabytes
 
 
 def read_text_rows(path: Path, origin: Origin) -> list[LocatedRow] | dict[str, Any]:
-    """Read a JSON, JSONL, CSV, TSV or Parquet file.
+    """Read a JSON, JSONL, CSV, TSV, Parquet or XLSX file.
 
     Args:
         path: The file; its suffix selects the reader.
@@ -37,6 +40,8 @@ def read_text_rows(path: Path, origin: Origin) -> list[LocatedRow] | dict[str, A
         raise origin.error("there is no such file", hint=f"looked in {path.resolve().parent}")
     if suffix == ".parquet":
         return _read_parquet(path, origin)
+    if suffix == ".xlsx":
+        return _read_xlsx(path, origin)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -121,3 +126,55 @@ def _read_parquet(path: Path, origin: Origin) -> list[LocatedRow]:
     except (pa.ArrowException, OSError) as error:
         raise origin.error(f"is not Parquet: {' '.join(str(error).split())[:120]}") from None
     return [(f"row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
+
+
+def _read_xlsx(path: Path, origin: Origin) -> list[LocatedRow]:
+    """Read the first sheet, whose first row names the columns."""
+    from xml.etree import ElementTree
+
+    try:
+        with zipfile.ZipFile(path) as book:
+            sheet = "xl/worksheets/sheet1.xml"
+            parts = [name for name in (sheet, "xl/sharedStrings.xml") if name == sheet or name in book.namelist()]
+            if sum(book.getinfo(name).file_size for name in parts) > _MAX_SHEET_BYTES:
+                raise origin.error(f"expands to more than {_MAX_SHEET_BYTES >> 20} MiB", hint="save it as TSV")
+            strings, cells = [], []
+            for name in reversed(parts):
+                with book.open(name) as file:
+                    root = ElementTree.parse(file).getroot()
+                if name == sheet:
+                    cells = [list(row) for row in root.iter(_SHEET + "row")]
+                else:
+                    strings = [_text_of(item) for item in root.iter(_SHEET + "si")]
+        table = [{_column_of(cell): _value_of(cell, strings) for cell in row} for row in cells]
+    except MicroG4MError:
+        raise
+    except (zipfile.BadZipFile, ElementTree.ParseError, LookupError, ValueError, OSError, EOFError) as error:
+        problem = f"is not an Excel file that can be read ({type(error).__name__})"
+        raise origin.error(problem, hint="save it as TSV or CSV") from None
+    header = {column: str(name).strip() for column, name in (table[0] if table else {}).items()}
+    if "video_id" not in header.values():
+        hint = "name the columns in the first row"
+        raise origin.error(f"the first row {list(header.values())[:6]} has no video_id", hint=hint)
+    rows = [{name: row.get(column, "") for column, name in header.items()} for row in table[1:]]
+    return [(f"row {number}", row) for number, row in enumerate(rows, start=2) if any(row.values())]
+
+
+_SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def _column_of(cell: Any) -> str:
+    return re.sub(r"[0-9]", "", cell.attrib["r"])
+
+
+def _value_of(cell: Any, strings: list[str]) -> str:
+    value = cell.findtext(_SHEET + "v")
+    if cell.get("t") == "s":
+        return strings[int(value)]
+    return _text_of(cell) if value is None else value
+
+
+def _text_of(element: Any) -> str:
+    """Join the runs of a text; ``_x000B_`` stands for a character that XML cannot hold."""
+    text = "".join(run.text or "" for run in element.iter(_SHEET + "t"))
+    return re.sub(r"_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), text)
