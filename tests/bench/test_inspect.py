@@ -38,7 +38,7 @@ def test_logged_scores_are_those_of_the_library(python: Path, tmp_path: Path) ->
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     command = [str(python), str(PROJECT / "tests/support/inspect_run.py"), "microg4m_tasks.py", "jobs.json"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src"), "INSPECT_LOG_DIR": str(tmp_path / "logs")}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-3000:]
     answers, captions, images = json.loads(done.stdout.splitlines()[-1])
     assert [found["status"] for found in (answers, captions, images)] == ["success"] * 3, done.stdout[-3000:]
