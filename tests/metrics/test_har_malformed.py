@@ -185,7 +185,7 @@ def test_malformed_objects(predictions: object, message: str) -> None:
     ids=str,
 )
 def test_invalid_options(settings: dict) -> None:
-    with pytest.raises(PredictionError, match=r"use|outside|give each"):
+    with pytest.raises(PredictionError, match=r"use|outside|give each|must be more than 0 and at most 1"):
         har_scores(FULL, TRUTH, **settings)
 
 
