@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,3 +179,42 @@ def test_the_cache_stays_within_its_bound(tmp_path: Path) -> None:
         writers[number % 3].put(str(number), np.zeros((1, 64, 64, 3), np.uint8))
     assert 0.7e6 < sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1.03e6
     assert writers[0].get("0") is not None
+
+
+def test_a_full_cache_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    from microg4m_hf.training.window_cache import WindowCache
+
+    writers = [WindowCache(tmp_path, limit_gb=1e-4) for _ in range(2)]
+    for number in range(40):
+        writers[number % 2].put(str(number), np.zeros((1, 64, 64, 3), np.uint8))
+    assert capsys.readouterr().err.count("data.cache is full") == 1
+    writers[0].clean()
+    WindowCache(tmp_path, limit_gb=1e-4).put("more", np.zeros((1, 64, 64, 3), np.uint8))
+    assert "raise data.cache_gb" in capsys.readouterr().err, "the next run says it again"
+
+
+def test_no_content_of_the_cache_changes_an_evaluation(tmp_path: Path) -> None:
+    """A cache that is full of wrong pixels: training reads them, validation and test do not, nor another clip."""
+    import numpy as np
+
+    from microg4m_hf.training import KeyFrameWindows, load_recipe, split_items
+
+    recipe = load_recipe(write_recipe(tmp_path), [f"data.cache={tmp_path / 'windows'}"])
+    items = split_items(recipe.data, "test")[:1]
+    training, evaluation = (KeyFrameWindows(items, recipe.data, training=training) for training in (True, False))
+    expected = training[0].frames
+    for path in (tmp_path / "windows").glob("*.npy"):
+        np.save(path, np.full_like(np.load(path), 7))
+    assert (training[0].frames == 7).all()
+    assert len(np.unique(evaluation[0].frames)) > 100
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(Path(items[0].video["path"]).read_bytes())
+    moved = [dataclasses.replace(items[0], video=str(clip))]
+    assert np.array_equal(KeyFrameWindows(moved, recipe.data, training=True)[0].frames, expected)
+    for path in (tmp_path / "windows").glob("*.npy"):
+        np.save(path, np.full_like(np.load(path), 7))
+    clip.touch()  # the clip was written again under its old name
+    os.utime(clip, ns=(1, 1))
+    assert np.array_equal(KeyFrameWindows(moved, recipe.data, training=True)[0].frames, expected)

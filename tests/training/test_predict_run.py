@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -139,3 +140,57 @@ def test_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "har", "--model", "/no/such/model/folder"]) == 2
     assert "is not a run, a model folder" in capsys.readouterr().err
     assert main(["predict", "har"]) == 2
+
+
+def test_a_limited_prediction_is_continued_where_it_ended(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The journal has what was predicted, also after a kill in the middle of a line; only the rest is decoded."""
+    words = ["predict", "har", "--model", str(finished), "--workers", "0"]
+    out = tmp_path / "out"
+    assert main([*words, "--out", str(out), "--limit", "3", "--batch-size", "2"]) == 0
+    assert "the first 3 of " in capsys.readouterr().out
+    journal = out / "journal" / "test" / "items.rank0.jsonl"
+    first = journal.read_text()
+    assert len(first.splitlines()) == 3
+    assert json.loads((out / "results.json").read_text())["test"]["key_frames"]["predicted"] == 3
+    with journal.open("a") as file:
+        file.write('{"run": "torn')
+
+    assert main([*words, "--out", str(out)]) == 0
+    assert f"3 of {len(journal.read_text().splitlines())} key frames of test are in" in capsys.readouterr().err
+    assert journal.read_text().startswith(first)
+    tables = [pq.read_table(run / "predictions" / "test.parquet") for run in (finished, out)]
+    assert np.allclose(*[np.array(table["scores"].to_pylist()) for table in tables], atol=1e-5)
+    complete = journal.read_text()
+    assert main([*words, "--out", str(out)]) == 0
+    assert journal.read_text() == complete, "a finished prediction predicts nothing again"
+
+
+def test_other_weights_and_other_input_do_not_use_the_journal(finished: Path, tmp_path: Path) -> None:
+    import torch
+
+    from microg4m_hf.training.build import build_model
+    from microg4m_hf.training.predict_run import _journal_settings
+
+    recipe = load_recipe(finished / "config.yaml")
+    model = build_model(recipe.model, recipe.data, seed=0)
+    settings = _journal_settings(model, recipe.data, "test")
+    assert _journal_settings(model, dataclasses.replace(recipe.data, workers=7), "test") == settings
+    assert _journal_settings(model, recipe.data, "validation") != settings
+    assert _journal_settings(model, dataclasses.replace(recipe.data, eval_short_side=33), "test") != settings
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1e-3
+    assert _journal_settings(model, recipe.data, "test") != settings
+
+
+def test_overrides_of_a_model_change_its_variant(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["predict", "har", "--model", str(finished), "--out", str(tmp_path / "out"), "--limit", "2"]
+    assert main([*words, "data.workers=0", "data.eval_short_side=40"]) == 0
+    assert load_recipe(tmp_path / "out" / "config.yaml").data.eval_short_side == 40
+    assert main([*words, "data.eval_side=40"]) == 2
+    assert "eval_side" in capsys.readouterr().err
+    assert main([*words[:-1], "0"]) == 2
+    assert "--limit 0 predicts nothing" in capsys.readouterr().err

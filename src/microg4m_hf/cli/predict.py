@@ -28,12 +28,15 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
         "--ava-format", metavar="DIR", help="a second dataset in AVA format, to measure the gap from Earth to space"
     )
     parser.add_argument("--workers", type=int, help="number of processes that decode clips")
+    parser.add_argument("--limit", type=int, metavar="N", help="predict and score only the first N key frames")
+    parser.add_argument("--batch-size", type=int, default=8, help="key frames per forward pass (default 8)")
+    parser.add_argument("set", nargs="*", metavar="key=value", help="values that take precedence over the recipe")
 
 
 def run_har(args: argparse.Namespace) -> int:
     from ..runtime import is_main_process
     from ..training.predict_run import predict_har, recipe_of
-    from ..training.recipe_io import load_recipe
+    from ..training.recipe_io import load_recipe, override_recipe
 
     if bool(args.model) == bool(args.config):
         raise RecipeError("pass exactly one of --model and --config")
@@ -44,10 +47,16 @@ def run_har(args: argparse.Namespace) -> int:
     else:
         words = [f"data.{name}={value}" for name, value in given.items()]
         recipe = load_recipe(args.config, words + ([f"model.init={args.weights}"] if args.weights else []))
+    recipe = override_recipe(recipe, args.set)
     folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}")
-    summary = predict_har(recipe, folder, args.split, ava_format=args.ava_format)
+    summary = predict_har(
+        recipe, folder, args.split, ava_format=args.ava_format, limit=args.limit, batch=args.batch_size
+    )
     result = summary[args.split]
     if is_main_process():
+        if "key_frames" in result:
+            counts = result["key_frames"]
+            print(f"the first {counts['predicted']} of {counts['in_split']} key frames of {args.split}:")
         for protocol, scores in (("paper", result["scores"]), ("instance", result["instance"])):
             print(f"{protocol}: " + ", ".join(f"{name} {100 * scores[name]:.2f}" for name in ("map", "f1", "auroc")))
         if "gap" in summary and summary["gap"]["classes"]:

@@ -21,6 +21,12 @@ from ..storage import write_atomic
 class Journal:
     """The journal of a run. Enter it as a context manager to write; reading works at any time.
 
+    Args:
+        folder: The folder of the files.
+        fingerprint: The settings; records of other settings are left out.
+        rank: The number of this process.
+        content: The field with the result of an item: a ``"text"``, or a list such as ``"scores"``.
+
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
     >>> with Journal(folder, "abc", rank=0) as journal:
@@ -29,9 +35,9 @@ class Journal:
     ['a_001']
     """
 
-    def __init__(self, folder: str | os.PathLike[str], fingerprint: str, rank: int = 0) -> None:
+    def __init__(self, folder: str | os.PathLike[str], fingerprint: str, rank: int = 0, content: str = "text") -> None:
         self.folder = Path(folder)
-        self.fingerprint = fingerprint
+        self.fingerprint, self.content = fingerprint, content
         self._path = self.folder / f"items.rank{rank}.jsonl"
         self._file: Any = None
         self._lock = FileLock(self.folder / f".items.rank{rank}.lock")
@@ -49,7 +55,7 @@ class Journal:
         """Yield every record with these settings, including failures that were retried."""
         for path in sorted(self.folder.glob("items.rank*.jsonl")):
             for record in _read_lines(path):
-                if record.get("run") == self.fingerprint and _is_valid(record):
+                if record.get("run") == self.fingerprint and _is_valid(record, self.content):
                     yield record
 
     def add(self, record: dict[str, Any]) -> None:
@@ -91,8 +97,9 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def _is_valid(record: dict[str, Any]) -> bool:
+def _is_valid(record: dict[str, Any], content: str) -> bool:
     """Whether a record has the required fields. Users may edit the file."""
     if not isinstance(record.get("id"), str):
         return False
-    return isinstance(record.get("text"), str) if record.get("status") == "ok" else record.get("status") == "failed"
+    kind = str if content == "text" else list
+    return isinstance(record.get(content), kind) if record.get("status") == "ok" else record.get("status") == "failed"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +108,8 @@ class KeyFrameWindows:
     ) -> None:
         self.items, self.data, self.training, self.center_crop = items, data, training, center_crop or centre_crop
         self.seed, self.backend, self.epoch = seed, backend, 0
-        self.cache = WindowCache(data.cache, data.cache_gb) if data.cache else None
+        # Only training reads the cache: it rounds pixels, and no file in it may change a validation or a test.
+        self.cache = WindowCache(data.cache, data.cache_gb) if data.cache and training else None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -138,8 +141,11 @@ class KeyFrameWindows:
         if self.cache is None:
             return self._decode(item)
         # No training scale is larger than this, so cached windows need not be either.
-        side = max(*self.data.short_side, self.data.crop or 0) if self.training else self.data.eval_short_side
+        side = max(*self.data.short_side, self.data.crop or 0)
         path = item.video.get("path") if isinstance(item.video, dict) else item.video
+        with contextlib.suppress(OSError, TypeError, ValueError):  # a clip on the Hub has no such status
+            status = os.stat(os.fspath(path))  # type: ignore[arg-type]
+            path = f"{path} {status.st_size} {status.st_mtime_ns}"
         frames = f"{item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame} {side}"
         key = f"{path} {self.data.revision} {item.video_id} {frames}"
         cached = self.cache.get(key)

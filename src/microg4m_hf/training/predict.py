@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,8 @@ def predict_logits(
     workers: int = 0,
     what: str = "predicting",
     stop: StopSignals | None = None,
+    known: Mapping[int, np.ndarray] | None = None,
+    save: Callable[[int, np.ndarray], None] | None = None,
 ) -> dict[int, np.ndarray]:
     """Predict every key frame. Every process of a launch must call this.
 
@@ -44,6 +46,8 @@ def predict_logits(
         workers: Processes that decode.
         what: The label of the progress bar.
         stop: Raise :class:`StoppedBySignal` after the batch in which one of the processes gets a signal.
+        known: Logits of items that were predicted before, the same on every process.
+        save: Called with each item and its logits, on the process that predicts it.
 
     Returns:
         For each index of an item, logits ``(persons, classes)`` in float32, the same on every process. Unreadable
@@ -52,8 +56,11 @@ def predict_logits(
     import torch
     from accelerate.utils import gather_object
 
-    world, count = accelerator.num_processes, len(items)
-    own = [index % count for index in range(accelerator.process_index, -(-count // world) * world, world)]
+    world, known = accelerator.num_processes, dict(known or {})
+    pending = [index for index in range(len(items)) if index not in known]
+    own = [
+        pending[i % len(pending)] for i in range(accelerator.process_index, -(-len(pending) // world) * world, world)
+    ]
     batches = [own[start : start + batch] for start in range(0, len(own), batch)]
     loaded = load_batches(items, batches, workers=workers, largest=batch)
     was_training = model.training
@@ -62,11 +69,15 @@ def predict_logits(
     with torch.inference_mode(), decoding_errors():
         for collated in progress(loaded, what, total=len(batches), unit="batch"):
             report_faults(collated["faults"], items.data.on_error)
-            predicted += _predict_batch(accelerator, model, collated)
+            finished = _predict_batch(accelerator, model, collated)
+            predicted += finished
+            if save is not None:
+                for index, logits in finished:
+                    save(index, logits)
             if stop is not None and (number := stop.requested(accelerator)):
                 raise StoppedBySignal(number)
     model.train(was_training)
-    return dict(gather_object(predicted))
+    return known | dict(gather_object(predicted))
 
 
 def _predict_batch(

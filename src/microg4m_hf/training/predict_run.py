@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import hashlib
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..data.references import released_references
 from ..data.run_data import RunData
 from ..data.sources import pinned_revision, resolve_root
 from ..errors import RecipeError
 from ..metrics.results import json_ready
+from ..runtime import silence_other_bars
 from ..storage import write_atomic
 from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from .ava_folder import ava_items, ava_references, shared_map
@@ -28,6 +34,8 @@ from .run_folder import RunFolder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+Predict = Callable[[str, KeyFrameWindows], "dict[int, np.ndarray]"]  # from a split and its key frames to logits
 
 
 def recipe_of(model: str, weights: str | None = None, **data: Any) -> Recipe:
@@ -117,9 +125,18 @@ def load_model(recipe: Recipe) -> Any:
 
 
 def predict_har(
-    recipe: Recipe, folder: str | Path, split: str = "test", *, ava_format: str | Path | None = None
+    recipe: Recipe,
+    folder: str | Path,
+    split: str = "test",
+    *,
+    ava_format: str | Path | None = None,
+    limit: int | None = None,
+    batch: int = 8,
 ) -> dict[str, Any]:
     """Predict and score one split. Every process of a launch must call this.
+
+    Finished key frames are stored in ``journal/`` of the folder, so that the same call continues after a kill, on any
+    number of processes.
 
     Args:
         recipe: The model and how it is fed, from :func:`recipe_of` or :func:`load_recipe`.
@@ -127,6 +144,8 @@ def predict_har(
             ``config.yaml`` and ``environment.json`` are written.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         ava_format: The folder of a second dataset, on Earth, to predict with the same settings.
+        limit: Predict and score only this many key frames, the first of the split.
+        batch: Key frames per forward pass.
 
     Returns:
         The content of ``results.json``. With ``ava_format``, ``earth`` has the scores of the second dataset and
@@ -135,6 +154,10 @@ def predict_har(
     Raises:
         RecipeError: If the model has no weights.
     """
+    for name, value in (("--limit", limit), ("--batch-size", batch)):
+        if value is not None and value < 1:
+            raise RecipeError(f"{name} {value} predicts nothing; give at least 1")
+    silence_other_bars()
     model: Any = load_model(recipe)
     run = RunFolder(folder)
     accelerator = build_accelerator(recipe, run)
@@ -142,7 +165,8 @@ def predict_har(
         run.begin(recipe)
     accelerator.wait_for_everyone()
     model = model.to(accelerator.device)
-    result = _predict_split(accelerator, model, recipe, run, split)
+    predict = functools.partial(_predict_with_journal, accelerator, model, recipe, run, batch)
+    result = _predict_split(accelerator, recipe, run, split, predict, limit)
     summary: dict[str, Any] = {"name": recipe.name, "variant": recipe.variant, "split": split, split: result}
     if ava_format is not None:
         items = ava_items(ava_format)
@@ -150,7 +174,7 @@ def predict_har(
             for item in items:
                 item.labels[:, [column for column in range(NUM_AVA_CLASSES) if column + 1 not in ACTION_IDS]] = 0
         references = ava_references(items)
-        summary["earth"] = _predict_items(accelerator, model, recipe, run, "earth", items, references=references)
+        summary["earth"] = _predict_items(accelerator, recipe, run, "earth", items, predict, references=references)
         summary["gap"] = shared_map(summary["earth"], result)
     if accelerator.is_main_process:
         write_atomic(run.results, json.dumps(json_ready(summary), indent=1, default=float, allow_nan=False))
@@ -167,7 +191,11 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
     from ..models import load_saved
 
     model = load_saved(run.model).to(accelerator.device)
-    result = _predict_split(accelerator, model, recipe, run, "test")
+
+    def predict(split: str, windows: KeyFrameWindows) -> dict[int, np.ndarray]:
+        return predict_logits(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
+
+    result = _predict_split(accelerator, recipe, run, "test", predict)
     summary = {
         "name": recipe.name,
         "variant": recipe.variant,
@@ -185,31 +213,90 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
     return result
 
 
-def _predict_split(accelerator: Accelerator, model: Any, recipe: Recipe, run: RunFolder, split: str) -> dict[str, Any]:
+def _predict_with_journal(
+    accelerator: Accelerator,
+    model: Any,
+    recipe: Recipe,
+    run: RunFolder,
+    batch: int,
+    split: str,
+    windows: KeyFrameWindows,
+) -> dict[int, np.ndarray]:
+    """Predict what the journal does not have yet."""
+    from ..inference.journal import Journal
+
+    folder, settings = run.path / "journal" / split, _journal_settings(model, recipe.data, split)
+    journal = Journal(folder, settings, accelerator.process_index, content="scores")
+    names = [f"{item.video_id} {item.frame}" for item in windows.items]
+    records, known = journal.records(), {}
+    for index, (name, item) in enumerate(zip(names, windows.items, strict=True)):
+        scores = np.asarray(records[name]["scores"], np.float32) if name in records else np.empty(0)
+        if scores.ndim == 2 and len(scores) == len(item.boxes):
+            known[index] = scores
+    accelerator.wait_for_everyone()  # all have read the same records before one of them writes
+    if known and accelerator.is_main_process:
+        print(f"{len(known)} of {len(names)} key frames of {split} are in {folder}", file=sys.stderr)
+    with journal:
+
+        def save(index: int, logits: np.ndarray) -> None:
+            journal.add({"id": names[index], "status": "ok", "scores": logits.tolist()})
+
+        return predict_logits(
+            accelerator,
+            model,
+            windows,
+            batch=batch,
+            workers=recipe.data.workers,
+            what=f"predicting {split}",
+            known=known,
+            save=save,
+        )
+
+
+def _journal_settings(model: Any, data: Data, split: str) -> str:
+    """Return a hash of everything that determines the logits of a key frame: the weights, and how clips are fed."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(
+            name.encode() + tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
+    irrelevant = {"workers", "cache", "cache_gb", "on_error"}
+    fed = {name: value for name, value in dataclasses.asdict(data).items() if name not in irrelevant}
+    digest.update(json.dumps([split, fed, model.config.to_diff_dict()], sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def _predict_split(
+    accelerator: Accelerator, recipe: Recipe, run: RunFolder, split: str, predict: Predict, limit: int | None = None
+) -> dict[str, Any]:
     """Predict a split and score it against the released labels, also by domain, group and frequency."""
-    items = split_items(recipe.data, split)
+    whole = split_items(recipe.data, split)
+    items = whole[:limit]
     settings: dict[str, Any] = {"by": ("domain", "group", "frequency")}
     file = released_references(split, **recipe.data.location())
-    if file is not None:
+    if file is not None and len(items) == len(whole):
         settings["references"] = file
-    result = _predict_items(accelerator, model, recipe, run, split, items, **settings)
+    result = _predict_items(accelerator, recipe, run, split, items, predict, **settings)
+    if len(items) < len(whole):
+        result["key_frames"] = {"predicted": len(items), "in_split": len(whole)}
     return result | {"chance_map": chance_map(items)}
 
 
 def _predict_items(
     accelerator: Accelerator,
-    model: Any,
     recipe: Recipe,
     run: RunFolder,
     split: str,
     items: Sequence[KeyFrame],
+    predict: Predict,
     **settings: Any,
 ) -> dict[str, Any]:
     """Predict key frames into ``predictions/<split>.parquet`` and score them with both protocols."""
     from ..metrics.har.files import write_predictions
 
-    windows = KeyFrameWindows(items, recipe.data, center_crop=recipe.data.test_crop)
-    logits = predict_logits(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
+    logits = predict(split, KeyFrameWindows(items, recipe.data, center_crop=recipe.data.test_crop))
     if accelerator.is_main_process:
         about: dict[str, Any] = {
             "model": recipe.model.name,

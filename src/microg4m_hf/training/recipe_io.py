@@ -43,13 +43,26 @@ def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> 
     values = _read_yaml(path)
     if isinstance(values.get("model"), str):
         raise RecipeError(f"{path} is the recipe of an adapter: microg4m train vlm --config {path}")
-    original = recipe_from(values, str(path))
-    recipe = recipe_from(_override(values, overrides), str(path))
-    changed = {line.partition(":")[0] for line in differences(original.to_dict(), recipe.to_dict())}
-    free = PRACTICAL | ({"data.scheme"} if original.variant == "corrected" else set())
-    if changed - free and recipe.variant == original.variant:
-        recipe = dataclasses.replace(recipe, variant="own")
-    return recipe
+    return override_recipe(recipe_from(values, str(path)), overrides, str(path))
+
+
+def override_recipe(recipe: Recipe, overrides: Iterable[str], where: str = "recipe") -> Recipe:
+    """Set values of a recipe, and its variant to ``own`` if one of them changes what is learned or predicted.
+
+    Args:
+        recipe: The recipe.
+        overrides: ``section.key=value`` words.
+        where: How error messages name the recipe.
+
+    Raises:
+        RecipeError: As :func:`load_recipe`.
+    """
+    changed_recipe = recipe_from(_override(recipe.to_dict(), overrides), where)
+    changed = {line.partition(":")[0] for line in differences(recipe.to_dict(), changed_recipe.to_dict())}
+    free = PRACTICAL | ({"data.scheme"} if recipe.variant == "corrected" else set())
+    if changed - free and changed_recipe.variant == recipe.variant:
+        changed_recipe = dataclasses.replace(changed_recipe, variant="own")
+    return changed_recipe
 
 
 def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> VlmRecipe:

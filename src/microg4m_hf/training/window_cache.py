@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from ..scratch import remove_all_abandoned, scratch_file
 
+_FULL = "full"  # an empty file, so that one process says it
 _CHECK_EVERY = 64  # writes between two measurements of the folder
 
 
@@ -33,6 +35,7 @@ class WindowCache:
         self.limit = int(limit_gb * 1e9)
         self._free = 0
         self._writes_left = 0
+        self._is_full = False
 
     def get(self, key: str) -> np.ndarray | None:
         """Return a window, or None if it is absent or incomplete."""
@@ -43,12 +46,13 @@ class WindowCache:
         return window if window.dtype == np.uint8 and window.ndim == 4 else None
 
     def put(self, key: str, window: np.ndarray) -> None:
-        """Store a window if it fits. A full disk or a full cache is not an error, only slower."""
+        """Store a window if it fits. A full disk or a full cache is not an error, only slower, and is said once."""
         if self._writes_left <= 0:
             self._free = self.limit - sum(entry.stat().st_size for entry in os.scandir(self.folder))
             # Other processes write as well: near the limit, measure the folder more often.
             self._writes_left = max(1, min(_CHECK_EVERY, self._free // (_CHECK_EVERY * max(1, window.nbytes))))
         if window.nbytes > self._free:
+            self._say_full(f"{self.limit / 1e9:g} GB are used; raise data.cache_gb to keep more windows")
             return
         target = self._path(key)
         try:
@@ -56,15 +60,30 @@ class WindowCache:
                 with scratch.open("wb") as file:
                     np.save(file, window, allow_pickle=False)
                 os.replace(scratch, target)
-        except OSError:
+        except OSError as error:
             self._free = 0
+            self._say_full(f"{error.strerror or error}")
             return
         self._free -= window.nbytes
         self._writes_left -= 1
 
     def clean(self) -> None:
-        """Remove incomplete files of killed processes."""
+        """Remove incomplete files of killed processes, and the note that the cache is full."""
         remove_all_abandoned(self.folder)
+        (self.folder / _FULL).unlink(missing_ok=True)
+
+    def _say_full(self, reason: str) -> None:
+        """Print that nothing more is stored; of all processes, the one that creates the note does."""
+        if self._is_full:
+            return
+        self._is_full = True
+        try:
+            (self.folder / _FULL).touch(exist_ok=False)
+        except FileExistsError:
+            return
+        except OSError:
+            pass  # the disk is so full that every process says it
+        print(f"data.cache is full ({self.folder}: {reason}); other clips are decoded each time", file=sys.stderr)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
