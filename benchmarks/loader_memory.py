@@ -44,13 +44,17 @@ def used_files() -> int:
 
 
 def mapped() -> int:
-    """The resident bytes of anonymous shared mappings of this process."""
-    total, wanted = 0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if "-" in line.split()[0] and ":" not in line.split()[0]:
-            wanted = "/dev/zero" in line
-        elif wanted and line.startswith("Rss:"):
-            total += int(line.split()[1]) << 10
+    """The resident bytes of anonymous shared memory of this process and its workers, shared pages counted once."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    total = 0
+    for process in ["self", *(child for task in tasks for child in task.read_text().split())]:
+        wanted = False
+        for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+            first = line.split()[0]
+            if "-" in first and ":" not in first:
+                wanted = "/dev/zero" in line
+            elif wanted and first == "Pss:":
+                total += int(line.split()[1]) << 10
     return total
 
 

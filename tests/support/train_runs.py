@@ -118,7 +118,7 @@ class Trainers:
     def close(self) -> None:
         assert self.server.stdin
         self.server.stdin.close()
-        self.server.wait(30)
+        self.server.wait(300)
         assert self.server.stdout
         self.server.stdout.close()
 
