@@ -124,11 +124,11 @@ def _decode_display_matrix(context: Any, packets: list[Any]) -> Matrix:
     context.thread_count = 1
     for packet in (*packets, None):
         for frame in context.decode(packet):
-            for data in frame.side_data:
-                if data.type.name == "DISPLAYMATRIX":
-                    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-                    return (a, b, c, d)
-            return IDENTITY
+            data = frame.side_data.get("DISPLAYMATRIX")
+            if data is None:
+                return IDENTITY
+            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+            return (a, b, c, d)
     return IDENTITY
 
 

@@ -99,7 +99,15 @@ def _continuation_inputs(model: Any, rows: Sequence[Row], cache: Any, length: in
         # The model stores the position offset of the last clip it saw. Explicit positions do not depend on that.
         text_positions = (text["attention_mask"].cumsum(-1) - 1).clamp_min(0)
         inputs["position_ids"] = torch.cat([text_positions[None], positions])
-    return {"inputs": move_to_model(inputs, model), "past_key_values": cache}
+    return {"inputs": move_to_model(inputs, model), _cache_argument(): cache}
+
+
+def _cache_argument() -> str:
+    """Return the name under which ``generate`` takes a cache; transformers 5.24 deprecated the former one."""
+    import transformers
+
+    version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+    return "cache" if version >= (5, 24) else "past_key_values"
 
 
 def _clip_positions(model: Any, rows: Sequence[Row], text: dict[str, Any]) -> Any:
