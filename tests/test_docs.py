@@ -97,6 +97,8 @@ NOT_RUN = {
     "qwen2_5_vl": "weights",
     "i3d_nln_8x8_r50": "weights; test_weights",
     "vqa-Qwen--": "a run with those weights; test_wheel scores the blind one",
+    "--export-vlmevalkit": "a published dataset; test_vlmevalkit",
+    "MicroG4M_VQA.xlsx": "predictions of VLMEvalKit; test_vlmevalkit",
     "…": "a placeholder",
     "/data/": "the released clips",
     "jhmdb": "predictions on JHMDB; test_gap",

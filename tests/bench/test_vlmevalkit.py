@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from microg4m_hf.data import load_dataset
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import caption_scores, vqa_scores
 from microg4m_hf.metrics.text.entries import read_entries
+from tests.support.hub_server import HubServer
 
 ODD = ["a\tb", 'two\nlines "quoted"', "\r\n", "\x0b\x0c\x1c\u2028\u0085", " blank ", "'", "é", '"', "_x000B_"]
 
@@ -93,6 +97,24 @@ def test_predictions_are_scored_as_other_files_are(exported: Path, task: str, en
     out = tmp_path / "scores.json"
     assert main(["score", task, "--predictions", str(file), "--source", "sample", "--out", str(out)]) == 0
     assert json.loads(out.read_text())["scores"]["cider"] == pytest.approx(expected["cider"])
+
+
+def test_a_published_copy_gives_the_same_files(exported: Path, hub: HubServer, tmp_path: Path) -> None:
+    environment = os.environ | hub.environment() | {"HF_HOME": str(tmp_path / "hf")}
+
+    def run(line: str) -> tuple[int, str]:
+        words = [sys.executable, "-m", "microg4m_hf", *line.split()]
+        done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        return done.returncode, done.stderr
+
+    assert run("data push me/MicroG-4M --source sample")[0] == 0
+    code, message = run("report --export-vlmevalkit tables me/MicroG-4M")
+    assert code == 0, message
+    files = {path.relative_to(exported): path.read_bytes() for path in exported.rglob("*") if path.is_file()}
+    assert {path: (tmp_path / "tables" / path).read_bytes() for path in files} == files
+    code, message = run("report --export-vlmevalkit other me/Nothing")
+    assert code == 2 and message.count("\n") == 1 and "me/Nothing" in message
+    assert not (tmp_path / "other").exists()
 
 
 def test_odd_texts_survive_the_table(tmp_path: Path) -> None:

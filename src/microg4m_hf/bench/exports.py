@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data import load_dataset
 from ..data.video.source import as_source
-from ..errors import RecipeError
+from ..errors import RecipeError, SourceError
 from ..metrics import caption_scores, vqa_scores
 from ..storage import cache_home, write_atomic
 
@@ -35,12 +35,23 @@ def check_repository(repository: str, *, or_sample: bool = True) -> None:
 
 
 def load_rows(task: str, repository: str, split: str = "test", revision: str | None = None) -> Any:
-    """Load a config of a dataset that ``microg4m data push`` wrote, or of the built-in sample; clips stay encoded."""
+    """Load a config of a dataset that ``microg4m data push`` wrote, or of the built-in sample; clips stay encoded.
+
+    Raises:
+        SourceError: The dataset cannot be found or loaded.
+    """
     if repository == "sample":
         return load_dataset(task, split=split, source="sample")  # type: ignore[arg-type]
     import datasets
 
-    return keep_encoded(datasets.load_dataset(repository, task, split=split, revision=revision))
+    try:
+        return keep_encoded(datasets.load_dataset(repository, task, split=split, revision=revision))
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise SourceError(
+            f"the {split} split of {task} cannot be loaded from {repository}: {why}; give a dataset that microg4m data "
+            "push wrote, and a token if it is private (hf auth login)"
+        ) from error
 
 
 def keep_encoded(rows: Any) -> Any:
