@@ -5,8 +5,8 @@
 For each writer, the script first runs it to the end. Then it kills it with SIGKILL just before its accesses to the file
 system (``--kills`` of them at random, or all of them where the writer takes less than a second) and at ``--kills``
 random moments. After a kill, a result that appears in one step must be absent or whole. The same command must then end
-with the bytes of the first run, and leave no scratch. Trainings are killed five times in one folder before they are run
-to the end.
+with the bytes of the first run, and leave no scratch. Trainings are killed up to four times in one folder before they
+are run to the end.
 
 Disks are small tmpfs mounts in a mount namespace of their own, which takes root on Linux. On a full and on a read-only
 disk, a command must end with exit code 2 and one line, and the same command must work when there is space.
@@ -123,29 +123,54 @@ def try_kills(writer: Writer, folder: Path, kills: int, seed: int, row: Row) -> 
     began = time.perf_counter()
     row.steps = count_steps(lambda: (redirect(log), run_words(writer, target)))
     duration = time.perf_counter() - began
+    if writer.resumes:
+        kill_in_chains(writer, folder, log, expected, row, 2 * kills, duration, rng)
+        return
     every = range(1, row.steps + 1)
     chosen = list(every) if duration < 1 else sorted(rng.sample(every, min(row.steps, kills)))
     moments = [("at a step", float(step)) for step in chosen]
     moments += [("at a random moment", rng.uniform(0, duration)) for _ in range(kills)]
-    if writer.resumes:
-        rng.shuffle(moments)
-    target, chain = fresh(folder), 0
-    for number, (how, when) in enumerate(moments):
-        if not writer.resumes or chain == 5:
-            target, chain = fresh(folder), 0
-        work, quiet = functools.partial(run_words, writer, target), functools.partial(redirect, log)
-        killed = kill_at_step(int(when), work, quiet) if how == "at a step" else kill_after(when, work, quiet)
-        chain += 1
-        problem = None
+    for how, when in moments:
+        target = fresh(folder)
+        killed, problem = kill(writer, target, log, how, when), None
         if writer.visible and target.exists():
             problem = differences(expected, digest_by(writer, target))
             problem = problem and f"partly visible: {problem}"
-        if not writer.resumes and (not killed or (writer.visible and target.exists())):
+        if not killed or (writer.visible and target.exists()):
             problem = problem or differences(expected, digest_by(writer, target))  # the kill came after the end
-        elif not writer.resumes or chain == 5 or number == len(moments) - 1:
+        else:
             problem = problem or run_again(writer, target, log, expected)
-        # A resumed training is shorter, so a late step or moment may come after its end.
         row.count(f"killed {how}" if killed else "ended before the kill", problem)
+
+
+def kill_in_chains(
+    writer: Writer,
+    folder: Path,
+    log: Path,
+    expected: dict[str, str],
+    row: Row,
+    kills: int,
+    duration: float,
+    rng: random.Random,
+) -> None:
+    """Kill a writer that resumes up to four times in one folder, the first time anywhere, then run it to its end."""
+    done = 0
+    while done < kills:
+        target = fresh(folder)
+        for attempt in range(4):
+            share = rng.random() / (1 if attempt == 0 else 3)  # a resumed run has less to do
+            how = rng.choice(["at a step", "at a random moment"])
+            when = 1 + share * (row.steps - 1) if how == "at a step" else share * duration
+            if not kill(writer, target, log, how, when):
+                break
+            row.count(f"killed {how}")
+            done += 1
+        row.count("run to its end", run_again(writer, target, log, expected))
+
+
+def kill(writer: Writer, target: Path, log: Path, how: str, when: float) -> bool:
+    work, quiet = functools.partial(run_words, writer, target), functools.partial(redirect, log)
+    return kill_at_step(int(when), work, quiet) if how == "at a step" else kill_after(when, work, quiet)
 
 
 def run_again(writer: Writer, target: Path, log: Path, expected: dict[str, str]) -> str | None:
@@ -259,7 +284,8 @@ def all_writers(folder: Path, server: HubServer) -> list[Writer]:
 
         def digest(target: Path) -> dict[str, str]:
             tree = server.repo(kind, f"me/{target.parent.name}").tree()
-            return {name: str(entry.size) for name, entry in tree.items()}
+            # Cards and texts hold the name of the repository, which each try has its own.
+            return {name: str(entry.size) if name.startswith("clips/") else "" for name, entry in tree.items()}
 
         return digest
 
@@ -311,7 +337,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", help="names of writers")
     parser.add_argument("--no-disks", action="store_true", help="kills only, which need no root")
-    parser.add_argument("--out", type=Path, help="a JSON file, to which the writers that were tried are added")
+    parser.add_argument(
+        "--out", type=Path, help="a JSON file, to which the writers that were tried are added; a table beside it"
+    )
     args = parser.parse_args()
     if not args.no_disks and os.environ.get("KILLS_NAMESPACE") != "1":  # its mounts are seen by this script alone
         words = ["unshare", "-m", sys.executable, "-m", "benchmarks.kills", *sys.argv[1:]]
@@ -319,7 +347,8 @@ def main() -> None:
     args.work.mkdir(parents=True)
     os.environ |= {"MICROG4M_HOME": str(args.work / "home"), "HF_HOME": str(args.work / "hf")}
     os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
-    known = json.loads(args.out.read_text())["rows"] if args.out and args.out.exists() else []
+    former = json.loads(args.out.read_text())["rows"] if args.out and args.out.exists() else []
+    known = [Row(**row) for row in former]
     with HubServer(args.work / "hub") as server:
         os.environ |= server.environment()
         rows = []
@@ -340,10 +369,10 @@ def main() -> None:
             print(table([row]).splitlines()[-1], f"{row.seconds:.0f} s", *row.failed[:5], sep="\n  ", flush=True)
             shutil.rmtree(place, ignore_errors=True)
             if args.out:
-                new = [vars(row) for row in rows]
-                kept = [row for row in known if row["writer"] not in {row["writer"] for row in new}]
-                result = {"kills": args.kills, "seed": args.seed, "rows": kept + new}
+                kept = [row for row in known if row.writer not in {row.writer for row in rows}]
+                result = {"kills": args.kills, "seed": args.seed, "rows": [vars(row) for row in kept + rows]}
                 args.out.write_text(json.dumps(result, indent=1) + "\n")
+                args.out.with_suffix(".md").write_text(table(kept + rows) + "\n")
     print(table(rows))
     sys.exit(any(row.failed for row in rows))
 

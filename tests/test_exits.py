@@ -75,6 +75,7 @@ def test_a_refusal_is_found_behind_the_error_of_a_library(name: str) -> None:
         ),
         ("I/O error: Read-only file system (os error 30)", "Read-only file system; use a folder that can be written"),
         ("[enforce fail] . PytorchStreamWriter failed writing file data/0: file write failed", "a file could not be"),
+        ("[enforce fail at inline_container.cc:671] . unexpected pos 64 vs 0", "a file could not be"),
     ],
 )
 def test_errors_of_torch_and_safetensors_about_a_disk(message: str, said: str) -> None:

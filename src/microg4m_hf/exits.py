@@ -28,6 +28,7 @@ _ADVICE = {
     errno.ELOOP: "use a path whose links end",
 }
 _OF_A_DISK = (errno.ENOSPC, errno.EROFS, errno.EFBIG)
+_WRITER_OF_TORCH = ("PytorchStreamWriter failed", ". unexpected pos ")
 
 
 def run_command(command: str, job: Callable[[], int], options: Container[str] = ()) -> int:
@@ -120,7 +121,7 @@ def explain(error: BaseException, command: str) -> str | None:
             for number in _OF_A_DISK:
                 if os.strerror(number) in str(cause):
                     return f"{os.strerror(number)}; {_ADVICE[number]}"
-            if "PytorchStreamWriter failed" in str(cause):  # it does not say why
+            if any(words in str(cause) for words in _WRITER_OF_TORCH):  # it does not say why
                 return f"a file could not be written, as on a full disk; {_ADVICE[errno.ENOSPC]}"
     return None
 

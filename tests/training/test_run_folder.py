@@ -25,6 +25,7 @@ from microg4m_hf.training.recipe_io import load_recipe
 from microg4m_hf.training.run_folder import RunFolder
 from tests.support.hub_release import put_release, tiny_release
 from tests.support.hub_server import HubServer
+from tests.support.kills import count_steps, kill_at_step
 from tests.support.train_runs import losses, write_recipe
 
 
@@ -161,3 +162,21 @@ def test_overrides_that_change_the_training_change_the_variant() -> None:
     assert load_recipe(file.with_name("i3d_nln_8x8_r50_corrected.yaml"), ["data.scheme=source_disjoint"]).variant == (
         "corrected"
     )
+
+
+def test_a_kill_while_a_run_begins_does_not_spoil_its_folder(tmp_path: Path) -> None:
+    recipe = load_recipe(write_recipe(tmp_path))
+    steps = count_steps(lambda: RunFolder(tmp_path / "whole").begin(recipe))
+    assert steps > 5
+    for step in range(1, steps + 1):
+        run = RunFolder(tmp_path / str(step))
+        assert kill_at_step(step, lambda run=run: run.begin(recipe))  # type: ignore[misc]
+        run.begin(recipe)
+        assert {path.name for path in run.path.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+
+
+def test_files_of_somebody_else_stay_in_a_folder_that_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "download.part").touch()
+    with pytest.raises(RecipeError, match="is not empty and does not contain a run"):
+        RunFolder(tmp_path).begin(load_recipe(write_recipe(tmp_path / "recipe")))
+    assert (tmp_path / "download.part").exists()

@@ -15,6 +15,7 @@ from typing import Any
 from .._version import __version__
 from ..errors import RecipeError
 from ..extras import package_versions
+from ..scratch import remove_abandoned
 from ..storage import write_atomic
 from .recipe import RESUMABLE, Recipe, VlmRecipe
 from .recipe_io import differences, save_recipe, with_current_keys
@@ -53,6 +54,7 @@ class RunFolder:
         """
         from ..safe_yaml import read_yaml
 
+        remove_abandoned(self.config)
         if self.config.exists():
             old = read_yaml(self.config)
             if not isinstance(old, dict):
@@ -66,8 +68,8 @@ class RunFolder:
                 )
         elif self.path.exists() and any(path != self.lock for path in self.path.iterdir()):
             raise RecipeError(f"{self.path} is not empty and does not contain a run; give --out another folder")
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        save_recipe(recipe, self.config)
+        save_recipe(recipe, self.config)  # first: a folder without it is not resumed
+        self.checkpoints.mkdir(exist_ok=True)
         machine = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
         versions = {"microg4m-hf": __version__} | machine | package_versions(*_PACKAGES)
         write_atomic(self.environment, json.dumps(versions, indent=1))
