@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import gc
 import itertools
 import math
 import mmap
@@ -137,8 +138,12 @@ def receive_items(loader: Iterable[Any], watch: Watch | None = None) -> Iterator
     Torch raises it from the signal of the dead process, or when it notices that no item arrives. In between, a broken
     connection can be first: a worker killed while it sends an item.
     """
-    with _start_errors():
+    try:
         iterator = iter(loader)
+    except OSError as error:
+        reason = _start_error(error)
+        _discard_frames(error)
+        raise RecipeError(f"processes that decode clips cannot be started: {reason}") from None
     for number in itertools.count():
         while True:
             try:
@@ -301,28 +306,28 @@ def _open_slots(items: KeyFrameWindows, workers: int, largest: int) -> tuple[int
     return ahead, Slots(count, size, workers) if multiprocessing.get_start_method() == "fork" else None
 
 
-@contextlib.contextmanager
-def _start_errors() -> Iterator[None]:
+def _start_error(error: OSError) -> str:
     """Say what to change when the system refuses to start worker processes."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files; raise the limit with `ulimit -n 4096`, or lower data.workers"
+    if error.errno == errno.ENOSPC:  # semaphores are small files there
+        usage = shutil.disk_usage("/dev/shm")
+        free = f"{usage.free >> 10} of {usage.total >> 10} KB are free"
+        return f"/dev/shm is full ({free}); delete files there, or set data.workers=0"
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return f"{error.strerror}; lower data.workers, or raise the limit on processes (`ulimit -u`)"
+    return f"{error}; set data.workers=0 to decode without them"
+
+
+def _discard_frames(error: BaseException) -> None:
+    """Let go of the half-made iterator of torch, whose destructor would print an AttributeError after the message."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
     try:
-        yield
-    except OSError as error:
-        reason = "processes that decode clips cannot be started"
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise RecipeError(
-                f"{reason}: too many open files; raise the limit with `ulimit -n 4096`, or lower data.workers"
-            ) from error
-        if error.errno == errno.ENOSPC:  # semaphores are small files there
-            usage = shutil.disk_usage("/dev/shm")
-            raise RecipeError(
-                f"{reason}: /dev/shm is full ({usage.free >> 10} of {usage.total >> 10} KB are free); delete files "
-                "there, or set data.workers=0"
-            ) from error
-        if error.errno in (errno.EAGAIN, errno.ENOMEM):
-            raise RecipeError(
-                f"{reason}: {error.strerror}; lower data.workers, or raise the limit on processes (`ulimit -u`)"
-            ) from error
-        raise RecipeError(f"{reason}: {error}; set data.workers=0 to decode without them") from error
+        error.__traceback__ = None
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 class Watch:
