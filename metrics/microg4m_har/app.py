@@ -1,8 +1,10 @@
-"""The Space's page: the card, and a form to try the metric."""
+"""The page of the Space: the card, and a form to try the metric."""
 
 from pathlib import Path
 
-import evaluate
-from evaluate.utils import launch_gradio_widget
+from microg4m_hf.metrics.space_page import space_page
 
-launch_gradio_widget(evaluate.load(str(Path(__file__).parent / "microg4m_har.py")))
+demo = space_page(Path(__file__).resolve().parent)
+
+if __name__ == "__main__":
+    demo.launch(max_file_size="50mb")

@@ -214,6 +214,8 @@ def register_models(auto: ModuleType) -> None:
             (auto.AutoModelForVideoClassification, "MicroG4MHarForVideoClassification"),
         ):
             auto_class.register(config, _StandIn("models.modeling", name, config_class=config), exist_ok=True)
+        # The pipeline reads this table, which registration leaves alone, and would log that it does not know the model.
+        auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES[config.model_type] = "MicroG4MHarForVideoClassification"
 
 
 def register_processor(auto: ModuleType) -> None:
@@ -221,6 +223,17 @@ def register_processor(auto: ModuleType) -> None:
     config = _config_class()
     if config is not None:
         auto.AutoProcessor.register(config, _StandIn("models.processing", "MicroG4MHarProcessor"), exist_ok=True)
+
+
+def register_video_processor(auto: ModuleType) -> None:
+    """Register the video processor with ``AutoVideoProcessor``, which looks for classes and passes stand-ins over."""
+    config = _config_class()
+    if config is not None:
+        try:
+            processor = _import_own("inference.video_processor").MicroG4MHarVideoProcessor
+        except ImportError:  # without torch
+            return
+        auto.AutoVideoProcessor.register(config, processor, exist_ok=True)
 
 
 def register_pipeline(pipelines: ModuleType) -> None:
@@ -278,5 +291,6 @@ _ACTIONS: dict[str, Callable[[ModuleType], None]] = {
     "transformers.models.auto.configuration_auto": register_config,
     "transformers.models.auto.modeling_auto": register_models,
     "transformers.models.auto.processing_auto": register_processor,
+    "transformers.models.auto.video_processing_auto": register_video_processor,
     "transformers.pipelines": register_pipeline,
 }

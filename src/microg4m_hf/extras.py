@@ -21,6 +21,7 @@ EXTRAS = {
     "openai": "api",
     "peft": "vlm",
     "pycocoevalcap": "meteor",
+    "rouge_score": "text",
     "safetensors": "train",
     "scipy": "train",
     "sentence_transformers": "text",

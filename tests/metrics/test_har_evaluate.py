@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microg4m_hf import load_dataset
 from microg4m_hf.errors import DataError
 from microg4m_hf.metrics import har_scores
 from tests.support.har_split import dense, draw, labeled
@@ -85,6 +86,48 @@ def test_files(metric, tmp_path: Path) -> None:
     assert metric.compute(predictions=paths[0], references=paths[1]) == result
     with pytest.raises(DataError, match="references: cannot use NoneType"):
         metric.compute(predictions=paths[0])
+
+
+def test_references_may_be_rows_of_the_dataset(metric, tmp_path: Path) -> None:
+    """The whole split at once, a list of rows, rows one by one, and batches as ``Dataset.iter`` gives them."""
+    rows = load_dataset("har", source="sample", split="test")
+    generator = np.random.default_rng(0)
+    persons = [(row["video_id"], person) for row in rows for person in row["persons"]]
+    found = [
+        {"video_id": clip, "frame": person["key_frame"], "boxes": [person["key_box"]], "scores": [scores.tolist()]}
+        for (clip, person), scores in zip(persons, generator.normal(size=(len(persons), 50)), strict=True)
+    ]
+    expected = har_scores(found, rows)["scores"]
+    plain = [row for row in rows]  # noqa: C416
+    assert har_scores(found, plain)["scores"] == expected
+    for references in (rows, plain, rows.select_columns(["video_id", "persons"])):
+        result = metric.compute(predictions=found, references=references)
+        assert {name: result[name] for name in expected} == expected
+
+    # evaluate stores pairs, so each row needs one prediction: that of all persons who are scored in one frame.
+    frames = [row["persons"][0]["key_frame"] for row in plain]
+    persons = [[p for p in row["persons"] if p["key_frame"] == frame] for row, frame in zip(plain, frames, strict=True)]
+    rows = [{**row, "persons": kept} for row, kept in zip(plain, persons, strict=True)]
+    found = [
+        {
+            "video_id": row["video_id"],
+            "frame": frame,
+            "boxes": [person["key_box"] for person in row["persons"]],
+            "scores": generator.normal(size=(len(row["persons"]), 50)).tolist(),
+        }
+        for row, frame in zip(rows, frames, strict=True)
+    ]
+    expected = har_scores(found, rows)["scores"]
+    for prediction, reference in zip(found, rows, strict=True):
+        metric.add(prediction=prediction, reference=reference)
+    assert metric.compute()["map"] == expected["map"]
+    for start in (0, 6):
+        part = rows[start : start + 6]
+        columns = {name: [row[name] for row in part] for name in part[0]}
+        metric.add_batch(predictions=found[start : start + 6], references=columns)
+    assert metric.compute()["auroc"] == expected["auroc"]
+    metric.add_batch(predictions=found, references=rows)
+    assert metric.compute()["f1"] == expected["f1"]
 
 
 def test_combine() -> None:

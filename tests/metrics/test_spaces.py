@@ -56,5 +56,5 @@ def test_folders_without_modules(tmp_path: Path) -> None:
         metric_folders(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mine.py").touch()
-    with pytest.raises(RecipeError, match=r"has no README\.md, app\.py, requirements\.txt"):
+    with pytest.raises(RecipeError, match=r"has no README\.md, app\.py, example\.json, requirements\.txt"):
         metric_folders(tmp_path)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from microg4m_hf.errors import PredictionError
+from microg4m_hf import load_dataset
+from microg4m_hf.errors import PredictionError, RecipeError
 from microg4m_hf.metrics import caption_scores, text_scores, vqa_scores
 from tests.support.text_two_processes import items
 
@@ -69,6 +70,44 @@ def test_plain_strings_and_several_references() -> None:
     assert _load("caption").compute(predictions=predictions, references=several)["bleu_2"] == expected["bleu_2"]
     answers = _load("vqa").compute(predictions=["Not mentioned", "Blue."], references=["Red", "blue"])
     assert answers["refusal_rate"] == 0.5 and answers["exact_match"] == 0.5
+
+
+@pytest.mark.parametrize("task", ["caption", "vqa"])
+def test_references_may_be_rows_of_the_dataset(task: str) -> None:
+    rows = load_dataset(task, source="sample", split="test")
+    text = "caption" if task == "caption" else "answer"
+    keys = [name for name in ("video_id", "question", text) if name in rows.column_names]
+    predictions = [{name: row[name] for name in keys} | {text: f"{row[text]} Also this."} for row in rows][::-1]
+    expected = SCORES[task](predictions, rows)["scores"]
+    metric = _load(task)
+    plain = list(rows)
+    for references in (rows, plain):
+        # The modules sort the items, so sums may differ in the last digit.
+        result = metric.compute(predictions=predictions, references=references)
+        assert result["cider"] == pytest.approx(expected["cider"], rel=1e-12)
+    for prediction, reference in zip(predictions, reversed(plain), strict=True):
+        metric.add(prediction=prediction, reference=reference)
+    assert metric.compute()["bleu_4"] == expected["bleu_4"]
+
+
+def test_rouge_has_the_values_of_its_package() -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    predictions, references = ["The cats sat.\nAll day!", ""], ["A cat sat\nall day", "Two dogs"]
+    names = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_lsum": "rougeLsum"}
+    metric = _load("caption")
+    result = metric.compute(
+        predictions=predictions, references=references, metrics=[*names, "rouge_l"], on_empty="score", details=True
+    )
+    pairs = list(zip(references, predictions, strict=True))
+    for name, key in names.items():
+        values = [RougeScorer([key]).score(*pair)[key].fmeasure for pair in pairs]
+        assert sorted(result["items"][name]) == sorted(values)
+        assert result[name] == sum(values) / 2 > 0
+    assert result["rouge_lsum"] != result["rouge_l"]  # another metric, under another name
+    assert "rouge_score:" in result["signature"]
+    with pytest.raises(RecipeError, match="ROUGE has several forms; say 'rouge_l'"):
+        metric.compute(predictions=predictions, references=references, metrics=["rouge"], on_empty="score")
 
 
 def test_files(tmp_path: Path) -> None:

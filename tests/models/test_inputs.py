@@ -59,11 +59,13 @@ def test_padded_boxes_match_lists(model: Any, clips: torch.Tensor, padding: floa
         expected = model(pixel_values=clips, boxes=BOXES, labels=flat)
         mask = torch.tensor([[True, False], [False, False], [True, True]])
         ragged = [labels[0, :1], [], labels[2]]
+        table = torch.cat([torch.tensor([[0.0], [2.0], [2.0]]), torch.cat([padded[0, :1], padded[2]])], 1)
         for output in (
             model(pixel_values=clips, boxes=padded, labels=labels),
             model(pixel_values=clips, boxes=padded, labels=labels, box_mask=mask),
             model(pixel_values=clips, boxes=padded, labels=flat),
             model(pixel_values=clips, boxes=BOXES, labels=ragged),
+            model(pixel_values=clips, boxes=table, labels=flat),
         ):
             assert torch.equal(output.logits, expected.logits)
             assert torch.equal(output.loss, expected.loss)
@@ -95,6 +97,8 @@ def test_a_box_without_area_gets_logits(model: Any, clips: torch.Tensor) -> None
         ({"boxes": [[], [[0.5, 0.1, 0.4, 0.3]], []]}, "x1 <= x2"),
         ({"boxes": [[[0.5, 0.1, 0.6]], [], []]}, "4 numbers"),
         ({"boxes": torch.zeros(3, 4)}, r"padded boxes have shape"),
+        ({"boxes": torch.tensor([[3, 0.1, 0.1, 0.5, 0.5]])}, r"clips \[3\], but there are 3, counted from 0"),
+        ({"boxes": torch.tensor([[-1, 0.1, 0.1, 0.5, 0.5]])}, r"clips \[-1\], but there are 3"),
         ({"frames": 6}, r"takes 4 frames, got 6; sample 4 frames, or build it with num_frames=6"),
         ({"pixel": float("nan")}, "nan or inf"),
         ({"pixel": float("inf")}, "nan or inf"),

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import Pipeline
 
-from ..data import open_clip, window
 from ..errors import ModelError
 from ..models.processing import MicroG4MHarProcessor
+from .video_processor import read_window
 
 
 class HarPipeline(Pipeline):
@@ -62,10 +62,7 @@ class HarPipeline(Pipeline):
             raise ModelError("no boxes given: pass boxes=[[x1, y1, x2, y2], ...], divided by width and height")
         processor: Any = self.processor
         if isinstance(video, str | os.PathLike):
-            with open_clip(video) as clip:
-                middle = len(clip) // 2 if center is None else center
-                video = clip.frames(window(len(clip), middle, processor.num_frames, processor.sampling_rate))
-            center = None
+            video, center = read_window(video, processor, center), None
         boxes = [[float(v) for v in box] for box in boxes]
         return {"given_boxes": boxes, **processor(video, boxes=boxes, center=center)}
 

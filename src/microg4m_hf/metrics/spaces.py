@@ -10,7 +10,7 @@ from ..hub import hub_client, hub_errors, with_retries
 from ..runtime import progress
 
 MODULES = Path(__file__).with_name("modules")
-_SPACE_FILES = ("README.md", "app.py", "requirements.txt")
+_SPACE_FILES = ("README.md", "app.py", "example.json", "requirements.txt")
 
 
 def metric_folders(folder: str | os.PathLike[str] = MODULES) -> list[Path]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
 
+from ..storage import write_atomic
 from ..taxonomy import ACTION_NAMES, NUM_ACTIONS, NUM_AVA_CLASSES, ava_names
+from .hub_files import AUTO_MAP, HUB_CODE, HUB_CODE_FILE, CodeInPackage
 from .specs import Spec, family_of, spec_from_dict
 
 
-class MicroG4MHarConfig(PreTrainedConfig):
+class MicroG4MHarConfig(CodeInPackage, PreTrainedConfig):
     """The configuration of a ``MicroG4MHarModel``, saved as ``config.json``.
 
     Args:
@@ -27,8 +31,8 @@ class MicroG4MHarConfig(PreTrainedConfig):
         roi_stride: Pixels per cell of the feature map that region pooling assumes.
         roi_size: Cells per side of a pooled region.
         dropout: Dropout before the linear layer.
-        image_mean: Mean of the normalization, per channel.
-        image_std: Standard deviation of the normalization, per channel.
+        image_mean: Mean of the normalization, per channel or one for all.
+        image_std: Standard deviation of the normalization, per channel or one for all.
         check_inputs: Check the values of clips and boxes, which takes one pass over the clip.
 
     Example:
@@ -53,8 +57,8 @@ class MicroG4MHarConfig(PreTrainedConfig):
         roi_stride: int = 16,
         roi_size: int = 7,
         dropout: float = 0.5,
-        image_mean: Sequence[float] = (0.45, 0.45, 0.45),
-        image_std: Sequence[float] = (0.225, 0.225, 0.225),
+        image_mean: float | Sequence[float] = (0.45, 0.45, 0.45),
+        image_std: float | Sequence[float] = (0.225, 0.225, 0.225),
         check_inputs: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -65,12 +69,13 @@ class MicroG4MHarConfig(PreTrainedConfig):
             kwargs["id2label"] = dict(enumerate(names))
             kwargs["label2id"] = {name: i for i, name in enumerate(names)}
         kwargs.setdefault("problem_type", "multi_label_classification")
+        kwargs["auto_map"] = dict(AUTO_MAP)  # a config from the Hub names that repository's file
         self.family, self.variant, self.settings = family, variant, settings
         self.network = dict(network or {})
         self.num_frames, self.sampling_rate = num_frames, sampling_rate
         self.train_size, self.test_size = train_size, test_size
         self.roi_stride, self.roi_size = roi_stride, roi_size
-        self.image_mean, self.image_std = list(image_mean), list(image_std)
+        self.image_mean, self.image_std = per_channel(image_mean), per_channel(image_std)
         self.dropout, self.check_inputs = dropout, check_inputs
         super().__init__(**kwargs)
 
@@ -79,7 +84,21 @@ class MicroG4MHarConfig(PreTrainedConfig):
         """Create a configuration from a spec instead of a family and a dict."""
         return cls(family=family_of(spec), network=dataclasses.asdict(spec), **settings)
 
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
+        """Save ``config.json``, and the file that it names for programs that have not imported this library."""
+        write_atomic(Path(save_directory) / HUB_CODE_FILE, HUB_CODE)
+        super().save_pretrained(save_directory, **kwargs)
+
     @property
     def spec(self) -> Spec:
         """The typed description of the network."""
         return spec_from_dict(self.family, self.network)
+
+
+def per_channel(value: float | Sequence[float]) -> list[float]:
+    """Return one number per channel, where one for all is allowed too.
+
+    >>> per_channel(0.5)
+    [0.5, 0.5, 0.5]
+    """
+    return [value] * 3 if isinstance(value, int | float) else list(value)

@@ -15,10 +15,10 @@ _TOLERANCE = 1e-3  # released boxes are rounded to three decimals
 
 
 def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Concatenate the boxes of a batch in clip order.
+    """Concatenate the boxes of a batch, in clip order where they come per clip.
 
     Args:
-        boxes: A list with one (n, 4) array per clip, or a padded tensor (batch, n, 4).
+        boxes: A list with one (n, 4) array per clip, a padded tensor (batch, n, 4), or a tensor (k, 5) of clip and box.
         batch: The number of clips.
         device: Where to put the result.
         mask: Which rows of a padded tensor are boxes. By default, rows without a positive number are padding.
@@ -30,21 +30,26 @@ def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor |
         >>> flatten_boxes([[[0.1, 0.1, 0.5, 0.9]], []], 2, torch.device("cpu"))[1].tolist()
         [0]
     """
+    if isinstance(boxes, Tensor) and boxes.ndim == 2 and boxes.shape[1] == 5:
+        owners = boxes[:, 0].to(device, torch.int64)
+        if not torch.compiler.is_compiling() and bool(((owners < 0) | (owners >= batch)).any()):
+            raise ModelError(f"boxes name clips {sorted(set(owners.tolist()))}, but there are {batch}, counted from 0")
+        return boxes[:, 1:].to(device, torch.float32), owners
     if isinstance(boxes, Tensor):
         if boxes.ndim != 3 or boxes.shape[0] != batch or boxes.shape[2] != 4:
             raise ModelError(
                 f"padded boxes have shape (clips, boxes, 4) = ({batch}, n, 4), got {tuple(boxes.shape)}; "
-                "a list with one (n, 4) tensor per clip works as well"
+                "a list with one (n, 4) tensor per clip works as well, and a tensor (people, 5) of clip and box"
             )
         boxes = boxes.to(device, torch.float32)
         keep = mask.to(device, torch.bool) if mask is not None else (boxes > 0).any(-1)
-        return boxes[keep], keep.nonzero()[:, 0]
+        owners, rows = keep.nonzero().unbind(1)
+        return boxes[owners, rows], owners
     if len(boxes) != batch:
         raise ModelError(f"{batch} clips need {batch} lists of boxes, got {len(boxes)}; a clip without people has []")
-    rows = [_rows(b, i, device) for i, b in enumerate(boxes)]
-    counts = torch.tensor([len(r) for r in rows], device=device)
-    owners = torch.arange(batch, device=device).repeat_interleave(counts)
-    return torch.cat(rows) if rows else torch.zeros(0, 4, device=device), owners
+    tables = [_rows(b, i, device) for i, b in enumerate(boxes)]
+    owners = torch.tensor([i for i, table in enumerate(tables) for _ in table], dtype=torch.int64, device=device)
+    return torch.cat(tables) if tables else torch.zeros(0, 4, device=device), owners
 
 
 def _rows(boxes: Any, clip: int, device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput
 
 from .. import extras
 from ..errors import ModelError
+from ..hub import hub_client
 from .backbones.layers import BatchNorm
 from .backbones.mvit import MViT, PoolingAttention
 from .backbones.resnet import ResNet
@@ -23,6 +24,7 @@ from .backbones.slowfast import SlowFast
 from .backbones.transformers_encoder import WrappedEncoder
 from .backbones.x3d import X3D
 from .configuration import MicroG4MHarConfig
+from .hub_files import CodeInPackage, write_hub_card
 from .inputs import Boxes, check_boxes, check_shape, check_values, flatten_boxes, to_regions
 
 
@@ -32,9 +34,13 @@ class HarFeatures(ModelOutput):
 
     Args:
         feature_maps: One per pathway, (clips, channels, time, height, width).
+        hidden_states: With ``output_hidden_states=True``, what the stem and every stage put out, as maps like the
+            above; of SlowFast, the slow and the fast pathway in turn. Of transformers, what the embedding and every
+            block put out, as tokens (clips, tokens, channels).
     """
 
     feature_maps: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor | None, ...] | None = None
 
 
 @dataclass
@@ -45,11 +51,13 @@ class HarOutput(ModelOutput):
         loss: Mean binary cross entropy, when labels were given.
         logits: (people, classes), clip by clip.
         clip_index: The clip that each row belongs to.
+        hidden_states: Those of the backbone, see ``HarFeatures``.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     clip_index: Tensor | None = None
+    hidden_states: tuple[Tensor | None, ...] | None = None
 
 
 class RoIHead(nn.Module):
@@ -62,6 +70,8 @@ class RoIHead(nn.Module):
     def __init__(self, dims: Sequence[int], num_labels: int, stride: int, size: int, dropout: float) -> None:
         super().__init__()
         self.stride, self.size, self.dropout_rate = stride, size, dropout
+        # Imported here: torch.compile cannot trace an import inside forward.
+        self.roi_align = extras.require("torchvision.ops", "pooling regions of people").roi_align
         self.projection = nn.Linear(sum(dims), num_labels)
 
     def forward(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
@@ -70,19 +80,19 @@ class RoIHead(nn.Module):
         return self.projection(pooled)
 
     def _pool(self, feature: Tensor, regions: Tensor) -> Tensor:
-        roi_align = extras.require("torchvision.ops", "pooling regions of people").roi_align
         mean = feature.mean(2, dtype=torch.promote_types(feature.dtype, torch.float32))
         # sampling_ratio 0 takes as many samples as the region has cells
-        cells = roi_align(mean, regions.to(mean.dtype), self.size, 1.0 / self.stride, sampling_ratio=0, aligned=True)
+        scale = 1.0 / self.stride
+        cells = self.roi_align(mean, regions.to(mean.dtype), self.size, scale, sampling_ratio=0, aligned=True)
         return F.max_pool2d(cells, self.size).flatten(1)
 
 
-_BACKBONES: dict[str, Callable[[Any, int], nn.Module]] = {
-    "resnet": lambda spec, frames: ResNet(spec),
-    "slowfast": SlowFast,
-    "x3d": lambda spec, frames: X3D(spec),
-    "mvit": MViT,
-    "transformers": lambda spec, frames: WrappedEncoder(spec),
+_BACKBONES: dict[str, Callable[[Any], nn.Module]] = {
+    "resnet": lambda config: ResNet(config.spec),
+    "slowfast": lambda config: SlowFast(config.spec, config.num_frames),
+    "x3d": lambda config: X3D(config.spec),
+    "mvit": lambda config: MViT(config.spec, config.num_frames),
+    "transformers": lambda config: WrappedEncoder(config.spec, config._attn_implementation),
 }
 
 # Classes that must not be split between devices; a wrapped encoder of transformers names its own.
@@ -94,7 +104,7 @@ _NO_SPLIT_MODULES: dict[str, list[str]] = {
 }
 
 
-class MicroG4MHarPreTrainedModel(PreTrainedModel):
+class MicroG4MHarPreTrainedModel(CodeInPackage, PreTrainedModel):
     """Loading, saving and initialization that both models share."""
 
     config_class = MicroG4MHarConfig
@@ -112,6 +122,14 @@ class MicroG4MHarPreTrainedModel(PreTrainedModel):
     def get_input_embeddings(self) -> None:  # type: ignore[override]
         """Return None: the input is pixels. FSDP calls this."""
         return
+
+    def _upload_modified_files(
+        self, working_dir: str | os.PathLike[str], repo_id: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Replace the empty card that transformers has just written, unless the repository has a card already."""
+        if not hub_client(kwargs.get("token")).file_exists(repo_id, "README.md"):
+            write_hub_card(self, repo_id, Path(working_dir) / "README.md")
+        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -145,16 +163,41 @@ class MicroG4MHarModel(MicroG4MHarPreTrainedModel):
 
     def __init__(self, config: MicroG4MHarConfig) -> None:
         super().__init__(config)
-        self.network = _BACKBONES[config.family](config.spec, config.num_frames)
+        self.network = _BACKBONES[config.family](config)
         if isinstance(self.network, WrappedEncoder):
             self._no_split_modules = self.network.no_split_modules()
         self.post_init()
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> HarFeatures:
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> HarFeatures | tuple[Any, ...]:
+        """Return the feature maps of clips.
+
+        Args:
+            pixel_values: Normalized clips (B, 3, T, H, W), where T is the model's ``num_frames``.
+            output_hidden_states: Also return the output of every stage, or of those with the given indices. By default
+                what the config says.
+            return_dict: False returns a tuple. By default what the config says.
+
+        Returns:
+            A ``HarFeatures``, or a tuple of its values that are not None.
+
+        Raises:
+            ModelError: If the clips do not fit the model.
+        """
         check_shape(pixel_values, self.config)
         if self.config.check_inputs and not torch.compiler.is_compiling():
             check_values(pixel_values)
-        return HarFeatures(feature_maps=tuple(self.network(pixel_values)))
+        wanted: Any = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        states: list[Tensor] | None = None if wanted is None or wanted is False else []
+        maps = self.network(pixel_values, states)
+        kept = None if states is None else _select(states, wanted)
+        output = HarFeatures(feature_maps=tuple(maps), hidden_states=kept)
+        return output if _choose(return_dict, self.config.return_dict) else output.to_tuple()
 
 
 class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
@@ -177,17 +220,21 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         boxes: Boxes | None = None,
         labels: Tensor | Sequence[Any] | None = None,
         box_mask: Tensor | None = None,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
         return_dict: bool | None = None,
         **_: Any,
-    ) -> HarOutput | tuple[Tensor, ...]:
+    ) -> HarOutput | tuple[Any, ...]:
         """Return one row of logits per box.
 
         Args:
             pixel_values: Normalized clips (B, 3, T, H, W), where T is the model's ``num_frames``.
-            boxes: One (n, 4) tensor of normalized xyxy per clip, or a padded tensor (B, n, 4).
+            boxes: One (n, 4) tensor of normalized xyxy per clip; a padded tensor (B, n, 4); or one tensor (people, 5)
+                of clip, x1, y1, x2, y2, as RoIAlign takes it, which suits compilation and export.
             labels: Multi-hot (people, classes) in the order of the boxes, a list of (n, classes), or padded.
             box_mask: Which rows of padded boxes are people. By default, rows without a positive number are padding.
-            return_dict: False returns a tuple.
+            output_hidden_states: Also return the output of every stage, or of those with the given indices. By default
+                what the config says.
+            return_dict: False returns a tuple. By default what the config says.
 
         Returns:
             A ``HarOutput``, or a tuple of its values that are not None.
@@ -198,20 +245,20 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         check_shape(pixel_values, self.config)
         if boxes is None:
             raise ModelError("no boxes given: the model classifies people, so pass boxes=[(n, 4) per clip]")
-        batch, (height, width) = len(pixel_values), pixel_values.shape[3:]
+        batch, (height, width) = pixel_values.shape[0], pixel_values.shape[3:]
         flat, owners = flatten_boxes(boxes, batch, pixel_values.device, box_mask)
         if self.config.check_inputs and not torch.compiler.is_compiling():
             check_boxes(flat)
-        features = self.backbone(pixel_values.to(self.dtype)).feature_maps
-        regions = to_regions(flat, owners, height, width).to(features[0].device)
-        logits = self.head(features, regions)
+        features = self.backbone(pixel_values.to(self.dtype), output_hidden_states, return_dict=True)
+        regions = to_regions(flat, owners, height, width).to(features.feature_maps[0].device)
+        logits = self.head(features.feature_maps, regions)
         loss = None
         if labels is not None:
             targets = self._targets(labels, boxes, box_mask, logits)
             # Without people the loss is zero; the mean over no rows would be NaN.
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets) if len(logits) else logits.float().sum()
-        output = HarOutput(loss=loss, logits=logits, clip_index=owners)
-        return output.to_tuple() if return_dict is False else output
+        output = HarOutput(loss=loss, logits=logits, clip_index=owners, hidden_states=features.hidden_states)
+        return output if _choose(return_dict, self.config.return_dict) else output.to_tuple()
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
         """Save the model as ``PreTrainedModel.save_pretrained`` does, with its processor unless there is one."""
@@ -237,6 +284,19 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
                 "multi-hot row per box, in the order of the boxes"
             )
         return targets.to(logits.device, torch.float32)
+
+
+def _choose(argument: bool | None, setting: Any) -> bool:
+    """The value of an argument, or of the config where the argument is not given."""
+    return bool(setting if argument is None else argument)
+
+
+def _select(states: list[Tensor], wanted: bool | int | Sequence[int]) -> tuple[Tensor | None, ...]:
+    """All hidden states, or None in the place of those that are not among the wanted indices."""
+    if wanted is True:
+        return tuple(states)
+    indices = {index % len(states) for index in ([wanted] if isinstance(wanted, int) else wanted)}
+    return tuple(state if place in indices else None for place, state in enumerate(states))
 
 
 # Initial weights of the published networks. ``transformers.initialization`` leaves alone what a checkpoint has filled.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,9 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from ..errors import ModelError
-from .configuration import MicroG4MHarConfig
+from ..storage import write_atomic
+from .configuration import MicroG4MHarConfig, per_channel
+from .hub_files import CodeInPackage
 
 
 def window_indices(center: int, num_frames: int, sampling_rate: int, total: int) -> list[int]:
@@ -36,7 +41,7 @@ def window_indices(center: int, num_frames: int, sampling_rate: int, total: int)
     return [min(max(i, 0), total - 1) for i in wanted]
 
 
-class MicroG4MHarProcessor(ProcessorMixin):
+class MicroG4MHarProcessor(CodeInPackage, ProcessorMixin):
     """Sample, resize, crop and normalize clips together with their boxes.
 
     As in the published pipeline, the long side is rounded down, and a box is scaled by the factor of the long side and
@@ -47,8 +52,8 @@ class MicroG4MHarProcessor(ProcessorMixin):
         sampling_rate: Distance between these frames.
         shortest_edge: Length of the short side after resizing.
         crop_edge: Side of a square to crop from the center. By default the whole frame is kept.
-        image_mean: Mean of the normalization, per channel.
-        image_std: Standard deviation of the normalization, per channel.
+        image_mean: Mean of the normalization, per channel or one for all.
+        image_std: Standard deviation of the normalization, per channel or one for all.
 
     Example:
         >>> processor = MicroG4MHarProcessor(num_frames=4, sampling_rate=2, shortest_edge=32)
@@ -63,14 +68,14 @@ class MicroG4MHarProcessor(ProcessorMixin):
         sampling_rate: int = 8,
         shortest_edge: int = 256,
         crop_edge: int | None = None,
-        image_mean: Sequence[float] = (0.45, 0.45, 0.45),
-        image_std: Sequence[float] = (0.225, 0.225, 0.225),
+        image_mean: float | Sequence[float] = (0.45, 0.45, 0.45),
+        image_std: float | Sequence[float] = (0.225, 0.225, 0.225),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_frames, self.sampling_rate = num_frames, sampling_rate
         self.shortest_edge, self.crop_edge = shortest_edge, crop_edge
-        self.image_mean, self.image_std = list(image_mean), list(image_std)
+        self.image_mean, self.image_std = per_channel(image_mean), per_channel(image_std)
 
     @classmethod
     def for_model(cls, config: MicroG4MHarConfig, **changes: Any) -> MicroG4MHarProcessor:
@@ -103,6 +108,15 @@ class MicroG4MHarProcessor(ProcessorMixin):
         if boxes is not None:
             data["boxes"] = [table for _, table in outputs]
         return BatchFeature(data)
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Write ``processor_config.json``, and the same settings beside it for ``AutoVideoProcessor``."""
+        super().to_json_file(json_file_path, **kwargs)
+        shared = ("num_frames", "sampling_rate", "shortest_edge", "crop_edge", "image_mean", "image_std")
+        settings = {name: getattr(self, name) for name in shared}
+        settings["video_processor_type"] = "MicroG4MHarVideoProcessor"
+        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        write_atomic(Path(json_file_path).with_name("video_preprocessor_config.json"), text)
 
     @property
     def model_input_names(self) -> list[str]:

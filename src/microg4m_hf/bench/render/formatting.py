@@ -12,7 +12,8 @@ from .document import Cell
 SCORE_NAMES = {
     "map": "mAP@0.5", "f1": "F1", "recall": "recall", "precision": "precision", "auroc": "AUROC",
     "bleu_1": "BLEU-1", "bleu_2": "BLEU-2", "bleu_3": "BLEU-3", "bleu_4": "BLEU-4", "cider": "CIDEr",
-    "rouge_l": "ROUGE-L", "meteor_1_5": "METEOR 1.5", "meteor_nltk": "METEOR (NLTK)", "sbert": "S-BERT",
+    "rouge_l": "ROUGE-L", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_lsum": "ROUGE-Lsum",
+    "meteor_1_5": "METEOR 1.5", "meteor_nltk": "METEOR (NLTK)", "sbert": "S-BERT",
     "svqa": "S-VQA", "bertscore": "BERTScore", "exact_match": "exact match", "refusal_rate": "refusals",
 }  # fmt: skip
 

@@ -27,7 +27,8 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
     """Read rows from any of these forms.
 
     * a path to ``.csv`` or ``.parquet``;
-    * an Arrow table, a pandas frame, a ``datasets.Dataset`` (also the ``har`` config: one row per clip with persons);
+    * an Arrow table, a pandas frame, a ``datasets.Dataset``, also the ``har`` config (one row per clip with persons) or
+      a list of its rows;
     * a mapping of columns, or the columns themselves as a tuple;
     * rows ``(video_id, frame, x1, y1, x2, y2, action_id[, score])``;
     * dictionaries, one per row, per box or per clip (``boxes`` with ``scores``, or with ``action_ids``/``labels``);
@@ -60,7 +61,7 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
     table = _to_table(data, origin)
     if table is not None:
         if "persons" in table.column_names:
-            return _read_dictionaries(_split_persons(table.to_pylist()), origin, action_ids)
+            return _read_dictionaries(split_persons(table.to_pylist()), origin, action_ids)
         return rows_from_table(table, origin, action_ids=action_ids)
     if isinstance(data, np.ndarray) and data.dtype.names:
         return rows_from_columns({field: data[field] for field in data.dtype.names}, origin, action_ids=action_ids)
@@ -76,6 +77,8 @@ def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] 
         data = list(data)
     if len(data) == 0:
         return _no_rows(origin)
+    if isinstance(data[0], Mapping) and "persons" in data[0]:
+        return _read_dictionaries(split_persons(list(data)), origin, action_ids)
     if isinstance(data[0], Mapping):
         return _read_dictionaries(list(data), origin, action_ids)
     if _are_columns(data):
@@ -139,7 +142,7 @@ def _add_video_ids(data: Mapping[Any, Any], origin: Origin) -> list[dict[str, An
     return entries
 
 
-def _split_persons(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def split_persons(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one dictionary per person from rows of the ``har`` config."""
     if any("repeated_actions" not in person for clip in clips for person in clip["persons"]):
         warnings.warn(

@@ -18,12 +18,13 @@ from .cider import cider_items
 from .ngrams import count_ngrams, pair_texts
 from .resampling import scores_left_out, text_intervals
 from .rouge_l import rouge_l_items
+from .rouge_score import ROUGE_SCORE, compute_rouge_score
 from .tokenizer_ptb import tokenize_ptb
 
 PROTOCOLS = {"paper": "whitespace", "coco": "ptb"}
 NGRAM_METRICS = ("bleu", "cider", "rouge_l")
 _METEOR = ("meteor_1_5", "meteor_nltk")
-TEXT_METRICS = (*NGRAM_METRICS, *_METEOR, "sbert", "svqa", "bertscore")
+TEXT_METRICS = (*NGRAM_METRICS, *ROUGE_SCORE, *_METEOR, "sbert", "svqa", "bertscore")
 
 
 def text_scores(
@@ -53,7 +54,7 @@ def text_scores(
         metrics: Names from ``TEXT_METRICS``.
         protocol: ``"paper"`` compares raw strings split at whitespace, as the published numbers did; ``"coco"``
             compares lower-cased Penn-Treebank tokens without punctuation. METEOR reads the tokens of the protocol;
-            ``sbert``, ``svqa`` and ``bertscore`` always read the raw strings.
+            ``rouge_1``, ``rouge_2``, ``rouge_lsum``, ``sbert``, ``svqa`` and ``bertscore`` always read the raw strings.
         on_empty: ``"error"`` refuses predictions without a word and names them; ``"score"`` scores them as the
             released code would.
         ids: Names of the items; their indices by default.
@@ -145,6 +146,8 @@ def _check_metrics(metrics: Sequence[str]) -> list[str]:
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     if "meteor" in names:
         raise RecipeError("'meteor' is two metrics with different values; say 'meteor_1_5' (Java) or 'meteor_nltk'")
+    if "rouge" in names or "rouge_score" in names:
+        raise RecipeError(f"ROUGE has several forms; say 'rouge_l' (as published) or one of {list(ROUGE_SCORE)}")
     unknown = [name for name in names if name not in TEXT_METRICS]
     if unknown or not names:
         raise RecipeError(f"unknown text metrics {unknown}; choose from {list(TEXT_METRICS)}")
@@ -181,6 +184,8 @@ def _compute(name: str, texts: tuple[list[str], list[list[str]]], models: Mappin
         from .bertscore import compute_bertscore
 
         return compute_bertscore(*texts, model=models["bert_model"], device=models["device"])
+    if name in ROUGE_SCORE:
+        return compute_rouge_score(name, *texts)
     from .sentence import compute_similarity
 
     return compute_similarity(name, *texts, encoder=models["encoder"], device=models["device"])

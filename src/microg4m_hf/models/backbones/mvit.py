@@ -207,14 +207,18 @@ class MViT(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.out_dims = [dim]
 
-    def forward(self, clip: Tensor) -> list[Tensor]:
+    def forward(self, clip: Tensor, states: list[Tensor] | None = None) -> list[Tensor]:
         patches = self.patch_embed(clip)
         grid: Grid = tuple(patches.shape[2:])
-        x = torch.cat([self.cls_token.expand(len(clip), -1, -1), patches.flatten(2).transpose(1, 2)], 1)
+        x = torch.cat([self.cls_token.expand(clip.shape[0], -1, -1), patches.flatten(2).transpose(1, 2)], 1)
         if self.absolute_positions:
             x = x + self._positions(grid)
+        if states is not None:
+            states.append(x)
         for block in self.blocks:
             x, grid = block(x, grid)
+            if states is not None:
+                states.append(x)
         x = self.norm(x)
         return [x[:, 1:].transpose(1, 2).unflatten(2, grid)]
 

@@ -107,10 +107,12 @@ class ResNet(nn.Module):
             dim_in = 4 * dim_inner
         self.out_dims = [dim_in]
 
-    def forward(self, clip: Tensor) -> list[Tensor]:
+    def forward(self, clip: Tensor, states: list[Tensor] | None = None) -> list[Tensor]:
         x = [clip]
         for name, stage in self.named_children():
             x = stage(x)
             if name == "s2" and self.temporal_pool > 1:
                 x = [F.max_pool3d(x[0], (self.temporal_pool, 1, 1))]
+            if states is not None:
+                states.extend(x)
         return x

@@ -58,9 +58,11 @@ class SlowFast(nn.Module):
             dim_slow, dim_fast = 4 * inner, 4 * inner // spec.beta_inv
         self.out_dims = [dim_slow, dim_fast]
 
-    def forward(self, clip: Tensor) -> list[Tensor]:
+    def forward(self, clip: Tensor, states: list[Tensor] | None = None) -> list[Tensor]:
         slow = torch.stack([clip[:, :, frame] for frame in self.slow_frames], 2)
         x = [slow, clip]
         for module in self.children():  # stages and fusions in turn
             x = module(x)
+            if states is not None and isinstance(module, Stage):
+                states.extend(x)
         return x

@@ -18,7 +18,7 @@ class WrappedEncoder(nn.Module):
     patch and tubelet sizes.
     """
 
-    def __init__(self, spec: TransformersSpec) -> None:
+    def __init__(self, spec: TransformersSpec, attn_implementation: str | None = None) -> None:
         super().__init__()
         values = dict(spec.config)
         model_type = values.pop("model_type", None)
@@ -29,7 +29,7 @@ class WrappedEncoder(nn.Module):
             raise ModelError(
                 "timesformer cannot be wrapped: it orders its tokens by place, not by time; use e.g. videomae"
             )
-        self.encoder = AutoModel.from_config(config)
+        self.encoder = AutoModel.from_config(config, attn_implementation=attn_implementation)
         # Parts that do not contribute to the token grid: their weights would get no gradient.
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None
@@ -45,9 +45,13 @@ class WrappedEncoder(nn.Module):
         present = {type(module).__name__ for module in self.encoder.modules()}
         return sorted(present & set(self.encoder._no_split_modules or ()))
 
-    def forward(self, clip: Tensor) -> list[Tensor]:
+    def forward(self, clip: Tensor, states: list[Tensor] | None = None) -> list[Tensor]:
         extra = {"skip_predictor": True} if self.skip_predictor else {}
-        tokens = self.encoder(**{self.input_name: clip.transpose(1, 2)}, **extra).last_hidden_state
+        inputs = {self.input_name: clip.transpose(1, 2)}
+        output = self.encoder(**inputs, **extra, output_hidden_states=states is not None)
+        if states is not None:
+            states.extend(output.hidden_states)
+        tokens = output.last_hidden_state
         _, _, frames, height, width = clip.shape
         grid = (frames // self.tubelet, height // self.patch, width // self.patch)
         count = grid[0] * grid[1] * grid[2]

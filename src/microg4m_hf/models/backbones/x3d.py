@@ -98,8 +98,10 @@ class X3D(nn.Module):
             dim_in, base = dim_out, round_width(base, 2.0)
         self.out_dims = [dim_in]
 
-    def forward(self, clip: Tensor) -> list[Tensor]:
+    def forward(self, clip: Tensor, states: list[Tensor] | None = None) -> list[Tensor]:
         x = [clip]
         for stage in self.children():
             x = stage(x)
+            if states is not None:
+                states.extend(x)
         return x

@@ -1,7 +1,5 @@
 """`evaluate` module for captions of MicroG-4M, around `microg4m_hf.metrics.caption_scores`."""
 
-import os
-
 import datasets
 import evaluate
 
@@ -16,8 +14,9 @@ protocol="paper" gives the published numbers on raw strings, protocol="coco" com
 _KWARGS_DESCRIPTION = """
 Args:
     predictions: one dictionary per clip, `video_id` and `caption`; or plain strings; or the path of a file.
-    references: the same; plain strings may be lists of several references. Files and dictionaries join by `video_id`.
-    metrics: of bleu, cider, rouge_l (default), meteor_1_5, meteor_nltk, sbert, bertscore.
+    references: rows of the `caption` config, or the same; plain strings may be lists of several references.
+    Files, tables, rows and dictionaries join by `video_id`.
+    metrics: of bleu, cider, rouge_l (default), rouge_1, rouge_2, rouge_lsum, meteor_1_5, meteor_nltk, sbert, bertscore.
     details: also return items, statistics, intervals, counts and recipe.
     Everything else is passed to `caption_scores`: protocol, missing, unknown, on_empty, by, resamples, encoder, ...
 Returns:
@@ -49,24 +48,51 @@ class Microg4mCaption(evaluate.Metric):
             homepage="https://huggingface.co/datasets/LEI-QI-233/MicroG-4M",
         )
 
+    def add(self, *, prediction=None, reference=None, **kwargs):
+        """Add one prediction and its reference, which may be a row of the config `caption`."""
+        prediction, reference = _singular(prediction, reference, kwargs)
+        return super().add(prediction=_scored_columns(prediction), reference=_scored_columns(reference), **kwargs)
+
+    def add_batch(self, *, predictions=None, references=None, **kwargs):
+        """Add predictions and references, which may be rows of the config `caption`."""
+        sides = [[_scored_columns(entry) for entry in side] for side in (predictions, references)]
+        return super().add_batch(predictions=sides[0], references=sides[1], **kwargs)
+
     def compute(self, *, predictions=None, references=None, **kwargs):
-        """Score what was added, or `predictions` and `references`, which may be files."""
-        if isinstance(predictions, (str, os.PathLike)):  # a file, joined with its references by clip
+        """Score what was added, or `predictions` and `references` in every form that `caption_scores` takes."""
+        added = predictions is None and references is None
+        if not (added or _are_pairs(predictions, references)):  # files, tables, datasets: joined by clip
             return self._compute(predictions, references, **kwargs)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references, details=False, **settings):
-        if isinstance(predictions, (str, os.PathLike)) or isinstance(predictions[0], dict):
-            # Sorted by key, so that any number of processes gives the same sums to the last digit.
-            result = caption_scores(_sort(predictions), _sort(references), **settings)
-        else:
+        if isinstance(predictions, list) and predictions and isinstance(predictions[0], str):
             predictions, references = zip(*sorted(zip(predictions, references, strict=True)), strict=True)
             result = text_scores(list(predictions), list(references), **settings)
+        else:
+            # Sorted by key, so that any number of processes gives the same sums to the last digit.
+            result = caption_scores(_sort(predictions), _sort(references), **settings)
         short = {**result["scores"], "signature": result["signature"]}
         return {**short, **result} if details else short
 
 
+def _singular(prediction, reference, kwargs):
+    """Return both, also where `evaluate.combine` passes them under the names of batches."""
+    return kwargs.pop("predictions", prediction), kwargs.pop("references", reference)
+
+
+def _are_pairs(predictions, references):
+    """Return whether both are lists of equally many strings or captions, which `evaluate` can store."""
+    lists = isinstance(predictions, list) and isinstance(references, list) and len(predictions) == len(references)
+    return lists and all("caption" in entry for entry in [*predictions, *references] if isinstance(entry, dict))
+
+
+def _scored_columns(entry):
+    """Return what is scored of a row; `evaluate` stores no columns that it does not know."""
+    return {key: entry[key] for key in ("video_id", "caption")} if isinstance(entry, dict) else entry
+
+
 def _sort(rows):
-    if isinstance(rows, list) and isinstance(rows[0], dict):
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
         return sorted(rows, key=lambda row: row["video_id"])
     return rows

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-import evaluate
-from evaluate.utils import launch_gradio_widget
+from microg4m_hf.metrics.space_page import space_page
 
-launch_gradio_widget(evaluate.load(str(Path(__file__).parent / "microg4m_vqa.py")))
+demo = space_page(Path(__file__).resolve().parent)
+
+if __name__ == "__main__":
+    demo.launch(max_file_size="50mb")
