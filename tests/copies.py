@@ -34,7 +34,11 @@ def differing() -> dict[Path, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "__init__.py" and "__pycache__" not in path.parts
+    ]
 
 
 def main() -> None:

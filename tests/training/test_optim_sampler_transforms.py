@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from microg4m_hf.training.dataset import RunBatches, epoch_order, steps_in_epoch
 from microg4m_hf.training.optim import learning_rate
 from microg4m_hf.training.recipe import Data, Optim, Schedule
-from microg4m_hf.training.sampler import RunBatches, epoch_order, steps_in_epoch
 from microg4m_hf.training.transforms import Geometry, evaluation_geometry, move_boxes, scaled_size, training_geometry
 
 

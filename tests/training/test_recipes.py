@@ -10,9 +10,9 @@ from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.models import PUBLISHED, VARIANTS
 from microg4m_hf.models.weights import WEIGHTS
-from microg4m_hf.training.builtin_recipes import recipe_names
 from microg4m_hf.training.recipe import VlmRecipe
 from microg4m_hf.training.recipe_io import load_recipe, load_vlm_recipe
+from microg4m_hf.training.recipes import recipe_names
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 ROWS = sorted(name for name in PUBLISHED if not name.endswith("_ava"))

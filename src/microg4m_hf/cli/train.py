@@ -6,8 +6,8 @@ import argparse
 from functools import partial
 
 from ..training import har
-from ..training.builtin_recipes import list_recipes, recipe_file
 from ..training.launch import add_training_options
+from ..training.recipes import list_recipes, recipe_file
 
 
 def run_vlm(args: argparse.Namespace) -> int:

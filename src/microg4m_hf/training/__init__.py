@@ -10,8 +10,12 @@ from ..lazy import attach
 
 if TYPE_CHECKING:
     from .build import build_model as build_model, split_items as split_items
-    from .builtin_recipes import list_recipes as list_recipes
-    from .dataset import KeyFrame as KeyFrame, KeyFrameWindows as KeyFrameWindows, collate as collate
+    from .dataset import (
+        KeyFrame as KeyFrame,
+        KeyFrameWindows as KeyFrameWindows,
+        RunBatches as RunBatches,
+        collate as collate,
+    )
     from .har import run_training as run_training
     from .hf_trainer import PaddedCollator as PaddedCollator, PaddedModel as PaddedModel
     from .optim import learning_rate as learning_rate, parameter_groups as parameter_groups
@@ -20,8 +24,8 @@ if TYPE_CHECKING:
     from .push import push_run as push_run
     from .recipe import Data as Data, Recipe as Recipe, VlmRecipe as VlmRecipe
     from .recipe_io import load_recipe as load_recipe, load_vlm_recipe as load_vlm_recipe
+    from .recipes import list_recipes as list_recipes
     from .run_folder import RunFolder as RunFolder
-    from .sampler import RunBatches as RunBatches
     from .transforms import (
         Geometry as Geometry,
         move_boxes as move_boxes,

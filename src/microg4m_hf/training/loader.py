@@ -28,10 +28,9 @@ import numpy as np
 
 from ..errors import MicroG4MError, RecipeError
 from ..runtime import available_memory
-from .dataset import RELEASED_SIZE, Item, KeyFrameWindows, collate
+from .dataset import RELEASED_SIZE, Item, KeyFrameWindows, RunBatches, collate
 from .processes import shield_worker
 from .recipe import Recipe
-from .sampler import RunBatches
 from .transforms import render_packed, scaled_size
 
 if TYPE_CHECKING:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from ..errors import StoppedBySignal
 from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
-from .dataset import KeyFrameWindows, report_faults
+from .dataset import KeyFrameWindows, report_faults, steps_in_epoch
 from .loader import run_batches
 from .optim import learning_rate
 from .prepare import is_sharded
 from .processes import StopSignals
 from .recipe import Recipe
 from .run_folder import RunFolder
-from .sampler import steps_in_epoch
 from .step import training_step
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ..errors import RecipeError, shorten
 from ..settings import choices_of
 from ..storage import write_atomic
 from ..visible import visible
-from .builtin_recipes import recipe_file
 from .recipe import PRACTICAL, RENAMED, Recipe, VlmRecipe
+from .recipes import recipe_file
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:

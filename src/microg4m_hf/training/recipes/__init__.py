@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import RecipeError
+from ...errors import RecipeError
 
-FOLDER = Path(__file__).with_name("recipes")
+FOLDER = Path(__file__).parent
 
 
 class BuiltinRecipe(NamedTuple):
