@@ -34,11 +34,8 @@ def differing() -> dict[Path, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "__init__.py" and "__pycache__" not in path.parts
-    ]
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return [path for path in files if path.name != "__init__.py"]  # the reader of the recipes
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import pytest
 from transformers import VideoMAEConfig
 
 from microg4m_hf.cli.main import main
-from microg4m_hf.errors import RecipeError
+from microg4m_hf.errors import CheckpointError, RecipeError
 from microg4m_hf.metrics import har_scores
 from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.models import PUBLISHED
@@ -64,14 +64,18 @@ def test_model_with_80_outputs_is_scored_on_50(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["slow_8x8_r50", "slowfast_32x2_r101"])
-def test_zero_shot_recipes(name: str, tmp_path: Path) -> None:
+def test_zero_shot_recipes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load_recipe(RECIPES / f"zero_shot_{name}.yaml")
     variant = PUBLISHED[recipe.model.name]
     assert variant.num_labels == 80
     assert (recipe.data.num_frames, recipe.data.stride) == (variant.num_frames, variant.sampling_rate)
     assert (recipe.data.eval_short_side, recipe.data.key_frame, recipe.data.scheme) == (256, "released", "official")
-    with pytest.raises(RecipeError, match="has no weights yet"):
+    monkeypatch.setenv("MICROG4M_ZOO", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("MICROG4M_HOME", str(tmp_path / "home"))
+    with pytest.raises(CheckpointError, match=r"model_zoo/ava/.*\.pkl cannot be downloaded .*set MICROG4M_WEIGHTS"):
         predict_har(recipe, tmp_path / "out")
+    with pytest.raises(RecipeError, match="has no weights yet"):
+        predict_har(recipe_of(recipe.model.name), tmp_path / "out")
     assert recipe_of(recipe.model.name, "ava.pkl").data.key_frame == "released"
 
 

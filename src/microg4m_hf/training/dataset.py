@@ -1,8 +1,8 @@
 """The key frames of a split as a torch dataset, and the order in which a training sees them.
 
 Workers decode the frames around a key frame straight from the mp4. The order is a function of seed, epoch and step:
-nothing is drawn from a running generator, so a resumed run continues with exactly the batch it would have seen, whatever
-the number of workers.
+nothing is drawn from a running generator, so a resumed run continues with exactly the batch it would have seen,
+whatever the number of workers.
 """
 
 from __future__ import annotations
