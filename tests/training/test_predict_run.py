@@ -149,7 +149,7 @@ def test_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_limited_prediction_is_continued_where_it_ended(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The journal has what was predicted, also after a kill in the middle of a line; only the rest is decoded."""
+    """The journal has what was predicted, also after a kill in the middle of a line; only the rest is predicted."""
     words = ["predict", "har", "--model", str(finished), "--workers", "0"]
     out = tmp_path / "out"
     assert main([*words, "--out", str(out), "--limit", "3", "--batch-size", "2"]) == 0
@@ -161,12 +161,16 @@ def test_a_limited_prediction_is_continued_where_it_ended(
     with journal.open("a") as file:
         file.write('{"run": "torn')
 
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    whole = (tmp_path / "whole" / "journal" / "test" / "items.rank0.jsonl").read_text().splitlines()
     assert main([*words, "--out", str(out)]) == 0
-    assert f"3 of {len(journal.read_text().splitlines())} key frames of test are in" in capsys.readouterr().err
+    assert f"3 of {len(whole)} key frames of test are in" in capsys.readouterr().err
     assert journal.read_text().startswith(first)
-    tables = [pq.read_table(run / "predictions" / "test.parquet") for run in (finished, out)]
-    assert np.allclose(*[np.array(table["scores"].to_pylist()) for table in tables], atol=1e-5)
     complete = journal.read_text()
+    tables = [pq.read_table(run / "predictions" / "test.parquet") for run in (finished, tmp_path / "whole", out)]
+    scores = [np.array(table["scores"].to_pylist()) for table in tables]
+    assert np.allclose(scores[0], scores[1], atol=1e-5)
+    assert np.array_equal(scores[1], scores[2])  # batches are those of a prediction that was not interrupted
     assert main([*words, "--out", str(out)]) == 0
     assert journal.read_text() == complete, "a finished prediction predicts nothing again"
 

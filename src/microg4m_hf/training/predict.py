@@ -46,7 +46,8 @@ def predict_logits(
         workers: Processes that decode.
         what: The label of the progress bar.
         stop: Raise :class:`StoppedBySignal` after the batch in which one of the processes gets a signal.
-        known: Logits of items that were predicted before, the same on every process.
+        known: Logits of items that were predicted before, the same on every process. A batch of which one item is not
+            known is predicted again.
         save: Called with each item and its logits, on the process that predicts it.
 
     Returns:
@@ -57,11 +58,14 @@ def predict_logits(
     from accelerate.utils import gather_object
 
     world, known = accelerator.num_processes, dict(known or {})
-    pending = [index for index in range(len(items)) if index not in known]
-    own = [
-        pending[i % len(pending)] for i in range(accelerator.process_index, -(-len(pending) // world) * world, world)
+    shares = [[i % len(items) for i in range(rank, -(-len(items) // world) * world, world)] for rank in range(world)]
+    # Batches do not depend on what is known, because logits depend on their batch in the last digit.
+    starts = [
+        start
+        for start in range(0, len(shares[0]), batch)
+        if any(index not in known for share in shares for index in share[start : start + batch])
     ]
-    batches = [own[start : start + batch] for start in range(0, len(own), batch)]
+    batches = [shares[accelerator.process_index][start : start + batch] for start in starts]
     loaded = load_batches(items, batches, workers=workers, largest=batch)
     was_training = model.training
     model.eval()
