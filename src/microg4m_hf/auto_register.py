@@ -226,14 +226,11 @@ def register_processor(auto: ModuleType) -> None:
 
 
 def register_video_processor(auto: ModuleType) -> None:
-    """Register the video processor with ``AutoVideoProcessor``, which looks for classes and passes stand-ins over."""
+    """Register a stand-in for the video processor with ``AutoVideoProcessor``, which looks for classes only."""
     config = _config_class()
     if config is not None:
-        try:
-            processor = _import_own("inference.video_processor").MicroG4MHarVideoProcessor
-        except ImportError:  # without torch
-            return
-        auto.AutoVideoProcessor.register(config, processor, exist_ok=True)
+        stand_in = _StandInType("MicroG4MHarVideoProcessor", (), {"_module": "inference.video_processor"})
+        auto.AutoVideoProcessor.register(config, stand_in, exist_ok=True)
 
 
 def register_pipeline(pipelines: ModuleType) -> None:
@@ -283,6 +280,26 @@ class _StandIn:
         if name.startswith("__"):  # e.g. of `copy` and `inspect`, which ask for what is not there
             raise AttributeError(name)
         return getattr(self._load(), name)
+
+
+class _StandInType(type):
+    """A stand-in that is a class itself. Importing the real one while ``transformers`` is imported would be a circle."""
+
+    _module: str
+
+    def _load(cls) -> Any:
+        return getattr(_import_own(cls._module), cls.__name__)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return cls._load()(*args, **kwargs)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(cls._load(), name)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls._load())
 
 
 _ACTIONS: dict[str, Callable[[ModuleType], None]] = {

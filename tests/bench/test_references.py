@@ -34,13 +34,13 @@ def _of_training(scheme: str, split: str, monkeypatch: pytest.MonkeyPatch, tmp_p
     passed: dict[str, Any] = {}
 
     def predict_items(*arguments: Any, **settings: Any) -> dict[str, Any]:
-        passed.update(settings, items=arguments[5])
+        passed.update(settings, items=arguments[4])
         return {}
 
     monkeypatch.setattr(predict_run, "_predict_items", predict_items)
     data = Data(num_frames=4, stride=8, source="sample", scheme=scheme)
     recipe = Recipe("test", "own", Model("tiny_slow"), data=data)
-    predict_run._predict_split(None, None, recipe, RunFolder(tmp_path), split)  # type: ignore[arg-type]
+    predict_run._predict_split(None, recipe, RunFolder(tmp_path), split, None)  # type: ignore[arg-type]
     return passed.get("references", reference_columns(passed["items"]))
 
 

@@ -10,14 +10,15 @@ import pytest
 from microg4m_hf.cli.main import main
 from microg4m_hf.data.check import check
 from tests.support.fake_release import FakeRelease, make_release
-from tests.support.videos import write_mp4
+from tests.support.videos import write_video
 
 
 def write_clips(truth: FakeRelease, size: tuple[int, int] | None = None) -> None:
     for video_id, clip in truth.clips.items():
-        write_mp4(
-            truth.root / "videos" / clip.domain / truth.source_of[video_id] / f"{video_id}.mp4", *(size or clip.size)
-        )
+        path = truth.root / "videos" / clip.domain / truth.source_of[video_id] / f"{video_id}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        width, height = size or clip.size
+        write_video(path, count=90, size=(height, width))  # boxes are in frames 1 to 90
 
 
 def test_the_released_files_have_no_fault(released: Path, capsys: pytest.CaptureFixture[str]) -> None:

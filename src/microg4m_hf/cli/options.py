@@ -106,7 +106,8 @@ def find_target(args: argparse.Namespace, *runs: RunInfo) -> Target:
 
     named = {name: getattr(args, name) for name in ("references", "split", "scheme")}
     targets = [
-        choose_target(run, **named, **release_of(args)) for run in runs or [RunInfo(args.what, Path("it"), args.what)]
+        choose_target(run, **named, **release_of(args))
+        for run in runs or [RunInfo(args.what, Path("it"), task=args.what)]
     ]
     for run, target in zip(runs, targets, strict=False):
         if target != targets[0]:
