@@ -283,7 +283,7 @@ class _StandIn:
 
 
 class _StandInType(type):
-    """A stand-in that is a class itself. Importing the real one while ``transformers`` is imported would be a circle."""
+    """A stand-in that is a class. To import the real one while ``transformers`` is being imported would be a circle."""
 
     _module: str
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,19 @@ def test_the_pipeline_of_transformers_scores_the_whole_frame(
     assert [entry["score"] for entry in found] == pytest.approx(best.values.tolist(), abs=1e-6)
     assert len(classify([path, path])) == 2
     assert "not supported" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "first", ["microg4m_hf.models.processing", "microg4m_hf.inference.video_processor", "transformers.pipelines"]
+)
+def test_the_processor_is_registered_whatever_is_imported_first(first: str) -> None:
+    """transformers imports its tables in the middle of our imports, and the other way round."""
+    code = f"""
+import importlib
+import microg4m_hf
+importlib.import_module({first!r})
+from transformers.models.auto.video_processing_auto import video_processor_class_from_name
+print(video_processor_class_from_name("MicroG4MHarVideoProcessor")().num_frames)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and ran.stdout.strip().isdecimal(), ran.stderr[-2000:]

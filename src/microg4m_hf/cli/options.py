@@ -105,10 +105,8 @@ def find_target(args: argparse.Namespace, *runs: RunInfo) -> Target:
     from ..bench.runs import RunInfo
 
     named = {name: getattr(args, name) for name in ("references", "split", "scheme")}
-    targets = [
-        choose_target(run, **named, **release_of(args))
-        for run in runs or [RunInfo(args.what, Path("it"), task=args.what)]
-    ]
+    read = runs or (RunInfo(args.what, Path("it"), task=args.what),)
+    targets = [choose_target(run, **named, **release_of(args)) for run in read]
     for run, target in zip(runs, targets, strict=False):
         if target != targets[0]:
             raise RecipeError(
