@@ -294,7 +294,7 @@ def test_other_hosts_origins_routes_and_large_bodies_are_refused(catalogue: Cata
             "127.evil.example",
             "localhost.evil.example",
             "[::1",
-            "127.0.0.1\t",
+            "x@127.0.0.1",
         ):
             assert _request(port, clip, host, own)[0] == 421, host
         for route in (

@@ -113,6 +113,7 @@ def compare_all_pairs_in_a_report() -> Any:
 
 
 def probe_the_orientation() -> Any:
+    pytest.importorskip("accelerate", reason="no Accelerate; pip install 'microg4m-hf[train]'")
     items = []
     for number in range(14):
         labels = np.zeros((1, 50), np.uint8)
