@@ -110,6 +110,8 @@ def test_none_or_several_files_are_an_error_that_lists_them(files: list[str], re
 def test_names_without_weights_are_refused() -> None:
     with pytest.raises(ModelError, match="tiny_x3d has no weights to download"):
         models.load_released("tiny_x3d")
+    with pytest.raises(ModelError, match="released no weights of x3d_s_corrected; use x3d_s,"):
+        models.load_released("x3d_s_corrected")
     with pytest.raises(ModelError, match="nonsense is not a model"):
         models.load_pretrained("nonsense")
     with pytest.raises(CheckpointError, match=r"pytorchvideo's names from Google Drive; set model\.init to a file"):

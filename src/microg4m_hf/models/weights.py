@@ -148,6 +148,9 @@ def load_pretrained(name: str, **settings: Any) -> MicroG4MHarForVideoClassifica
 
 def fetch_released(name: str, *, revision: str | None = None, file: str | None = None) -> WeightsFile:
     """Return the file of the authors' fine-tuned model, from ``MICROG4M_WEIGHTS``, the cache or the Hub."""
+    if name.endswith("_corrected"):  # weights of a published network in a corrected one are neither
+        published = name.removesuffix("_corrected")
+        raise ModelError(f"the authors released no weights of {name}; use {published}, the network that they trained")
     weights = _named(name)
     if not weights.released:
         return fetch_pretrained(name)  # the published row is this file, without fine-tuning
