@@ -28,6 +28,7 @@ REPEATED = {
     "gap": "the command and what it calls",
     "html": "the report's page and the explorer's pieces",
     "inputs": "what predictions, networks and vision-language models take",
+    "orientation": "how persons of a clip are turned, and the probe that turns clips",
     "predict": "the command and what it calls",
     "push": "the command, a dataset's upload and a run's upload",
     "references": "the files or rows of a split, and what a report knows of them",
