@@ -35,7 +35,7 @@ def differing() -> dict[Path, Path]:
 
 def _files(folder: Path) -> list[Path]:
     files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return [path for path in files if path.name != "__init__.py"]  # the reader of the recipes
+    return [path for path in files if path.name not in ("__init__.py", "recipe_keys.py")]  # the code beside the recipes
 
 
 def main() -> None:

@@ -97,6 +97,12 @@ def choices_of(kind: type) -> dict[str, tuple[Any, ...]]:
     return {name: rule.choices for name, rule in rules.items() if rule is not None and rule.choices}
 
 
+def rules_of(kind: type) -> dict[str, str]:
+    """Return the rules of the fields of a dataclass as text, such as ``at least 1`` or ``fp16, bf16``."""
+    rules = {field.name: field.metadata.get(_RULE) for field in dataclasses.fields(kind)}
+    return {name: ", ".join(map(str, rule.choices)) or str(rule) for name, rule in rules.items() if rule is not None}
+
+
 def _find_problem(value: Any, rule: _Rule, annotation: str) -> str:
     """Return what is wrong with a value, with a place for the value; empty if it is right."""
     if rule.choices:

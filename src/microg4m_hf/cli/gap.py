@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "orientation", help="test a model on clips rotated by 0, 90, 180, 270 degrees and mirrored"
     )
     probe.add_argument("model", help="a run folder, a model folder or a Hub id")
-    probe.add_argument("--split", default="test")
+    probe.add_argument("--split", default="test", help="train, validation or test (default test)")
     probe.add_argument(
         "--scheme", choices=("official", "source_disjoint"), help="default: the scheme of the run, else official"
     )
@@ -40,7 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         source = "'sample' or a Hub repository (default: the data of the run, else the Hub)"
         add_release_options(command, data_dir="a folder with the released files (and clips to rotate)", source=source)
     for command in kinds.choices.values():
-        command.add_argument("--protocol", choices=("paper", "instance"), default="paper")
+        text = "paper: as published (default); instance: each person against their own labels"
+        command.add_argument("--protocol", choices=("paper", "instance"), default="paper", help=text)
         add_former_bootstrap_options(command)
         command.add_argument("--out", default="gap", metavar="FOLDER", help="folder of page, JSON and figures (gap)")
 

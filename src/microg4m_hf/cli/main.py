@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..exits import run_command
+from .help import finish_help
 
 # group -> (module, one-line help). The module has ``configure(parser)`` and ``run(args) -> int``; a group with commands
 # has a table ``COMMANDS`` of them instead: name -> (configure, run, one-line help).
@@ -51,12 +52,14 @@ def make_parser(group: str) -> argparse.ArgumentParser:
     if not hasattr(module, "COMMANDS"):
         module.configure(parser)
         parser.set_defaults(execute=module.run)
+        finish_help(parser, group)
         return parser
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="what")
     for command, (configure, run, help_text) in module.COMMANDS.items():
         subparser = parsers.add_parser(command, help=help_text, description=help_text)
         configure(subparser)
         subparser.set_defaults(execute=run)
+    finish_help(parser, group)
     return parser
 
 

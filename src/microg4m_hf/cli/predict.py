@@ -19,7 +19,8 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="the run folder (default runs/predict-<model>-<split>)")
     parser.add_argument("--split", default="test", help="train, validation or test (default test)")
     add_release_options(parser)
-    parser.add_argument("--scheme", choices=("official", "source_disjoint"))
+    text = "the split scheme (default: that of the recipe)"
+    parser.add_argument("--scheme", choices=("official", "source_disjoint"), help=text)
     parser.add_argument(
         "--key-frame", choices=("released", "exact"), help="released (one frame late, as published) or exact"
     )

@@ -14,7 +14,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--references", metavar="FILE", help="a file with the references (default: the dataset)")
     parser.add_argument("--scheme", help="official or source_disjoint (default: the scheme of each run)")
     parser.add_argument("--split", help="the split of files that do not record it (default: test)")
-    parser.add_argument("--protocol", choices=("paper", "instance", "coco"), default="paper")
+    text = "paper: as published (default); instance for actions; coco for captions and answers"
+    parser.add_argument("--protocol", choices=("paper", "instance", "coco"), default="paper", help=text)
     text = "for captions and answers, separated by commas; also meteor_1_5, sbert, …"
     parser.add_argument("--metrics", default="bleu,cider,rouge_l", help=text)
     parser.add_argument("--encoder", help="sentence encoder for sbert and svqa: a folder or a Hub id (id@revision)")

@@ -23,25 +23,30 @@ from .options import (
 def configure(parser: argparse.ArgumentParser) -> None:
     tasks = parser.add_subparsers(title="what", metavar="WHAT", required=True, dest="what")
     har = tasks.add_parser("har", help="actions: mAP, F1, recall, precision, AUROC")
-    har.add_argument("--protocol", choices=("paper", "instance"), default="paper")
+    text = "paper: as published (default); instance: each person against their own labels"
+    har.add_argument("--protocol", choices=("paper", "instance"), default="paper", help=text)
     har.add_argument("--threshold", type=float, help="score from which an action counts as predicted (paper: 0.5)")
-    har.add_argument("--by", action="append", default=[], choices=("domain", "group", "frequency", "source"))
+    parts, text = ("domain", "group", "frequency", "source"), "score these parts as well; may be repeated"
+    har.add_argument("--by", action="append", default=[], choices=parts, help=text)
     har.add_argument("--classes", type=int, choices=(50, 80), help="80 for AVA's classes (default: as predicted)")
     har.add_argument("--scores-are", choices=("logits", "probabilities"), help="default: as the file or the scores say")
     har.add_argument("--per-class", action="store_true", help="print the average precision of every action")
     for name in ("caption", "vqa"):
         texts = tasks.add_parser(name, help="BLEU, CIDEr, ROUGE-L and other metrics on request")
-        texts.add_argument("--protocol", choices=("paper", "coco"), default="paper")
+        text = "paper: raw strings, as published (default); coco: Treebank tokens"
+        texts.add_argument("--protocol", choices=("paper", "coco"), default="paper", help=text)
         texts.add_argument("--metrics", default="bleu,cider,rouge_l", help="names with commas, e.g. bleu,cider,sbert")
         texts.add_argument("--encoder", help="sentence encoder: a folder or a Hub id (id@revision)")
         texts.add_argument("--bert-model", help="BERTScore model: a folder or a Hub id (id@revision)")
         texts.add_argument("--on-empty", choices=("error", "score"), default="error", help="for texts without a word")
-        texts.add_argument("--by", action="append", default=[], choices=("source",))
+        texts.add_argument("--by", action="append", default=[], choices=("source",), help="score every film as well")
     for command in tasks.choices.values():
         command.add_argument("--predictions", required=True, metavar="RUN_OR_FILE", help="a run folder or a file")
         add_reference_options(command)
-        command.add_argument("--missing", choices=("error", "zero", "drop"), default="error")
-        command.add_argument("--unknown", choices=("error", "drop"), default="error")
+        text = "items without a prediction: an error (default), not predicted, or left out"
+        command.add_argument("--missing", choices=("error", "zero", "drop"), default="error", help=text)
+        text = "predictions for clips that are not in the references: an error (default), or left out"
+        command.add_argument("--unknown", choices=("error", "drop"), default="error", help=text)
         add_interval_options(command)
         command.add_argument("--output", metavar="FILE", help="write the whole result as JSON")
 

@@ -13,6 +13,7 @@ from ..errors import RecipeError
 from ..exits import run_command
 from ..runtime import rank_and_world_size
 from .processes import MainProcessError
+from .recipes.recipe_keys import describe_keys
 from .run_folder import RunFolder
 
 # kind -> the default of --out, and what --push-to-hub pushes
@@ -32,6 +33,8 @@ def add_training_options(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.add_argument("--resume", action="store_true", help="fail unless the folder contains a run to resume")
     parser.add_argument("--push-to-hub", metavar="ORG/NAME", help=f"push {pushed} at the end")
     parser.add_argument("set", nargs="*", metavar="key=value", help="values that take precedence over the recipe")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n\n".join(filter(None, [parser.epilog, describe_keys(kind)]))
 
 
 def run_folder_of(args: argparse.Namespace, default: str) -> RunFolder:

@@ -1,6 +1,7 @@
 """The settings of a training run as flat dataclasses: ``Recipe`` for an action model, ``VlmRecipe`` for an adapter.
 
-``recipe_io`` reads both from YAML. The comment beside a field explains its values, and ``setting`` limits them.
+``recipe_io`` reads both from YAML. The string below a field explains it, for ``--help`` and the documentation
+(``recipe_keys``), and ``setting`` limits its values.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from ..settings import Settings, limits, setting
 
 @dataclass(frozen=True)
 class Model:
-    name: str  # a name from `microg4m models list`, or an encoder of transformers: "videomae", "vjepa2"
-    init: str | None = None  # initial weights: a name or a file, see ``build_model``; None: random
-    init_partial: bool = False  # keep random weights where keys do not match, as some published runs did
-    overrides: dict[str, Any] = field(default_factory=dict)  # any setting of the model or of its network
+    name: str
+    """A name from `microg4m models list`, or an encoder of transformers: "videomae", "vjepa2"."""
+    init: str | None = None
+    """Initial weights: "kinetics", "zoo:PATH", "released:NAME", a file, run, model folder or Hub id; null: random."""
+    init_partial: bool = False
+    """Keep random weights where keys do not match, as some published runs did."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Any setting of the model or of its network, such as {dropout_rate: 0.2}."""
 
 
 @dataclass(frozen=True)
@@ -26,26 +31,39 @@ class Data(Settings, prefix="data."):
     """Which clips are read, and how they are sampled, scaled and cropped."""
 
     num_frames: int = field(metadata=limits(at_least=1))
-    stride: int = field(metadata=limits(at_least=1))  # distance of the frames in the video
-    data_dir: str | None = None  # a folder with the released files; None: the Hub, or the sample with source "sample"
+    """Frames per clip that the model gets."""
+    stride: int = field(metadata=limits(at_least=1))
+    """Distance of these frames in the video."""
+    data_dir: str | None = None
+    """A folder with the released files; null: the Hub, or the sample with source "sample"."""
     source: str | None = None
+    """"sample", "hub" or a Hub repository."""
     revision: str | None = None
+    """Commit, tag or branch of the Hub repository."""
     scheme: str = setting("official", choices=("official", "source_disjoint"))
-    # "released" centers one frame late as published, "exact" on the annotated frame
+    """The split: as released, or with each film in one split."""
     key_frame: str = setting("released", choices=("released", "exact"))
-    # range of training scales, drawn so that 1/side is uniform
+    """"released" centers one frame late as published, "exact" on the annotated frame."""
     short_side: tuple[int, int] = setting((256, 320), at_least=1)
-    # side of the random square crop; None: the whole frame, if all clips have one shape
+    """Range of training scales, drawn so that 1/side is uniform."""
     crop: int | None = setting(224, at_least=1, optional=True)
+    """Side of the random square crop; null: the whole frame, if all clips have one shape."""
     eval_short_side: int = setting(256, at_least=1)
-    validation_crop: bool = True  # published: center crop in validation, whole frame in test
-    test_crop: bool = False  # encoders with a fixed input size need the center crop in test as well
-    flip: float = setting(0.5, at_least=0, at_most=1)  # probability of a horizontal flip
-    # for an unreadable clip: "raise" stops the run, "skip" reports it and continues
+    """Length of the shorter side in validation and test."""
+    validation_crop: bool = True
+    """Center crop in validation, as published; false: the whole frame."""
+    test_crop: bool = False
+    """Center crop in test as well, for encoders with a fixed input size."""
+    flip: float = setting(0.5, at_least=0, at_most=1)
+    """Probability of a horizontal flip."""
     on_error: str = setting("raise", choices=("raise", "skip"))
-    cache: str | None = None  # folder for resized uint8 windows, used from the second epoch on
+    """For an unreadable clip: "raise" stops the run, "skip" reports it and continues."""
+    cache: str | None = None
+    """Folder for resized uint8 windows, used from the second epoch on."""
     cache_gb: float = setting(20.0, at_least=0)
+    """Largest size of this folder."""
     workers: int = setting(2, at_least=0)
+    """Processes that decode clips; 0 decodes in the main process."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,15 +80,23 @@ class Data(Settings, prefix="data."):
 @dataclass(frozen=True)
 class Optim(Settings, prefix="optim."):
     name: str = setting("sgd", choices=("sgd", "adamw"))
+    """The optimizer."""
     lr: float = setting(0.1, above=0)
+    """Base learning rate, which `schedule.factors` multiply."""
     momentum: float = setting(0.9, at_least=0, below=1)
+    """Momentum of SGD."""
     nesterov: bool = True
+    """Nesterov momentum of SGD."""
     betas: tuple[float, float] = setting((0.9, 0.999), at_least=0, below=1)
+    """Decay rates of AdamW's averages."""
     eps: float = setting(1e-8, above=0)
+    """Added to AdamW's denominator."""
     weight_decay: float = setting(1e-7, at_least=0)
-    # parameters without decay; one-dimensional ones are norms and biases
+    """Weight decay of the parameters that `no_decay` does not name."""
     no_decay: str = setting("batchnorm", choices=("batchnorm", "one_dimensional", "none"))
+    """Parameters without decay; one-dimensional ones are norms and biases."""
     clip_norm: float | None = setting(None, above=0)
+    """Largest norm of the gradient; null: no clipping."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,10 +112,15 @@ class Optim(Settings, prefix="optim."):
 @dataclass(frozen=True)
 class Schedule(Settings, prefix="schedule."):
     epochs: int = setting(40, at_least=1)
-    steps: tuple[int, ...] = setting((0, 20, 30, 40), at_least=0)  # epochs at which a factor begins
+    """Passes over the training split."""
+    steps: tuple[int, ...] = setting((0, 20, 30, 40), at_least=0)
+    """Epochs at which a factor begins; the first is 0."""
     factors: tuple[float, ...] = setting((1.0, 0.1, 0.01, 0.001), at_least=0)
+    """Factors of the learning rate, one for each step."""
     warmup_epochs: float = setting(5.0, at_least=0)
+    """Epochs in which the learning rate rises linearly to its value."""
     warmup_start: float = setting(1.25e-4, at_least=0)
+    """Learning rate at the beginning of the warm-up."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,26 +132,34 @@ class Schedule(Settings, prefix="schedule."):
 
 @dataclass(frozen=True)
 class Loop(Settings, prefix="loop."):
-    batch: int = setting(64, at_least=1)  # key frames per step, over all processes
-    # key frames per forward pass of a process; None: its whole share
+    batch: int = setting(64, at_least=1)
+    """Key frames per step, over all processes."""
     micro_batch: int | None = setting(None, at_least=1)
-    # "per_process" as published, "global" weighs every box the same on any world size
+    """Key frames per forward pass of a process; null: its whole share."""
     loss_mean: str = setting("per_process", choices=("per_process", "global"))
-    # "train" as published, "frozen" keeps running statistics and affine weights
+    """"per_process" as published, "global" weighs every box the same on any world size."""
     batch_norm: str = setting("train", choices=("train", "frozen"))
-    # "fp16" needs a GPU; without one a warning says that it is "no"
+    """"train" as published, "frozen" keeps running statistics and affine weights."""
     mixed_precision: str = setting("fp16", choices=("no", "fp16", "bf16"))
-    compile: str | None = "auto"  # torch.compile for the backbone: "auto" on a capable GPU, a backend name, None: never
+    """"fp16" needs a GPU; without one a warning says that it is "no"."""
+    compile: str | None = "auto"
+    """torch.compile for the backbone: "auto" on a capable GPU, a backend name, null: never."""
     channels_last: bool = True
-    # decay of an averaged copy, which is evaluated and saved instead of the model
+    """Memory layout of the convolutions on a GPU."""
     ema: float | None = setting(None, at_least=0, at_most=1)
+    """Decay of an averaged copy, which is evaluated and saved instead of the model; null: none."""
     seed: int = setting(0, at_least=0, below=2**31)
-    eval_every: int = setting(5, at_least=1)  # epochs
-    checkpoint_every: int = setting(0, at_least=0)  # steps; 0: only at the end of each epoch
-    # 0: all; 1 keeps two as well, in case the newest one is damaged
+    """Seed of weights, order, crops and dropout."""
+    eval_every: int = setting(5, at_least=1)
+    """Epochs between validations."""
+    checkpoint_every: int = setting(0, at_least=0)
+    """Steps between checkpoints; 0: only at the end of each epoch."""
     keep_checkpoints: int = setting(2, at_least=0)
+    """Checkpoints to keep; 0: all. 1 keeps two as well, in case the newest one is damaged."""
     max_steps: int | None = setting(None, at_least=1)
-    tracker: str | None = setting(None, choices=("tensorboard", "trackio", "wandb"))  # each a separate package
+    """Stop after this many steps; null: after `schedule.epochs`."""
+    tracker: str | None = setting(None, choices=("tensorboard", "trackio", "wandb"))
+    """Where losses are logged besides `metrics.jsonl`; each is a separate package."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +167,16 @@ class Recipe(Settings):
     """Everything that defines the training of an action model."""
 
     name: str
-    # "paper" reproduces a published row; anything else does not
+    """Name of the recipe; the default run folder is runs/NAME-VARIANT."""
     variant: str = field(metadata=limits(choices=("paper", "corrected", "own")))
+    """"paper" reproduces a published row; anything else does not."""
     model: Model
     data: Data
     optim: Optim = field(default_factory=Optim)
     schedule: Schedule = field(default_factory=Schedule)
     loop: Loop = field(default_factory=Loop)
     note: str = ""
+    """Free text for readers."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values only, as they are written to ``config.yaml``."""
@@ -147,31 +188,57 @@ class VlmRecipe(Settings):
     """Everything that defines the training of a LoRA adapter."""
 
     name: str
-    model: str  # a Hub id or a folder
+    """Name of the recipe; the default run folder is runs/NAME."""
+    model: str
+    """A Hub id or a folder with a vision-language model."""
     revision: str | None = None
+    """Commit, tag or branch of the model."""
     tasks: tuple[str, ...] = ("caption", "vqa")
+    """What to learn: captions, answers, or both."""
     prompts: str = "default"
+    """The prompt set, as in `microg4m predict --prompts`."""
     frames: int = setting(8, at_least=1)
-    source: str | None = None  # "sample", or a Hub dataset
+    """Frames per clip."""
+    source: str | None = None
+    """"sample", "hub" or a Hub repository."""
     data_dir: str | None = None
-    scheme: str = "source_disjoint"  # with "official", clips of the test films are in the training split
+    """A folder with the released files."""
+    scheme: str = "source_disjoint"
+    """The split; with "official", clips of the test films are in the training split."""
     split: str = "train"
+    """The split to train on."""
     rank: int = setting(16, at_least=1)
+    """Rank of the adapter's matrices."""
     alpha: int = setting(32, at_least=1)
+    """Scale of the adapter: its output is multiplied by alpha / rank."""
     dropout: float = setting(0.0, at_least=0, below=1)
+    """Dropout before the adapter."""
     targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)"
+    """Regular expression for the names of the layers that get an adapter."""
     lr: float = setting(1e-4, above=0)
+    """Peak learning rate of AdamW."""
     weight_decay: float = setting(0.0, at_least=0)
+    """Weight decay of AdamW."""
     warmup_steps: int = setting(20, at_least=0)
+    """Steps in which the learning rate rises linearly."""
     clip_grad: float = setting(1.0, above=0)
-    batch: int = setting(16, at_least=1)  # rows per step, over all processes
+    """Largest norm of the gradient."""
+    batch: int = setting(16, at_least=1)
+    """Rows per step, over all processes."""
     epochs: int = setting(1, at_least=1)
+    """Passes over the training rows."""
     max_steps: int | None = setting(None, at_least=1)
+    """Stop after this many steps; null: after `epochs`."""
     seed: int = setting(0, at_least=0, below=2**31)
+    """Seed of adapter weights, order and dropout."""
     dtype: str = "bfloat16"
+    """Data type of the frozen weights, such as bfloat16 or float32."""
     gradient_checkpointing: bool = False
-    checkpoint_every: int = setting(100, at_least=1)  # steps
+    """Recompute activations in the backward pass: less memory, more time."""
+    checkpoint_every: int = setting(100, at_least=1)
+    """Steps between checkpoints."""
     note: str = ""
+    """Free text for readers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
