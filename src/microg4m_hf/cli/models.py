@@ -30,6 +30,7 @@ def run_list(args: argparse.Namespace) -> int:
 def configure_info(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="a name of `microg4m models list`, or a folder with a saved model")
     parser.add_argument("--size", type=int, help="side of the square input for the GFLOPs (default: training size)")
+    parser.add_argument("--turn-pooling", action="store_true", help="describe it with turn pooling")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -40,6 +41,8 @@ def run_info(args: argparse.Namespace) -> int:
 
     saved = (Path(args.name) / "config.json").is_file()
     config = MicroG4MHarConfig.from_pretrained(args.name) if saved else config_of(args.name)
+    if args.turn_pooling and not config.turn_pooling:
+        config.turn_pooling, config.settings = True, "custom"
     parameters, gflops = count_parameters_and_gflops(config, args.size)
     side = args.size or config.train_size
     facts: dict[str, Any] = {
@@ -51,6 +54,9 @@ def run_info(args: argparse.Namespace) -> int:
         "classes": config.num_labels,
         "roi_stride": config.roi_stride,
     }
+    if config.turn_pooling:
+        config.turn_pooling = False
+        facts["gflops_per_turn"] = round(count_parameters_and_gflops(config, args.size)[1], 2)
     variant = VARIANTS.get(config.variant)
     if variant is not None and config.settings == variant.settings:
         if variant.published is not None:

@@ -17,7 +17,10 @@ from .registry import COUNTS, VARIANTS
 from .specs import TransformersSpec, family_of, spec_from_dict
 
 _NOT_OF_THE_NETWORK = ("architectures", "transformers_version", "id2label", "label2id", "dtype", "torch_dtype")
-_CONFIG_SETTINGS = ("dropout", "roi_size", "check_inputs", "id2label", "label2id", "image_mean", "image_std")
+_CONFIG_SETTINGS = (
+    *("dropout", "roi_size", "turn_pooling", "check_inputs"),
+    *("id2label", "label2id", "image_mean", "image_std"),
+)
 
 
 def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
@@ -51,7 +54,7 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
         if not isinstance(values[key], int) or values[key] < 1:
             raise ModelError(f"{name}: {key} is {values[key]!r}, it must be a whole number of at least 1")
     changed = {key for key, value in overrides.items() if key in network or value != getattr(variant, key, value)}
-    if changed - {"num_labels"}:
+    if changed - {"num_labels"} or overrides.get("turn_pooling"):
         values["settings"] = "custom"
     if "id2label" in values:
         values.pop("num_labels")
@@ -64,7 +67,8 @@ def create(name: str, **overrides: Any) -> MicroG4MHarForVideoClassification:
     Args:
         name: A name of ``microg4m models list``. A published name has the published settings, quirks included;
             ``for_training`` returns the name of the corrected model.
-        overrides: Settings of the model (``num_labels=3``, ``num_frames=16``) or its network (``width=32``).
+        overrides: Settings of the model (``num_labels=3``, ``num_frames=16``) or its network (``width=32``). With
+            ``turn_pooling=True``, logits are the same for a clip and its quarter turns.
 
     Example:
         >>> model = create("tiny_slow", num_labels=3)
@@ -136,8 +140,8 @@ def count_parameters_and_gflops(config: MicroG4MHarConfig, size: int | None = No
         model = MicroG4MHarForVideoClassification(config).eval()
         side = size or config.train_size
         clip = torch.zeros(1, 3, config.num_frames, side, side)
-        region = torch.zeros(1, 5)
+        box, owner = torch.zeros(1, 4), torch.zeros(1)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model.head(model.backbone(clip).feature_maps, region)
+        model.classify(clip, box, owner)
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2e9

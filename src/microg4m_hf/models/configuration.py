@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers.configuration_utils import PreTrainedConfig
 
+from ..errors import ModelError
 from ..storage import write_atomic
 from ..taxonomy import ACTION_NAMES, NUM_ACTIONS, NUM_AVA_CLASSES, ava_names
 from .hub_files import AUTO_MAP, HUB_CODE, HUB_CODE_FILE, CodeInPackage
@@ -31,6 +32,8 @@ class MicroG4MHarConfig(CodeInPackage, PreTrainedConfig):
         roi_stride: Pixels per cell of the feature map that region pooling assumes.
         roi_size: Cells per side of a pooled region.
         dropout: Dropout before the linear layer.
+        turn_pooling: Give the model every clip in its four quarter turns, and average the features of each person over
+            them. The logits are then the same for a clip and its quarter turns, at four times the computation.
         image_mean: Mean of the normalization, per channel or one for all.
         image_std: Standard deviation of the normalization, per channel or one for all.
         check_inputs: Check the values of clips and boxes, which takes one pass over the clip.
@@ -57,6 +60,7 @@ class MicroG4MHarConfig(CodeInPackage, PreTrainedConfig):
         roi_stride: int = 16,
         roi_size: int = 7,
         dropout: float = 0.5,
+        turn_pooling: bool = False,
         image_mean: float | Sequence[float] = (0.45, 0.45, 0.45),
         image_std: float | Sequence[float] = (0.225, 0.225, 0.225),
         check_inputs: bool = True,
@@ -68,6 +72,8 @@ class MicroG4MHarConfig(CodeInPackage, PreTrainedConfig):
             names = known.get(count) or [f"LABEL_{i}" for i in range(count)]
             kwargs["id2label"] = dict(enumerate(names))
             kwargs["label2id"] = {name: i for i, name in enumerate(names)}
+        if not isinstance(turn_pooling, bool):
+            raise ModelError(f"turn_pooling is {turn_pooling!r}; it must be true or false")
         kwargs.setdefault("problem_type", "multi_label_classification")
         kwargs["auto_map"] = dict(AUTO_MAP)  # a config from the Hub names that repository's file
         self.family, self.variant, self.settings = family, variant, settings
@@ -76,7 +82,7 @@ class MicroG4MHarConfig(CodeInPackage, PreTrainedConfig):
         self.train_size, self.test_size = train_size, test_size
         self.roi_stride, self.roi_size = roi_stride, roi_size
         self.image_mean, self.image_std = per_channel(image_mean), per_channel(image_std)
-        self.dropout, self.check_inputs = dropout, check_inputs
+        self.dropout, self.turn_pooling, self.check_inputs = dropout, turn_pooling, check_inputs
         super().__init__(**kwargs)
 
     @classmethod

@@ -25,7 +25,17 @@ from .backbones.transformers_encoder import WrappedEncoder
 from .backbones.x3d import X3D
 from .configuration import MicroG4MHarConfig
 from .hub_files import CodeInPackage, write_hub_card
-from .inputs import Boxes, check_boxes, check_shape, check_values, flatten_boxes, to_regions
+from .inputs import (
+    Boxes,
+    check_boxes,
+    check_shape,
+    check_values,
+    flatten_boxes,
+    round_boxes,
+    to_regions,
+    turn_boxes,
+    turn_clips,
+)
 
 
 @dataclass
@@ -65,6 +75,7 @@ class RoIHead(nn.Module):
 
     Mean over time, RoIAlign, spatial max, concatenation of the pathways, dropout, one linear layer. Regions are pooled
     in float32 whatever the dtype of the features: half precision would move box corners by up to an eighth of a pixel.
+    With turn pooling, the mean over the turns comes before dropout.
     """
 
     def __init__(self, dims: Sequence[int], num_labels: int, stride: int, size: int, dropout: float) -> None:
@@ -74,10 +85,21 @@ class RoIHead(nn.Module):
         self.roi_align = extras.require("torchvision.ops", "pooling regions of people").roi_align
         self.projection = nn.Linear(sum(dims), num_labels)
 
-    def forward(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
-        pooled = torch.cat([self._pool(feature, regions) for feature in features], 1)
+    def forward(self, *groups: tuple[Sequence[Tensor], Tensor], turns: int = 1) -> Tensor:
+        """Return the logits of people.
+
+        Args:
+            groups: Feature maps of clips, one per pathway, and the regions in them.
+            turns: How many copies of the clips the groups have together; each has the same people in the same order.
+        """
+        pooled = torch.cat([self._pool_pathways(*group) for group in groups])
+        if turns > 1:
+            pooled = pooled.reshape(turns, pooled.shape[0] // turns, pooled.shape[1]).mean(0)
         pooled = F.dropout(pooled.to(self.projection.weight.dtype), self.dropout_rate, self.training)
         return self.projection(pooled)
+
+    def _pool_pathways(self, features: Sequence[Tensor], regions: Tensor) -> Tensor:
+        return torch.cat([self._pool(feature, regions) for feature in features], 1)
 
     def _pool(self, feature: Tensor, regions: Tensor) -> Tensor:
         mean = feature.mean(2, dtype=torch.promote_types(feature.dtype, torch.float32))
@@ -233,7 +255,7 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
             labels: Multi-hot (people, classes) in the order of the boxes, a list of (n, classes), or padded.
             box_mask: Which rows of padded boxes are people. By default, rows without a positive number are padding.
             output_hidden_states: Also return the output of every stage, or of those with the given indices. By default
-                what the config says.
+                what the config says. With turn pooling, it is that of the clips as they are given.
             return_dict: False returns a tuple. By default what the config says.
 
         Returns:
@@ -245,20 +267,55 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         check_shape(pixel_values, self.config)
         if boxes is None:
             raise ModelError("no boxes given: the model classifies people, so pass boxes=[(n, 4) per clip]")
-        batch, (height, width) = pixel_values.shape[0], pixel_values.shape[3:]
-        flat, owners = flatten_boxes(boxes, batch, pixel_values.device, box_mask)
+        flat, owners = flatten_boxes(boxes, pixel_values.shape[0], pixel_values.device, box_mask)
         if self.config.check_inputs and not torch.compiler.is_compiling():
             check_boxes(flat)
-        features = self.backbone(pixel_values.to(self.dtype), output_hidden_states, return_dict=True)
-        regions = to_regions(flat, owners, height, width).to(features.feature_maps[0].device)
-        logits = self.head(features.feature_maps, regions)
+        logits, hidden_states = self.classify(pixel_values.to(self.dtype), flat, owners, output_hidden_states)
         loss = None
         if labels is not None:
             targets = self._targets(labels, boxes, box_mask, logits)
             # Without people the loss is zero; the mean over no rows would be NaN.
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets) if len(logits) else logits.float().sum()
-        output = HarOutput(loss=loss, logits=logits, clip_index=owners, hidden_states=features.hidden_states)
+        output = HarOutput(loss=loss, logits=logits, clip_index=owners, hidden_states=hidden_states)
         return output if _choose(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def classify(
+        self,
+        clips: Tensor,
+        boxes: Tensor,
+        owners: Tensor,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
+    ) -> tuple[Tensor, tuple[Tensor | None, ...] | None]:
+        """Return logits and hidden states for boxes that ``flatten_boxes`` returned, without checking the inputs.
+
+        Args:
+            clips: Normalized clips (B, 3, T, H, W).
+            boxes: Normalized xyxy (people, 4).
+            owners: The clip of each box.
+            output_hidden_states: As for ``forward``.
+        """
+        batch, height, width = clips.shape[0], clips.shape[3], clips.shape[4]
+        if not self.config.turn_pooling:
+            features = self.backbone(clips, output_hidden_states, return_dict=True)
+            regions = to_regions(boxes, owners, height, width).to(features.feature_maps[0].device)
+            return self.head((features.feature_maps, regions)), features.hidden_states
+        if self.config.family == "transformers" and height != width:
+            raise ModelError(
+                f"turn pooling gives {self.config.variant} clips of {height}x{width} and {width}x{height} pixels, but "
+                "an encoder of transformers takes one size; crop a square (in a recipe: data.crop, "
+                "data.validation_crop and data.test_crop)"
+            )
+        boxes, groups, states = round_boxes(boxes), [], None
+        for turns in [(0, 1, 2, 3)] if height == width else [(0, 2), (1, 3)]:  # turns of one size go in one pass
+            turned = torch.cat([turn_clips(clips, quarters) for quarters in turns])
+            features = self.backbone(turned, output_hidden_states if 0 in turns else False, return_dict=True)
+            places = torch.cat([turn_boxes(boxes, quarters) for quarters in turns])
+            numbers = torch.cat([owners + number * batch for number in range(len(turns))])
+            regions = to_regions(places, numbers, turned.shape[3], turned.shape[4])
+            groups.append((features.feature_maps, regions.to(features.feature_maps[0].device)))
+            if 0 in turns and features.hidden_states is not None:
+                states = tuple(None if state is None else state[:batch] for state in features.hidden_states)
+        return self.head(*groups, turns=4), states
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:  # type: ignore[override]
         """Save the model as ``PreTrainedModel.save_pretrained`` does, with its processor unless there is one."""

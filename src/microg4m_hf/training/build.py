@@ -61,13 +61,29 @@ def _configure_deepspeed(config: dict[str, Any], recipe: Recipe, processes: int)
 
 
 def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
-    """Return the model of a recipe, with the same weights on every rank.
+    """Return the model of a recipe, with the same weights on every rank, and print what turn pooling costs.
 
     Args:
         model: Architecture, initial weights and overrides.
         data: How the model is fed; its config records it.
         seed: Seed of random weights.
     """
+    built = _build_model(model, data, seed)
+    if built.config.turn_pooling and is_main_process():
+        from ..models.build import count_parameters_and_gflops
+
+        _, gflops = count_parameters_and_gflops(built.config)
+        built.config.turn_pooling = False
+        _, once = count_parameters_and_gflops(built.config)
+        built.config.turn_pooling = True
+        print(
+            f"turn pooling: each clip is computed in four turns, {gflops:.3g} instead of {once:.3g} GFLOPs",
+            file=sys.stderr,
+        )
+    return built
+
+
+def _build_model(model: Model, data: Data, seed: int) -> Any:
     import torch
     from transformers import AutoConfig
 
@@ -84,8 +100,11 @@ def build_model(model: Model, data: Data, seed: int) -> torch.nn.Module:
         if model.init is None:
             if model.name not in ENCODERS:
                 return models.create(model.name, **settings | model.overrides)
-            encoder = AutoConfig.for_model(model.name, **model.overrides)
-            return models.wrap(encoder, **{key: value for key, value in settings.items() if key not in model.overrides})
+            overrides = dict(model.overrides)
+            if "turn_pooling" in overrides:  # the one setting of the model, not of its encoder
+                settings["turn_pooling"] = overrides.pop("turn_pooling")
+            encoder = AutoConfig.for_model(model.name, **overrides)
+            return models.wrap(encoder, **{key: value for key, value in settings.items() if key not in overrides})
         settings |= model.overrides
         state = named_weights(model)
         if state is not None or model.init.endswith((".pyth", ".pkl", ".pt", ".pth")):
