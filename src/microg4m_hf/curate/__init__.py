@@ -1,0 +1,13 @@
+"""Make a dataset of your own footage: cut, find people, draft texts, let people review, release."""
+
+from typing import TYPE_CHECKING
+
+from ..lazy import attach
+
+if TYPE_CHECKING:
+    from .agreement import measure_agreement as measure_agreement, nominal_alpha as nominal_alpha
+    from .exchange import export_review as export_review, import_review as import_review
+    from .review_log import ReviewLog as ReviewLog
+    from .reviews import reviewed_state as reviewed_state
+
+__getattr__, __dir__, __all__ = attach(__name__)
