@@ -106,7 +106,9 @@ def rules_of(kind: type) -> dict[str, str]:
 def _find_problem(value: Any, rule: _Rule, annotation: str) -> str:
     """Return what is wrong with a value, with a place for the value; empty if it is right."""
     if rule.choices:
-        return "" if value in rule.choices else f"is {{}}, it can be {', '.join(map(repr, rule.choices))}"
+        # True equals 1, but no choice of a number is meant by it.
+        fits = any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in rule.choices)
+        return "" if fits else f"is {{}}, it can be {', '.join(map(repr, rule.choices))}"
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if is_number and not math.isfinite(value):
         return "must be a finite number, given {}"

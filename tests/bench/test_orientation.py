@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from microg4m_hf.bench.orientation import TURNS, Turn, TurnedWindows, orientation_probe, turn_boxes, turn_frames
+from microg4m_hf.bench.orientation import TurnedWindows, orientation_probe
 from microg4m_hf.cli.main import main
 from microg4m_hf.data.sample.write import write_clip
+from microg4m_hf.data.turns import TURNS, Turn, turn_boxes, turn_frames
+from microg4m_hf.errors import RecipeError
 from microg4m_hf.models import create
 from microg4m_hf.taxonomy import label_of
 from microg4m_hf.training.dataset import KeyFrame, collate
@@ -112,14 +115,27 @@ def test_probe_finds_a_known_reliance_and_no_other(tmp_path: Path) -> None:
     assert not any(row.get("real") for row in free["turns"])
 
 
+def test_turns_at_test_time_close_the_gap(tmp_path: Path) -> None:
+    """All quarter turns of a rotated clip are those of the clip, so their mean does not depend on the rotation."""
+    items, data = _red_and_blue_clips(tmp_path)
+    model = _PixelModel(lambda inside: _red_minus_blue(inside) + 0.1 * _upper_minus_lower(inside))
+    found = orientation_probe(model, items, replace(data, test_turns=4))
+    assert found["asked"] == {"turns": ["0°", "90°", "180°", "270°"], "pooling": "mean"}
+    assert found["turns"][0]["map"] == 1.0
+    assert (found["gap"]["difference"], found["gap"]["interval"]) == (0.0, [0.0, 0.0])
+    with pytest.raises(RecipeError, match="give --turn-pooling mean, max or lme"):
+        orientation_probe(model, items, replace(data, test_turns=4, test_pooling="auto"))
+
+
 def test_orientation_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     create("tiny_slow").save_pretrained(tmp_path / "model")
     out = tmp_path / "gap"
     words = ["gap", "orientation", str(tmp_path / "model"), "--source", "sample", "--resamples", "20"]
-    assert main([*words, "--out", str(out)]) == 0
+    assert main([*words, "--turns", "2", "--out", str(out)]) == 0
     found = json.loads((out / "report.json").read_text())
     assert [row["turn"] for row in found["turns"]] == ["0°", "90°", "180°", "270°", "0°, mirrored"]
     assert found["left_out_clips"] == 0
+    assert found["asked"]["turns"] == ["0°", "180°"]
     assert "gap " in capsys.readouterr().out
     assert "Orientation gap" in (out / "report.md").read_text()
     assert (out / "figures" / "orientation-actions.svg").is_file()

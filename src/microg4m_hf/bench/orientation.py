@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from ..data.turns import TURNS, Turn, turn_boxes, turn_frames
 from ..errors import RecipeError
 from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarSettings, score_har
@@ -17,50 +18,9 @@ from ..metrics.har.statistics import ClassScores
 from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS, Action
 from ..training.dataset import KeyFrame, KeyFrameWindows
-from ..training.predict import predict_logits, prediction_columns, reference_columns
+from ..training.predict import pool_turns, predict_logits, prediction_columns, reference_columns
 from ..training.predict_run import load_model, recipe_of
 from ..training.recipe import Data
-
-
-class Turn(NamedTuple):
-    """A rotation in degrees clockwise, after mirroring left to right if asked."""
-
-    degrees: int
-    mirrored: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.degrees}°{', mirrored' if self.mirrored else ''}"
-
-
-TURNS = (Turn(0), Turn(90), Turn(180), Turn(270), Turn(0, mirrored=True))
-
-
-def turn_frames(frames: np.ndarray, turn: Turn) -> np.ndarray:
-    """Rotate frames ``(T, H, W, 3)``; a quarter turn swaps height and width.
-
-    >>> one = np.arange(4).reshape(1, 2, 2, 1)
-    >>> turn_frames(one, Turn(90))[0, :, :, 0].tolist()
-    [[2, 0], [3, 1]]
-    """
-    frames = frames[:, :, ::-1] if turn.mirrored else frames
-    return np.rot90(frames, -turn.degrees // 90, axes=(1, 2))
-
-
-def turn_boxes(boxes: np.ndarray, turn: Turn) -> np.ndarray:
-    """Rotate normalized xyxy boxes together with their frames.
-
-    >>> turn_boxes(np.array([[0.0, 0.0, 0.25, 0.5]]), Turn(90)).tolist()
-    [[0.5, 0.0, 1.0, 0.25]]
-    >>> turn_boxes(np.array([[0.0, 0.0, 0.25, 0.5]]), Turn(0, mirrored=True)).tolist()
-    [[0.75, 0.0, 1.0, 0.5]]
-    """
-    x1, y1, x2, y2 = np.asarray(boxes).reshape(-1, 4).T
-    if turn.mirrored:
-        x1, x2 = 1 - x2, 1 - x1
-    for _ in range(turn.degrees // 90 % 4):
-        x1, y1, x2, y2 = 1 - y2, x1, 1 - y1, x2
-    return np.stack([x1, y1, x2, y2], axis=1)
 
 
 class TurnedWindows(KeyFrameWindows):
@@ -103,7 +63,7 @@ def orientation_probe(
     Args:
         model: A model, from :func:`open_model`.
         items: The key frames.
-        data: How the model is fed.
+        data: How the model is fed; with ``data.test_turns``, it is asked under several turns of each rotated clip.
         turns: At least two; the first is the baseline.
         protocol: ``"paper"`` or ``"instance"``.
         resamples: The former number of bootstrap resamples; it has no effect.
@@ -116,7 +76,7 @@ def orientation_probe(
         upright view.
 
     Raises:
-        RecipeError: If there are fewer than two turns.
+        RecipeError: If there are fewer than two turns, or if ``data.test_pooling`` is still to be chosen.
     """
     from accelerate import Accelerator
 
@@ -124,6 +84,8 @@ def orientation_probe(
         raise RecipeError(
             f"the probe compares turns, given {len(turns)}; give at least two, of which the first is the baseline"
         )
+    if data.test_pooling == "auto":
+        raise RecipeError("the probe does not choose how turns are pooled; give --turn-pooling mean, max or lme")
     accelerator = Accelerator()
     model = model.to(accelerator.device)
     references = read_rows(reference_columns(items), references=True)
@@ -132,8 +94,15 @@ def orientation_probe(
     for turn in turns:
         windows = TurnedWindows(items, data, turn, center_crop=data.test_crop)
         logits = predict_logits(
-            accelerator, model, windows, batch=batch, workers=data.workers, what=f"turned {turn.name}"
+            accelerator,
+            model,
+            windows,
+            turns=data.views,
+            batch=batch,
+            workers=data.workers,
+            what=f"turned {turn.name}",
         )
+        logits = pool_turns(logits, data.test_pooling) if data.views else logits
         skipped = max(skipped, len(items) - len(logits))
         scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), references, settings)
     left_out = {name: result.left_out(seed) for name, result in scored.items()}
@@ -155,6 +124,8 @@ def orientation_probe(
         "key_frames": len(items),
         "protocol": protocol,
     }
+    if data.views:
+        result["asked"] = {"turns": [turn.name for turn in data.views], "pooling": data.test_pooling}
     if turned:
 
         def gap(score: Callable[[ClassScores], Any], films: int | None = None) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from .options import (
     add_former_bootstrap_options,
     add_reference_options,
     add_release_options,
+    add_turn_options,
     find_references,
     find_run,
     release_of,
+    turns_of,
 )
 
 
@@ -36,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--scheme", choices=("official", "source_disjoint"), help="default: the scheme of the run, else official"
     )
     probe.add_argument("--batch", type=int, default=8, help="key frames per batch")
+    add_turn_options(probe)
     for command in (leak, probe):
         source = "'sample' or a Hub repository (default: the data of the run, else the Hub)"
         add_release_options(command, data_dir="a folder with the released files (and clips to rotate)", source=source)
@@ -108,4 +111,5 @@ def _orientation(args: argparse.Namespace, common: dict[str, Any]) -> dict[str, 
         data = replace(data, **release)
     if args.scheme:
         data = replace(data, scheme=args.scheme)
+    data = replace(data, **turns_of(args))
     return orientation_probe(model, split_items(data, args.split), data, batch=args.batch, **common)

@@ -44,6 +44,22 @@ def release_of(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in ("data_dir", "source", "revision")}
 
 
+def add_turn_options(parser: Any, *more_poolings: str) -> None:
+    """Add ``--turns``, ``--mirror`` and ``--turn-pooling``: the turns under which an action model is asked."""
+    turns = "ask the model under 2 or 4 quarter turns of each clip, and pool its logits (default 1)"
+    parser.add_argument("--turns", type=int, choices=(1, 2, 4), help=turns)
+    parser.add_argument("--mirror", action="store_true", help="ask it about the mirror image of each turn as well")
+    pooling = "how logits are pooled; lme is log-mean-exp" + ", auto the best on validation" * bool(more_poolings)
+    choices = ("mean", "max", "lme", *more_poolings)
+    parser.add_argument("--turn-pooling", choices=choices, help=f"{pooling} (default mean)")
+
+
+def turns_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of ``training.recipe.Data`` that ``--turns``, ``--mirror`` and ``--turn-pooling`` set."""
+    given = {"test_turns": args.turns, "test_mirror": args.mirror or None, "test_pooling": args.turn_pooling}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def add_run_options(parser: argparse.ArgumentParser, *, clips_for: str, source: str) -> None:
     """Add the runs of ``report`` and ``explore``, and the options that name their dataset."""
     parser.add_argument("runs", nargs="*", metavar="RUN_OR_FILE", help="run folders, prediction files, or NAME=PATH")

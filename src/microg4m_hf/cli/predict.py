@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import RecipeError
 from . import predict_text
-from .options import add_release_options
+from .options import add_release_options, add_turn_options, turns_of
 
 
 def configure_har(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="number of processes that decode clips")
     parser.add_argument("--limit", type=int, metavar="N", help="predict and score only the first N key frames")
     parser.add_argument("--batch-size", type=int, default=8, help="key frames per forward pass (default 8)")
+    add_turn_options(parser, "auto")
     parser.add_argument("set", nargs="*", metavar="key=value", help="values that take precedence over the recipe")
 
 
@@ -48,8 +49,10 @@ def run_har(args: argparse.Namespace) -> int:
     else:
         words = [f"data.{name}={value}" for name, value in given.items()]
         recipe = load_recipe(args.config, words + ([f"model.init={args.weights}"] if args.weights else []))
-    recipe = override_recipe(recipe, args.set)
-    folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}")
+    words = [f"data.{name}={value}" for name, value in turns_of(args).items()]
+    recipe = override_recipe(recipe, [*words, *args.set])
+    views = f"-{len(recipe.data.views)}-turns" if recipe.data.views else ""
+    folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}{views}")
     summary = predict_har(
         recipe, folder, args.split, ava_format=args.ava_format, limit=args.limit, batch=args.batch_size
     )

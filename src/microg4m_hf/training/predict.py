@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.turns import UPRIGHT, Turn, turn_boxes
 from ..errors import StoppedBySignal
 from ..metrics import har_scores
 from ..runtime import progress
@@ -26,6 +27,7 @@ def predict_logits(
     model: torch.nn.Module,
     items: KeyFrameWindows,
     *,
+    turns: Sequence[Turn] = (),
     batch: int = 8,
     workers: int = 0,
     what: str = "predicting",
@@ -42,6 +44,7 @@ def predict_logits(
         accelerator: The accelerator of this process.
         model: A model on its device.
         items: The key frames.
+        turns: Predict every key frame under each of these turns, decoded once; see :func:`pool_turns`.
         batch: Key frames per forward pass.
         workers: Processes that decode.
         what: The label of the progress bar.
@@ -51,8 +54,8 @@ def predict_logits(
         save: Called with each item and its logits, on the process that predicts it.
 
     Returns:
-        For each index of an item, logits ``(persons, classes)`` in float32, the same on every process. Unreadable
-        clips are absent.
+        For each index of an item, logits ``(persons, classes)`` in float32, the same on every process; with ``turns``,
+        ``(turns, persons, classes)``. Unreadable clips are absent.
     """
     import torch
     from accelerate.utils import gather_object
@@ -73,7 +76,9 @@ def predict_logits(
     with torch.inference_mode(), decoding_errors():
         for collated in progress(loaded, what, total=len(batches), unit="batch"):
             report_faults(collated["faults"], items.data.on_error)
-            finished = _predict_batch(accelerator, model, collated)
+            finished = _predict_batch(accelerator, model, collated, turns or (UPRIGHT,))
+            if not turns:
+                finished = [(index, logits[0]) for index, logits in finished]
             predicted += finished
             if save is not None:
                 for index, logits in finished:
@@ -85,9 +90,9 @@ def predict_logits(
 
 
 def _predict_batch(
-    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any]
+    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any], turns: Sequence[Turn]
 ) -> list[tuple[int, np.ndarray]]:
-    """Predict clips of one size together."""
+    """Predict clips of one size together, under one turn after the other."""
     device, config = accelerator.device, accelerator.unwrap_model(model).config
     counts = [len(boxes) for boxes in batch["boxes"]]
     readable = [bool(weights.all()) for weights in batch["weights"].split(counts)]
@@ -98,14 +103,51 @@ def _predict_batch(
     for places in by_size.values():
         windows = [batch["windows"][place].to(device) for place in places]
         clips = render_batch(windows, [batch["geometries"][place] for place in places], config)
-        boxes = [batch["boxes"][place].to(device) for place in places]
-        logits = model(pixel_values=clips, boxes=boxes).logits.float().cpu().split([len(box) for box in boxes])
+        boxes = [batch["boxes"][place] for place in places]
+        logits = np.stack([_logits_of_turn(model, clips, boxes, turn) for turn in turns])
+        parts = np.split(logits, np.cumsum([len(box) for box in boxes])[:-1], axis=1)
         predicted += [
-            (batch["indices"][place], part.numpy())
-            for place, part in zip(places, logits, strict=True)
-            if readable[place]
+            (batch["indices"][place], part) for place, part in zip(places, parts, strict=True) if readable[place]
         ]
     return predicted
+
+
+def _logits_of_turn(
+    model: torch.nn.Module, clips: torch.Tensor, boxes: Sequence[torch.Tensor], turn: Turn
+) -> np.ndarray:
+    """Return the logits of all persons of a batch, whose clips and boxes are turned together."""
+    import torch
+
+    turned = clips.flip(4) if turn.mirrored else clips
+    turned = torch.rot90(turned, -turn.degrees // 90, dims=(3, 4)) if turn.degrees else turned
+    moved = [torch.from_numpy(turn_boxes(box.numpy(), turn)).to(clips.device) for box in boxes]
+    logits: np.ndarray = model(pixel_values=turned, boxes=moved).logits.float().cpu().numpy()
+    return logits
+
+
+def pool_turns(logits: Mapping[int, np.ndarray], how: str) -> dict[int, np.ndarray]:
+    """Pool the logits of the turns of each key frame.
+
+    Args:
+        logits: What :func:`predict_logits` returned with ``turns``.
+        how: ``"mean"``; ``"max"``; or ``"lme"``, log-mean-exp, which lies between the two.
+
+    Returns:
+        For each key frame, logits ``(persons, classes)``.
+
+    Example:
+        >>> two = {0: np.log(np.array([[[1.0]], [[3.0]]], np.float32))}
+        >>> [round(float(np.exp(pool_turns(two, how)[0][0, 0])), 3) for how in ("mean", "max", "lme")]
+        [1.732, 3.0, 2.0]
+    """
+
+    def pool(turns: np.ndarray) -> np.ndarray:
+        values = turns.astype(np.float64)
+        if how == "lme":
+            return np.logaddexp.reduce(values, axis=0) - np.log(len(values))
+        return values.max(axis=0) if how == "max" else values.mean(axis=0)
+
+    return {index: pool(turns).astype(np.float32) for index, turns in logits.items()}
 
 
 def prediction_columns(items: Sequence[KeyFrame], logits: dict[int, np.ndarray]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ import numpy as np
 from ..data.references import released_references
 from ..data.run_data import RunData
 from ..data.sources import pinned_revision, resolve_root
+from ..data.turns import describe_turns
 from ..errors import RecipeError
 from ..metrics.results import json_ready
-from ..runtime import silence_other_bars
+from ..runtime import is_main_process, silence_other_bars
 from ..storage import write_atomic
 from ..taxonomy import ACTION_IDS, NUM_AVA_CLASSES
 from .ava_folder import ava_items, ava_references, shared_map
@@ -27,8 +28,8 @@ from .build import build_accelerator, build_model, split_items
 from .card import write_model_card
 from .checkpoints import TrainState
 from .dataset import KeyFrame, KeyFrameWindows
-from .predict import chance_map, predict_logits, prediction_columns, score_logits
-from .recipe import Data, Model, Recipe
+from .predict import chance_map, pool_turns, predict_logits, prediction_columns, score_logits
+from .recipe import POOLINGS, Data, Model, Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
 
@@ -141,7 +142,8 @@ def predict_har(
     Args:
         recipe: The model and how it is fed, from :func:`recipe_of` or :func:`load_recipe`.
         folder: Where ``predictions/<split>.parquet`` (raw scores of all classes of the model), ``results.json``,
-            ``config.yaml`` and ``environment.json`` are written.
+            ``config.yaml`` and ``environment.json`` are written. With ``data.test_turns`` of the recipe, the model is
+            asked under several turns of each clip, and the scores are pooled from them.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         ava_format: The folder of a second dataset, on Earth, to predict with the same settings.
         limit: Predict and score only this many key frames, the first of the split.
@@ -166,8 +168,9 @@ def predict_har(
     accelerator.wait_for_everyone()
     model = model.to(accelerator.device)
     predict = functools.partial(_predict_with_journal, accelerator, model, recipe, run, batch)
+    recipe, turns = choose_pooling(recipe, split, predict)
     result = _predict_split(accelerator, recipe, run, split, predict, limit)
-    summary: dict[str, Any] = {"name": recipe.name, "variant": recipe.variant, "split": split, split: result}
+    summary: dict[str, Any] = {"name": recipe.name, "variant": recipe.variant, "split": split, **turns, split: result}
     if ava_format is not None:
         items = ava_items(ava_format)
         if len(model.config.id2label) != NUM_AVA_CLASSES:  # a model with the 50 classes is not scored on AVA's others
@@ -193,8 +196,16 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
     model = load_saved(run.model).to(accelerator.device)
 
     def predict(split: str, windows: KeyFrameWindows) -> dict[int, np.ndarray]:
-        return predict_logits(accelerator, model, windows, workers=recipe.data.workers, what=f"predicting {split}")
+        return predict_logits(
+            accelerator,
+            model,
+            windows,
+            turns=recipe.data.views,
+            workers=recipe.data.workers,
+            what=f"predicting {split}",
+        )
 
+    recipe, turns = choose_pooling(recipe, "test", predict)
     result = _predict_split(accelerator, recipe, run, "test", predict)
     summary = {
         "name": recipe.name,
@@ -204,6 +215,7 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
         "validation_map": state.best,
         "skipped_clips": state.skipped_clips,
         "processes": accelerator.num_processes,
+        **turns,
         "test": result,
     }
     if accelerator.is_main_process:
@@ -211,6 +223,51 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
         write_model_card(recipe, summary, run.model)
     accelerator.wait_for_everyone()
     return result
+
+
+def choose_pooling(recipe: Recipe, split: str, predict: Predict) -> tuple[Recipe, dict[str, Any]]:
+    """Say what the turns of a prediction cost, and replace the pooling ``auto`` by the best one on validation.
+
+    Every process must call this. Equal mAPs go to the first of mean, max and log-mean-exp.
+
+    Args:
+        recipe: The model and how it is fed.
+        split: The split to predict.
+        predict: Predict the validation split, if need be.
+
+    Returns:
+        The recipe with a pooling, and what ``results.json`` says about the turns: nothing if there are none.
+
+    Raises:
+        RecipeError: The pooling is to be chosen on the split that is predicted.
+    """
+    data = recipe.data
+    if not data.views:
+        return recipe, {}
+    asked, count = describe_turns(data.views), len(data.views)
+    if data.test_pooling == "auto" and split == "validation":
+        raise RecipeError(
+            "the pooling of turns would be chosen on validation, the split that is predicted; "
+            "set data.test_pooling (--turn-pooling) to mean, max or lme"
+        )
+    note = f"{asked}: {count} forward passes per key frame instead of 1"
+    if data.test_pooling != "auto":
+        _note(f"{note}; their logits are pooled by {data.test_pooling}")
+        return recipe, {"turns": {"asked": [turn.name for turn in data.views], "pooling": data.test_pooling}}
+    _note(f"{note}, first of validation, to choose how their logits are pooled")
+    items = split_items(data, "validation")
+    logits = predict("validation", KeyFrameWindows(items, data, center_crop=data.test_crop))
+    maps = {how: score_logits(items, pool_turns(logits, how))["scores"]["map"] for how in POOLINGS}
+    best = max(maps, key=lambda how: maps[how])
+    _note(f"pooled by {best}: validation mAP " + ", ".join(f"{how} {100 * maps[how]:.2f}" for how in maps))
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(data, test_pooling=best))
+    about = {"asked": [turn.name for turn in data.views], "pooling": best, "validation_map": maps}
+    return recipe, {"turns": about}
+
+
+def _note(text: str) -> None:
+    if is_main_process():
+        print(text, file=sys.stderr)
 
 
 def _predict_with_journal(
@@ -231,7 +288,8 @@ def _predict_with_journal(
     records, known = journal.records(), {}
     for index, (name, item) in enumerate(zip(names, windows.items, strict=True)):
         scores = np.asarray(records[name]["scores"], np.float32) if name in records else np.empty(0)
-        if scores.ndim == 2 and len(scores) == len(item.boxes):
+        turns = (len(recipe.data.views),) if recipe.data.views else ()
+        if scores.ndim == len(turns) + 2 and scores.shape[:-1] == (*turns, len(item.boxes)):
             known[index] = scores
     accelerator.wait_for_everyone()  # all have read the same records before one of them writes
     if known and accelerator.is_main_process:
@@ -245,6 +303,7 @@ def _predict_with_journal(
             accelerator,
             model,
             windows,
+            turns=recipe.data.views,
             batch=batch,
             workers=recipe.data.workers,
             what=f"predicting {split}",
@@ -262,7 +321,7 @@ def _journal_settings(model: Any, data: Data, split: str) -> str:
         digest.update(
             name.encode() + tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         )
-    irrelevant = {"workers", "cache", "cache_gb", "on_error"}
+    irrelevant = {"workers", "cache", "cache_gb", "on_error", "test_pooling"}  # the journal has the logits of each turn
     fed = {name: value for name, value in dataclasses.asdict(data).items() if name not in irrelevant}
     digest.update(json.dumps([split, fed, model.config.to_diff_dict()], sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
@@ -297,6 +356,8 @@ def _predict_items(
     from ..metrics.har.files import write_predictions
 
     logits = predict(split, KeyFrameWindows(items, recipe.data, center_crop=recipe.data.test_crop))
+    views = recipe.data.views
+    logits = pool_turns(logits, recipe.data.test_pooling) if views else logits
     if accelerator.is_main_process:
         about: dict[str, Any] = {
             "model": recipe.model.name,
@@ -308,6 +369,8 @@ def _predict_items(
             "key_frame": recipe.data.key_frame,
             "scores_are": "logits",
         }
+        if views:
+            about["turns"] = {"asked": [turn.name for turn in views], "pooling": recipe.data.test_pooling}
         if split != "earth":
             about["data"] = _run_data(recipe.data, split, items).to_dict()
         write_predictions(run.predictions / f"{split}.parquet", **prediction_columns(items, logits), about=about)

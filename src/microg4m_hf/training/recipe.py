@@ -10,8 +10,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..data.turns import QUARTERS, Turn, quarter_turns
 from ..errors import RecipeError
 from ..settings import Settings, limits, setting
+
+POOLINGS = ("mean", "max", "lme")  # of the logits of several turns of a clip; lme is log-mean-exp
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Data(Settings, prefix="data."):
     """Center crop in test as well, for encoders with a fixed input size."""
     flip: float = setting(0.5, at_least=0, at_most=1)
     """Probability of a horizontal flip."""
+    test_turns: int = setting(1, choices=QUARTERS)
+    """Ask the model under this many quarter turns of each clip in a test, and pool its logits."""
+    test_mirror: bool = False
+    """Ask it about the mirror image of each turn as well."""
+    test_pooling: str = setting("mean", choices=(*POOLINGS, "auto"))
+    """How these logits are pooled: "lme" is log-mean-exp, "auto" the best of the three on the validation split."""
     on_error: str = setting("raise", choices=("raise", "skip"))
     """For an unreadable clip: "raise" stops the run, "skip" reports it and continues."""
     cache: str | None = None
@@ -71,6 +80,17 @@ class Data(Settings, prefix="data."):
             raise RecipeError(f"data.short_side is [smallest, largest], given {list(self.short_side)}")
         if self.crop is None and self.short_side[0] != self.short_side[1]:
             raise RecipeError("without data.crop all frames need one size: give data.short_side one value twice")
+        if self.test_pooling != "mean" and not self.views:
+            raise RecipeError(
+                f"data.test_pooling is {self.test_pooling}, but a model that is asked once has nothing to pool; "
+                "set data.test_turns=4 (predict har --turns 4), or leave it out"
+            )
+
+    @property
+    def views(self) -> tuple[Turn, ...]:
+        """The turns of a clip under which a prediction asks the model; empty: as the clip is."""
+        turns = quarter_turns(self.test_turns, self.test_mirror)
+        return turns if len(turns) > 1 else ()
 
     def location(self) -> dict[str, Any]:
         """Return where the dataset is, and the split scheme, as ``load_dataset`` takes them."""

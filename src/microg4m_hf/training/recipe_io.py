@@ -161,6 +161,23 @@ def with_current_keys(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def with_defaults(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Return the values of a recipe of this kind with the defaults of keys that it does not have, as when it is read.
+
+    >>> with_defaults({"data": {"num_frames": 8}}, Recipe)["data"]["flip"]
+    0.5
+    """
+    hints, filled = typing.get_type_hints(kind), dict(values)
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[field.name]):
+            section = values.get(field.name, {})
+            if isinstance(section, dict):
+                filled[field.name] = with_defaults(section, typing.cast(type, hints[field.name]))
+        elif field.default is not dataclasses.MISSING:
+            filled.setdefault(field.name, list(field.default) if isinstance(field.default, tuple) else field.default)
+    return filled
+
+
 def _read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     from ..safe_yaml import read_yaml
 

@@ -18,7 +18,7 @@ from ..extras import package_versions
 from ..scratch import remove_abandoned
 from ..storage import write_atomic
 from .recipe import RESUMABLE, Recipe, VlmRecipe
-from .recipe_io import differences, save_recipe, with_current_keys
+from .recipe_io import differences, save_recipe, with_current_keys, with_defaults
 
 _PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "datasets", "numpy", "av", "decord")
 
@@ -59,7 +59,7 @@ class RunFolder:
             old = read_yaml(self.config)
             if not isinstance(old, dict):
                 raise RecipeError(f"{self.config} contains no recipe; give --out another folder")
-            old = with_current_keys(old)
+            old = with_defaults(with_current_keys(old), type(recipe))
             changed = [line for line in differences(old, recipe.to_dict()) if line.split(":")[0] not in RESUMABLE]
             if changed:
                 raise RecipeError(
