@@ -13,6 +13,7 @@ from .errors import MissingExtraError
 # importable name -> the extra that installs it
 EXTRAS = {
     "accelerate": "train",
+    "cv2": "opencv",
     "decord": "decord",
     "gradio": "explore",
     "jinja2": "vlm",

@@ -6,6 +6,7 @@ import argparse
 import platform
 
 from .._version import __version__
+from ..errors import MissingExtraError
 from ..extras import EXTRAS, package_versions
 
 _DEPENDENCIES = ("av", "datasets", "evaluate", "huggingface_hub", "numpy", "pyarrow")
@@ -20,11 +21,18 @@ def run(args: argparse.Namespace) -> int:
     if args.brief:
         return 0
     from ..data.video.backends import BACKENDS, backend_status
+    from ..data.video.released_frames import check_programs
 
-    for name, version in package_versions(*_DEPENDENCIES, *EXTRAS).items():
+    packages = [name for name in EXTRAS if name != "cv2"]  # several distributions have it; see the decoders
+    for name, version in package_versions(*_DEPENDENCIES, *packages).items():
         package = f"'microg4m-hf[{EXTRAS[name]}]'" if name in EXTRAS else name
         print(f"  {name:24}{version or f'missing: pip install {package}'}")
     print(f"decoders (backend='auto' takes {BACKENDS[0]})")
     for name, state in backend_status().items():
         print(f"  {name:24}{state}")
+    try:
+        state = check_programs()
+    except MissingExtraError as error:
+        state = f"missing, not needed: {error}"
+    print(f"  {'as_released':24}{state}")
     return 0

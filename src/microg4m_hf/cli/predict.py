@@ -24,6 +24,11 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-frame", choices=("released", "exact"), help="released (one frame late, as published) or exact"
     )
+    parser.add_argument(
+        "--as-released",
+        action="store_true",
+        help="read frames as the published runs did: FFmpeg extracts them as JPEG, OpenCV reads and resizes them",
+    )
     parser.add_argument("--on-error", choices=("raise", "skip"), help="what to do with clips that cannot be decoded")
     parser.add_argument(
         "--ava-format", metavar="DIR", help="a second dataset in AVA format, to measure the gap from Earth to space"
@@ -44,6 +49,8 @@ def run_har(args: argparse.Namespace) -> int:
         raise RecipeError("pass exactly one of --model and --config")
     names = ("data_dir", "source", "revision", "scheme", "key_frame", "on_error", "workers")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.as_released:
+        given["decoder"] = "as_released"
     if args.model:
         recipe = recipe_of(args.model, args.weights, **given)
     else:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..data import open_clip, window
+from ..data.video.released_frames import check_programs, open_released_clip, resize_as_released
 from ..errors import ClipError, RecipeError
 from ..taxonomy import NUM_ACTIONS
 from .recipe import Data
@@ -96,7 +97,7 @@ class KeyFrameWindows:
         training: Draw a random scale, crop and flip; otherwise the whole frame is used.
         center_crop: Without ``training``, crop the center of the frame.
         seed: Seed of the augmentation.
-        backend: The video decoder.
+        backend: The video decoder; by default that of ``data``.
         centre_crop: The former name of ``center_crop``.
     """
 
@@ -108,11 +109,13 @@ class KeyFrameWindows:
         training: bool = False,
         center_crop: bool = False,
         seed: int = 0,
-        backend: str = "auto",
+        backend: str | None = None,
         centre_crop: bool = False,
     ) -> None:
         self.items, self.data, self.training, self.center_crop = items, data, training, center_crop or centre_crop
-        self.seed, self.backend, self.epoch = seed, backend, 0
+        self.seed, self.backend, self.epoch = seed, backend or data.decoder, 0
+        if self.backend == "as_released":
+            check_programs()  # here, and not at the first clip, which would count as unreadable
         # Only training reads the cache: it rounds pixels, and no file in it may change a validation or a test.
         self.cache = WindowCache(data.cache, data.cache_gb) if data.cache and training else None
 
@@ -140,6 +143,8 @@ class KeyFrameWindows:
             geometry = training_geometry(height, width, self.data, rng)
         else:
             geometry = evaluation_geometry(height, width, self.data.eval_short_side, self.center_crop)
+        if self.backend == "as_released":  # the size is then right, and rendering only crops and flips
+            frames = resize_as_released(frames, geometry.height, geometry.width)
         return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)
 
     def _frames(self, item: KeyFrame) -> np.ndarray:
@@ -160,15 +165,21 @@ class KeyFrameWindows:
         return cached
 
     def _decode(self, item: KeyFrame) -> np.ndarray:
+        if self.backend == "as_released":
+            try:
+                released = open_released_clip(item.video, limit_gb=self.data.cache_gb)
+            except OSError as error:
+                where = f"{error.filename}: " if error.filename else ""
+                raise RecipeError(
+                    f"{where}{error.strerror or error}; free some space, or set MICROG4M_HOME to a larger disk"
+                ) from error
+            return released.frames(self._window(len(released), item))
         with open_clip(item.video, backend=self.backend) as clip:
-            indices = window(
-                len(clip),
-                item.frame,
-                self.data.num_frames,
-                self.data.stride,
-                one_based=self.data.key_frame == "exact",
-            )
-            return clip.frames(indices)
+            return clip.frames(self._window(len(clip), item))
+
+    def _window(self, count: int, item: KeyFrame) -> np.ndarray:
+        one_based = self.data.key_frame == "exact"
+        return window(count, item.frame, self.data.num_frames, self.data.stride, one_based=one_based)
 
 
 def report_faults(faults: Sequence[str], on_error: str) -> int:

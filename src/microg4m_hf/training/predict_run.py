@@ -18,6 +18,7 @@ from ..data.references import released_references
 from ..data.run_data import RunData
 from ..data.sources import pinned_revision, resolve_root
 from ..data.turns import describe_turns
+from ..data.video.released_frames import check_programs
 from ..errors import RecipeError
 from ..metrics.results import json_ready
 from ..runtime import is_main_process, silence_other_bars
@@ -321,8 +322,11 @@ def _journal_settings(model: Any, data: Data, split: str) -> str:
         digest.update(
             name.encode() + tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         )
-    irrelevant = {"workers", "cache", "cache_gb", "on_error", "test_pooling"}  # the journal has the logits of each turn
+    # The journal has the logits of each turn. All decoders but "as_released" return the same pixels.
+    irrelevant = {"workers", "cache", "cache_gb", "on_error", "test_pooling", "decoder"}
     fed = {name: value for name, value in dataclasses.asdict(data).items() if name not in irrelevant}
+    if data.decoder == "as_released":
+        fed["pixels"] = check_programs()
     digest.update(json.dumps([split, fed, model.config.to_diff_dict()], sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
 
@@ -371,6 +375,8 @@ def _predict_items(
         }
         if views:
             about["turns"] = {"asked": [turn.name for turn in views], "pooling": recipe.data.test_pooling}
+        if recipe.data.decoder == "as_released":
+            about["pixels"] = check_programs()
         if split != "earth":
             about["data"] = _run_data(recipe.data, split, items).to_dict()
         write_predictions(run.predictions / f"{split}.parquet", **prediction_columns(items, logits), about=about)

@@ -53,6 +53,8 @@ class Data(Settings, prefix="data."):
     """Side of the random square crop; null: the whole frame, if all clips have one shape."""
     eval_short_side: int = setting(256, at_least=1)
     """Length of the shorter side in validation and test."""
+    decoder: str = setting("auto", choices=("auto", "pyav", "decord", "torchcodec", "as_released"))
+    """"as_released" reads JPEGs of FFmpeg with OpenCV as the published runs did; all others return the same pixels."""
     validation_crop: bool = True
     """Center crop in validation, as published; false: the whole frame."""
     test_crop: bool = False
@@ -70,7 +72,7 @@ class Data(Settings, prefix="data."):
     cache: str | None = None
     """Folder for resized uint8 windows, used from the second epoch on."""
     cache_gb: float = setting(20.0, at_least=0)
-    """Largest size of this folder."""
+    """Largest size of this folder, or of the images that decoder "as_released" keeps."""
     workers: int = setting(2, at_least=0)
     """Processes that decode clips; 0 decodes in the main process."""
 
@@ -78,6 +80,8 @@ class Data(Settings, prefix="data."):
         super().__post_init__()
         if len(self.short_side) != 2 or self.short_side[0] > self.short_side[1]:
             raise RecipeError(f"data.short_side is [smallest, largest], given {list(self.short_side)}")
+        if self.cache is not None and self.decoder == "as_released":
+            raise RecipeError("data.decoder=as_released has a cache of its own; leave data.cache out")
         if self.crop is None and self.short_side[0] != self.short_side[1]:
             raise RecipeError("without data.crop all frames need one size: give data.short_side one value twice")
         if self.test_pooling != "mean" and not self.views:
@@ -281,9 +285,9 @@ def _plain(value: Any) -> Any:
 # Keys that do not change what is learned: where data and weights are, what is logged, how a step fits into memory.
 # A recipe keeps its variant when only these change.
 PRACTICAL = frozenset({
-    "data.cache", "data.cache_gb", "data.data_dir", "data.on_error", "data.revision", "data.source", "data.workers",
-    "loop.channels_last", "loop.checkpoint_every", "loop.compile", "loop.eval_every", "loop.keep_checkpoints",
-    "loop.micro_batch", "loop.seed", "loop.tracker", "model.init", "name", "note",
+    "data.cache", "data.cache_gb", "data.data_dir", "data.decoder", "data.on_error", "data.revision", "data.source",
+    "data.workers", "loop.channels_last", "loop.checkpoint_every", "loop.compile", "loop.eval_every",
+    "loop.keep_checkpoints", "loop.micro_batch", "loop.seed", "loop.tracker", "model.init", "name", "note",
 })  # fmt: skip
 
 # Keys that may change when a run is resumed; those without a section belong to a VlmRecipe ("note" to both).
