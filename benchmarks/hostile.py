@@ -217,7 +217,7 @@ def clip_trials(backend: str) -> Callable[[Path], Trial]:
 
 
 def host_trials(folder: Path) -> Trial:
-    from microg4m_hf.bench.explorer.routes import GET_FOLDERS, GET_PATHS, POST_PATHS, SameOriginOnly
+    from microg4m_hf.web.routes import GET_FOLDERS, GET_PATHS, POST_PATHS, SameOriginOnly
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

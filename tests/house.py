@@ -19,7 +19,13 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = PROJECT / "src" / "microg4m_hf"
 MAP = PROJECT / "docs" / "architecture.md"
-FLOOR = {"data": 1, "metrics": 1, "models": 1, "inference": 2, "training": 3, "bench": 4, "curate": 4, "cli": 5}
+FLOOR = {
+    **dict.fromkeys(("data", "metrics", "models"), 1),
+    "inference": 2,
+    **dict.fromkeys(("training", "web"), 3),
+    **dict.fromkeys(("bench", "curate"), 4),
+    "cli": 5,
+}
 MAP_BEGINS, MAP_ENDS = "<!-- files: python -m tests.house --write-map -->", "<!-- end of files -->"
 LONGEST = 500
 FRAGMENT = 60

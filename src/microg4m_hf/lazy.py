@@ -13,6 +13,7 @@ from typing import Any
 
 # Old path -> new path, for code written against an earlier version and for its documentation and notebooks.
 MOVED = {
+    "microg4m_hf.bench.explorer.routes": "microg4m_hf.web.routes",
     "microg4m_hf.data.layout": "microg4m_hf.data.release.layout",
     "microg4m_hf.data.sample.practice": "microg4m_hf.data.sample.world",
     "microg4m_hf.inference.load": "microg4m_hf.inference.vlm.loading",

@@ -24,13 +24,13 @@ from microg4m_hf.bench.explorer import Catalogue, Filter, export_space, read_cat
 from microg4m_hf.bench.explorer.clip_view import ClipFacts, render_clip
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
 from microg4m_hf.bench.explorer.list_view import render_list, render_runs
-from microg4m_hf.bench.explorer.routes import thumbnail
 from microg4m_hf.bench.explorer.serve import free_port, launch, load_catalogue
 from microg4m_hf.citation import CITATION
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.taxonomy import ACTIONS, label_of
+from microg4m_hf.web.routes import thumbnail
 from tests.support.hub_release import put_release, tiny_release
 from tests.support.hub_server import HubServer
 from tests.support.videos import write_video

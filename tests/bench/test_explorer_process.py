@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.bench.explorer import export_space
-from microg4m_hf.bench.explorer.serve import free_port
 from microg4m_hf.data import ensure_sample
+from microg4m_hf.web.serving import free_port
 
 pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
 

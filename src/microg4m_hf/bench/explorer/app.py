@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ...extras import require
+from ...web.html import element, with_noun
+from ...web.serving import EVENT_OPTIONS, page_file
 from .catalogue import Catalogue
 from .clip_view import render_clip
 from .events import EventHandlers
 from .filters import add_controls
-from .html import element, with_noun
 from .list_view import render_count, render_runs
 from .predictions import Run
 
 TITLE = "MicroG-4M explorer"
-NARROW = 760  # pixels; as in explorer.css
-# Filters take milliseconds, so events do not need a queue.
-_EVENT_OPTIONS: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+NARROW = 760  # pixels; as in style.css
 
 
 def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "official") -> Any:
@@ -64,7 +63,7 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
                     next_clip = gr.Button("Next clip ›", size="sm", min_width=0, elem_id="mg-later")
                 clip = gr.HTML(
                     render_clip(catalogue, 0, runs, scheme=scheme) if len(catalogue) else "",
-                    js_on_load=_page_file("player.js"),
+                    js_on_load=page_file("player.js"),
                     elem_id="mg-shown",
                 )
         outputs = [gr.State(initial), count, clips, clip]
@@ -72,7 +71,7 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
         _connect_controls(gr, handlers, controls, outputs)
         steps = (handlers.previous_page, handlers.next_page, handlers.previous_clip, handlers.next_clip)
         for button, step in zip((previous_page, next_page, previous_clip, next_clip), steps, strict=True):
-            button.click(step, [outputs[0]], outputs, trigger_mode="multiple", **_EVENT_OPTIONS)
+            button.click(step, [outputs[0]], outputs, trigger_mode="multiple", **EVENT_OPTIONS)
     return page
 
 
@@ -87,7 +86,7 @@ def _connect_page_load(gr: Any, page: Any, handlers: EventHandlers, accordion: A
     # Gradio finds Request and EventData by their annotations, which are strings in this file.
     load.__annotations__["request"] = gr.Request
     script = "(state) => [state, window.innerWidth]"
-    page.load(load, [outputs[0], width], [*outputs, accordion], js=script, **_EVENT_OPTIONS)
+    page.load(load, [outputs[0], width], [*outputs, accordion], js=script, **EVENT_OPTIONS)
 
 
 def _connect_controls(gr: Any, handlers: EventHandlers, controls: dict[str, Any], outputs: list[Any]) -> None:
@@ -97,32 +96,18 @@ def _connect_controls(gr: Any, handlers: EventHandlers, controls: dict[str, Any]
         return handlers.select_clip(state, event.place)
 
     select_clip.__annotations__["event"] = gr.EventData
-    clips.pick(select_clip, [state], outputs, **_EVENT_OPTIONS)
+    clips.pick(select_clip, [state], outputs, **EVENT_OPTIONS)
     gr.on(
         [control.change for control in controls.values()],
         handlers.change_filter,
         [state, *controls.values()],
         outputs,
         trigger_mode="always_last",
-        **_EVENT_OPTIONS,
+        **EVENT_OPTIONS,
     )
     if "scheme" in controls:
         scheme, splits = controls["scheme"], controls["splits"]
-        scheme.change(handlers.split_choices, [scheme], [splits], **_EVENT_OPTIONS)
-
-
-def page_style(gr: Any) -> dict[str, Any]:
-    """Return theme and style for ``launch``: system fonts, and the colors of the report."""
-    theme = gr.themes.Base(
-        primary_hue=gr.themes.colors.blue,
-        neutral_hue=gr.themes.colors.slate,
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-        radius_size=gr.themes.sizes.radius_sm,
-        spacing_size=gr.themes.sizes.spacing_sm,
-    )
-    narrow = f"<style>{_page_file('narrow.css')}</style>"
-    return {"theme": theme, "css": _page_file("explorer.css"), "head": narrow, "footer_links": []}
+        scheme.change(handlers.split_choices, [scheme], [splits], **EVENT_OPTIONS)
 
 
 def _page_file(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -11,17 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ...data import open_clip
-from ...errors import ClipError
 from ...taxonomy import ACTIONS
+from ...web.html import element, with_noun
+from ...web.player import COLORS, PlayerTrack, read_times, render_player
 from ..render.formatting import percent
 from .catalogue import Catalogue
-from .html import clip_address, element, thumbnail_address, with_noun
 from .predictions import ActionRanking, Prediction, Run
 
-COLORS = 6  # colors for persons in the style sheet
 TOP_ACTIONS = 5  # predicted actions that are shown, or as many as the person does
-_DEFAULT_SIZE = (16, 9)  # of a clip whose frame size is unknown
 
 _CORRECT = '<span class="mg-hit" aria-hidden="true">✓</span><span class="mg-hidden">correct: </span>'
 _WRONG = '<span class="mg-miss" aria-hidden="true">·</span>'
@@ -52,14 +48,14 @@ class ClipFacts:
     def read(cls, catalogue: Catalogue, place: int) -> ClipFacts:
         """Look up a clip, and open its file for the times of the frames, without decoding any."""
         video_id = catalogue.ids[place]
-        file, times, size = catalogue.clip_file(video_id), [], catalogue.frame_size(place)
+        file, size = catalogue.clip_file(video_id), catalogue.frame_size(place)
+        times: list[float] = []
         problem = None if file else "The clip is not available"
         if file:
-            try:
-                with open_clip(file) as clip:
-                    times, size = clip.times().tolist(), (clip.width, clip.height)
-            except ClipError as error:
-                problem, file = f"The clip cannot be played: {' '.join(str(error).split())}", None
+            times, found, why = read_times(file)
+            size = found or size
+            if why is not None:
+                problem, file = f"The clip cannot be played: {why}", None
         return cls(video_id, place, catalogue.row(place), file, problem, times, size)
 
     @property
@@ -73,27 +69,18 @@ class ClipFacts:
         frames = [frame for one in self.persons for frame in (*one["frames"], one["key_frame"]) if frame is not None]
         return max([len(self.times), *frames, 1])
 
-    def for_player(self) -> dict[str, Any]:
-        """Return the times and boxes that the player in the browser needs."""
-
-        def rounded(box: list[float]) -> list[float]:
-            return [round(float(value), 5) for value in box]
-
-        return {
-            "times": [round(time, 5) for time in self.times],
-            "last": self.last_frame,
-            "people": [
-                {
-                    "id": one["person_id"],
-                    "color": number % COLORS,
-                    "key": one["key_frame"],
-                    "keyBox": rounded(one["key_box"]) if len(one["key_box"]) == 4 else None,
-                    "frames": list(one["frames"]),
-                    "boxes": [rounded(box) for box in one["boxes"]],
-                }
-                for number, one in enumerate(self.persons)
-            ],
-        }
+    @property
+    def tracks(self) -> list[PlayerTrack]:
+        """The boxes of the persons for the player."""
+        return [
+            PlayerTrack(
+                one["person_id"],
+                dict(zip(one["frames"], one["boxes"], strict=True)),
+                one["key_frame"],
+                one["key_box"] if len(one["key_box"]) == 4 else None,
+            )
+            for one in self.persons
+        ]
 
 
 def _header(catalogue: Catalogue, facts: ClipFacts, scheme: str) -> str:
@@ -109,29 +96,19 @@ def _header(catalogue: Catalogue, facts: ClipFacts, scheme: str) -> str:
 
 
 def _player(facts: ClipFacts) -> str:
-    data = escape(json.dumps(facts.for_player(), separators=(",", ":")))
-    width, height = facts.size or _DEFAULT_SIZE
-    video = below = ""
-    if facts.file is not None:
-        source, poster = clip_address(facts.video_id), thumbnail_address(facts.video_id)
-        video = (
-            f'<video controls loop muted playsinline preload="auto" src="{source}" poster="{poster}" '
-            f'aria-label="Clip {escape(facts.video_id)}"></video>'
-        )
-    else:
-        below = element("p", f"{facts.problem}; its boxes are shown without video.", "mg-quiet mg-absent")
-    key = next((one["key_frame"] for one in facts.persons if one["key_frame"]), 1)
+    below = (
+        "" if facts.file else element("p", f"{facts.problem}; its boxes are shown without video.", "mg-quiet mg-absent")
+    )
     if not any(one["key_frame"] or one["frames"] for one in facts.persons):
         below += element("p", "No person in this clip has a box.", "mg-quiet")
-    return (
-        f'<div class="mg-player" data-facts="{data}">'
-        f'<div class="mg-stage" style="aspect-ratio:{width}/{height};--tall:{height / width:.4f}">{video}'
-        '<div class="mg-boxes" aria-hidden="true"></div></div>'
-        '<div class="mg-tools"><label class="mg-toggle"><input type="checkbox" checked> boxes</label>'
-        '<button type="button" data-step="-1" aria-label="Previous frame">‹</button>'
-        f'<input type="range" min="1" max="{facts.last_frame}" value="{key}" step="1" aria-label="Frame">'
-        '<button type="button" data-step="1" aria-label="Next frame">›</button>'
-        f'<span class="mg-frame">frame {key}</span></div>{below}</div>'
+    return render_player(
+        facts.video_id,
+        facts.tracks,
+        times=facts.times,
+        last_frame=facts.last_frame,
+        size=facts.size,
+        has_video=facts.file is not None,
+        below=below,
     )
 
 

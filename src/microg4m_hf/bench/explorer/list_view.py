@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...web.html import element, thumbnail_address, with_noun
 from ..render.formatting import percent
 from .catalogue import Catalogue
-from .html import element, thumbnail_address, with_noun
 from .predictions import Run
 
 PAGE = 24  # clips on a page

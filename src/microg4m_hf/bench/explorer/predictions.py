@@ -19,12 +19,12 @@ from ...metrics.har.rows import ActionRows
 from ...metrics.text.entries import join_key, read_entries
 from ...metrics.text.ngrams import pair_texts
 from ...metrics.text.rouge_l import rouge_l_items
+from ...web.html import valid_unicode
 from ..box_scores import aligned_box_scores
 from ..examples import ranking_quality
 from ..runs import RunInfo, find_runs
 from ..scoring import read_actions
 from .catalogue import Catalogue
-from .html import valid_unicode
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,10 @@ from ...data.sources import VIDEOS_ZIP, resolve_root
 from ...data.splits import SCHEMES
 from ...errors import MissingFileError, RecipeError, SourceError
 from ...extras import require
-from ...inference.api.transport import is_loopback
-from .app import build, page_style
+from ...web.serving import HOST, PORT, check_port, free_port, serve_page, serve_until_interrupt
+from .app import build
 from .catalogue import Catalogue, read_catalogue
 from .predictions import Run, read_runs
-from .routes import SameOriginOnly, clip_routes
-
-HOST, PORT = "127.0.0.1", 7860
 
 
 def explore(
@@ -74,22 +69,7 @@ def explore(
             catalogue, read_runs(runs, catalogue, task=task), scheme=scheme, host=host, port=port, browser=browser
         )
 
-    return _serve_until_interrupt(start) if block else start()
-
-
-def _serve_until_interrupt(start: Callable[[], Any]) -> Any:
-    """Start the server, print its address and wait for Ctrl-C."""
-    page = None
-    try:
-        page = start()
-        print(f"explorer: {page.local_url}  (stop with Ctrl-C)", flush=True)
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print("\nexplorer stopped")
-    finally:
-        if page is not None:
-            page.close(verbose=False)
-    return page
+    return serve_until_interrupt(start, "explorer") if block else start()
 
 
 def load_catalogue(
@@ -139,77 +119,4 @@ def launch(
     Raises:
         RecipeError: The page does not respond.
     """
-    import gradio as gr
-    from starlette.middleware import Middleware
-
-    page = build(catalogue, runs, scheme=scheme)
-    middleware = Middleware(SameOriginOnly, local=is_loopback(host))
-    try:
-        with _no_proxy(host):
-            page.launch(
-                server_name=host,
-                server_port=port,
-                inbrowser=browser,
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                pwa=False,
-                run_history=False,
-                enable_monitoring=False,
-                allowed_paths=[],
-                app_kwargs={"routes": clip_routes(catalogue), "middleware": [middleware]},
-                **page_style(gr),
-            )
-    except Exception as error:  # Gradio requests its own page once, which fails in many ways
-        raise RecipeError(f"the page does not respond on {host}:{port} ({type(error).__name__}: {error})") from error
-    return page
-
-
-@contextlib.contextmanager
-def _no_proxy(host: str) -> Iterator[None]:
-    """Let Gradio request its own page directly, whatever proxy the environment names."""
-    before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
-    hosts = ",".join(filter(None, [*before.values(), "localhost", HOST, host]))
-    os.environ.update(dict.fromkeys(before, hosts))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
-def check_port(host: str, port: int) -> int:
-    """Return the port, or raise an error that names a free one.
-
-    >>> check_port("127.0.0.1", 70000)
-    Traceback (most recent call last):
-    microg4m_hf.errors.RecipeError: port 70000 is not valid; use 1 to 65535, for example --port 7860
-    """
-    if not 0 < port < 65536:
-        raise RecipeError(f"port {port} is not valid; use 1 to 65535, for example --port {PORT}")
-    if ":" in host:
-        raise RecipeError(f"host {host!r} is an IPv6 address, which Gradio does not support; use --host {HOST}")
-    try:
-        _bind(host, port)
-    except socket.gaierror:
-        raise RecipeError(f"host {host!r} is not an address of this machine; use --host {HOST}") from None
-    except OSError as error:
-        raise RecipeError(
-            f"port {port} of {host} cannot be used ({error.strerror}); use --port {free_port(host)}"
-        ) from None
-    return port
-
-
-def free_port(host: str = HOST) -> int:
-    """Return a port that is not in use."""
-    return _bind(host, 0)
-
-
-def _bind(host: str, port: int) -> int:
-    with socket.socket(socket.AF_INET) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        trial.bind((host, port))
-        return trial.getsockname()[1]
+    return serve_page(build(catalogue, runs, scheme=scheme), catalogue.clip_file, host=host, port=port, browser=browser)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...data import open_clip
-from ...data.video.probe import read_frame_size
-from ...errors import ClipError
-from ...inference.api.transport import is_loopback
-from .catalogue import Catalogue
+from ..data import open_clip
+from ..data.video.probe import read_frame_size
+from ..errors import ClipError
+from ..inference.api.transport import is_loopback
 
 THUMBNAIL_SIZE = (192, 384)  # pixels, at most; twice the width in the list, for high-density screens
 MAX_FRAME_SIDE = 4096  # pixels; a thumbnail of a larger clip is gray, because decoding it takes seconds
@@ -56,15 +55,20 @@ POLICY = (
 )
 
 
-def clip_routes(catalogue: Catalogue) -> list[Any]:
-    """Return the routes of clips and thumbnails. Names are looked up in the catalogue and never joined to a path."""
+def clip_routes(find_clip: Callable[[str], Path | None]) -> list[Any]:
+    """Return the routes of clips and thumbnails.
+
+    Args:
+        find_clip: Gives the file of a clip by its name, None for a name that it does not know. Names come from
+            strangers, so it must look them up and never join them to a path.
+    """
     from starlette.requests import Request
     from starlette.responses import FileResponse, Response
     from starlette.routing import Route
 
     def route(address: str, respond: Callable[[Path], Response]) -> Route:
         def endpoint(request: Request) -> Response:
-            path = catalogue.clip_file(request.path_params["video_id"])
+            path = find_clip(request.path_params["video_id"])
             if path is None:
                 return Response("this dataset has no such clip", status_code=404, media_type="text/plain")
             return respond(path)
@@ -102,7 +106,7 @@ class SameOriginOnly:
     Args:
         app: The application.
         local: Whether only this machine reaches the server. Requests under another host name are then refused, because
-            any website could otherwise read the explorer by resolving its own name to this machine (DNS rebinding).
+            any website could otherwise read the page by resolving its own name to this machine (DNS rebinding).
     """
 
     def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], local: bool) -> None:
@@ -142,10 +146,10 @@ class SameOriginOnly:
         path, method = scope["path"], scope["method"]
         is_read = method in ("GET", "HEAD") and (path in GET_PATHS or path.startswith(GET_FOLDERS))
         if not is_read and not (method == "POST" and path in POST_PATHS):
-            return 404, "the explorer has no such page"
+            return 404, "there is no such page"
         host = _split_host(headers.get("host", ""))
         if self.local and not is_loopback(host[0]):
-            return 421, "only this machine has access; start the explorer with --host 0.0.0.0 for others"
+            return 421, "only this machine has access; start the page with --host 0.0.0.0 for others"
         if "origin" in headers:
             page = _split_host(headers["origin"].partition("://")[2])
             # Behind the proxy of a Space, the address of the page is in X-Forwarded-Host, which no page can set.

@@ -1,10 +1,10 @@
-"""HTML elements, addresses and texts that the views share. All text is escaped here."""
+"""HTML elements, addresses and texts that the pages share. All text is escaped here."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
-from ...visible import escape_html as escape
+from ..visible import escape_html as escape
 
 
 def element(tag: str, text: str, css_class: str = "", **attributes: str) -> str:

@@ -1,6 +1,8 @@
 // The player: boxes of exactly the frame that is shown. Gradio reuses elements when the clip changes, so every
 // listener sits on the outer element, where media events are caught on their way down.
 let facts = null;
+let clip = null;
+let shown = 1;
 const find = (selector) => element.querySelector(selector);
 const video = () => find(".mg-stage video");
 const started = new WeakSet();
@@ -21,7 +23,7 @@ const boxAt = (person, frame) => {
 const show = (frame) => {
   const layer = find(".mg-boxes");
   layer.replaceChildren();
-  layer.dataset.frame = frame;
+  layer.dataset.frame = shown = frame;
   for (const person of facts.people) {
     const box = boxAt(person, frame);
     if (!box) continue;
@@ -87,8 +89,12 @@ const open = () => {
   const holder = find(".mg-player");
   if (!holder) return;
   facts = JSON.parse(holder.dataset.facts);
-  markInList(element.querySelector(".mg-view").dataset.place);
+  const view = find(".mg-view");
+  if (view) markInList(view.dataset.place);
   const player = video();
+  const isSame = clip === holder.dataset.clip;
+  clip = holder.dataset.clip;
+  if (isSame) return show(shown);  // only its boxes have changed
   const key = facts.people.map((person) => person.key).find(Boolean) ?? 1;
   show(player ? 1 : key);
   if (!player) return;
@@ -115,7 +121,8 @@ for (const kind of ["seeked", "timeupdate"]) {
   }, true);
 }
 watch("value", () => {
-  element.closest("#mg-clip").scrollTop = 0;
+  const column = element.closest("#mg-clip");
+  if (column) column.scrollTop = 0;
   open();
 });
 open();
