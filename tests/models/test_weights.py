@@ -235,12 +235,15 @@ def test_a_file_that_changes_in_between_is_downloaded_as_a_whole(monkeypatch: py
         ("status:404", r"replied 404; without network, put TINY_SLOW\.pkl"),
         ("endless", "sends more than"),
         ("redirect:file:///etc/passwd", "cannot be downloaded"),
+        ("drip", "only [0-9]+ bytes came in"),
     ],
 )
 def test_a_wrong_answer_is_one_line_and_leaves_no_file(
     monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
 ) -> None:
     monkeypatch.setattr("microg4m_hf.models.download.MAX_BYTES", len(caffe2()) + 100)
+    if fault == "drip":
+        monkeypatch.setattr("microg4m_hf.models.download.SLOWEST", (1e6, 0.1))
     with FileServer({ZOO_FILE: caffe2()}) as server:
         monkeypatch.setenv("MICROG4M_ZOO", server.url)
         server.faults[ZOO_FILE] = [fault]

@@ -13,7 +13,7 @@ class FileServer:
     """Use as ``with FileServer({"a/b.pkl": b"..."}) as server``; ``server.url`` is the base address.
 
     ``faults`` maps a path to what happens to its next requests: "cut:N" sends N bytes of the file, "html" a web page,
-    "status:N" an error, "endless" more bytes than announced, "redirect:URL" a redirect.
+    "status:N" an error, "endless" more bytes than announced, "redirect:URL" a redirect, "drip" a byte at a time.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -65,9 +65,17 @@ class _Handler(BaseHTTPRequestHandler):
         body = content[begin:]
         if kind == "cut":
             return self._send(206 if begin else 200, body[: int(more)], headers, length=len(body))
+        if kind == "drip":
+            return self._drip(body, headers)
         if kind == "endless":
             return self._send(200, body + b"x" * 4096, headers, length=None)
         return self._send(206 if begin else 200, body, headers)
+
+    def _drip(self, body: bytes, headers: dict[str, str]) -> None:
+        self._send(200, b"", headers, length=len(body))
+        for place in range(len(body)):
+            self.wfile.write(body[place : place + 1])
+            time.sleep(0.01)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], length: int | None = -1) -> None:
         self.send_response(status)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from ..storage import cache_home, write_atomic
 MAX_BYTES = 2 << 30  # the largest file of the zoo has a quarter of it
 SPARE_DISK_BYTES = 64 << 20
 TIMEOUT = 30.0  # seconds without a byte
+SLOWEST = 1024.0, 60.0  # a server that sends less than so many bytes per second for so many seconds has failed
 _BLOCK = 1 << 20
 
 
@@ -135,8 +137,20 @@ def _check(reply: Any, total: int | None, path: Path, begun: int, url: str) -> N
 
 def _blocks(reply: Any, name: str, begun: int, total: int | None) -> Iterator[bytes]:
     def read() -> Iterator[bytes]:
-        while block := reply.read(_BLOCK):
-            yield block
+        rate, seconds = SLOWEST
+        block, counted, since = bytearray(), 0, time.monotonic()
+        while piece := reply.read1(_BLOCK):
+            block += piece
+            counted += len(piece)
+            if time.monotonic() - since > seconds:
+                if counted < rate * seconds:
+                    raise TimeoutError(f"only {counted} bytes came in {seconds:.0f} seconds")
+                counted, since = 0, time.monotonic()
+            if len(block) >= _BLOCK:
+                yield bytes(block)
+                block.clear()
+        if block:
+            yield bytes(block)
 
     count = None if total is None else -(-(total - begun) // _BLOCK)
     yield from progress(read(), f"downloading {name}", total=count, unit="MB")
