@@ -55,6 +55,10 @@ COMMANDS = {
     f"gap leak none none {SAMPLE}": NO_FILE,
     f"gap transfer --earth none.csv --earth-references none.csv --space none.csv {SAMPLE}": NO_FILE,
     f"compare vqa blind blind {SAMPLE} --resamples 10": WORKS,
+    "curate init none --out work --domain real": "neither a film nor a folder",
+    "curate run none": "is not a work folder",
+    "curate status none": "is not a work folder",
+    "curate release none": "is not a work folder",
     "metrics push me --folder none": "holds no metric modules",
     "env": WORKS,
 }

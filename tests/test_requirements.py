@@ -20,7 +20,12 @@ from tests.support.environments import base_requirements
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "src" / "microg4m_hf"
 # Importable name -> distribution, where they differ.
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "scenedetect": "scenedetect-headless",
+    "yaml": "pyyaml",
+}
 # Packages that a user chooses by name (`--quantization`) or runs the library with; the errors say `pip install <name>`.
 CHOSEN_BY_USERS = {"bitsandbytes", "inspect_ai"}
 
@@ -86,7 +91,7 @@ def test_all_has_every_extra_except_those_of_one_platform_and_of_developers() ->
     assert extra("decord")["decord"].marker is not None
 
 
-@pytest.mark.parametrize("name", ["", "api", "explore", "meteor", "opencv", "text", "train", "vlm"])
+@pytest.mark.parametrize("name", ["", "api", "curate", "explore", "meteor", "opencv", "ray", "text", "train", "vlm"])
 def test_the_versions_in_the_documentation_are_those_of_setup_cfg(name: str) -> None:
     """The page lists the lower bounds that were installed and tested; a new bound has to be tested again."""
     page = (PROJECT / "docs" / "versions.md").read_text(encoding="utf-8")

@@ -22,8 +22,10 @@ EXTRAS = {
     "openai": "api",
     "peft": "vlm",
     "pycocoevalcap": "meteor",
+    "ray": "ray",
     "rouge_score": "text",
     "safetensors": "train",
+    "scenedetect": "curate",
     "scipy": "train",
     "sentence_transformers": "text",
     "starlette": "explore",
@@ -34,7 +36,13 @@ EXTRAS = {
     "transformers": "train",
 }
 # Modules of this package whose imports belong to another extra than usual: it installs a later version, or more.
-_EXTRA_OF = {"inference.vlm": "vlm", "metrics.text": "text", "training.tiny_vlm": "vlm", "training.vlm": "vlm"}
+_EXTRA_OF = {
+    "curate": "curate",
+    "inference.vlm": "vlm",
+    "metrics.text": "text",
+    "training.tiny_vlm": "vlm",
+    "training.vlm": "vlm",
+}
 
 
 def require(module: str, purpose: str, *, extra: str | None = None) -> ModuleType:

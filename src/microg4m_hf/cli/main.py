@@ -26,6 +26,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "gap": ("gap", "measure parts of the gap between Earth and space: transfer, leak, orientation"),
     "compare": ("compare", "test which differences between two prediction files are significant"),
     "predict": ("predict", "predict actions, captions or answers with a model"),
+    "curate": ("curate", "make a dataset from raw footage: cut, find people, filter, review, release"),
     "metrics": ("metrics", "push the evaluate modules to the Hub"),
     "env": ("env", "show what is installed, what is missing and how to install it"),
 }

@@ -7,7 +7,14 @@ from ..lazy import attach
 if TYPE_CHECKING:
     from .agreement import measure_agreement as measure_agreement, nominal_alpha as nominal_alpha
     from .exchange import export_review as export_review, import_review as import_review
+    from .footage import init_work as init_work
+    from .people.tracker import track_people as track_people
+    from .protocols import CurateSettings as CurateSettings
+    from .release_folder import release_work as release_work
     from .review_log import ReviewLog as ReviewLog
     from .reviews import reviewed_state as reviewed_state
+    from .stages import run_work as run_work
+    from .verdicts import judge_clips as judge_clips
+    from .work import Work as Work
 
 __getattr__, __dir__, __all__ = attach(__name__)

@@ -57,7 +57,7 @@ def override_recipe(recipe: Recipe, overrides: Iterable[str], where: str = "reci
     Raises:
         RecipeError: As :func:`load_recipe`.
     """
-    changed_recipe = recipe_from(_override(recipe.to_dict(), overrides), where)
+    changed_recipe = recipe_from(override_values(recipe.to_dict(), overrides), where)
     changed = {line.partition(":")[0] for line in differences(recipe.to_dict(), changed_recipe.to_dict())}
     free = PRACTICAL | ({"data.scheme"} if recipe.variant == "corrected" else set())
     if changed - free and changed_recipe.variant == recipe.variant:
@@ -81,7 +81,7 @@ def load_vlm_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ())
     values = _read_yaml(path)
     if isinstance(values.get("model"), dict):
         raise RecipeError(f"{path} is the recipe of an action model: microg4m train har --config {path}")
-    recipe: VlmRecipe = _build(VlmRecipe, _override(values, overrides), "", str(path))
+    recipe: VlmRecipe = build_settings(VlmRecipe, override_values(values, overrides), "", str(path))
     _check_name(recipe.name, str(path))
     return recipe
 
@@ -101,7 +101,7 @@ def recipe_from(values: dict[str, Any], where: str = "recipe") -> Recipe:
         ...              "data": {"num_frames": 13, "stride": 6}}).data.crop
         224
     """
-    recipe: Recipe = _build(Recipe, with_current_keys(values), "", where)
+    recipe: Recipe = build_settings(Recipe, with_current_keys(values), "", where)
     _check_name(recipe.name, where)
     return recipe
 
@@ -187,7 +187,7 @@ def _read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     return with_current_keys(values)
 
 
-def _override(values: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
+def override_values(values: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
     """Return the values with the ``key=value`` words set."""
     from ..safe_yaml import parse_yaml
 
@@ -218,7 +218,7 @@ def _number(text: str) -> float | str:
         return text
 
 
-def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
+def build_settings(kind: type, values: Any, prefix: str, where: str) -> Any:
     """Build a dataclass from a mapping, and the dataclasses in its fields."""
     if not isinstance(values, dict):
         raise RecipeError(f"{where}: {prefix.rstrip('.') or 'the recipe'} must be a mapping, given {values!r}")
@@ -247,7 +247,7 @@ def _build(kind: type, values: Any, prefix: str, where: str) -> Any:
 def _convert(hint: Any, value: Any, key: str, where: str, choices: tuple[Any, ...] = ()) -> Any:
     """Convert a value to the annotated type: YAML has lists for tuples and ints for floats."""
     if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, f"{key}.", where)
+        return build_settings(typing.cast(type, hint), value, f"{key}.", where)
     if value is False and "no" in choices:
         value = "no"  # YAML 1.1 reads an unquoted no as false
     origin, args = typing.get_origin(hint), typing.get_args(hint)

@@ -17,7 +17,8 @@ from .csv_reader import TEXT, WHOLE, CsvRows, read_csv_rows
 from .faults import ErrorPolicy
 from .layout import read_text
 
-COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT, "person_id": WHOLE, "action": WHOLE}
+CLIP_COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT}
+COLUMNS = {**CLIP_COLUMNS, "person_id": WHOLE, "action": WHOLE}
 DOMAINS = {"m": "movie", "r": "real"}
 MAX_PERSON = 999_999  # 20 bits in the keys below
 MAX_FRAME = 32_767  # frames are stored as int16
@@ -38,8 +39,10 @@ class Actions(NamedTuple):
     counts: dict[str, int]
 
 
-def read_actions(path: Path, policy: ErrorPolicy, *, name: str | None = None) -> Actions:
+def read_actions(path: Path, policy: ErrorPolicy, *, name: str | None = None, listed: CsvRows | None = None) -> Actions:
     """Read the clips, the labels of every person, and which labels are listed more than once.
+
+    ``listed`` are the rows of ``clips.csv``, which also names clips without a label.
 
     Example:
         >>> import tempfile
@@ -55,18 +58,33 @@ def read_actions(path: Path, policy: ErrorPolicy, *, name: str | None = None) ->
     rows_of = dict(zip(letter_names.to_pylist(), found, strict=True))
     counts = {"label_rows": len(rows)} | {f"label_rows_{name}": rows_of.get(one, 0) for one, name in DOMAINS.items()}
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
-    rows = drop_bad_persons(rows)
+    rows = _drop_bad_clips(drop_bad_persons(rows))
+    if not len(rows) and listed is None:
+        raise DataError("the file names no clip", file=rows.name)
+    clips, place, ids = _clip_table(rows)
+    if listed is not None:
+        clips = _add_listed(clips, listed)
+    codes = rows.codes("video_id")[0]
+    person, action = rows.numbers("person_id").astype(np.int64), rows.numbers("action")
+    key, count = np.unique(place[codes] << 26 | person << 6 | LABEL_OF_ID[action], return_counts=True)
+    repeats = label_table(ids, np.repeat(key, count - 1))
+    return Actions(clips, label_table(ids, key), repeats, {**counts, "label_repeats": len(repeats)})
+
+
+def _drop_bad_clips(rows: CsvRows) -> CsvRows:
     codes, ids = rows.codes("video_id")
-    sources, indices, wrong = split_clip_ids(ids)
+    wrong = split_clip_ids(ids)[2]
     rows = rows.drop(wrong[codes], "not a valid clip name", "video_id", hint=CLIP_ID_RULE)
     letters, letter_names = rows.codes("movie_or_real")
     known = np.array([letter in DOMAINS for letter in letter_names.to_pylist()], dtype=bool)
     rows = rows.drop(~known[letters], "movie_or_real is neither m nor r", "movie_or_real")
-    rows = _drop_clips_of_two_domains(rows)
-    if not len(rows):
-        raise DataError("the file names no clip", file=rows.name)
+    return _drop_clips_of_two_domains(rows)
 
+
+def _clip_table(rows: CsvRows) -> tuple[pa.Table, np.ndarray, pa.Array]:
+    """Return the clips of the rows, the place of each code of ``video_id`` among them, and their names."""
     codes, ids = rows.codes("video_id")
+    sources, indices, _ = split_clip_ids(ids)
     used = np.unique(codes)  # the dictionary may name clips whose rows were all dropped
     used = used[np.asarray(pc.sort_indices(ids.take(pa.array(used))))]
     place = np.empty(codes.max(initial=-1) + 1, dtype=np.int64)
@@ -75,12 +93,21 @@ def read_actions(path: Path, policy: ErrorPolicy, *, name: str | None = None) ->
     letters, letter_names = rows.codes("movie_or_real")
     domains = np.array([DOMAINS.get(letter, "") for letter in letter_names.to_pylist()], dtype=object)
     domain = pa.array(domains[letters[_first_rows(codes)[used]]], pa.string())
-    clips = pa.table({"video_id": ids, "source": sources, "clip_index": indices, "domain": domain})
+    return pa.table({"video_id": ids, "source": sources, "clip_index": indices, "domain": domain}), place, ids
 
-    person, action = rows.numbers("person_id").astype(np.int64), rows.numbers("action")
-    key, count = np.unique(place[codes] << 26 | person << 6 | LABEL_OF_ID[action], return_counts=True)
-    repeats = label_table(ids, np.repeat(key, count - 1))
-    return Actions(clips, label_table(ids, key), repeats, {**counts, "label_repeats": len(repeats)})
+
+def _add_listed(clips: pa.Table, listed: CsvRows) -> pa.Table:
+    """Return the clips with those that only ``clips.csv`` names."""
+    listed = _drop_bad_clips(listed)
+    if not len(listed):
+        return clips
+    others = _clip_table(listed)[0]
+    known = pc.index_in(others["video_id"], value_set=clips["video_id"].combine_chunks())
+    if clips.num_rows:
+        differs = pc.not_equal(others["domain"], clips["domain"].combine_chunks().take(known.combine_chunks()))
+        for video_id in others.filter(pc.fill_null(differs, False))["video_id"].to_pylist():
+            listed.policy.report(listed.name, None, video_id, "actions.csv gives the clip another domain")
+    return pa.concat_tables([clips, others.filter(pc.is_null(known))]).sort_by("video_id").combine_chunks()
 
 
 def label_table(ids: pa.Array, keys: np.ndarray) -> pa.Table:

@@ -15,6 +15,7 @@ MAX_DEPTH = 3
 # The name, or pattern of names, for each field of `Layout`.
 FILE_NAMES = {
     "actions": "actions.csv",
+    "clips": "clips.csv",
     "boxes": "bounding_boxes.csv",
     "label_map": "label_map.pbtxt",
     "texts": "vqa_and_captioning*.json",
@@ -37,6 +38,7 @@ class Layout:
 
     root: Path
     actions: Path | None = None
+    clips: Path | None = None  # all clips of a curated release, also those that nobody has labeled
     boxes: Path | None = None
     label_map: Path | None = None
     texts: Path | None = None

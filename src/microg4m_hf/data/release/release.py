@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import DataError
-from .actions import check_label_map, read_actions
+from .actions import CLIP_COLUMNS, check_label_map, read_actions
 from .bounding_boxes import read_boxes
 from .clip_files import check_clip_files, clip_path
+from .csv_reader import read_csv_rows
 from .faults import ErrorPolicy, Fault, OnError
 from .key_frames import derive_key_frames, read_key_frames
 from .layout import Layout, find_layout
@@ -124,7 +125,10 @@ def read_release(
     texts = layout.require("texts") if {"caption", "vqa"} & need else None
     if layout.label_map is not None and "har" in need:
         check_label_map(layout.label_map, name=layout.name(layout.label_map))
-    clips, labels, repeats, counts = read_actions(actions, policy, name=layout.name(actions))
+    listed = None
+    if layout.clips is not None:
+        listed = read_csv_rows(layout.clips, CLIP_COLUMNS, policy, name=layout.name(layout.clips))
+    clips, labels, repeats, counts = read_actions(actions, policy, name=layout.name(actions), listed=listed)
     files = read_key_frames(layout, clips, labels, policy)
     key_frames, official, left_out = files.table, files.official, files.left_out
     counts |= files.counts

@@ -45,7 +45,7 @@ def write_annotations(folder: Path, scenes: Sequence[Scene], height: int) -> Non
     _write_csv(folder / "annotation_files/actions.csv", actions, "video_id,movie_or_real,person_id,action")
     _write_csv(folder / "annotation_files/bounding_boxes.csv", boxes, "video_id,frame_id,person_id,xmin,ymin,xmax,ymax")
     write_atomic(folder / "vqa_and_captioning.json", json.dumps(texts, indent=2, ensure_ascii=False) + "\n")
-    write_atomic(folder / "label_map/label_map.pbtxt", _label_map())
+    write_atomic(folder / "label_map/label_map.pbtxt", label_map_text())
     _write_key_frames(folder / "train_ready", people, height)
 
 
@@ -72,7 +72,8 @@ def _write_csv(path: Path, rows: Iterable[tuple[object, ...]], header: str | Non
     write_atomic(path, "".join(f"{line}\n" for line in lines))
 
 
-def _label_map() -> str:
+def label_map_text() -> str:
+    """Return the content of ``label_map.pbtxt``: the 50 actions in the released spelling."""
     released = {group: name for name, group in RELEASED_GROUPS.items()}
     return "\n".join(
         f'item {{\n  name: "{action.name}"\n  id: {action.action_id}\n  label_type: {released[action.group]}\n}}\n'
@@ -90,7 +91,8 @@ def write_clip(path: Path, frames: Iterable[NDArray[np.uint8]], *, fps: int, pre
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
-        stream.options = {"crf": "23", "preset": preset, "threads": "1"}
+        # With mbtree, x264 writes other bytes from time to time, also in one thread.
+        stream.options = {"crf": "23", "preset": preset, "threads": "1", "x264-params": "mbtree=0"}
         for picture in frames:
             if not stream.codec_context.is_open:
                 stream.height, stream.width = picture.shape[:2]

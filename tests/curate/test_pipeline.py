@@ -1,0 +1,107 @@
+"""From drawn films to a release: every stage, resumed, changed, and loaded as MicroG-4M itself is."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import microg4m_hf
+from microg4m_hf.cli.main import main
+from microg4m_hf.curate.stages import run_work, select_missing, stage_items
+from microg4m_hf.curate.work import Work
+from microg4m_hf.data.check import check
+from tests.support.drawn_films import DETECTOR, write_films
+
+SMALL = ("cut.height=72", "people.turns=1")
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Return the hash of every file of a release."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder whose stages have run on two films."""
+    folder = tmp_path_factory.mktemp("curate")
+    films = write_films(folder / "films")
+    words = ["curate", "init", str(films), "--out", str(folder / "work"), "--domain", "real"]
+    assert main([*words, "--sources", str(films / "sources.csv"), "--detector", DETECTOR, "--set", *SMALL]) == 0
+    assert main(["curate", "run", str(folder / "work")]) == 0
+    return folder / "work"
+
+
+def test_films_become_a_release(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["curate", "status", str(work), "--clips"]) == 0
+    assert "Sky-lab_000  kept" in capsys.readouterr().out
+    assert main(["curate", "release", str(work), "--out", str(tmp_path / "out"), "--unreviewed"]) == 0
+    report = check(tmp_path / "out", decode=True, workers=1)
+    assert report["faults"] == 0, report["problems"]
+    rows = microg4m_hf.load_dataset("har", data_dir=str(tmp_path / "out"), split="train")
+    assert sorted(rows["video_id"]) == ["Mir_000", "Sky-lab_000"]
+    person = rows[0]["persons"][0]
+    assert len(person["frames"]) == 90 and person["actions"] == []
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| Mir | real | 1 | CC-BY-4.0 | https://example.org/0 | Agency 0 |" in card
+
+
+def test_a_second_run_has_nothing_to_do(work: Path) -> None:
+    opened = Work(work)
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*.json")}
+    for stage in ("cut", "shots", "people", "tracks"):
+        items = stage_items(opened, stage, opened.sources())
+        assert len(items) == 2 and not select_missing(opened, stage, items, opened.records(stage))
+    run_work(opened)
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("*.json")} == before
+
+
+def test_a_changed_setting_reruns_its_stage_and_changing_back_reruns_nothing(work: Path) -> None:
+    before = Work(work)
+    changed = Work(work, before.settings.override(["tracks.min_area=0.5"]))
+    people = (work / "people" / "Mir_000.json").stat().st_mtime_ns
+    tracks = (work / "tracks" / "Mir_000.json").read_bytes()
+    state = run_work(changed)
+    assert state["stages"]["tracks"]["done"] == 2
+    assert changed.result("tracks", "Mir_000")["boxes"] == []
+    assert (work / "people" / "Mir_000.json").stat().st_mtime_ns == people
+    run_work(before)
+    assert (work / "tracks" / "Mir_000.json").read_bytes() == tracks
+    lines = (work / "stages" / "tracks" / "items.rank0.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 4  # two clips with each setting: nothing was tracked a third time
+
+
+def test_a_film_without_a_license_is_not_released(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (work / "sources.csv").read_text(encoding="utf-8")
+    (work / "sources.csv").write_text(text.replace("CC-BY-4.0", "", 1), encoding="utf-8")
+    try:
+        assert main(["curate", "release", str(work), "--out", str(tmp_path / "out"), "--unreviewed"]) == 2
+    finally:
+        (work / "sources.csv").write_text(text, encoding="utf-8")
+    assert "the film has no license: 'Mir'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_clips_that_nobody_reviewed_are_not_released(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["curate", "release", str(work), "--out", str(tmp_path / "out")]) == 2
+    assert "2 clips are not reviewed (Mir_000, Sky-lab_000)" in capsys.readouterr().err
+
+
+def test_another_folder_is_never_replaced(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    assert main(["curate", "release", str(work), "--out", str(tmp_path), "--unreviewed"]) == 2
+    assert "is no release of a curation" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_two_releases_are_equal(work: Path, tmp_path: Path) -> None:
+    for _ in range(2):  # the second replaces the first
+        assert main(["curate", "release", str(work), "--out", str(tmp_path / "one" / "out"), "--unreviewed"]) == 0
+    assert main(["curate", "release", str(work), "--out", str(tmp_path / "two" / "out"), "--unreviewed"]) == 0
+    assert fingerprint(tmp_path / "one" / "out") == fingerprint(tmp_path / "two" / "out")
