@@ -49,6 +49,7 @@ COMMANDS = {
     f"score vqa --predictions blind {SAMPLE} --metrics bertscore --bert-model qwen --resamples 0": "text",
     f"score caption --predictions none.jsonl {SAMPLE}": NO_FILE,
     f"score har --predictions none.csv {SAMPLE}": NO_FILE,
+    f"reproduce har {SAMPLE}": "train",
     f"report blind {SAMPLE} --out report --resamples 10": WORKS,
     f"explore blind {SAMPLE}": "explore",
     f"gap orientation x3d_s {SAMPLE}": "train",

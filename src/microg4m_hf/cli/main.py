@@ -21,6 +21,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "train": ("train", "fine-tune a model from a recipe"),
     "push": ("push", "push a finished run to the Hub"),
     "score": ("score", "score a prediction file, with confidence intervals"),
+    "reproduce": ("reproduce", "run published rows again and judge whether they come out"),
     "report": ("report", "write tables and figures with your runs beside the published rows"),
     "explore": ("explore", "browse clips with boxes, references and predictions in a web page on this machine"),
     "gap": ("gap", "measure parts of the gap between Earth and space: transfer, leak, orientation"),

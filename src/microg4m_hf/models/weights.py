@@ -105,14 +105,26 @@ def load_released(
 
 def released_state(name: str, *, revision: str | None = None, file: str | None = None) -> dict[str, Tensor]:
     """Return the state dict of the authors' fine-tuned model; see :func:`load_released`."""
+    return state_for(name, fetch_released(name, revision=revision, file=file))
+
+
+def state_for(name: str, file: WeightsFile) -> dict[str, Tensor]:
+    """Return the state dict of a file that must be a model with the classes of ``name``.
+
+    Args:
+        name: A name of ``microg4m models list``.
+        file: The file, from :func:`fetch_released` or of your own.
+
+    Raises:
+        CheckpointError: The file cannot be read, or has a head for another number of classes.
+    """
     from .registry import VARIANTS
 
-    found = fetch_released(name, revision=revision, file=file)
-    state = _read_once(found)
+    state = _read_once(file)
     classes = len(state.get("head.projection.weight", ()))
     if classes != VARIANTS[name].num_labels:
         raise CheckpointError(
-            f"{found.origin} has {classes} classes and {name} has {VARIANTS[name].num_labels}; it is another model, "
+            f"{file.origin} has {classes} classes and {name} has {VARIANTS[name].num_labels}; it is another model, "
             "choose the file with file=, on the command line --file"
         )
     return state
@@ -309,6 +321,34 @@ def _epoch(parts: Sequence[str]) -> int | None:
         if match:
             return int(match[1])
     return None
+
+
+def epoch_of(path: Path) -> int | None:
+    """Return the epoch in the name of a checkpoint or of its folder.
+
+    Args:
+        path: The file.
+
+    Example:
+        >>> epoch_of(Path("I3D_8x8_R50/checkpoint_epoch_00030.pyth")), epoch_of(Path("X3D_S.pyth"))
+        (30, None)
+    """
+    return _epoch([path.parent.name, path.stem])
+
+
+def model_named(text: str) -> str | None:
+    """Return the published model that a word names: by its own name, or by the one that the authors gave it.
+
+    Args:
+        text: A name, or the name of a file or folder without its suffix.
+
+    Example:
+        >>> model_named("x3d_s"), model_named("MVIT_B_16x4"), model_named("I3D-8x8-R50_best"), model_named("mine")
+        ('x3d_s', 'mvitv1_b_16x4', 'i3d_8x8_r50', None)
+    """
+    if text in WEIGHTS:
+        return text
+    return next((name for name in WEIGHTS if _match(text, name)), None)
 
 
 def _chosen(file: str, names: Sequence[str], where: str) -> str:

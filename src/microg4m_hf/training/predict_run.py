@@ -157,13 +157,49 @@ def predict_har(
     Raises:
         RecipeError: If the model has no weights.
     """
+    silence_other_bars()
+    _check_counts(limit, batch)
+    model: Any = load_model(recipe)
+    accelerator = build_accelerator(recipe, RunFolder(folder))
+    summary = predict_with(accelerator, model, recipe, folder, split, ava_format=ava_format, limit=limit, batch=batch)
+    accelerator.end_training()
+    return summary
+
+
+def _check_counts(limit: int | None, batch: int) -> None:
     for name, value in (("--limit", limit), ("--batch-size", batch)):
         if value is not None and value < 1:
             raise RecipeError(f"{name} {value} predicts nothing; give at least 1")
-    silence_other_bars()
-    model: Any = load_model(recipe)
+
+
+def predict_with(
+    accelerator: Accelerator,
+    model: Any,
+    recipe: Recipe,
+    folder: str | Path,
+    split: str = "test",
+    *,
+    ava_format: str | Path | None = None,
+    limit: int | None = None,
+    batch: int = 8,
+) -> dict[str, Any]:
+    """Predict and score one split with a model that is loaded; see :func:`predict_har`.
+
+    Args:
+        accelerator: The accelerator of this process, which serves further predictions afterwards.
+        model: What :func:`load_model` returned for the recipe.
+        recipe: As for :func:`predict_har`, like all other arguments.
+        folder: See there.
+        split: See there.
+        ava_format: See there.
+        limit: See there.
+        batch: See there.
+
+    Returns:
+        The content of ``results.json``.
+    """
+    _check_counts(limit, batch)
     run = RunFolder(folder)
-    accelerator = build_accelerator(recipe, run)
     if accelerator.is_main_process:
         run.begin(recipe)
     accelerator.wait_for_everyone()
@@ -183,7 +219,6 @@ def predict_har(
     if accelerator.is_main_process:
         write_atomic(run.results, json.dumps(json_ready(summary), indent=1, default=float, allow_nan=False))
     accelerator.wait_for_everyone()
-    accelerator.end_training()
     return summary
 
 

@@ -1,0 +1,120 @@
+"""``microg4m reproduce har|gap``: run published rows again, and judge whether they come out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RecipeError
+from .options import add_release_options, release_of, table
+
+if TYPE_CHECKING:
+    from ..bench.reproduction.judgement import RowResult
+
+
+def configure_har(parser: argparse.ArgumentParser) -> None:
+    text = "rows of `microg4m models list` (default: all fourteen), and section.key=value for the recipe"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=text)
+    add_release_options(parser, data_dir="a local folder with the released files and clips")
+    add_output_options(parser)
+    parser.add_argument(
+        "--predictions", action="append", metavar="[NAME=]PATH",
+        help="judge prediction files instead of running models: a file, a run folder, or a folder of them; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--references", metavar="FILE", help="references of the predictions instead of the dataset")
+    text = "the authors' evaluation results (detections_test.csv by model), to compare class by class"
+    parser.add_argument("--released-results", metavar="FOLDER", help=text)
+    text = "a checkpoint of your own for a row, or for its corrected network; repeatable"
+    parser.add_argument("--weights", action="append", default=[], metavar="[NAME=]FILE", help=text)
+    parser.add_argument("--weights-revision", metavar="REV", help="commit, tag or branch of the authors' models")
+    text = "show the corrected protocol and the corrected networks beside each row"
+    parser.add_argument("--corrected", action="store_true", help=text)
+    parser.add_argument("--workers", type=int, help="number of processes that decode clips")
+    parser.add_argument("--batch-size", type=int, default=8, help="key frames per forward pass (default 8)")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--out``, which all kinds of rows share."""
+    parser.add_argument("--out", default="reproduce", metavar="FOLDER", help="folder of runs and results (reproduce)")
+
+
+def run_har(args: argparse.Namespace) -> int:
+    from ..bench.reproduction.har_rows import HarOptions, find_predictions, report_progress, reproduce_har, row_name
+    from ..runtime import is_main_process
+
+    overrides = [word for word in args.names if "=" in word]
+    names = [row_name(word) for word in args.names if "=" not in word]
+    check_sources(args, overrides)
+    options = HarOptions(
+        release_of(args),
+        args.references,
+        find_predictions(args.predictions, names) if args.predictions else None,
+        find_predictions([args.released_results]) if args.released_results else {},
+        dict(_weights_of(word, names) for word in args.weights),
+        args.weights_revision,
+        overrides,
+        args.corrected,
+        args.workers,
+        args.batch_size,
+    )
+    rows = reproduce_har(names, args.out, options, finished=report_progress)
+    if not is_main_process():
+        return 0
+    settings = {key: value for key, value in vars(args).items() if key not in ("execute", "what")}
+    return show(rows, args.out, "har", settings)
+
+
+def check_sources(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Refuse options that have no effect together."""
+    if args.references and not args.predictions:
+        raise RecipeError("--references is for --predictions; a model is run on the dataset of --data-dir or --source")
+    if args.references and any(release_of(args).values()):
+        raise RecipeError("--references and the dataset options both name the references; leave one of them out")
+    if args.predictions and (args.weights or args.weights_revision or overrides):
+        raise RecipeError("--predictions runs no model, so weights and settings have no effect; leave them out")
+
+
+def _weights_of(word: str, names: Sequence[str]) -> tuple[str, str]:
+    from ..bench.reproduction.har_rows import row_name
+
+    name, equals, path = word.partition("=")
+    if equals and not Path(word).exists():
+        better = "_corrected" if name.endswith("_corrected") else ""
+        return row_name(name.removesuffix("_corrected")) + better, path
+    if len(names) != 1:
+        raise RecipeError(f"--weights {word} does not say of which row; give --weights NAME={word}")
+    return names[0], word
+
+
+def show(rows: Sequence[RowResult], out: str, what: str, settings: dict[str, Any]) -> int:
+    """Print judged rows, write ``reproduce.json`` and the page, and return the exit code.
+
+    Args:
+        rows: The rows.
+        out: The folder.
+        what: The kind of the rows.
+        settings: The options of the command, for ``reproduce.json``.
+    """
+    from ..bench.reproduction.judgement import exit_code
+    from ..bench.reproduction.reproduction_page import corrected_line, remark_lines, table_rows, write_results
+
+    page = write_results(rows, Path(out), what=what, settings=settings)
+    head, body = table_rows(rows)
+    lines = table(head, [cells[:-1] for cells in body]).splitlines()
+    print(f"{lines[0]}| judgement; published scores in brackets\n{lines[1]}|-")
+    for line, cells in zip(lines[2:], body, strict=True):
+        print(f"{line} | {' '.join(cells[-1].split())}")
+    for text in remark_lines(rows):
+        print(text)
+    for row in rows:
+        if corrected := row.evidence.get("corrected"):
+            print(f"{row.name}: {corrected_line(corrected)}")
+    print(f"results: {Path(out, 'reproduce.json')}\npage: {page.resolve()}")
+    return exit_code(rows)
+
+
+COMMANDS = {
+    "har": (configure_har, run_har, "the twelve fine-tuned rows and the two zero-shot ones"),
+}
