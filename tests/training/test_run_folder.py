@@ -180,3 +180,17 @@ def test_files_of_somebody_else_stay_in_a_folder_that_is_refused(tmp_path: Path)
     with pytest.raises(RecipeError, match="is not empty and does not contain a run"):
         RunFolder(tmp_path).begin(load_recipe(write_recipe(tmp_path / "recipe")))
     assert (tmp_path / "download.part").exists()
+
+
+def test_a_run_of_an_earlier_version_is_continued_with_the_defaults_of_later_keys(tmp_path: Path) -> None:
+    recipe = load_recipe("demo")
+    RunFolder(tmp_path / "run").begin(recipe)
+    config = tmp_path / "run" / "config.yaml"
+    values = yaml.safe_load(config.read_text())
+    for key in ("rotate", "rotate_about", "vertical_flip"):
+        del values["data"][key]
+    config.write_text(yaml.safe_dump(values))
+    RunFolder(tmp_path / "run").begin(recipe)
+    assert yaml.safe_load(config.read_text())["data"]["rotate"] == "none"
+    with pytest.raises(RecipeError, match=r"data\.rotate: 'none' -> 'any'"):
+        RunFolder(tmp_path / "run").begin(load_recipe("demo", ["data.rotate=any"]))

@@ -94,7 +94,7 @@ class KeyFrameWindows:
     Args:
         items: The key frames, from :func:`split_items`.
         data: How to sample, scale and crop.
-        training: Draw a random scale, crop and flip; otherwise the whole frame is used.
+        training: Draw a random scale, crop, flip and rotation; otherwise the whole frame is used.
         center_crop: Without ``training``, crop the center of the frame.
         seed: Seed of the augmentation.
         backend: The video decoder; by default that of ``data``.
@@ -140,7 +140,7 @@ class KeyFrameWindows:
         height, width = frames.shape[1:3]
         if self.training:
             rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch << 32 | index]))
-            geometry = training_geometry(height, width, self.data, rng)
+            geometry = training_geometry(height, width, self.data, rng, item.boxes)
         else:
             geometry = evaluation_geometry(height, width, self.data.eval_short_side, self.center_crop)
         if self.backend == "as_released":  # the size is then right, and rendering only crops and flips

@@ -271,6 +271,8 @@ def slot_bytes(items: KeyFrameWindows) -> int:
     data, sides = items.data, RELEASED_SIZE
     if items.training:
         height, width = (data.crop,) * 2 if data.crop else scaled_size(*sides, data.short_side[1])
+        if data.rotate != "none":
+            height = width = max(height, width)
     elif items.center_crop:
         height, width = (data.eval_short_side,) * 2
     else:

@@ -359,6 +359,7 @@ def _journal_settings(model: Any, data: Data, split: str) -> str:
         )
     # The journal has the logits of each turn. All decoders but "as_released" return the same pixels.
     irrelevant = {"workers", "cache", "cache_gb", "on_error", "test_pooling", "decoder"}
+    irrelevant |= {"rotate", "rotate_about", "vertical_flip"}  # only in training
     fed = {name: value for name, value in dataclasses.asdict(data).items() if name not in irrelevant}
     if data.decoder == "as_released":
         fed["pixels"] = check_programs()

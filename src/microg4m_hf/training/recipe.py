@@ -61,6 +61,12 @@ class Data(Settings, prefix="data."):
     """Center crop in test as well, for encoders with a fixed input size."""
     flip: float = setting(0.5, at_least=0, at_most=1)
     """Probability of a horizontal flip."""
+    vertical_flip: float = setting(0.0, at_least=0, at_most=1)
+    """Probability of a mirror image top to bottom, in training."""
+    rotate: str = setting("none", choices=("none", "quarter", "any"))
+    """Random rotation of training clips, by quarter turns or by any angle."""
+    rotate_about: str = setting("clip", choices=("clip", "person"))
+    """The point that keeps its place: the middle of the crop, or of a random person in it."""
     test_turns: int = setting(1, choices=QUARTERS)
     """Ask the model under this many quarter turns of each clip in a test, and pool its logits."""
     test_mirror: bool = False
@@ -84,6 +90,8 @@ class Data(Settings, prefix="data."):
             raise RecipeError("data.decoder=as_released has a cache of its own; leave data.cache out")
         if self.crop is None and self.short_side[0] != self.short_side[1]:
             raise RecipeError("without data.crop all frames need one size: give data.short_side one value twice")
+        if self.rotate_about == "person" and self.rotate == "none":
+            raise RecipeError("data.rotate_about=person rotates nothing; set data.rotate=quarter or data.rotate=any")
         if self.test_pooling != "mean" and not self.views:
             raise RecipeError(
                 f"data.test_pooling is {self.test_pooling}, but a model that is asked once has nothing to pool; "

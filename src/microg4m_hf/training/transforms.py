@@ -1,7 +1,8 @@
-"""Scale, crop and flip a clip and its boxes: the geometry as numbers, then pixels and boxes by it.
+"""Scale, crop, rotate and flip a clip and its boxes: the geometry as numbers, then pixels and boxes by it.
 
 The geometry follows the released pipeline: resize with one factor, crop, flip, and clip boxes to the border. Boxes
-outside the crop collapse onto its border and stay. Workers of a loader move the pixels and send only the crop
+outside the crop collapse onto its border and stay. A rotation, which the released pipeline does not have, is sampled
+together with the resize, so pixels are interpolated once. Workers of a loader move the pixels and send only the crop
 (:func:`render_packed`, within 1/512 of a gray level); other loops can do it on the device (:func:`render`).
 """
 
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import RecipeError
 from .recipe import Data
+from .rotation import Rotation, Samples, crop_positions, frame_samples, rotated_boxes
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Resize to ``(height, width)``, crop ``(crop_height, crop_width)`` at ``(top, left)``, then flip if asked."""
+    """Resize to ``(height, width)``, crop ``(crop_height, crop_width)`` at ``(top, left)``, rotate, then flip if asked.
+
+    With a rotation, the crop may reach beyond the frame.
+    """
 
     height: int
     width: int
@@ -32,20 +37,45 @@ class Geometry:
     crop_height: int
     crop_width: int
     flip: bool = False
+    rotation: Rotation | None = None
 
 
-def training_geometry(height: int, width: int, data: Data, rng: np.random.Generator) -> Geometry:
-    """Draw a random scale, crop and flip.
+def training_geometry(
+    height: int, width: int, data: Data, rng: np.random.Generator, boxes: np.ndarray | None = None
+) -> Geometry:
+    """Draw a random scale, crop, flip and rotation.
 
     Args:
         height: Height of the frame.
         width: Width of the frame.
-        data: The range of scales (drawn so that 1/side is uniform), the crop, and the probability of a flip.
+        data: The range of scales (drawn so that 1/side is uniform), the crop, the probability of a flip, the rotation.
         rng: The random generator.
+        boxes: Normalized xyxy of the persons, one of whom ``data.rotate_about=person`` rotates about.
 
     Returns:
         The geometry, for the pixels and the boxes of one clip.
     """
+    drawn = _released_geometry(height, width, data, rng)
+    if data.rotate == "none" and not data.vertical_flip:
+        return drawn
+    if data.crop is None and data.rotate != "none":  # a square, so that all rotations have one size
+        side = max(drawn.height, drawn.width)
+        top, left = (drawn.height - side) // 2, (drawn.width - side) // 2
+        drawn = replace(drawn, top=top, left=left, crop_height=side, crop_width=side)
+    x, y, degrees = drawn.crop_width / 2, drawn.crop_height / 2, 0.0
+    if data.rotate == "quarter":
+        degrees = 90.0 * int(rng.integers(4))
+    elif data.rotate == "any":
+        degrees = float(rng.uniform(0, 360))
+    if data.rotate_about == "person" and boxes is not None:
+        middles = _in_crop(boxes, drawn)[:, :2] / 2 + _in_crop(boxes, drawn)[:, 2:] / 2
+        seen = middles[((middles >= 0) & (middles <= [drawn.crop_width, drawn.crop_height])).all(1)]
+        if len(seen):
+            x, y = seen[rng.integers(len(seen))].tolist()
+    return replace(drawn, rotation=Rotation(degrees, x, y, bool(rng.random() < data.vertical_flip)))
+
+
+def _released_geometry(height: int, width: int, data: Data, rng: np.random.Generator) -> Geometry:
     low, high = data.short_side
     side = round(1.0 / rng.uniform(1.0 / high, 1.0 / low)) if high > low else low
     if data.crop is None:
@@ -101,6 +131,10 @@ def move_boxes(boxes: np.ndarray, height: int, width: int, geometry: Geometry) -
         >>> move_boxes(np.array([[0.0, 0.0, 0.5, 0.5]]), 100, 100, Geometry(100, 100, 0, 0, 100, 100)).round(2).tolist()
         [[0.0, 0.0, 0.5, 0.5]]
     """
+    if geometry.rotation is not None:
+        sides = geometry.crop_height, geometry.crop_width
+        moved = rotated_boxes(_in_crop(boxes, geometry), geometry.rotation, geometry.flip, *sides)
+        return (moved / [*sides[::-1], *sides[::-1]]).astype(np.float32)
     moved = boxes.astype(np.float64) * [width, height, width, height]
     moved = _clip(moved, height, width)
     moved *= max(geometry.height, geometry.width) / max(height, width)
@@ -111,6 +145,12 @@ def move_boxes(boxes: np.ndarray, height: int, width: int, geometry: Geometry) -
     moved = _clip(moved, geometry.crop_height, geometry.crop_width)
     size = [geometry.crop_width, geometry.crop_height, geometry.crop_width, geometry.crop_height]
     return (moved / size).astype(np.float32)
+
+
+def _in_crop(boxes: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Normalized boxes of the frame in pixels of the crop, before a rotation; they may reach beyond it."""
+    size = [geometry.width, geometry.height, geometry.width, geometry.height]
+    return boxes.astype(np.float64) * size - [geometry.left, geometry.top, geometry.left, geometry.top]
 
 
 def _clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -138,6 +178,9 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     if frames.dtype == torch.int16:
         return frames.permute(3, 0, 1, 2).float().add_(_MIDDLE).div_(_STEPS)
     height, width = frames.shape[1:3]
+    if geometry.rotation is not None:
+        pixels = _sample(frames.flatten(1, 2), _rotated_samples(geometry, height, width))
+        return pixels.unflatten(1, (geometry.crop_height, geometry.crop_width)).permute(3, 0, 1, 2)
     first_row, rows = _samples(geometry.top, geometry.crop_height, geometry.height, height, frames.device)
     first_column, columns = _samples(geometry.left, geometry.crop_width, geometry.width, width, frames.device)
     # Only the pixels that the crop needs become float.
@@ -192,6 +235,12 @@ def _scaled_frames(frames: np.ndarray, geometry: Geometry) -> Iterator[torch.Ten
     import torch
 
     height, width = frames.shape[1:3]
+    if geometry.rotation is not None:
+        samples = _rotated_samples(geometry, height, width)
+        for frame in frames:
+            pixels = torch.from_numpy(np.ascontiguousarray(frame)).reshape(1, -1, 3)
+            yield _sample(pixels, samples)[0].unflatten(0, (geometry.crop_height, geometry.crop_width))
+        return
     device = torch.device("cpu")
     first_row, rows = _samples(geometry.top, geometry.crop_height, geometry.height, height, device)
     first_column, columns = _samples(geometry.left, geometry.crop_width, geometry.width, width, device)
@@ -204,6 +253,26 @@ def _scaled_frames(frames: np.ndarray, geometry: Geometry) -> Iterator[torch.Ten
         lines = torch.lerp(above, below, rows[2].view(-1, 1, 1), out=above)
         left, right = lines.index_select(1, columns[0]), lines.index_select(1, columns[1])
         yield torch.lerp(left, right, columns[2].view(1, -1, 1), out=left)
+
+
+def _rotated_samples(geometry: Geometry, height: int, width: int) -> Samples:
+    """Where the pixels of a rotated crop are in a frame that is not yet resized."""
+    assert geometry.rotation is not None
+    x, y = crop_positions(geometry.rotation, geometry.flip, geometry.crop_height, geometry.crop_width)
+    x, y = (x + geometry.left) * (width / geometry.width), (y + geometry.top) * (height / geometry.height)
+    return frame_samples(x, y, height, width)
+
+
+def _sample(pixels: torch.Tensor, samples: Samples) -> torch.Tensor:
+    """Sample frames whose pixels are in one row, ``(T, H * W, 3)``, as float ``(T, samples, 3)``."""
+    import torch
+
+    device = pixels.device
+    corners = (torch.from_numpy(places).to(device) for places in samples.corners)
+    top_left, bottom_left, top_right, bottom_right = (pixels.index_select(1, places).float() for places in corners)
+    down, right = (torch.from_numpy(weights).to(device).view(1, -1, 1) for weights in (samples.down, samples.right))
+    left_side = torch.lerp(top_left, bottom_left, down, out=top_left)
+    return torch.lerp(left_side, torch.lerp(top_right, bottom_right, down, out=top_right), right, out=left_side)
 
 
 def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry], config: Any) -> torch.Tensor:
