@@ -34,6 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--max-new-tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     add("--temperature", type=float, default=0.0, help="sample answers with a temperature above 0 (default 0)")
     add("--seed", type=int, default=0, help="seed of sampled answers")
+    turns = "show each clip under 2 or 4 quarter turns, and keep one text (default 1)"
+    add("--turns", type=int, default=1, choices=(1, 2, 4), help=turns)
+    choice = "which text of the turns: the most likely (local models only), or the majority of answers"
+    add(
+        "--turn-choice", default="likelihood", choices=("likelihood", "majority"), help=f"{choice} (default likelihood)"
+    )
     add("--revision", help="revision of the model")
     add("--data-dir", help="a folder with the released files")
     add("--source", help="sample, or a Hub dataset")
@@ -109,7 +115,8 @@ def run(args: argparse.Namespace) -> int:
     from ..runtime import rank_and_world_size
 
     names = ("model", "runner", "revision", "prompts", "frames", "frame_sampling", "max_new_tokens")
-    settings = TextSettings(args.what, **_given(args, *names, "temperature", "seed"), **_model_settings(args))
+    sampling = ("temperature", "seed", "turns", "turn_choice")
+    settings = TextSettings(args.what, **_given(args, *names, *sampling), **_model_settings(args))
     options = _runner_options(args)
     settings = resolve_settings(settings, options.get("environment"))
     where = {"data_dir": args.data_dir, "source": args.source} | ({"scheme": args.scheme} if args.scheme else {})

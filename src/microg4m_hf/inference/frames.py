@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import every, open_clip, uniform
+from ..data.turns import UPRIGHT, Turn, turn_frames
 from ..errors import RecipeError
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class SampledFrames:
     metadata: dict[str, Any]
 
 
-def read_frames(video: Any, count: int, frame_sampling: str = "uniform") -> SampledFrames:
+def read_frames(video: Any, count: int, frame_sampling: str = "uniform", turn: Turn = UPRIGHT) -> SampledFrames:
     """Decode the sampled frames of a clip.
 
     Processors compute the timestamp of a frame as its index over the frame rate, which is wrong at a variable frame
@@ -67,20 +68,22 @@ def read_frames(video: Any, count: int, frame_sampling: str = "uniform") -> Samp
         video: Whatever ``microg4m_hf.data.open_clip`` accepts.
         count: Number of frames; ignored by the sampling ``every``.
         frame_sampling: ``"uniform"``, ``"middles"`` or ``"every"``.
+        turn: How to turn the frames.
     """
     with open_clip(video) as clip:
         indices = get_frame_sampling(frame_sampling)(len(clip), count)
         times = clip.times(indices) - clip.times([0])[0]
         fps = clip.fps or 1.0
+        frames = np.ascontiguousarray(turn_frames(clip.frames(indices.tolist()), turn))
         metadata = {
             "fps": fps,
             "total_num_frames": len(clip),
             "duration": len(clip) / fps,
             "frames_indices": [round(float(time) * fps) for time in times],
-            "height": clip.height,
-            "width": clip.width,
+            "height": frames.shape[1],
+            "width": frames.shape[2],
         }
-        return SampledFrames(clip.frames(indices.tolist()), metadata)
+        return SampledFrames(frames, metadata)
 
 
 def prefetch(function: Callable[[T], R], items: Iterable[T], *, workers: int, depth: int) -> Iterator[tuple[T, R]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..data.turns import QUARTERS, UPRIGHT, Turn, quarter_turns
 from ..errors import RecipeError
 from ..settings import Settings, setting
 
@@ -30,6 +31,7 @@ class ClipQueries:
     video: Any  # whatever ``microg4m_hf.data.open_clip`` accepts
     video_id: str
     queries: tuple[Query, ...]
+    turn: Turn = UPRIGHT  # how its frames are turned before a model sees them
 
 
 def group_queries(task: str, rows: Iterable[Mapping[str, Any]]) -> list[ClipQueries]:
@@ -174,6 +176,7 @@ def paper_frames(model: str) -> int | None:
 
 
 _KEYS = {"frame_sampling": "pick", "quantization": "quantisation"}  # keys of settings.json that differ from the field
+_OMITTED = ("turns", "turn_choice", "rotation", "mirrored")  # at their default, so that earlier runs can be resumed
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,11 @@ class TextSettings(Settings, prefix="--"):
     image_side: int | None = setting(None, at_least=1)
     image_detail: str | None = None  # "low", "high" or "auto", for a server
     adapter: str | None = None  # how the isolated runner calls the model
+    turns: int = setting(1, choices=QUARTERS)  # ask under so many quarter turns of a clip, and keep one text
+    # which text: the one with the highest mean log-probability of its tokens, or the most frequent answer
+    turn_choice: str = setting("likelihood", choices=("likelihood", "majority"))
+    rotation: int = setting(0, choices=(0, 90, 180, 270))  # show every clip turned, in degrees clockwise
+    mirrored: bool = False  # and before that mirrored left to right
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -211,12 +219,38 @@ class TextSettings(Settings, prefix="--"):
             if self.runner not in ("local", self.model):
                 raise RecipeError(f"--model {self.model} is a built-in baseline; remove --runner {self.runner}")
             object.__setattr__(self, "runner", self.model)
+        self._check_turns()
         if not self.frames:
             object.__setattr__(self, "frames", paper_frames(self.model) or 8)
 
+    def _check_turns(self) -> None:
+        if self.model in BASELINES and self.turns > 1:
+            raise RecipeError(f"--model {self.model} does not look at the video; remove --turns {self.turns}")
+        if self.turn_choice == "majority" and self.turns == 1:
+            raise RecipeError("--turn-choice majority needs several turns; add --turns 4, or remove it")
+        if self.turn_choice == "majority" and self.task == "caption":
+            raise RecipeError(
+                "--turn-choice majority counts equal texts, and captions are hardly ever equal; use likelihood"
+            )
+        if self.turn_choice == "likelihood" and self.turns > 1 and self.runner in ("api", "isolated"):
+            raise RecipeError(
+                f"--turns {self.turns} chooses by the probabilities of tokens, which --runner {self.runner} does not "
+                "return; add --turn-choice majority (for answers), or use --runner local"
+            )
+
+    @property
+    def views(self) -> tuple[Turn, ...]:
+        """The turns under which the model sees each clip: that of the settings, and further ones from it."""
+        return tuple(Turn((self.rotation + turn.degrees) % 360, self.mirrored) for turn in quarter_turns(self.turns))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings under the keys of ``settings.json``."""
-        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
+        defaults = {field.name: field.default for field in fields(self) if field.name in _OMITTED}
+        return {
+            _KEYS.get(name, name): value
+            for name, value in asdict(self).items()
+            if name not in defaults or value != defaults[name]
+        }
 
     @property
     def fingerprint(self) -> str:

@@ -82,7 +82,8 @@ def _write_settings(folder: Path, settings: TextSettings) -> None:
         old = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise RecipeError(f"{path} is not valid JSON; choose another folder with --out") from None
-    changed = [f"{key}: {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) != new[key]]
+    both = dict.fromkeys((*new, *old))
+    changed = [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in both if old.get(key) != new.get(key)]
     if changed:
         raise RecipeError(
             f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another folder with --out"
@@ -112,6 +113,8 @@ def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) ->
                         row = {"caption": record["text"]}
                     else:
                         row = {"question_id": query.id, "question": str(query.question), "answer": record["text"]}
+                    if "turn" in record:
+                        row["turn"] = record["turn"]
                     row = {"video_id": clip.video_id, **row, "run": settings.fingerprint}
                     lines.append(json.dumps(row, ensure_ascii=False))
         write_atomic(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
@@ -122,6 +125,7 @@ def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) ->
             "failed": len(failed),
             "missing": missing,
             **_throughput(finished),
+            **_chosen_turns(finished),
             "failed_kinds": dict(Counter(item["kind"] for item in failed).most_common()),
             "failures": failed,
             **sum_usage(journal.all_records()),
@@ -144,6 +148,12 @@ def _throughput(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "tokens_per_second": round(sum(record["tokens"]["out"] for record in timed) / seconds, 1),
         "prefix_hit_rate": round(sum(record["shared_prefix"] for record in timed) / len(timed), 4),
     }
+
+
+def _chosen_turns(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How many texts are from each turn, if the model was asked under several."""
+    turns = Counter(str(record["turn"]) for record in records if "turn" in record)
+    return {"chosen_turns": dict(turns.most_common())} if turns else {}
 
 
 def sum_usage(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

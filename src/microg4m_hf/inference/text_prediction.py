@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.run_data import RunData
+from ..data.turns import UPRIGHT, describe_turns
 from ..errors import RecipeError
 from ..runtime import rank_and_world_size
 from .items import BASELINES, TextSettings, group_queries, hash_queries, item_keys
 from .run import Runner, run
+from .turn_choice import choosing_runner
 
 if TYPE_CHECKING:
     from .api.client import Endpoint
@@ -79,6 +82,14 @@ def predict_texts(
             from .baselines import baseline_runner
 
             return baseline_runner(settings, rows)
+        if settings.turns > 1 and rank == 0:
+            kept = "the most likely text" if settings.turn_choice == "likelihood" else "the most frequent answer"
+            asked = describe_turns(settings.views)
+            print(f"{asked}: {settings.turns} texts per item instead of 1; {kept} is kept", file=sys.stderr)
+        runner = make_model_runner()
+        return runner if settings.views == (UPRIGHT,) else choosing_runner(runner, settings)
+
+    def make_model_runner() -> Runner:
         if settings.runner == "isolated":
             from .isolated.runner import isolated_runner
 

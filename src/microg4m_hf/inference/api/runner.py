@@ -58,8 +58,9 @@ class _LazyImages:
         with self._lock:
             if self._images is None:
                 try:
-                    frames = read_frames(self._clip.video, self._settings.frames, self._settings.frame_sampling).frames
-                    self._images = encode_images(frames, self._settings.image_side, self._settings.image_detail)
+                    settings, clip = self._settings, self._clip
+                    frames = read_frames(clip.video, settings.frames, settings.frame_sampling, clip.turn).frames
+                    self._images = encode_images(frames, settings.image_side, settings.image_detail)
                 except (ClipError, OSError) as error:
                     self._images = str(error)
             return self._images

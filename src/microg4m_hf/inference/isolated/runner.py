@@ -166,7 +166,7 @@ def _save_frames(
 
     def save(clip: ClipQueries) -> Path | str:
         try:
-            frames = read_frames(clip.video, settings.frames, settings.frame_sampling).frames
+            frames = read_frames(clip.video, settings.frames, settings.frame_sampling, clip.turn).frames
         except (ClipError, OSError) as error:
             return str(error)
         path = scratch / f"{next(numbers)}.npy"

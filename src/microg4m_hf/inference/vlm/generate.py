@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..items import TextSettings
@@ -21,6 +21,7 @@ class Generation:
     prompt_tokens: int
     new_tokens: int
     is_complete: bool
+    likelihood: float | None = None  # mean log-probability of the generated tokens, if it was asked for
 
     @property
     def flags(self) -> list[str]:
@@ -54,6 +55,11 @@ class Generator:
         """Sampling uses batch size 1, so an answer never depends on its batch."""
         return self.settings.temperature > 0
 
+    @property
+    def needs_likelihood(self) -> bool:
+        """Whether texts of several turns are compared by the probability of their tokens."""
+        return self.settings.turns > 1 and self.settings.turn_choice == "likelihood"
+
     def generate(self, inputs: dict[str, Any], name: str = "", **options: Any) -> list[Generation]:
         """Generate for a batch. With sampling, ``name`` and the seed of the settings determine the random numbers."""
         import torch
@@ -61,11 +67,20 @@ class Generator:
         if self.needs_batch_size_one:
             digest = hashlib.sha256(f"{self.settings.seed} {name}".encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:7], "big"))
+        recorder = LikelihoodRecorder() if self.needs_likelihood else None
+        if recorder is not None:
+            from transformers import LogitsProcessorList
+
+            options["logits_processor"] = LogitsProcessorList([recorder])
         with torch.inference_mode():
             output = self.model.generate(**inputs, **self.options, **options)
         prompt_tokens = inputs["attention_mask"].sum(1).tolist()
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._decode(row, count) for row, count in zip(rows, prompt_tokens, strict=True)]
+        generations = [self._decode(row, count) for row, count in zip(rows, prompt_tokens, strict=True)]
+        if recorder is None:
+            return generations
+        means = recorder.means(output, [generation.new_tokens for generation in generations])
+        return [replace(one, likelihood=mean) for one, mean in zip(generations, means, strict=True)]
 
     def logits(self, inputs: dict[str, Any], steps: int, **options: Any) -> Any:
         """Return the logits of the first greedy steps, of shape (rows, steps, vocabulary)."""
@@ -86,6 +101,35 @@ class Generator:
         kept = ids if end is None else ids[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True).strip()
         return Generation(text, prompt_tokens, len(kept) + (end is not None), end is not None)
+
+
+class LikelihoodRecorder:
+    """A logits processor that changes nothing and notes the log-probability of each generated token.
+
+    Only the last step is kept as a whole: the token that was chosen from it is the last one of the next call.
+    """
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self._chosen: list[Any] = []
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        self._note(input_ids)
+        self._last = scores.float().log_softmax(-1)
+        return scores
+
+    def means(self, output: Any, counts: Sequence[int]) -> list[float]:
+        """Return the mean over the first ``counts`` tokens of every row; ``output`` is what ``generate`` returned."""
+        import torch
+
+        self._note(output)
+        self._last = None
+        rows = torch.stack(self._chosen, dim=1).cpu().double()
+        return [float(row[:count].mean()) if count else 0.0 for row, count in zip(rows, counts, strict=True)]
+
+    def _note(self, ids: Any) -> None:
+        if self._last is not None:
+            self._chosen.append(self._last.gather(1, ids[:, -1:].to(self._last.device))[:, 0])
 
 
 def collate_prompts(rows: Sequence[Row], *, pad_after: int = 0) -> dict[str, Any]:

@@ -221,7 +221,7 @@ class Prefetcher:
 
     def _prepare(self, clip: ClipQueries) -> list[ClipInputs] | PrepareFailure:
         try:
-            frames = read_frames(clip.video, self._settings.frames, self._settings.frame_sampling)
+            frames = read_frames(clip.video, self._settings.frames, self._settings.frame_sampling, clip.turn)
         except (ClipError, OSError) as error:
             message = f"the clip cannot be read: {' '.join(str(error).split())}"
             return PrepareFailure(message, is_decode_error=True)

@@ -128,6 +128,8 @@ class LocalRunner:
                         "seconds": seconds,
                         "shared_prefix": shared_prefix,
                     }
+                    if answer.likelihood is not None:
+                        record["likelihood"] = round(answer.likelihood, 6)
                     yield query, record | ({"flags": answer.flags} if answer.flags else {})
             start = time.perf_counter()
 
