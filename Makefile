@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint clean footage
 
 # Remove the environment after a failed step, so that a second try starts clean.
 $(PY):
@@ -36,3 +36,6 @@ lint: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) .venvs build demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+footage: $(VENV)/.dev ## download real films for the tests of `microg4m curate`
+	$(PY) -m tests.support.footage

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import microg4m_hf
 from microg4m_hf.cli.main import main
+from microg4m_hf.curate import ReviewLog
 from microg4m_hf.curate.stages import run_work, select_missing, stage_items
 from microg4m_hf.curate.work import Work
 from microg4m_hf.data.check import check
@@ -105,3 +109,51 @@ def test_two_releases_are_equal(work: Path, tmp_path: Path) -> None:
         assert main(["curate", "release", str(work), "--out", str(tmp_path / "one" / "out"), "--unreviewed"]) == 0
     assert main(["curate", "release", str(work), "--out", str(tmp_path / "two" / "out"), "--unreviewed"]) == 0
     assert fingerprint(tmp_path / "one" / "out") == fingerprint(tmp_path / "two" / "out")
+
+
+def test_reviews_decide_what_is_released(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """People overrule the filter, in both directions; their actions, captions and questions are in the release."""
+    copy = tmp_path / "work"
+    shutil.copytree(work, copy)
+    settings = Work(copy).settings.override(["filter.person_score=0.95"])  # the filter drops both clips
+    settings.save(copy / "curate.yaml")
+    ann = ReviewLog(copy, "ann")
+    ann.append("Mir_000", "actions", person=1, actions=[12, 79])
+    ann.append("Mir_000", "caption", text="One figure walks.")
+    ann.append("Mir_000", "questions", pairs=[{"Q": "Who walks?", "A": "One figure."}])
+    ann.append("Mir_000", "keep", reason="the detector is unsure of red figures")
+    assert main(["curate", "release", str(copy), "--out", str(tmp_path / "out")]) == 0
+    data = str(tmp_path / "out")
+    rows = microg4m_hf.load_dataset("har", data_dir=data, split="train", scheme="official")
+    assert [row["video_id"] for row in rows] == ["Mir_000"]
+    assert rows[0]["persons"][0]["key_frame"] == 45 and len(rows[0]["persons"][0]["actions"]) == 2
+    answers = microg4m_hf.load_dataset("vqa", data_dir=data, split="test", videos=False)
+    assert answers[0]["question"] == "Who walks?"
+    assert check(data)["faults"] == 0
+    ReviewLog(copy, "bob").append("Mir_000", "drop", reason="blurred")
+    capsys.readouterr()
+    assert main(["curate", "release", str(copy), "--out", data]) == 2
+    assert "reviewers disagree on 1 clips (Mir_000)" in capsys.readouterr().err
+    assert main(["curate", "release", str(copy), "--out", data, "--rule", "newest"]) == 2
+    assert "no clip is left to release" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_processes_and_ray_find_the_same(work: Path, tmp_path: Path) -> None:
+    """Two processes of a launch, and two workers of Ray, write the same results as one process."""
+    for name in ("two", "ray"):
+        (tmp_path / name).mkdir()
+        for file in ("curate.yaml", "sources.csv"):
+            shutil.copyfile(work / file, tmp_path / name / file)
+    for rank in (1, 0):
+        run_work(Work(tmp_path / "two"), rank=rank, world_size=2)
+    assert {path.name for path in (tmp_path / "two" / "stages" / "people").glob("items*")} == {
+        "items.rank0.jsonl",
+        "items.rank1.jsonl",
+    }
+    words = [sys.executable, "-m", "microg4m_hf", "curate", "run", str(tmp_path / "ray"), "--executor", "ray"]
+    ran = subprocess.run([*words, "--workers", "2"], capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    one = {name: fingerprint(work / name) for name in ("clips", "people", "tracks")}
+    for name in ("two", "ray"):
+        assert {part: fingerprint(tmp_path / name / part) for part in one} == one

@@ -71,6 +71,9 @@ def configure_run(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, default=8, help="pictures that the detector gets at a time (default 8)")
     add("--accept-license", action="store_true", help="you have read the license of a detector that is not known here")
     add("--retry-failed", action="store_true", help="try films and clips again that failed before")
+    text = "where items run: in this process (default), or on the Ray cluster at RAY_ADDRESS, else a local one"
+    add("--executor", choices=("here", "ray"), default="here", help=text)
+    add("--workers", type=int, help="with --executor ray: how many items run at once (default: all processors, GPUs)")
 
 
 def run_run(args: argparse.Namespace) -> int:
@@ -85,8 +88,13 @@ def run_run(args: argparse.Namespace) -> int:
             settings.save(work.folder / SETTINGS)
         work = Work(args.work, settings)
     rank, world_size = rank_and_world_size()
+    executor = None
+    if args.executor == "ray":
+        from ..curate.ray_executor import ray_executor
+
+        executor = ray_executor(workers=args.workers)
     options = Options(args.batch_size, args.accept_license, args.retry_failed)
-    state = run_work(work, until=args.until, options=options, rank=rank, world_size=world_size)
+    state = run_work(work, until=args.until, options=options, executor=executor, rank=rank, world_size=world_size)
     if is_main_process():
         print("\n".join(_state_lines(state)))
     return 0
@@ -140,6 +148,8 @@ def configure_release(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("work", metavar="WORK", help="the work folder")
     parser.add_argument("--out", metavar="DIR", help="the folder of the release (default: release/ in the work folder)")
     parser.add_argument("--unreviewed", action="store_true", help="also release clips that nobody has reviewed")
+    rules = ("unanimous", "majority", "newest")
+    parser.add_argument("--rule", choices=rules, default=rules[0], help="how several reviewers decide (unanimous)")
 
 
 def run_release(args: argparse.Namespace) -> int:
@@ -147,7 +157,7 @@ def run_release(args: argparse.Namespace) -> int:
     from ..curate.work import Work
 
     work = Work(args.work)
-    summary = release_work(work, args.out or work.folder / "release", unreviewed=args.unreviewed)
+    summary = release_work(work, args.out or work.folder / "release", unreviewed=args.unreviewed, rule=args.rule)
     for name in ("clips", "people", "boxes", "labels", "captions", "questions", "sources"):
         print(f"  {name:10}{summary[name]:>9,}")
     print("  splits    " + ", ".join(f"{split} {clips}" for split, clips in summary["splits"].items()))

@@ -30,6 +30,7 @@ from ..storage import atomic_folder, write_atomic
 from ..taxonomy import ACTION_IDS
 from .dataset_card import render_dataset_card
 from .footage import check_license
+from .reviews import ReviewedClip, reviewed_state
 from .verdicts import NOT_JUDGED, Verdict, count_reasons, judge_clips
 from .work import ClipRecord, Source, Work
 
@@ -49,7 +50,9 @@ class ClipContent:
     reviewed: bool = False
 
 
-def release_work(work: Work, out: str | os.PathLike[str], *, unreviewed: bool = False) -> dict[str, Any]:
+def release_work(
+    work: Work, out: str | os.PathLike[str], *, unreviewed: bool = False, rule: str = "unanimous"
+) -> dict[str, Any]:
     """Write a release and check it.
 
     A release that this function wrote before is replaced when the new one is complete; another folder is never touched.
@@ -58,6 +61,7 @@ def release_work(work: Work, out: str | os.PathLike[str], *, unreviewed: bool = 
         work: The work folder.
         out: The folder of the release.
         unreviewed: Also release clips that nobody has reviewed, with what is known of them.
+        rule: How judgments of several reviewers become one: ``"unanimous"``, ``"majority"`` or ``"newest"``.
 
     Returns:
         The folder, numbers of clips, people, boxes and sources, the clips of each split, and notes of ``data check``.
@@ -70,7 +74,7 @@ def release_work(work: Work, out: str | os.PathLike[str], *, unreviewed: bool = 
     if folder.exists() and not (folder / MARKER).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise SourceError(f"{folder} exists and is no release of a curation; name a new folder with --out")
     verdicts = judge_clips(work)
-    contents = collect_contents(work, verdicts, unreviewed=unreviewed)
+    contents = collect_contents(work, verdicts, unreviewed=unreviewed, rule=rule)
     used = {content.clip.source for content in contents}
     sources = [source for source in work.sources() if source.source in used]
     for source in sources:
@@ -119,24 +123,53 @@ def release_work(work: Work, out: str | os.PathLike[str], *, unreviewed: bool = 
     return {"folder": str(folder), **summary, "notes": report["notes"]}
 
 
-def collect_contents(work: Work, verdicts: dict[str, Verdict], *, unreviewed: bool) -> list[ClipContent]:
-    """Return what the release says about each of its clips, sorted by name."""
+def collect_contents(
+    work: Work, verdicts: dict[str, Verdict], *, unreviewed: bool, rule: str = "unanimous"
+) -> list[ClipContent]:
+    """Return what the release says about each of its clips, sorted by name. Reviewers overrule the filter."""
     waiting = [verdict.video_id for verdict in verdicts.values() if verdict.reason == NOT_JUDGED]
     if waiting:
+        problem = f"{len(waiting)} clips are not finished ({list_some(waiting)})"
+        raise DataError(problem, file=work.folder, hint="run `microg4m curate run`")
+    states = reviewed_state(work.folder, rule=rule, clips=verdicts)
+    contents, open_clips, disputed = [], [], []
+    for clip in sorted(work.clips(), key=lambda clip: clip.video_id):
+        state, kept = states[clip.video_id], verdicts[clip.video_id].kept
+        if state.status == "reviewed":
+            kept = bool(state.keep)
+        elif state.status == "disputed":
+            disputed.append(clip.video_id)
+        elif kept:
+            open_clips.append(clip.video_id)
+        if kept:
+            contents.append(_content_of(clip, state))
+    if disputed and not unreviewed:
+        hint = "settle them on the review page, or pass rule='majority' or rule='newest'"
         raise DataError(
-            f"{len(waiting)} clips are not finished ({list_some(waiting)})",
-            file=work.folder,
-            hint="run `microg4m curate run`",
+            f"reviewers disagree on {len(disputed)} clips ({list_some(disputed)})", file=work.folder, hint=hint
         )
-    kept = sorted((clip for clip in work.clips() if verdicts[clip.video_id].kept), key=lambda clip: clip.video_id)
-    if not kept:
+    if open_clips and not unreviewed:
+        hint = "review them with `microg4m curate review`, or pass unreviewed="
+        raise DataError(
+            f"{len(open_clips)} clips are not reviewed ({list_some(open_clips)})", file=work.folder, hint=hint
+        )
+    if not contents:
         reasons = ", ".join(f"{reason} {count}" for reason, count in count_reasons(verdicts.values()).items())
         raise DataError(f"no clip is left to release ({reasons or 'there are no clips'})", file=work.folder)
-    if not unreviewed:
-        names = list_some(clip.video_id for clip in kept)
-        hint = "review them with `microg4m curate review`, or pass unreviewed="
-        raise DataError(f"{len(kept)} clips are not reviewed ({names})", file=work.folder, hint=hint)
-    return [ClipContent(clip, [row[:6] for row in work.result("tracks", clip.video_id)["boxes"]]) for clip in kept]
+    return contents
+
+
+def _content_of(clip: ClipRecord, state: ReviewedClip) -> ClipContent:
+    people = state.released_people()
+    boxes = [[box.frame, number, *box.corners] for number, person in people.items() for box in person.boxes]
+    return ClipContent(
+        clip,
+        sorted(boxes, key=lambda box: box[:2]),
+        {number: sorted(person.actions) for number, person in people.items()},
+        state.caption or "",
+        [(pair["Q"], pair["A"]) for pair in state.questions or ()],
+        state.status == "reviewed",
+    )
 
 
 def _write_annotations(folder: Path, contents: Sequence[ClipContent], sources: Sequence[Source]) -> None:

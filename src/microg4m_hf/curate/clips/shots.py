@@ -69,12 +69,12 @@ def find_cuts(path: Path, settings: ShotSettings) -> list[int]:
 
 
 def shrink(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return gray pictures with a width of 64, as means over blocks."""
+    """Return gray pictures with a width of about 64, as means over blocks."""
+    from PIL import Image
+
     step = max(1, frames.shape[2] // _SIDE)
-    height, width = frames.shape[1] // step * step, frames.shape[2] // step * step
-    gray = frames[:, :height:, :width] @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    blocks = gray.reshape(len(frames), height // step, step, width // step, step)
-    return blocks.mean(axis=(2, 4), dtype=np.float32)
+    small = [np.asarray(Image.fromarray(frame).convert("L").reduce(step)) for frame in frames]
+    return np.stack(small).astype(np.float32)
 
 
 def difference_hash(small: NDArray[np.float32]) -> str:
