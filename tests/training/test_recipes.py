@@ -11,11 +11,14 @@ from microg4m_hf.errors import RecipeError
 from microg4m_hf.models import PUBLISHED, VARIANTS
 from microg4m_hf.models.weights import WEIGHTS
 from microg4m_hf.training.recipe import VlmRecipe
-from microg4m_hf.training.recipe_io import load_recipe, load_vlm_recipe
+from microg4m_hf.training.recipe_io import differences, load_recipe, load_vlm_recipe
 from microg4m_hf.training.recipes import recipe_names
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 ROWS = sorted(name for name in PUBLISHED if not name.endswith("_ava"))
+
+ANY_WAY_UP = ("i3d_nln_8x8_r50", "slowfast_8x8_r50", "mvitv2_s_16x4")
+LOSSES = ("balanced", "focal", "logit_adjusted")
 
 FIVE = (0, 20, 30, 40, 50)
 SGD_224 = (224, 256, (256, 320), "sgd", 0.1, 1e-7)
@@ -84,6 +87,30 @@ def test_corrected_rows(name: str) -> None:
         assert better.data.num_frames == 32
     if name.startswith(("x3d", "mvit")):
         assert variant.roi_stride == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "changed"),
+    [
+        *((f"{name}_anyup", f"{name}_corrected", {"data.rotate", "data.rotate_about"}) for name in ANY_WAY_UP),
+        *((f"i3d_nln_8x8_r50_{loss}", "i3d_nln_8x8_r50_corrected", {"loop.loss"}) for loss in LOSSES),
+        ("orientation_anyup", "orientation", {"data.rotate"}),
+    ],
+)
+def test_variants_differ_from_their_base_in_what_they_are_named_after(name: str, base: str, changed: set[str]) -> None:
+    pair = [load_recipe(FOLDER / f"{one}.yaml").to_dict() for one in (base, name)]
+    keys = {line.partition(":")[0] for line in differences(*pair)}
+    assert keys - {"name", "variant"} == changed
+    assert (pair[1]["name"], pair[1]["variant"]) == (name, "own")
+
+
+def test_recipes_of_published_rows_rotate_nothing() -> None:
+    off = {"rotate": "none", "rotate_about": "clip", "vertical_flip": 0.0}
+    for name in ROWS:
+        for recipe in (load_recipe(name), load_recipe(f"{name}_corrected")):
+            assert {key: getattr(recipe.data, key) for key in off} == off
+            assert (recipe.loop.loss, recipe.loop.consistency) == ("bce", 0.0)
+            assert "turn_pooling" not in recipe.model.overrides
 
 
 @pytest.mark.parametrize("name", ROWS)

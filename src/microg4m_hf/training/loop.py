@@ -13,6 +13,7 @@ from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
 from .dataset import KeyFrameWindows, report_faults, steps_in_epoch
 from .loader import run_batches
+from .losses import build_loss
 from .optim import learning_rate
 from .prepare import is_sharded
 from .processes import StopSignals
@@ -53,6 +54,7 @@ def train(
         end = min(end, recipe.loop.max_steps)
     share = math.ceil(recipe.loop.batch / accelerator.num_processes)
     micro_batch = min(recipe.loop.micro_batch or share, share)
+    loss = build_loss(recipe.loop, items.items)
 
     def validate() -> None:
         candidate = model if average is None else average.module
@@ -81,16 +83,18 @@ def train(
         rate = learning_rate(recipe.optim.lr, recipe.schedule, state.step / steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, micro_batch = training_step(accelerator, model, optimizer, batch, recipe, run, micro_batch)
+        value, micro_batch = training_step(
+            accelerator, model, optimizer, batch, recipe, run, micro_batch, loss, state.step
+        )
         if average is not None:
             average.update_parameters(accelerator.unwrap_model(model))
         ended = time.perf_counter()
         state.step += 1
         if accelerator.is_main_process:
             times = {"wait_s": round(started - waiting_since, 4), "step_s": round(ended - started, 4)}
-            run.log({"step": state.step, "epoch": state.step / steps, "loss": loss, "lr": rate, **times})
-        accelerator.log({"loss": loss, "lr": rate}, step=state.step)
-        shown.update(loss=f"{loss:.4f}")
+            run.log({"step": state.step, "epoch": state.step / steps, "loss": value, "lr": rate, **times})
+        accelerator.log({"loss": value, "lr": rate}, step=state.step)
+        shown.update(loss=f"{value:.4f}")
 
         last, epoch_ends = state.step == end, state.step % steps == 0
         every = recipe.loop.checkpoint_every

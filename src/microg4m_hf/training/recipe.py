@@ -170,6 +170,16 @@ class Loop(Settings, prefix="loop."):
     """Key frames per forward pass of a process; null: its whole share."""
     loss_mean: str = setting("per_process", choices=("per_process", "global"))
     """"per_process" as published, "global" weighs every box the same on any world size."""
+    loss: str = setting("bce", choices=("bce", "balanced", "focal", "logit_adjusted"))
+    """Binary cross-entropy as published, or a variant for rare actions."""
+    balance_beta: float = setting(0.999, at_least=0, below=1)
+    """With loss "balanced": 0 weighs all actions the same, 1 would weigh by the inverse number of persons."""
+    focal_gamma: float = setting(2.0, at_least=0)
+    """With loss "focal": how much less a person counts whose label is predicted well; 0: not at all."""
+    adjust_tau: float = setting(1.0, at_least=0)
+    """With loss "logit_adjusted": how much of the log-odds of an action is added to its logit in training."""
+    consistency: float = setting(0.0, at_least=0)
+    """Weight of the difference between the predictions for a clip and for its copy turned by 90°, 180° or 270°."""
     batch_norm: str = setting("train", choices=("train", "frozen"))
     """"train" as published, "frozen" keeps running statistics and affine weights."""
     mixed_precision: str = setting("fp16", choices=("no", "fp16", "bf16"))
@@ -209,6 +219,14 @@ class Recipe(Settings):
     loop: Loop = field(default_factory=Loop)
     note: str = ""
     """Free text for readers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loop.consistency and self.data.crop is None and self.data.rotate == "none":
+            raise RecipeError(
+                "loop.consistency turns training clips by quarters, so they must be squares; "
+                "set data.crop or data.rotate"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values only, as they are written to ``config.yaml``."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..runtime import is_out_of_memory
+from .losses import Loss, build_loss, consistency, quarter_of_copy
 from .recipe import Loop, Recipe
 from .run_folder import RunFolder
 from .transforms import render, render_batch
@@ -34,8 +35,10 @@ def training_step(
     recipe: Recipe,
     run: RunFolder,
     micro_batch: int,
+    loss: Loss | None = None,
+    number: int = 0,
 ) -> tuple[float, int]:
-    """Take one optimizer step, and return the loss and the micro batch that fit into memory.
+    """Take optimizer step ``number``, and return the loss and the micro batch that fit into memory.
 
     After out-of-memory the micro batch is halved and the step starts again. A NaN loss, and a process of several that
     runs out of memory, end the run with a RecipeError.
@@ -45,7 +48,7 @@ def training_step(
     while True:
         rng_state = torch.get_rng_state()
         try:
-            loss = accumulate_gradients(accelerator, model, batch, recipe.loop, micro_batch)
+            value = accumulate_gradients(accelerator, model, batch, recipe.loop, micro_batch, loss=loss, number=number)
             break
         except NonFiniteLoss as error:
             file = _save_bad_batch(run, batch, accelerator.process_index)
@@ -75,22 +78,31 @@ def training_step(
         accelerator.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm)
     optimizer.step()
     optimizer.zero_grad()
-    return loss, micro_batch
+    return value, micro_batch
 
 
 def accumulate_gradients(
-    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any], loop: Loop, micro_batch: int
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    batch: dict[str, Any],
+    loop: Loop,
+    micro_batch: int,
+    *,
+    loss: Loss | None = None,
+    number: int = 0,
 ) -> float:
     """Run forward and backward over a process's share of a step; gradients stay on the parameters.
 
-    The loss is the mean of BCE-with-logits over boxes and classes. Every box has the same weight however the share is
-    divided: micro batches add up sums divided by the number of boxes in the share (``per_process``) or in all shares
-    (``global``). The returned value is the mean over processes, so that all of them notice when one of them has a NaN.
+    The loss is the mean over boxes and classes of ``loss``, by default the one that ``loop`` names. With
+    ``loop.consistency``, the difference to copies of the clips is added, turned as the ``number`` of the step says.
+    Every box has the same weight however the share is divided: micro batches add up sums divided by the number of boxes
+    in the share (``per_process``) or in all shares (``global``). The returned value is the mean over processes, so that
+    all of them notice when one of them has a NaN.
     """
     import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
     device, config = accelerator.device, accelerator.unwrap_model(model).config
+    loss = loss or build_loss(loop, ())
     total = batch["weights"].to(device).sum()
     if loop.loss_mean == "global":
         total = accelerator.reduce(total, "sum") / accelerator.num_processes
@@ -98,22 +110,40 @@ def accumulate_gradients(
     loss_sum = torch.zeros((), device=device)
     parts = list(_micro_batches(batch, micro_batch))
     try:
-        for number, part in enumerate(parts):
-            accelerator.sync_gradients = number == len(parts) - 1  # DeepSpeed steps inside the last backward
+        for place, part in enumerate(parts):
+            accelerator.sync_gradients = place == len(parts) - 1  # DeepSpeed steps inside the last backward
             with _no_sync(accelerator, model), accelerator.autocast():
                 clips = render_batch([window.to(device) for window in part["windows"]], part["geometries"], config)
                 boxes = [box.to(device) for box in part["boxes"]]
-                logits = model(pixel_values=clips, boxes=boxes).logits.float()
-                losses = bce(logits, part["labels"].to(device), reduction="none").mean(1)
-                loss = (losses * part["weights"].to(device)).sum() / total
-                accelerator.backward(loss)
-            loss_sum += loss.detach()
+                if loop.consistency:
+                    clips, boxes = _with_turned_copies(clips, boxes, part["indices"], number)
+                logits, labels = model(pixel_values=clips, boxes=boxes).logits.float(), part["labels"].to(device)
+                losses = loss(logits[: len(labels)], labels).mean(1)
+                if loop.consistency:
+                    apart = consistency(logits[: len(labels)], logits[len(labels) :])
+                    losses = losses + loop.consistency * apart.mean(1)
+                weighted = (losses * part["weights"].to(device)).sum() / total
+                accelerator.backward(weighted)
+            loss_sum += weighted.detach()
     finally:
         accelerator.sync_gradients = True  # otherwise zero_grad of Accelerate's optimizer would do nothing
     value = float(accelerator.reduce(loss_sum, "mean"))
     if not math.isfinite(value):
         raise NonFiniteLoss("the loss is not finite")
     return value
+
+
+def _with_turned_copies(
+    clips: torch.Tensor, boxes: list[torch.Tensor], indices: Sequence[int], number: int
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Append a turned copy of every clip: one forward pass of both gives DDP and BatchNorm one batch."""
+    import torch
+
+    from ..models.inputs import turn_boxes, turn_clips
+
+    quarters = [quarter_of_copy(number, index) for index in indices]
+    copies = torch.stack([turn_clips(clip, turn) for clip, turn in zip(clips, quarters, strict=True)])
+    return torch.cat([clips, copies]), [*boxes, *(turn_boxes(b, turn) for b, turn in zip(boxes, quarters, strict=True))]
 
 
 def _no_sync(accelerator: Accelerator, model: torch.nn.Module) -> contextlib.AbstractContextManager[Any]:
@@ -132,7 +162,7 @@ def _micro_batches(batch: dict[str, Any], size: int) -> Iterator[dict[str, Any]]
     for start in range(0, len(batch["windows"]), size):
         stop = min(start + size, len(batch["windows"]))
         rows = slice(ends[start], ends[stop])
-        part = {name: batch[name][start:stop] for name in ("windows", "geometries", "boxes")}
+        part = {name: batch[name][start:stop] for name in ("indices", "windows", "geometries", "boxes")}
         yield part | {"labels": batch["labels"][rows], "weights": batch["weights"][rows]}
 
 
