@@ -154,7 +154,7 @@ def pictures(container: Any, path: Path, fps: int, height: int | None) -> Iterat
 def _deinterlaced(frames: Iterator[tuple[Fraction, Fraction, Any]]) -> Iterator[tuple[Fraction, Fraction, Any]]:
     """Deinterlace from the first interlaced picture on; the filter passes progressive ones as they are."""
     graph: Any = None
-    times: list[tuple[Fraction, Fraction]] = []
+    times: list[tuple[Fraction, Fraction] | None] = []
     for start, end, frame in frames:
         if graph is None and not frame.interlaced_frame:
             yield start, end, frame
@@ -163,6 +163,8 @@ def _deinterlaced(frames: Iterator[tuple[Fraction, Fraction, Any]]) -> Iterator[
             if graph is not None:
                 yield from _drain(graph, times)
             graph = _Graph(frame, "bwdif=mode=send_frame:deint=interlaced")
+            times.append(None)  # of a first frame, the filter returns the wrong field
+            graph.push(frame)
         times.append((start, end))
         graph.push(frame)
         yield from _pull(graph, times)
@@ -170,12 +172,13 @@ def _deinterlaced(frames: Iterator[tuple[Fraction, Fraction, Any]]) -> Iterator[
         yield from _drain(graph, times)
 
 
-def _pull(graph: _Graph, times: list[tuple[Fraction, Fraction]]) -> Iterator[tuple[Fraction, Fraction, Any]]:
+def _pull(graph: _Graph, times: list[tuple[Fraction, Fraction] | None]) -> Iterator[tuple[Fraction, Fraction, Any]]:
     for frame in graph.pull():
-        yield *times.pop(0), frame
+        if (time := times.pop(0)) is not None:
+            yield *time, frame
 
 
-def _drain(graph: _Graph, times: list[tuple[Fraction, Fraction]]) -> Iterator[tuple[Fraction, Fraction, Any]]:
+def _drain(graph: _Graph, times: list[tuple[Fraction, Fraction] | None]) -> Iterator[tuple[Fraction, Fraction, Any]]:
     graph.push(None)
     yield from _pull(graph, times)
     times.clear()
