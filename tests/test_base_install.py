@@ -28,6 +28,7 @@ COMMANDS = {
     "models list": WORKS,
     "models info x3d_s": "train",
     "models convert x3d.pyth x3d --name x3d_s": "train",
+    "models push-released me --only x3d_s": "train",
     "train har --config demo": "train",
     "train vlm --config qwen2_5_vl_lora source=sample": "vlm",
     "train list": WORKS,

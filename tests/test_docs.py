@@ -99,6 +99,7 @@ NOT_RUN = {
     "vqa-Qwen--": "a run with those weights; test_wheel scores the blind one",
     "--export-vlmevalkit": "a published dataset; test_vlmevalkit",
     "MicroG4M_VQA.xlsx": "predictions of VLMEvalKit; test_vlmevalkit",
+    "push-released": "weights; test_released_repos",
     "…": "a placeholder",
     "/data/": "the released clips",
     "jhmdb": "predictions on JHMDB; test_gap",

@@ -12,13 +12,15 @@ from ._version import __version__
 from .errors import HubError, MicroG4MError, RecipeError
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import EvalResult, HfApi
 
 T = TypeVar("T")
 
 BENCHMARK = "LEI-QI-233/MicroG-4M"
 # task id in the benchmark's eval.yaml -> (task, score); one value per task
 LEADERBOARD = {"har-map50": ("har", "map"), "caption-cider": ("caption", "cider"), "vqa-svqa": ("vqa", "svqa")}
+# scores of an action model -> how cards name them
+HAR_METRICS = {"map": "mAP@0.5", "f1": "macro F1", "recall": "macro recall", "auroc": "macro AUROC"}
 
 _REMEDIES = {
     400: "the Hub rejected the request",
@@ -141,13 +143,43 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0][:200]
 
 
-def eval_results(task: str, result: Mapping[str, Any], *, revision: str | None = None) -> str:
+def model_index(percentages: Mapping[str, float], **dataset: Any) -> list[EvalResult]:
+    """Return the scores of an action model for the front matter of its card.
+
+    Args:
+        percentages: The values of :data:`HAR_METRICS`, in percent.
+        dataset: ``dataset_type`` and ``dataset_name``; for published scores also ``source_name`` and ``source_url``.
+
+    Example:
+        >>> model_index({"map": 46.41}, dataset_type=BENCHMARK, dataset_name="MicroG-4M")[0].metric_name
+        'mAP@0.5'
+    """
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type="video-classification",
+            dataset_config="har",
+            dataset_split="test",
+            metric_type=key,
+            metric_name=HAR_METRICS[key],
+            metric_value=round(value, 2),
+            **dataset,
+        )
+        for key, value in percentages.items()
+    ]
+
+
+def eval_results(
+    task: str, result: Mapping[str, Any], *, revision: str | None = None, source_url: str | None = None
+) -> str:
     """Return the text of an ``.eval_results/*.yaml`` file, which enters a score into the Hub's leaderboard.
 
     Args:
         task: "har", "caption" or "vqa".
         result: The scores and the signature, as ``har_scores`` or ``text_scores`` return them.
         revision: The revision of the dataset.
+        source_url: Where the score was published, if this library did not compute it.
 
     Returns:
         YAML with the score in percent and the signature as a note.
@@ -175,6 +207,7 @@ def eval_results(task: str, result: Mapping[str, Any], *, revision: str | None =
         task_id=task_id,
         value=round(100 * result["scores"][score], 2),
         dataset_revision=revision,
+        source_url=source_url,
         notes=str(result["signature"]),
     )
     return yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False)

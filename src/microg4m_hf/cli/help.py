@@ -24,6 +24,7 @@ EXAMPLES = {
     "metrics push": "microg4m metrics push my-name --private",
     "models convert": "microg4m models convert checkpoint_epoch_00030.pyth i3d --name i3d_8x8_r50",
     "models info": "microg4m models info x3d_s",
+    "models push-released": "microg4m models push-released my-name --only x3d_s --private",
     "models list": "microg4m models list --all",
     "predict caption": "microg4m predict caption --model Qwen/Qwen2.5-VL-7B-Instruct",
     "predict har": "microg4m predict har --model runs/mine --split test",

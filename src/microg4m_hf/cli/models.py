@@ -1,9 +1,10 @@
-"""``microg4m models list|info|convert``: list the models, describe one, convert PySlowFast checkpoints."""
+"""``microg4m models list|info|convert|push-released``: list, describe, convert, and push the authors' models."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,49 @@ def run_convert(args: argparse.Namespace) -> int:
     return 0
 
 
+def configure_push_released(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("organization", metavar="ORG", help="your name on the Hub, or an organization of yours")
+    parser.add_argument("--only", action="append", metavar="NAME", help="push only this model; may be repeated")
+    parser.add_argument("--private", action="store_true", help="make new repositories private")
+    parser.add_argument("--dry-run", action="store_true", help="fetch and convert, and push nothing")
+    parser.add_argument("--revision", help="commit, tag or branch of the authors' repository")
+    parser.add_argument(
+        "--file", action="append", metavar="NAME=FILE", help="the file in it, where several belong to a model"
+    )
+
+
+def run_push_released(args: argparse.Namespace) -> int:
+    from ..models.released_repos import push_each
+    from ..visible import visible
+
+    files = dict(choice.partition("=")[::2] for choice in args.file or [])
+    done = []
+    for one in push_each(
+        args.organization,
+        args.only,
+        private=args.private,
+        revision=args.revision,
+        files=files,
+        dry_run=args.dry_run,
+    ):
+        done.append(one.state)
+        if one.state == "failed":
+            print(f"{one.name}: not pushed: {visible(' '.join(one.address.split()))}", file=sys.stderr)
+            continue
+        what = {"pushed": "pushed to", "unchanged": "is already in", "ready": "can be pushed to"}[one.state]
+        print(f"{one.name}: {what} {one.repo_id} ({one.size / 1e6:.1f} MB) {one.address}".rstrip())
+    good = len(done) - done.count("failed")
+    print(f"{good} of {len(done)} models are {'ready' if args.dry_run else f'at {args.organization}'}")
+    return 2 if "failed" in done else 0
+
+
 COMMANDS = {
     "list": (configure_list, run_list, "list the models with their parameters and published scores"),
     "info": (configure_info, run_info, "describe one model: parameters, GFLOPs, input shape, published scores"),
     "convert": (configure_convert, run_convert, "convert a PySlowFast checkpoint to a transformers folder, or back"),
+    "push-released": (
+        configure_push_released,
+        run_push_released,
+        "convert the authors' models and push each to the Hub, with a card",
+    ),
 }

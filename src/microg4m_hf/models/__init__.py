@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         VARIANTS as VARIANTS,
         for_training as for_training,
     )
+    from .released_repos import push_released as push_released
     from .weights import load_pretrained as load_pretrained, load_released as load_released
 
 __getattr__, __dir__, __all__ = attach(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ AUTO_MAP = {
 }
 
 
+_NOT_SAID = """## Training
+
+This card was written when the model was pushed, and describes the network only. What it was trained on, and how well it
+does, is for you to add; `microg4m push` of a training run writes both."""
+
+
 class CodeInPackage:
     """A class whose code stays in this package: ``save_pretrained`` copies none of it into the folders of models."""
 
@@ -44,13 +51,17 @@ class CodeInPackage:
         """Do nothing. transformers calls this on classes it has found through ``HUB_CODE_FILE``."""
 
 
-def write_hub_card(model: Any, repo_id: str, path: Path) -> None:
+def write_hub_card(
+    model: Any, repo_id: str, path: Path, *, training: str = _NOT_SAID, front_matter: Mapping[str, Any] | None = None
+) -> None:
     """Write a card that describes the network of a model, with the tags that a card at that path has.
 
     Args:
         model: A ``MicroG4MHarModel`` or ``MicroG4MHarForVideoClassification``.
         repo_id: The repository that the card is for.
         path: The file to write.
+        training: The last sections in Markdown: what the weights were trained on, and how well they do.
+        front_matter: Further fields of ``ModelCardData``.
     """
     from huggingface_hub import ModelCard, ModelCardData
 
@@ -59,7 +70,10 @@ def write_hub_card(model: Any, repo_id: str, path: Path) -> None:
     if path.is_file():
         tags += ModelCard.load(path).data.tags or []
     header = ModelCardData(
-        library_name="transformers", pipeline_tag="video-classification", tags=sorted(set(tags), key=tags.index)
+        library_name="transformers",
+        pipeline_tag="video-classification",
+        tags=sorted(set(tags), key=tags.index),
+        **(front_matter or {}),
     )
     text = Path(__file__).with_name("model_card.md").read_text(encoding="utf-8")
     names = [config.id2label[index] for index in sorted(config.id2label)]
@@ -70,6 +84,7 @@ def write_hub_card(model: Any, repo_id: str, path: Path) -> None:
         classes=len(names),
         labels=", ".join(names),
         parameters=model.num_parameters(),
+        training=training,
         **{key: getattr(config, key) for key in keys},
     )
     write_atomic(path, f"---\n{header.to_yaml()}\n---\n\n{body}\n{CITATION}")

@@ -8,23 +8,20 @@ from typing import Any, NamedTuple
 from .._version import __version__
 from ..citation import CITATION
 from ..data.sources import benchmark_commit
-from ..hub import BENCHMARK, eval_results
+from ..hub import BENCHMARK, HAR_METRICS, eval_results, model_index
 from ..storage import write_atomic
 from ..taxonomy import ACTIONS
 from .recipe import Recipe, VlmRecipe
 from .recipe_io import save_recipe
 
 _TEMPLATES = Path(__file__).parent
-_METRICS = {"map": "mAP@0.5", "f1": "macro F1", "recall": "macro recall", "auroc": "macro AUROC"}
 
 
 def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> Path:
     """Write ``README.md``, ``recipe.yaml`` and ``.eval_results`` beside the weights of an action model."""
-    from huggingface_hub import EvalResult
-
     save_recipe(recipe, folder / "recipe.yaml")
     test, data = summary["test"], recipe.data
-    percentages = {key: 100 * test["scores"][key] for key in _METRICS}
+    percentages = {key: 100 * test["scores"][key] for key in HAR_METRICS}
     commit = benchmark_commit(data_dir=data.data_dir, source=data.source, revision=data.revision)
     entry = folder / ".eval_results" / "microg4m.yaml"
     # The leaderboard compares models on the authors' test split under the published protocol, and nothing else.
@@ -39,19 +36,7 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         "pipeline_tag": "video-classification",
         "tags": ["microgravity", "action-recognition", "microg4m"],
         "model_name": f"{recipe.name} ({recipe.variant})",
-        "eval_results": [
-            EvalResult(
-                task_type="video-classification",
-                dataset_type=dataset.type,
-                dataset_name=dataset.name,
-                dataset_config="har",
-                dataset_split="test",
-                metric_type=key,
-                metric_name=name,
-                metric_value=round(percentages[key], 2),
-            )
-            for key, name in _METRICS.items()
-        ],
+        "eval_results": model_index(percentages, dataset_type=dataset.type, dataset_name=dataset.name),
     }
     text = {
         "name": recipe.name,
@@ -59,7 +44,7 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         "claim": "Trained with the settings of the published row, including its known flaws."
         if recipe.variant == "paper"
         else "**Not a published setting**: do not report its scores as those of the published row.",
-        "scores": "\n".join(f"| {name} | {percentages[key]:.2f} |" for key, name in _METRICS.items()),
+        "scores": "\n".join(f"| {name} | {percentages[key]:.2f} |" for key, name in HAR_METRICS.items()),
         "chance": 100 * test["chance_map"],
         "signature": test["signature"],
         "validation": 100 * summary["validation_map"],
