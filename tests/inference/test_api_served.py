@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from microg4m_hf.cli.main import main
+from microg4m_hf.curate import drafting
 from microg4m_hf.data import ensure_sample, load_dataset
+from microg4m_hf.inference.api.client import Endpoint
 from microg4m_hf.inference.api.messages import encode_images
 from microg4m_hf.inference.frames import read_frames
 
@@ -101,3 +103,17 @@ def generated(folder: Path, video: Any, text: str) -> str:
     with torch.inference_mode():
         ids = model.generate(**inputs, max_new_tokens=8, do_sample=False)
     return processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def test_drafts_of_texts_are_those_of_the_model(served: str, model: Path, tmp_path: Path) -> None:
+    """The stage ``texts`` of ``microg4m curate``: caption, then questions about it; noise is no question."""
+    clip = sorted((ensure_sample() / "videos").rglob("*.mp4"))[0]
+    copy = drafting.clip_file(tmp_path, clip.stem)
+    copy.parent.mkdir(parents=True)
+    copy.symlink_to(clip)
+    settings = drafting.text_settings(str(model), runner="api", frames=2, max_new_tokens=8)
+    summary = drafting.draft_texts(tmp_path, settings, endpoint=Endpoint(served, key=""))
+    assert (summary["finished"], summary["failed"], summary["missing"], summary["requests"]) == (2, 0, 0, 2)
+    assert summary["clips_with_unreadable_questions"] == 1
+    drafts = drafting.read_drafts(tmp_path)[clip.stem]
+    assert drafts.caption == generated(model, copy, drafting.CAPTION).strip()

@@ -65,19 +65,13 @@ def predict_texts(
     """
     if limit is not None and limit < 1:
         raise RecipeError(f"--limit must be at least 1, given {limit}; leave it out for all clips")
-    given = {"local": placement, "api": endpoint, "isolated": environment}
-    for runner, value in given.items():
-        if value is not None and runner != settings.runner:
-            raise RecipeError(
-                f"{type(value).__name__} is an option of the runner {runner!r}, but this run uses "
-                f"{settings.runner!r}; remove it or change TextSettings.runner"
-            )
+    check_runner_options(settings, placement=placement, endpoint=endpoint, environment=environment)
     settings = resolve_settings(settings, environment)
     clips = group_queries(settings.task, rows)
     settings = replace(settings, data=hash_queries(clips))
     rank, world_size = rank_and_world_size()
 
-    def make_runner() -> Runner:
+    def make() -> Runner:
         if settings.runner in BASELINES:
             from .baselines import baseline_runner
 
@@ -86,27 +80,74 @@ def predict_texts(
             kept = "the most likely text" if settings.turn_choice == "likelihood" else "the most frequent answer"
             asked = describe_turns(settings.views)
             print(f"{asked}: {settings.turns} texts per item instead of 1; {kept} is kept", file=sys.stderr)
-        runner = make_model_runner()
-        return runner if settings.views == (UPRIGHT,) else choosing_runner(runner, settings)
-
-    def make_model_runner() -> Runner:
-        if settings.runner == "isolated":
-            from .isolated.runner import isolated_runner
-
-            return isolated_runner(settings, _require_environment(environment))
-        if settings.runner == "api":
-            if world_size > 1:
-                raise RecipeError("--runner api needs a single process; raise --concurrency instead")
-            from .api.runner import api_runner
-
-            return api_runner(settings, endpoint)
-        from .vlm.local import local_runner
-
-        return local_runner(settings, placement)
+        return make_runner(settings, placement=placement, endpoint=endpoint, environment=environment)
 
     chosen = clips[:limit]
     data = RunData.of_rows(settings.task, rows, item_keys(settings.task, chosen))
-    return run(settings, chosen, out, make_runner, data, retry_failed=retry_failed, rank=rank, world_size=world_size)
+    return run(settings, chosen, out, make, data, retry_failed=retry_failed, rank=rank, world_size=world_size)
+
+
+def check_runner_options(settings: TextSettings, **given: Any) -> None:
+    """Refuse options of a runner that the settings do not use.
+
+    Args:
+        settings: The settings of a run.
+        given: ``placement``, ``endpoint`` and ``environment``, as for :func:`predict_texts`.
+
+    Raises:
+        RecipeError: An option belongs to another runner.
+    """
+    runner_of = {"placement": "local", "endpoint": "api", "environment": "isolated"}
+    for name, value in given.items():
+        if value is not None and runner_of[name] != settings.runner:
+            raise RecipeError(
+                f"{type(value).__name__} is an option of the runner {runner_of[name]!r}, but this run uses "
+                f"{settings.runner!r}; remove it or change TextSettings.runner"
+            )
+
+
+def make_runner(
+    settings: TextSettings,
+    *,
+    placement: Placement | None = None,
+    endpoint: Endpoint | None = None,
+    environment: IsolatedEnvironment | None = None,
+) -> Runner:
+    """Load the model of some settings, or connect to its server, and return the runner.
+
+    Args:
+        settings: The settings, see :func:`resolve_settings`. The model is no baseline.
+        placement: As for :func:`predict_texts`.
+        endpoint: As for :func:`predict_texts`.
+        environment: As for :func:`predict_texts`.
+
+    Raises:
+        RecipeError: The runner needs another number of processes, or a Python environment.
+        ModelError: The model cannot be loaded.
+    """
+    runner = _model_runner(settings, placement, endpoint, environment)
+    return runner if settings.views == (UPRIGHT,) else choosing_runner(runner, settings)
+
+
+def _model_runner(
+    settings: TextSettings,
+    placement: Placement | None,
+    endpoint: Endpoint | None,
+    environment: IsolatedEnvironment | None,
+) -> Runner:
+    if settings.runner == "isolated":
+        from .isolated.runner import isolated_runner
+
+        return isolated_runner(settings, _require_environment(environment))
+    if settings.runner == "api":
+        if rank_and_world_size()[1] > 1:
+            raise RecipeError("--runner api needs a single process; raise --concurrency instead")
+        from .api.runner import api_runner
+
+        return api_runner(settings, endpoint)
+    from .vlm.local import local_runner
+
+    return local_runner(settings, placement)
 
 
 def resolve_settings(settings: TextSettings, environment: IsolatedEnvironment | None = None) -> TextSettings:
