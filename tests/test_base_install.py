@@ -51,6 +51,7 @@ COMMANDS = {
     f"score caption --predictions none.jsonl {SAMPLE}": NO_FILE,
     f"score har --predictions none.csv {SAMPLE}": NO_FILE,
     f"reproduce har {SAMPLE}": "train",
+    f"reproduce gap --predictions none.csv --earth-predictions none.csv {SAMPLE}": NO_FILE,
     f"report blind {SAMPLE} --out report --resamples 10": WORKS,
     f"explore blind {SAMPLE}": "explore",
     f"gap orientation x3d_s {SAMPLE}": "train",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
+import pickle
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -16,19 +20,25 @@ from typing import Any
 import numpy as np
 import pytest
 
+from microg4m_hf.bench.published import JHMDB
 from microg4m_hf.bench.reproduction.har_evidence import in_published_order, sampler_order
 from microg4m_hf.bench.reproduction.har_rows import find_predictions
 from microg4m_hf.bench.reproduction.judgement import Allowance, RowResult, exit_code, judge
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import PredictionError, RecipeError
+from microg4m_hf.inference.journal import Journal
 from microg4m_hf.metrics import har_scores
 from microg4m_hf.metrics.har.inputs import read_rows
 from microg4m_hf.models import PUBLISHED
+from microg4m_hf.models.weights import MODELS_REPO
 from microg4m_hf.taxonomy import ACTION_IDS
 from tests.support import planted_release
+from tests.support.file_server import FileServer
 from tests.support.har_split import naive_f1_recall_precision_auroc
-from tests.support.kills import count_steps, kill_at_step, run_forked
+from tests.support.hub_server import HubServer
+from tests.support.kills import run_forked
+from tests.support.train_runs import free_port
 
 FIVE = {
     "C2D_8x8_R50": "c2d_8x8_r50",
@@ -207,7 +217,7 @@ class Planted:
                 {"MICROG4M_WEIGHTS": str(self.weights), "HF_ENDPOINT": "http://127.0.0.1:9"} | (env or {})
             )
             planted_release.plant(self.plan)
-            command = ["reproduce", "har", *words, "--data-dir", str(self.data), "--out", str(out), "--workers", "0"]
+            command = ["reproduce", *words, "--data-dir", str(self.data), "--out", str(out), "--workers", "0"]
             with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
                 return main(command)
 
@@ -231,6 +241,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         name: [round(100 * scores[variant.num_labels][key], 2) for key in ("map", "f1", "recall", "auroc")]
         for name, variant in PUBLISHED.items()
     }
+    plan["jhmdb"] = {name: [printed[name][0], printed[name][3] + 2 * (name in off)] for name in JHMDB}
     plan["published"] = {name: [value + (name in off) for value in values] for name, values in printed.items()}
 
     def plant() -> None:
@@ -277,18 +288,34 @@ def _known_scores(truth: Path) -> tuple[dict[int, dict[str, float]], dict[str, A
     return scores, {"labels": len(rows), "labelled_boxes": people, "digest": rows.digest}
 
 
+def _die_at(count: int, of: str) -> None:
+    """Kill this process before it stores one more key frame of a row."""
+    add, done = Journal.add, []
+
+    def add_or_die(journal: Journal, record: dict[str, Any]) -> None:
+        if of in str(journal.folder):
+            if len(done) == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done.append(record)
+        add(journal, record)
+
+    Journal.add = add_or_die  # type: ignore[method-assign]  # in a forked process
+
+
 def test_fourteen_rows_are_judged_and_a_kill_costs_nothing(planted: Planted, tmp_path: Path) -> None:
     """Every second row is off by one point. The run is killed in between, and goes on."""
     out = tmp_path / "out"
     two = ["c2d_8x8_r50", "I3D_NLN_8x8_R50"]
-    work = planted.work(*two, out=out)
-    steps = count_steps(planted.work(*two, out=tmp_path / "whole"))
-    assert kill_at_step(steps * 2 // 3, work)
-    kept = {path: path.read_bytes() for path in out.glob("*/journal/*/*.jsonl")}
-    assert len(kept) == 2
-    code, printed = planted.run(out=out)
+    assert (
+        run_forked(planted.work("har", *two, out=out), before=lambda: _die_at(11, of="i3d_nln_8x8_r50"))
+        == -signal.SIGKILL
+    )
+    kept = {path.parent.parent.parent.name: path.read_bytes() for path in out.glob("*/journal/test/*.jsonl")}
+    assert kept["c2d_8x8_r50"].count(b"\n") == 15 and kept["i3d_nln_8x8_r50"].count(b"\n") == 11
+    code, printed = planted.run("har", out=out)
     assert code == 1
-    assert all(path.read_bytes() == content for path, content in kept.items() if "c2d_8x8" in str(path))
+    assert (out / "c2d_8x8_r50" / "journal" / "test" / "items.rank0.jsonl").read_bytes() == kept["c2d_8x8_r50"]
+    assert "11 of 15 key frames of test are in " in printed
     rows = rows_of(out)
     assert list(rows) == [
         *(n for n in PUBLISHED if not n.endswith("ava")),
@@ -306,3 +333,141 @@ def test_fourteen_rows_are_judged_and_a_kill_costs_nothing(planted: Planted, tmp
             variant.num_labels == 80
         )
     assert "MicroG-4M reproduction" in (out / "report" / "report.html").read_text()
+
+
+def test_two_processes_give_the_same_rows(planted: Planted, tmp_path: Path) -> None:
+    names = ["i3d_8x8_r50", "c2d_nln_8x8_r50"]
+    port, codes = str(free_port()), {}
+
+    def start(rank: int) -> None:
+        env = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        work = planted.work("har", *names, out=tmp_path / "two", env=env | {"MASTER_PORT": port})
+        codes[rank] = run_forked(lambda: os._exit(work()))  # gloo can abort in its own teardown
+
+    threads = [threading.Thread(target=start, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(600)
+    printed = (tmp_path / "two.log").read_text()
+    assert codes == {0: 1, 1: 0}, printed
+    rows = rows_of(tmp_path / "two")
+    assert [(name, row["outcome"]) for name, row in rows.items()] == [(names[1], "differs"), (names[0], "reproduced")]
+    for row in rows.values():
+        values = {key: one["value"] / 100 for key, one in row["scores"].items()}
+        assert values == pytest.approx(planted.scores[50], abs=1e-9)
+    assert len(list((tmp_path / "two" / names[0] / "journal" / "test").glob("*.jsonl"))) == 2
+    assert printed.count("reproduced to the digit") == 2  # the line of progress and the one of the table
+
+
+def test_the_table_from_earth_to_space(planted: Planted, tmp_path: Path) -> None:
+    """The same clips serve as JHMDB, so the gap is zero. One row is off; without JHMDB its rows are not possible."""
+    (tmp_path / "earth").mkdir()
+    (tmp_path / "earth" / "videos").symlink_to(planted.data / "videos")
+    truth = (planted.data / "train_ready" / "ava_test_gt.csv").read_text().splitlines()
+    (tmp_path / "earth" / "annotations.csv").write_text("".join(f"{line}\n" for line in dict.fromkeys(truth)))
+    out = tmp_path / "out"
+    code, printed = planted.run("gap", "--jhmdb", str(tmp_path / "earth"), out=out)
+    rows = rows_of(out, "gap")
+    assert code == 1, printed
+    assert [(name, row["table"], row["outcome"]) for name, row in rows.items()] == [
+        ("slow_8x8_r50_ava on JHMDB", "jhmdb_zero_shot", "reproduced"),
+        ("slow_8x8_r50_ava", "har_zero_shot", "reproduced"),
+        ("slowfast_32x2_r101_ava on JHMDB", "jhmdb_zero_shot", "differs"),
+        ("slowfast_32x2_r101_ava", "har_zero_shot", "differs"),
+    ]
+    assert rows["slowfast_32x2_r101_ava on JHMDB"]["summary"] == "differs: auroc -2.00"
+    assert "slow_8x8_r50_ava on JHMDB, slowfast_32x2_r101_ava on JHMDB: the paper does not say how JHMDB was" in printed
+    transfer = rows["slow_8x8_r50_ava"]["transfer"]
+    assert transfer["matched"]["difference"] == 0 and transfer["matched"]["first"] > 0.1
+    assert "on Earth" in printed and (out / "report" / "tables" / "gap-slow_8x8_r50_ava.tex").is_file()
+    files = [
+        f"slow_8x8_r50_ava={out / 'slow_8x8_r50_ava' / 'predictions' / name}.parquet" for name in ("test", "earth")
+    ]
+    words = ["gap", "slow_8x8_r50_ava", "--predictions", files[0], "--earth-predictions", files[1]]
+    code, printed = planted.run(*words, out=tmp_path / "files")
+    assert code == 2 and "not possible: there is no JHMDB; give its folder with --jhmdb" in printed
+    code, printed = planted.run(*words, "--jhmdb", str(tmp_path / "earth"), out=tmp_path / "files")
+    assert code == 0 and printed.count("reproduced to the digit") >= 2, printed
+
+
+class _Hostile:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, (str(self.target), "w"))
+
+
+def test_bad_weights_are_one_line_each(planted: Planted, hub: HubServer, tmp_path: Path) -> None:
+    """The other rows go on, and the exit code says that not all are possible."""
+    whole = dict(_state(planted.weights / planted_release.place_of("c2d_nln_8x8_r50")))
+    contents = {
+        "c2d_8x8_r50": _pyth(_with_head(whole, 400)),
+        "c2d_nln_8x8_r50": _pyth(dict(list(whole.items())[::2]) | _with_head({}, 50, whole)),
+        "i3d_8x8_r50": pickle.dumps({"blobs": _Hostile(tmp_path / "harm")}),
+        "i3d_nln_8x8_r50": b"<!doctype html><title>Sign in</title>",
+        "slow_8x8_r50": b"",
+    }
+    folder = planted_release.weights_folder(tmp_path / "weights", contents)
+    for number in range(2):
+        (folder / f"part{number}" / "MVIT_B_16x4").mkdir(parents=True)
+        (folder / f"part{number}" / "MVIT_B_16x4" / "best.pyth").write_bytes(b"")
+    good = {planted_release.place_of(name): _content(planted, name) for name in ("x3d_s",)}
+    hub.put("model", MODELS_REPO, good | {"README.md": b"# Models"})
+    zoo = {planted_release.place_of("slowfast_32x2_r101_ava"): b"PK"}
+    with FileServer(zoo) as server:
+        env = {"MICROG4M_WEIGHTS": str(folder), "MICROG4M_ZOO": server.url, "MICROG4M_HOME": str(tmp_path / "home")}
+        names = [*contents, "mvitv1_b_16x4", "x3d_s", "x3d_l", "slow_8x8_r50_ava", "slowfast_32x2_r101_ava"]
+        work = planted.work("har", *names, out=tmp_path / "out", env=env | hub.environment())
+
+        def full_disk() -> None:
+            from microg4m_hf.models import download
+
+            download.SPARE_DISK_BYTES = 1 << 60
+
+        code = run_forked(lambda: sys.exit(work()), before=full_disk)
+    printed = (tmp_path / "out.log").read_text()
+    assert code == 2, printed
+    table = {line.split()[0]: line for line in printed.splitlines() if "| " in line}
+    for name, reason in {
+        "c2d_8x8_r50": "has 400 classes and c2d_8x8_r50 has 50",
+        "c2d_nln_8x8_r50": "does not fit c2d_nln_8x8_r50: .* missing",
+        "i3d_8x8_r50": "nothing of it was loaded",
+        "i3d_nln_8x8_r50": "not a Caffe2 checkpoint",
+        "slow_8x8_r50": "not a Caffe2 checkpoint",
+        "mvitv1_b_16x4": r"2 files of mvitv1_b_16x4 \(part0/.*choose one",
+        "x3d_l": f"{MODELS_REPO} at .* has no file of x3d_l",
+        "slow_8x8_r50_ava": "the server replied 404; without network, put C2D_8x8_R50.pkl into a folder",
+        "slowfast_32x2_r101_ava": "are free; free some space or set MICROG4M_HOME",
+    }.items():
+        assert re.search(rf"–\s*\|\s*– \| not possible: .*(?:{reason})", table[name]), table[name]
+        assert rows_of(tmp_path / "out")[name]["outcome"] == "not possible"
+    assert "reproduced to the digit" in table["x3d_s"]
+    assert not (tmp_path / "harm").exists() and "Traceback" not in printed
+
+
+def _content(planted: Planted, name: str) -> bytes:
+    return (planted.weights / planted_release.place_of(name)).read_bytes()
+
+
+def _state(path: Path) -> dict[str, Any]:
+    from microg4m_hf.models.checkpoint_reader import read_checkpoint
+
+    return read_checkpoint(path)
+
+
+def _with_head(state: dict[str, Any], classes: int, of: dict[str, Any] | None = None) -> dict[str, Any]:
+    import torch
+
+    width = (of or state)["head.projection.weight"].shape[1]
+    head = {"head.projection.weight": torch.zeros(classes, width), "head.projection.bias": torch.zeros(classes)}
+    return state | head
+
+
+def _pyth(state: dict[str, Any]) -> bytes:
+    import torch
+
+    content = io.BytesIO()
+    torch.save({"epoch": 0, "model_state": state}, content)
+    return content.getvalue()

@@ -60,6 +60,7 @@ def plant(plan: dict[str, Any]) -> None:
         registry.PUBLISHED[name] = registry.VARIANTS[name] = new
     published.HAR_SIZE.update({key: plan[key] for key in ("labels", "labelled_boxes")})
     published.ALSO_PRINTED.clear()
+    published.JHMDB.update(plan.get("jhmdb", {}))
     har_evidence.HAR_DIGEST = plan["digest"]
 
 

@@ -11,16 +11,23 @@ from .render.drawing import COLORS, GRID, INK, PAPER, QUIET, Dot, Drawing, Line,
 from .render.formatting import difference_cell, interval_text, p_text, percent, score_cell, signed
 
 
-def differences_document(title: str, text: str, found: dict[str, Any]) -> Document:
-    """Show the result of ``transfer_gap`` or ``leak_gap``: both sides, action by action and on average."""
+def differences_document(title: str, text: str, found: dict[str, Any], name: str = "gap-actions") -> Document:
+    """Show the result of ``transfer_gap`` or ``leak_gap``: both sides, action by action and on average.
+
+    Args:
+        title: The title of the page.
+        text: What the reader must know.
+        found: The result.
+        name: The name of table and figure.
+    """
     one, two = found["names"]
     matched = found["matched"]
     head = ["action", one, two, "difference", "labels", "chance", "AUROC"]
 
-    def row(name: Cell, entry: dict[str, Any], labels: str) -> list[Cell]:
+    def row(label: Cell, entry: dict[str, Any], labels: str) -> list[Cell]:
         frequencies = (Cell(" / ".join(percent(value, 1) for value in entry[key])) for key in ("chance", "auroc"))
         sides = [score_cell(entry[side]) for side in ("first", "second")]
-        return [name, *sides, difference_cell(entry), Cell(labels), *frequencies]
+        return [label, *sides, difference_cell(entry), Cell(labels), *frequencies]
 
     mean = Cell(f"mean of {matched['classes']} actions", strong=True)
     rows = [row(mean, matched | {"real": is_real(matched)}, "")]
@@ -29,7 +36,7 @@ def differences_document(title: str, text: str, found: dict[str, Any]) -> Docume
     caption = f"Average precision × 100, {one} − {two}, 95 % intervals by film; * p < 0.05 after Holm correction"
     whole = f"mAP over all actions: {percent(found['map'][0])} and {percent(found['map'][1])}."
     blocks: list[ContentBlock] = [Paragraph(text), Paragraph(whole)]
-    blocks += [Table("gap-actions", caption, head, rows), Figure("gap-actions", _chart(title, found["classes"]))]
+    blocks += [Table(name, caption, head, rows), Figure(name, _chart(title, found["classes"]))]
     return Document(title, [_describe(found)], [Section("By action", blocks)])
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import RecipeError
 from .options import add_release_options, release_of, table
 
 if TYPE_CHECKING:
     from ..bench.reproduction.judgement import RowResult
+    from ..bench.reproduction.row_runner import HarOptions
 
 
 def configure_har(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,8 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     text = "a checkpoint of your own for a row, or for its corrected network; repeatable"
     parser.add_argument("--weights", action="append", default=[], metavar="[NAME=]FILE", help=text)
     parser.add_argument("--weights-revision", metavar="REV", help="commit, tag or branch of the authors' models")
+    text = "read frames as the published runs did: FFmpeg extracts them as JPEG, OpenCV reads and resizes them"
+    parser.add_argument("--as-released", action="store_true", help=text)
     text = "show the corrected protocol and the corrected networks beside each row"
     parser.add_argument("--corrected", action="store_true", help=text)
     parser.add_argument("--workers", type=int, help="number of processes that decode clips")
@@ -40,9 +43,39 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="reproduce", metavar="FOLDER", help="folder of runs and results (reproduce)")
 
 
+def configure_gap(parser: argparse.ArgumentParser) -> None:
+    configure_har(parser)
+    text = "JHMDB as it is downloaded, or a folder in AVA's format; with predictions also a file of references"
+    parser.add_argument("--jhmdb", metavar="DIR", help=text)
+    text = "judge predictions on JHMDB, beside --predictions on MicroG-4M; repeatable"
+    parser.add_argument("--earth-predictions", action="append", metavar="[NAME=]PATH", help=text)
+
+
 def run_har(args: argparse.Namespace) -> int:
-    from ..bench.reproduction.har_rows import HarOptions, find_predictions, report_progress, reproduce_har, row_name
+    from ..bench.reproduction.har_rows import report_progress, reproduce_har
     from ..runtime import is_main_process
+
+    names, options = _options(args)
+    rows = reproduce_har(names, args.out, options, finished=report_progress)
+    return show(rows, args) if is_main_process() else 0
+
+
+def run_gap(args: argparse.Namespace) -> int:
+    from ..bench.reproduction.gap_rows import reproduce_gap
+    from ..bench.reproduction.har_rows import find_predictions, report_progress
+    from ..runtime import is_main_process
+
+    if bool(args.earth_predictions) != bool(args.predictions):
+        raise RecipeError("--predictions and --earth-predictions belong together; give both, or run the models")
+    names, options = _options(args)
+    earth = find_predictions(args.earth_predictions, names) if args.earth_predictions else None
+    rows = reproduce_gap(names, args.out, options, jhmdb=args.jhmdb, earth_predictions=earth, finished=report_progress)
+    return show(rows, args) if is_main_process() else 0
+
+
+def _options(args: argparse.Namespace) -> tuple[list[str], HarOptions]:
+    from ..bench.reproduction.har_rows import find_predictions, row_name
+    from ..bench.reproduction.row_runner import HarOptions
 
     overrides = [word for word in args.names if "=" in word]
     names = [row_name(word) for word in args.names if "=" not in word]
@@ -55,15 +88,12 @@ def run_har(args: argparse.Namespace) -> int:
         dict(_weights_of(word, names) for word in args.weights),
         args.weights_revision,
         overrides,
+        args.as_released,
         args.corrected,
         args.workers,
         args.batch_size,
     )
-    rows = reproduce_har(names, args.out, options, finished=report_progress)
-    if not is_main_process():
-        return 0
-    settings = {key: value for key, value in vars(args).items() if key not in ("execute", "what")}
-    return show(rows, args.out, "har", settings)
+    return names, options
 
 
 def check_sources(args: argparse.Namespace, overrides: Sequence[str]) -> None:
@@ -72,7 +102,7 @@ def check_sources(args: argparse.Namespace, overrides: Sequence[str]) -> None:
         raise RecipeError("--references is for --predictions; a model is run on the dataset of --data-dir or --source")
     if args.references and any(release_of(args).values()):
         raise RecipeError("--references and the dataset options both name the references; leave one of them out")
-    if args.predictions and (args.weights or args.weights_revision or overrides):
+    if args.predictions and (args.weights or args.weights_revision or args.as_released or overrides):
         raise RecipeError("--predictions runs no model, so weights and settings have no effect; leave them out")
 
 
@@ -88,19 +118,24 @@ def _weights_of(word: str, names: Sequence[str]) -> tuple[str, str]:
     return names[0], word
 
 
-def show(rows: Sequence[RowResult], out: str, what: str, settings: dict[str, Any]) -> int:
+def show(rows: Sequence[RowResult], args: argparse.Namespace) -> int:
     """Print judged rows, write ``reproduce.json`` and the page, and return the exit code.
 
     Args:
         rows: The rows.
-        out: The folder.
-        what: The kind of the rows.
-        settings: The options of the command, for ``reproduce.json``.
+        args: The options of the command: ``what`` is the kind of the rows, and ``out`` the folder.
     """
     from ..bench.reproduction.judgement import exit_code
-    from ..bench.reproduction.reproduction_page import corrected_line, remark_lines, table_rows, write_results
+    from ..bench.reproduction.reproduction_page import (
+        corrected_line,
+        remark_lines,
+        table_rows,
+        transfer_line,
+        write_results,
+    )
 
-    page = write_results(rows, Path(out), what=what, settings=settings)
+    out, settings = args.out, {key: value for key, value in vars(args).items() if key != "execute"}
+    page = write_results(rows, Path(out), what=args.what, settings=settings)
     head, body = table_rows(rows)
     lines = table(head, [cells[:-1] for cells in body]).splitlines()
     print(f"{lines[0]}| judgement; published scores in brackets\n{lines[1]}|-")
@@ -111,10 +146,13 @@ def show(rows: Sequence[RowResult], out: str, what: str, settings: dict[str, Any
     for row in rows:
         if corrected := row.evidence.get("corrected"):
             print(f"{row.name}: {corrected_line(corrected)}")
+        if transfer := row.evidence.get("transfer"):
+            print(f"{row.name}: {transfer_line(transfer)}")
     print(f"results: {Path(out, 'reproduce.json')}\npage: {page.resolve()}")
     return exit_code(rows)
 
 
 COMMANDS = {
     "har": (configure_har, run_har, "the twelve fine-tuned rows and the two zero-shot ones"),
+    "gap": (configure_gap, run_gap, "the models from AVA on Earth (JHMDB) and in space"),
 }

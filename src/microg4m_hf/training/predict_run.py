@@ -222,6 +222,41 @@ def predict_with(
     return summary
 
 
+def predict_sample(
+    accelerator: Accelerator,
+    model: Any,
+    recipe: Recipe,
+    folder: str | Path,
+    name: str,
+    count: int,
+    split: str = "test",
+    *,
+    batch: int = 8,
+) -> dict[tuple[str, int], np.ndarray]:
+    """Predict some key frames that are spread evenly over a split. Every process must call this.
+
+    Args:
+        accelerator: The accelerator of this process.
+        model: The model.
+        recipe: How it is fed, which may differ from how the whole split was.
+        folder: The run folder; finished key frames are stored in its ``journal/<name>``.
+        name: A name for these predictions.
+        count: How many key frames.
+        split: The split.
+        batch: Key frames per forward pass.
+
+    Returns:
+        Logits ``(persons, classes)`` by clip and frame. Unreadable clips are absent.
+    """
+    whole = split_items(recipe.data, split)
+    places = np.unique(np.linspace(0, len(whole) - 1, min(count, len(whole))).astype(int))
+    windows = KeyFrameWindows([whole[place] for place in places], recipe.data, center_crop=recipe.data.test_crop)
+    logits = _predict_with_journal(
+        accelerator, model.to(accelerator.device), recipe, RunFolder(folder), batch, name, windows
+    )
+    return {(windows.items[index].video_id, windows.items[index].frame): own for index, own in logits.items()}
+
+
 def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder, state: TrainState) -> dict[str, Any]:
     """Predict and score the test split with the best model of a training. Every process must call this.
 

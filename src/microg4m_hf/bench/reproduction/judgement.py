@@ -150,8 +150,8 @@ def judge(
         >>> ties = Allowance("ties", "the order of equal scores", {"map": (0.7, 6.1)})
         >>> judge({"map": 12.86}, {"map": 0.1244}, [ties]).summary
         'reproduced within ties'
-        >>> judge({"map": 12.86}, {"map": 0.11}, [ties]).summary
-        'differs: map -1.86'
+        >>> judge({"map": 12.86}, {"map": 0.14}, [ties]).summary
+        'differs: map +1.14'
         >>> judge({"map": 42.10, "f1": 23.69}, {"map": 0.421, "f1": 0.2369}, faults=["3 clips are missing"]).summary
         'differs: 3 clips are missing'
     """

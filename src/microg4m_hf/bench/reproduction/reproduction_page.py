@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from ..._version import __version__
 from ...errors import list_some
 from ...metrics.results import json_ready
 from ...storage import write_atomic
+from ..gap_pages import differences_document
 from ..published import PAPER, published_tables
 from ..render import write_document
 from ..render.document import BulletList, Cell, Collapsible, ContentBlock, Document, Paragraph, Section, Table
-from ..render.formatting import SCORE_NAMES, percent
+from ..render.formatting import SCORE_NAMES, interval_text, percent, signed, slug
 from .judgement import DIFFERS, Comparison, RowResult, exit_code
 
 
@@ -40,7 +42,8 @@ def table_rows(rows: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
 def score_columns(rows: Sequence[RowResult]) -> list[str]:
     """Return the scores of the published tables of some rows, in their order."""
     tables = published_tables()
-    return list(dict.fromkeys(column for row in rows for column in tables[row.table].columns))
+    every = sorted({tables[row.table].columns for row in rows}, key=len, reverse=True)
+    return list(dict.fromkeys(column for columns in every for column in columns))
 
 
 def remarks(row: RowResult) -> list[str]:
@@ -101,17 +104,15 @@ def document_of(rows: Sequence[RowResult], what: str) -> Document:
         body.append([Cell(row.title, row.name, strong=True), Cell(row.setting), *cells, Cell(row.judgement.summary)])
         kinds.append("own" if row.judgement.outcome == "reproduced" else "other protocol")
     caption = "Scores × 100, the published ones below; the judgement names the allowance that was needed"
-    blocks: list[ContentBlock] = [
-        Table(f"reproduction-{what}", caption, head, body, kinds, (len(head) - 1,)),
-        *(Collapsible(f"{row.title} {row.setting}", _details(row), is_open=row.judgement.outcome == DIFFERS)
-          for row in rows if remarks(row) or row.evidence),
-        Paragraph(f"Published rows: {PAPER}."),
-    ]  # fmt: skip
-    counts = {outcome: sum(row.judgement.outcome == outcome for row in rows) for outcome in dict.fromkeys(
-        row.judgement.outcome for row in rows)}  # fmt: skip
+    blocks: list[ContentBlock] = [Table(f"reproduction-{what}", caption, head, body, kinds, (len(head) - 1,))]
+    for row in rows:
+        if details := _details(row):
+            blocks.append(Collapsible(f"{row.title} {row.setting}", details, row.judgement.outcome == DIFFERS))
+    blocks.append(Paragraph(f"Published rows: {PAPER}."))
+    counts = Counter(row.judgement.outcome for row in rows)
     text = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    return Document("MicroG-4M reproduction", [f"{len(rows)} published rows with microg4m-hf {__version__}: {text}."],
-                    [Section("Reproduction", blocks)])  # fmt: skip
+    summary = f"{len(rows)} published rows with microg4m-hf {__version__}: {text}."
+    return Document("MicroG-4M reproduction", [summary], [Section("Reproduction", blocks)])
 
 
 def _difference(one: Comparison) -> str:
@@ -126,6 +127,18 @@ def _cell(one: Comparison | None) -> Cell:
     return Cell("–") if one is None else Cell(f"{one.value:.2f}", f"published {one.printed:.2f}", one.within is None)
 
 
+def transfer_line(transfer: Mapping[str, Any]) -> str:
+    """Return the gap between Earth and space in one line."""
+    if "reason" in transfer:
+        return f"no gap by action: {transfer['reason']}"
+    mean = transfer["matched"]
+    text = (
+        f"mean AP of the {mean['classes']} actions of both: {percent(mean['first'])} on Earth, "
+        f"{percent(mean['second'])} in space, gap {signed(mean['difference'])}"
+    )
+    return f"{text} ({interval_text(mean['interval'], is_signed=True)})" if mean["interval"] else text
+
+
 def _details(row: RowResult) -> list[ContentBlock]:
     blocks: list[ContentBlock] = []
     differing = [_difference(one) for one in row.judgement.comparisons if one.within is None]
@@ -135,26 +148,34 @@ def _details(row: RowResult) -> list[ContentBlock]:
     if weights:
         digest = f", SHA-256 {weights['sha256'][:16]}…" if weights["sha256"] else ""
         blocks.append(Paragraph(f"Weights: {weights['file']}{digest}."))
+    if pixels := row.evidence.get("pixels"):
+        blocks.append(Paragraph(f"{pixels['text'][:1].upper()}{pixels['text'][1:]}."))
     if corrected := row.evidence.get("corrected"):
         blocks.append(Paragraph(corrected_line(corrected)))
-    released = row.evidence.get("released", {}).get("per_class")
-    per_class = row.evidence.get("per_class")
+    if transfer := row.evidence.get("transfer"):
+        blocks.append(Paragraph(f"{transfer_line(transfer)}."))
+        if "classes" in transfer:
+            blocks += (
+                differences_document("Earth to space", "By action:", transfer, f"gap-{row.name}").sections[0].blocks
+            )
+    return [*blocks, *_class_table(row)]
+
+
+def _class_table(row: RowResult) -> list[ContentBlock]:
+    """Return the average precision of each action, beside that of the released file where there is one."""
+    released, per_class = row.evidence.get("released", {}).get("per_class"), row.evidence.get("per_class")
+    name, title = f"classes-{slug(row.name)}", f"Average precision × 100, {row.title}"
     if released:
-        body = [
-            [Cell(one["name"]), *(Cell(percent(one[key])) for key in ("ap", "released", "difference")),
-             Cell(str(one["labels"]))] for one in released
-        ]  # fmt: skip
-        blocks.append(Table(f"classes-{row.name}", f"Average precision × 100, {row.title}, beside the released file",
-                            ["action", "this run", "released", "difference", "labels"], body))  # fmt: skip
-    elif per_class:
-        body = [
-            [Cell(one["name"]), Cell(percent(one["ap"])), Cell(str(one["labels"]))]
-            for one in per_class.values()
-            if one["ap"] == one["ap"]
-        ]
-        caption = f"Average precision × 100, {row.title}; the paper prints no values by action"
-        blocks.append(Table(f"classes-{row.name}", caption, ["action", "this run", "labels"], body))
-    return blocks
+        keys = ("ap", "released", "difference")
+        body = [[Cell(one["name"]), *(Cell(percent(one[key])) for key in keys), Cell(str(one["labels"]))]
+                for one in released]  # fmt: skip
+        head = ["action", "this run", "released", "difference", "labels"]
+        return [Table(name, f"{title}, beside the released file", head, body)]
+    if not per_class:
+        return []
+    known = [one for one in per_class.values() if one["ap"] == one["ap"]]
+    body = [[Cell(one["name"]), Cell(percent(one["ap"])), Cell(str(one["labels"]))] for one in known]
+    return [Table(name, f"{title}; the paper prints no values by action", ["action", "this run", "labels"], body)]
 
 
 def corrected_line(corrected: Mapping[str, Any]) -> str:
