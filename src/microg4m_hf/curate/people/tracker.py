@@ -61,7 +61,8 @@ def track_people(
     found = []
     for frame, (boxes, scores) in enumerate(detections):
         found.append(tracker.step(frame, boxes, scores, camera(frame) if camera is not None and frame else None))
-    return found
+    ghosts = np.array(sorted(set(range(1, tracker.count + 1)) - tracker.confirmed), dtype=np.int64)
+    return [np.where(np.isin(ids, ghosts), -1, ids) for ids in found]
 
 
 class _Tracker:
@@ -69,6 +70,7 @@ class _Tracker:
         self.settings = settings
         self.tracks: list[_Track] = []
         self.count = 0
+        self.confirmed: set[int] = set()  # numbers of people who were seen twice, or in the first frame
 
     def step(self, frame: int, boxes: Boxes, scores: Array, motion: Array | None) -> NDArray[np.int64]:
         ids = np.full(len(boxes), -1, dtype=np.int64)
@@ -104,6 +106,8 @@ class _Tracker:
                 self.count += 1
                 self.tracks.append(_begin(boxes[column], frame, self.count))
                 ids[column] = self.count
+                if frame == 0:
+                    self.confirmed.add(self.count)
         self._drop_repeated()
         return ids
 
@@ -112,6 +116,7 @@ class _Tracker:
             _correct(track, boxes[place])
             track.last, track.confirmed, track.lost = frame, True, False
             ids[place] = track.number
+            self.confirmed.add(track.number)
 
     def _drop_repeated(self) -> None:
         """Of a visible and a lost track at the same place, keep the one that was followed longer."""

@@ -1,0 +1,146 @@
+"""Compare the tracker of `microg4m curate` with BoT-SORT (of the package `trackers`) on scenes whose answer is known.
+
+    python -m benchmarks.tracking --peer-python ENV/bin/python [--scenes 40] [--out FILE]
+
+The environment ``ENV`` has `trackers`; both get the same detections and the same numbers, and no motion of the camera.
+A scene has three to six people who cross each other for 90 frames; detections shake, are missing, are weak while one
+person hides another, and some are false. Scores are those of CLEAR MOT: switches, misses, false alarms, MOTA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microg4m_hf.curate.people.quarter_turns import iou
+from microg4m_hf.curate.people.tracker import assign, track_people
+from microg4m_hf.curate.protocols import TrackSettings
+
+FRAMES, WIDTH, HEIGHT = 90, 640, 480
+PEER = """
+import json, sys
+import numpy as np, supervision as sv
+from trackers import BoTSORTTracker
+answers = []
+for scene in json.load(sys.stdin):
+    tracker = BoTSORTTracker(
+        lost_track_buffer=30, track_activation_threshold=0.6, high_conf_det_threshold=0.5, enable_cmc=False,
+        minimum_iou_threshold_first_assoc=0.2, minimum_iou_threshold_second_assoc=0.5,
+        minimum_iou_threshold_unconfirmed_assoc=0.3,
+    )
+    ids = []
+    for frame in scene:
+        boxes = np.array(frame["boxes"], dtype=np.float32).reshape(-1, 4)
+        given = sv.Detections(xyxy=boxes, confidence=np.array(frame["scores"], dtype=np.float32),
+                              data={"place": np.arange(len(boxes))})
+        result = tracker.update(given)
+        found = [-1] * len(boxes)
+        for place, number in zip(result.data.get("place", []), result.tracker_id):
+            found[int(place)] = int(number)
+        ids.append(found)
+    answers.append(ids)
+print(json.dumps(answers))
+"""
+
+
+def make_scene(seed: int) -> tuple[list[dict[str, Any]], list[dict[int, list[float]]]]:
+    """Return the detections and the true boxes of every frame."""
+    rng = np.random.default_rng(seed)
+    people = int(rng.integers(3, 7))
+    size = np.stack([rng.uniform(40, 80, people), rng.uniform(90, 200, people)], axis=1)
+    start = np.stack([rng.uniform(60, WIDTH - 60, people), rng.uniform(120, HEIGHT - 120, people)], axis=1)
+    goal = np.stack([rng.uniform(60, WIDTH - 60, people), start[:, 1] + rng.uniform(-60, 60, people)], axis=1)
+    depth = rng.permutation(people)
+    detections, truth = [], []
+    for frame in range(FRAMES):
+        center = start + (goal - start) * frame / FRAMES
+        boxes = np.concatenate([center - size / 2, center + size / 2], axis=1)
+        truth.append({person: box.tolist() for person, box in enumerate(boxes)})
+        found, scores = [], []
+        for person, box in enumerate(boxes):
+            nearer = depth < depth[person]
+            hidden = _share_hidden(box, boxes[nearer]) if nearer.any() else 0.0
+            if hidden > 0.8 or rng.random() < 0.03:
+                continue
+            found.append((box + rng.normal(0, 1.5, 4)).tolist())
+            scores.append(float(np.clip(rng.normal(0.85 - 0.7 * hidden, 0.06), 0.05, 0.99)))
+        if rng.random() < 0.1:
+            corner = rng.uniform([0, 0], [WIDTH - 60, HEIGHT - 120])
+            found.append([*corner, *(corner + rng.uniform(30, 100, 2))])
+            scores.append(float(rng.uniform(0.1, 0.7)))
+        detections.append({"boxes": found, "scores": scores})
+    return detections, truth
+
+
+def _share_hidden(box: np.ndarray, others: np.ndarray) -> float:
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    return float(((high - low).clip(0).prod(axis=1) / (box[2:] - box[:2]).prod()).max())
+
+
+def score(
+    detections: list[dict[str, Any]], truth: list[dict[int, list[float]]], ids: list[list[int]]
+) -> dict[str, int]:
+    """Count misses, false alarms and switches as CLEAR MOT does, for boxes that overlap by at least half."""
+    counts = {"people": 0, "misses": 0, "false alarms": 0, "switches": 0}
+    last: dict[int, int] = {}
+    for found, people, numbers in zip(detections, truth, ids, strict=True):
+        kept = [place for place, number in enumerate(numbers) if number >= 0]
+        boxes = np.array([found["boxes"][place] for place in kept]).reshape(-1, 4)
+        names = list(people)
+        cost = 1 - iou(np.array([people[name] for name in names]), boxes)
+        for row, name in enumerate(names):  # a pair of the frame before stays a pair where it still fits
+            for column, place in enumerate(kept):
+                if last.get(name) == numbers[place] and cost[row, column] <= 0.5:
+                    cost[row, column] = 0
+        pairs, lost, rest = assign(cost, 0.5)
+        counts["people"] += len(names)
+        counts["misses"] += len(lost)
+        counts["false alarms"] += len(rest)
+        for row, column in pairs:
+            number = numbers[kept[column]]
+            counts["switches"] += last.get(names[row], number) != number
+            last[names[row]] = number
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer-python", required=True)
+    parser.add_argument("--scenes", type=int, default=40)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "tracking.json")
+    args = parser.parse_args()
+    scenes = [make_scene(seed) for seed in range(args.scenes)]
+    ours = []
+    for detections, _ in scenes:
+        given = [(np.array(one["boxes"]).reshape(-1, 4), np.array(one["scores"])) for one in detections]
+        ours.append([ids.tolist() for ids in track_people(given, TrackSettings())])
+    given = json.dumps([detections for detections, _ in scenes])
+    ran = subprocess.run([args.peer_python, "-W", "ignore", "-c", PEER], input=given, capture_output=True, text=True)
+    if ran.returncode:
+        sys.exit(ran.stderr)
+    theirs = json.loads(ran.stdout)
+    version = subprocess.run(
+        [args.peer_python, "-c", "from importlib.metadata import version; print(version('trackers'))"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    result: dict[str, Any] = {"scenes": args.scenes, "frames": FRAMES, "trackers": version}
+    for name, answers in (("microg4m_hf", ours), ("BoT-SORT", theirs)):
+        totals: dict[str, Any] = {"people": 0, "misses": 0, "false alarms": 0, "switches": 0}
+        for (detections, truth), ids in zip(scenes, answers, strict=True):
+            for key, count in score(detections, truth, ids).items():
+                totals[key] += count
+        errors = totals["misses"] + totals["false alarms"] + totals["switches"]
+        totals["MOTA"] = round(1 - errors / totals["people"], 4)
+        result[name] = totals
+        print(name, totals)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
