@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean footage
+.PHONY: demo test lint docs clean footage
 
 # Remove the environment after a failed step, so that a second try starts clean.
 $(PY):
@@ -34,8 +34,11 @@ lint: $(VENV)/.dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+docs: $(VENV)/.dev ## build the documentation into site/
+	$(PY) -m docs.scripts.site
+
 clean:
-	rm -rf $(VENV) .venvs build demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs build demo_output site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 footage: $(VENV)/.dev ## download real films for the tests of `microg4m curate`
 	$(PY) -m tests.support.footage

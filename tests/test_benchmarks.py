@@ -10,6 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from microg4m_hf import models
+from microg4m_hf.training import load_recipe
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -54,3 +57,31 @@ def test_the_committed_coverage_is_good_and_the_documented_one(coverage: ModuleT
                     assert entry["interval and p disagree"]["now"] == 0 < entry["interval and p disagree"]["before"]
             assert any(row[0] == str(films) and row[2:] == tuple(cells) for row in documented), (films, score, cells)
     assert re.search(r"benchmarks/coverage\.py", page)
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_documented_memory_is_the_committed_one() -> None:
+    found = json.loads((PROJECT / "benchmarks" / "results" / "memory.json").read_text())["recipes"]
+    page = (PROJECT / "docs" / "gpu_memory.md").read_text()
+    for name, entry in found.items():
+        fixed, clip = entry["weights, gradients, optimizer"], entry["activations of one key frame"]
+        one, four = (round(entry[f"batch on {gpus}"] / 1e9) for gpus in ("one GPU", "four GPUs"))
+        cells = (f"`{name}`", entry["precision"], f"{fixed / 1e9:.1f}", f"{clip / 1e9:.2f}", entry["batch"], one, four)
+        assert f"| {' | '.join(map(str, cells))} |" in page, name
+
+
+def test_the_memory_of_a_small_network_is_what_torch_keeps() -> None:
+    found, recipe = _load("memory").measure("demo"), load_recipe("demo")
+    parameters = sum(parameter.numel() for parameter in models.create(recipe.model.name).parameters())
+    assert found["weights"] == 4 * parameters
+    assert found["weights, gradients, optimizer"] in (12 * parameters, 16 * parameters)
+    side = recipe.data.crop or recipe.data.eval_short_side
+    assert found["activations of one key frame"] > 2 * 3 * recipe.data.num_frames * side**2  # more than the pixels
+    assert found["batch on four GPUs"] < found["batch on one GPU"]

@@ -105,6 +105,7 @@ NOT_RUN = {
     "jhmdb": "predictions on JHMDB; test_gap",
     "runs/slow_": "two trained runs; test_gap",
     "demo-own": "a trained run; test_predict_run",
+    "report runs/demo": "a trained run; test_wheel",
     "microg4m demo": "minutes; test_wheel",
     "train har": "minutes; test_wheel",
     "gap orientation": "trained runs; notebook 05",

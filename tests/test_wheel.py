@@ -24,7 +24,7 @@ from tests.support.report_runs import as_csv
 
 GENERATED = shutil.ignore_patterns(
     ".git", ".venv", ".venvs", "__pycache__", "*.egg-info", "*.lock", ".*_cache", ".hypothesis", ".ipynb_checkpoints",
-    "build", "dist", "runs", "demo_output",
+    "build", "dist", "runs", "demo_output", "site", ".cache",
 )  # fmt: skip
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
 # README commands that cannot run here, and why.

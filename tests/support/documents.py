@@ -10,7 +10,7 @@ from pathlib import Path
 from microg4m_hf.cli.main import make_parser
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("metrics/*/README.md")])
+PAGES = sorted([PROJECT / "README.md", *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("metrics/*/README.md")])
 
 BLOCK = re.compile(r"^(<!-- not run: [^\n]* -->\n)?```(\w*)\n(.*?)^```", re.M | re.S)
 

@@ -1,0 +1,217 @@
+"""Collect the error messages of the package from its source: what each one says, and what it tells the user to do.
+
+A message is the first argument of an error class in `errors.py`, or of a function of the package that passes it on to
+one. Values that are known only at run time are shown as ``…``.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from microg4m_hf import errors
+
+from .links import PROJECT
+
+PACKAGE = PROJECT / "src" / "microg4m_hf"
+UNKNOWN = "…"
+_CLASSES = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+# An argument with one of these names is (a part of) a message of the function that takes it.
+_WORDS = {"problem", "reason", "text", "message", "why", "what_is_wrong"}
+_HINTS = {"hint", "advice", "cure"}
+_VERBS = (
+    "(?:[Gg]ive|[Pp]ass|[Uu]se|[Dd]ownload|[Ll]ower|[Rr]un|[Ss]et|microg4m|pip install|All names|it must be|it can be)"
+)
+
+
+class Message(NamedTuple):
+    """One message."""
+
+    file: str
+    """The file that detects the error, relative to the package."""
+    problem: str
+    cure: str
+    """What to do, as the message itself says; empty if it does not."""
+
+    def text(self) -> str:
+        """Return the message as it is printed, apart from the file and line that some errors put before it."""
+        return f"{self.problem} {self.cure}".strip()
+
+
+@dataclass(frozen=True)
+class _Sink:
+    """A function that takes a message: the places and names of the message and of the hint."""
+
+    message: tuple[int, str] | None
+    hint: tuple[int, str] | None
+
+
+_KNOWN = {name: _Sink((0, "problem"), (9, "hint")) for name in _CLASSES} | {
+    "error": _Sink((0, "problem"), (1, "hint")),
+    "report": _Sink((3, "reason"), (4, "hint")),
+}
+
+
+class _Module:
+    def __init__(self, path: Path) -> None:
+        self.file = path.relative_to(PACKAGE).as_posix()
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
+        self.sinks = dict(_KNOWN)
+        self.constants = {
+            target.id: node.value
+            for node in self.tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+
+    def functions(self) -> Iterator[ast.FunctionDef]:
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.FunctionDef):
+                yield node
+
+    def find_sinks(self) -> None:
+        """Find the functions of the file that pass a message on, until there are no more."""
+        before = -1
+        while before != len(self.sinks):
+            before = len(self.sinks)
+            for function in self.functions():
+                if function.name in self.sinks or function.name == "__init__":
+                    continue
+                names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+                names = names[1:] if names[:1] in (["self"], ["cls"]) else names
+                only = [one.arg for one in function.args.kwonlyargs]
+                message = hint = None
+                for call in self.calls(function):
+                    for expression, is_hint in self.arguments(call):
+                        for name in _names(expression):
+                            if name not in names + only:
+                                continue
+                            place = names.index(name) if name in names else 99
+                            if is_hint or name in _HINTS:
+                                hint = (place, name)
+                            elif isinstance(expression, ast.Name) or name in _WORDS:
+                                message = (place, name)
+                if message:
+                    self.sinks[function.name] = _Sink(message, hint)
+
+    def calls(self, within: ast.AST) -> Iterator[ast.Call]:
+        for node in ast.walk(within):
+            if isinstance(node, ast.Call) and _name(node.func) in self.sinks:
+                yield node
+
+    def arguments(self, call: ast.Call) -> Iterator[tuple[ast.expr, bool]]:
+        sink = self.sinks[_name(call.func)]
+        for wanted, is_hint in ((sink.message, False), (sink.hint, True)):
+            if wanted is None:
+                continue
+            place, name = wanted
+            given = next((one.value for one in call.keywords if one.arg == name), None)
+            if given is None and place < len(call.args):
+                given = call.args[place]
+            if given is not None and not isinstance(given, ast.Starred):
+                yield given, is_hint
+
+    def messages(self) -> Iterator[Message]:
+        self.find_sinks()
+        functions = list(self.functions())
+        for call in self.calls(self.tree):
+            around = [one for one in functions if any(node is call for node in ast.walk(one))]
+            scope = around[-1] if around else self.tree
+            problems, hints = [], [""]
+            for expression, is_hint in self.arguments(call):
+                texts = [text for text in self.texts(expression, scope) if re.search(r"[a-z]{2}", text)]
+                if is_hint:
+                    hints = texts or [""]
+                else:
+                    problems = texts
+            for problem, hint in itertools.product(problems, hints):
+                yield _split(self.file, problem, hint)
+
+    def texts(self, expression: ast.expr, scope: ast.AST, depth: int = 0) -> list[str]:
+        """Return the texts that an expression can have."""
+        if isinstance(expression, ast.Constant):
+            return [str(expression.value)] if isinstance(expression.value, str) else [UNKNOWN]
+        if isinstance(expression, ast.IfExp):
+            return self.texts(expression.body, scope, depth) + self.texts(expression.orelse, scope, depth)
+        if isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Add):
+            left, right = (self.texts(side, scope, depth) for side in (expression.left, expression.right))
+            return [a + b for a, b in itertools.product(left, right)][:8]
+        if isinstance(expression, ast.JoinedStr):
+            parts = [[""]]
+            for value in expression.values:
+                parts.append(self._part(value, scope, depth))
+            return ["".join(words) for words in itertools.islice(itertools.product(*parts), 8)]
+        if isinstance(expression, ast.Name) and depth < 3:
+            found = [
+                text
+                for node in ast.walk(scope)
+                if isinstance(node, ast.Assign) and any(_names(target) == [expression.id] for target in node.targets)
+                for text in self.texts(node.value, scope, depth + 1)
+            ]
+            if not found and expression.id in self.constants:
+                found = self.texts(self.constants[expression.id], scope, depth + 1)
+            return found or [UNKNOWN]
+        if isinstance(expression, ast.Subscript) and isinstance(expression.value, ast.Name):
+            table = self.constants.get(expression.value.id)
+            if isinstance(table, ast.Dict):
+                return [text for value in table.values for text in self.texts(value, scope, depth + 1)]
+        return [UNKNOWN]
+
+    def _part(self, value: ast.expr, scope: ast.AST, depth: int) -> list[str]:
+        if isinstance(value, ast.Constant):
+            return [str(value.value)]
+        inner = value.value if isinstance(value, ast.FormattedValue) else value
+        if isinstance(inner, ast.Name) and (inner.id in _WORDS | _HINTS or inner.id.isupper()):
+            return self.texts(inner, scope, depth + 1)
+        if isinstance(inner, ast.IfExp):
+            return self.texts(inner, scope, depth + 1)
+        return [UNKNOWN]
+
+
+def _name(function: ast.expr) -> str:
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
+
+
+def _names(expression: ast.expr) -> list[str]:
+    return [node.id for node in ast.walk(expression) if isinstance(node, ast.Name)]
+
+
+def _split(file: str, problem: str, hint: str) -> Message:
+    """Separate what is wrong from what to do.
+
+    The second is the hint, or what follows a semicolon, or begins with a verb, or is in parentheses at the end.
+    """
+    problem, hint = (" ".join(text.split()) for text in (problem, hint))
+    if hint:
+        return Message(file, problem, hint)
+    head, semicolon, tail = problem.rpartition("; ")
+    if semicolon and re.search("[a-z]{2}", head):
+        return Message(file, head, tail)
+    verb = re.fullmatch(rf"(.+?)(?:: |\\. |, )({_VERBS} .+)", problem)
+    if verb:
+        return Message(file, verb[1], verb[2])
+    inside = re.fullmatch(r"(.*) \(([^()]*[a-z]{2}[^()]*)\)", problem)
+    if inside:
+        return Message(file, inside[1], inside[2])
+    return Message(file, problem, "")
+
+
+@cache
+def collect() -> list[Message]:
+    """Return all messages, by file."""
+    found: dict[Message, None] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "metrics/modules" in path.as_posix():
+            continue
+        for message in _Module(path).messages():
+            found.setdefault(message)
+    return list(found)
