@@ -17,7 +17,7 @@ import pytest
 from docs.scripts.check import check_pages, check_site
 from docs.scripts.commands import commands, options_of
 from docs.scripts.messages import UNKNOWN, collect
-from docs.scripts.reference import DOORS, names_of, page_of
+from docs.scripts.reference import names_of, packages, page_of
 from docs.scripts.troubleshooting import AREAS, area_of
 from microg4m_hf import errors, exits
 from microg4m_hf.cli.main import main
@@ -63,7 +63,7 @@ def test_a_page_outside_of_the_navigation_is_found(site: Path) -> None:
     (pages / "lost.md").unlink()
 
 
-@pytest.mark.parametrize("package", DOORS)
+@pytest.mark.parametrize("package", packages())
 def test_every_public_name_has_an_entry_with_its_parameters(package: str, site: Path) -> None:
     html = (site / page_of(package).replace(".md", ".html")).read_text(encoding="utf-8")
     for name in names_of(package):

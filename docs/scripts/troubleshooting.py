@@ -104,6 +104,16 @@ AREAS = (
         },
     ),
     Area(
+        "curation",
+        "Curation",
+        "Making a dataset from films: work folders, stages, reviews and releases.",
+        {
+            "curate/cvat": "Export the annotations again, in the format that the guide names.",
+            "curate/label_studio": "Export the annotations again, in the format that the guide names.",
+            "curate/": "Change what the message names; `microg4m curate status WORK` shows each stage.",
+        },
+    ),
+    Area(
         "commands",
         "Commands and reports",
         "The command line, reports, the explorer, and packages that are missing.",
@@ -111,7 +121,6 @@ AREAS = (
             "bench/explorer": "Name the dataset of the predictions with `--data-dir` or `--source`.",
             "bench/": "Check the run folder; `microg4m report` lists every run that it cannot read, with the reason.",
             "cli/": "Change the option that the message names.",
-            "curate/": "Change the option that the message names.",
             "": "See the options of the command with `--help`.",
         },
     ),

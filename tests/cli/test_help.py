@@ -27,7 +27,8 @@ COMMANDS = dict(pair for group in GROUPS for pair in _commands(make_parser(group
 
 
 def test_every_command_has_an_example() -> None:
-    assert set(EXAMPLES) == set(COMMANDS)
+    assert sorted(set(COMMANDS) - set(EXAMPLES)) == []  # add one in cli/help.py
+    assert sorted(set(EXAMPLES) - set(COMMANDS)) == []
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

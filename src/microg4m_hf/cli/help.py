@@ -9,6 +9,10 @@ from typing import Any
 # command -> what to type; `tests/cli/test_help.py` parses each one.
 EXAMPLES = {
     "compare": "microg4m compare vqa runs/mine runs/blind --source sample",
+    "curate init": "microg4m curate init films --out work --domain real",
+    "curate release": "microg4m curate release work --out release",
+    "curate run": "microg4m curate run work --until people",
+    "curate status": "microg4m curate status work --clips",
     "data check": "microg4m data check --data-dir /data/microg4m --decode",
     "data export-ava": "microg4m data export-ava --source sample --out ava",
     "data push": "microg4m data push my-name/MicroG-4M --data-dir /data/microg4m --private",
@@ -31,6 +35,7 @@ EXAMPLES = {
     "predict vqa": "microg4m predict vqa --model blind --source sample --out runs/blind",
     "push": "microg4m push runs/mine my-name/my-model --private",
     "report": "microg4m report runs/* mine=predictions.csv --out report",
+    "reproduce har": "microg4m reproduce har i3d_8x8_r50 --predictions detections_test.csv --data-dir /data/microg4m",
     "score caption": "microg4m score caption --predictions captions.jsonl --metrics bleu,cider,rouge_l,sbert",
     "score har": "microg4m score har --predictions detections_test.csv --data-dir /data/microg4m --by domain",
     "score vqa": "microg4m score vqa --predictions runs/blind --source sample",
