@@ -1,7 +1,7 @@
 """Compare six questions about a clip answered from a prefix cache with one generation per question.
 
     python benchmarks/vlm.py                       # 30M parameters, one CPU thread
-    python benchmarks/vlm.py --device cuda --large # about 3B parameters in bfloat16
+    python benchmarks/vlm.py --device cuda --size large # about 3B parameters in bfloat16
 
 All use the same random Qwen2.5-VL, the same clips of 480 × 848 pixels and greedy generation; a clip has about 1,200
 visual tokens, as in practice. The baselines use transformers only: the frames are decoded once per clip, then the
@@ -34,12 +34,19 @@ QUESTIONS = (
     "What color is the shirt worn by the astronaut on the left?",
     "Who is talking in the video?",
 )
+# size -> width and depth of the language model, width and depth of the vision model
+SIZES = {
+    "tiny": (64, 2, 32, 2),
+    "small": (512, 8, 256, 8),
+    "medium": (1024, 16, 640, 16),
+    "large": (2048, 36, 1280, 32),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--size", default="small", choices=SIZES)
     parser.add_argument("--clips", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--output", default="benchmarks/results/vlm.json")
@@ -54,10 +61,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        size = {"hidden": 2048, "layers": 36, "vision_hidden": 1280, "vision_layers": 32} if args.large else {
-            "hidden": 512, "layers": 8, "vision_hidden": 256, "vision_layers": 8
-        }  # fmt: skip
-        model = tiny_vlm("qwen2_5_vl", folder / "model", pixels=302 * 28 * 28, **size)
+        hidden, layers, vision_hidden, vision_layers = SIZES[args.size]
+        shape = {"hidden": hidden, "layers": layers, "vision_hidden": vision_hidden, "vision_layers": vision_layers}
+        model = tiny_vlm("qwen2_5_vl", folder / "model", pixels=(6 if args.size == "tiny" else 302) * 28 * 28, **shape)
         work = []
         for number in range(args.clips + 1):
             path = write_video(folder / f"clip_{number:03}.mp4", pictures(90, 480, 848, seed=number))
@@ -72,7 +78,7 @@ def main() -> None:
     }
     output = Path(args.output)
     results = json.loads(output.read_text()) if output.exists() else {}
-    results["large" if args.large else "small"] = found
+    results[args.size] = found
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(found, indent=1))
@@ -84,7 +90,7 @@ def measure(model: str, work: list[Any], args: argparse.Namespace) -> dict[str, 
     from microg4m_hf.inference.vlm.loading import Placement
     from microg4m_hf.inference.vlm.local import local_runner
 
-    dtype = "bfloat16" if args.large else "float32"
+    dtype = "bfloat16" if args.size in ("medium", "large") else "float32"
     settings = TextSettings("vqa", model, frames=8, max_new_tokens=args.tokens, dtype=dtype, prompts="plain")
     runner = local_runner(settings, Placement(device=args.device, batch_size=6, workers=1))
     on_gpu = args.device != "cpu"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -85,3 +88,25 @@ def test_the_memory_of_a_small_network_is_what_torch_keeps() -> None:
     side = recipe.data.crop or recipe.data.eval_short_side
     assert found["activations of one key frame"] > 2 * 3 * recipe.data.num_frames * side**2  # more than the pixels
     assert found["batch on four GPUs"] < found["batch on one GPU"]
+
+
+def test_a_part_of_the_gpu_script_runs_on_a_cpu(tmp_path: Path) -> None:
+    script = PROJECT / "benchmarks" / "gpu" / "run.sh"
+    command = [str(script), str(tmp_path / "out"), "--dry-run", "--only", "decoding"]
+    done = subprocess.run(command, env=os.environ | {"PYTHON": sys.executable}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    part = json.loads((tmp_path / "out" / "results.json").read_text())["parts"]["decoding"]
+    assert part["state"] == "complete" and part["findings"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"log.txt", "results.json", "results.md"}
+    done = subprocess.run([*command[:-1], "dancing"], env=os.environ | {"PYTHON": sys.executable}, capture_output=True)
+    assert done.returncode == 2 and done.stderr.decode().startswith("dancing is no part; these are: networks")
+
+
+def test_a_part_that_exceeds_its_budget_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.syspath_prepend(str(PROJECT))
+    from benchmarks.gpu.day import run_part
+
+    with open(tmp_path / "log.txt", "w") as log:
+        part = run_part("steps", 0.5, tmp_path, dry_run=True, log=log)
+    assert part["state"] == "over 0.5 s" and part["findings"] == []

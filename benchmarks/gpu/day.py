@@ -1,0 +1,157 @@
+"""Run every part on a GPU within its own time budget, and keep what finished: results.json, results.md, log.txt.
+
+    benchmarks/gpu/run.sh OUT [--dry-run] [--only NAME,NAME]
+
+Each part is a process of its own that prints one JSON object per finding, so that a part which fails, hangs or exceeds
+its budget loses neither its own findings nor those of the others. Checks come before figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+# part -> seconds; together with the start of each process less than eight minutes
+BUDGETS = {
+    "networks": 60,
+    "precision": 90,
+    "sharded": 30,
+    "shared_prefix": 30,
+    "decoding": 20,
+    "steps": 130,
+    "loading": 50,
+    "answers": 60,
+}
+TOTAL = 480
+
+
+def run_part(name: str, budget: float, home: Path, dry_run: bool, log: Any) -> dict[str, Any]:
+    """Run a part, and return what it found in time.
+
+    Args:
+        name: The part.
+        budget: Its seconds.
+        home: The cache that all parts share.
+        dry_run: Use the CPU and tiny sizes.
+        log: Where the messages of the part go.
+    """
+    words = [sys.executable, "-m", "benchmarks.gpu.parts", name, *(["--dry-run"] if dry_run else [])]
+    began, findings = time.perf_counter(), []
+    with tempfile.TemporaryDirectory() as scratch:
+        child = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"MICROG4M_HOME": str(home), "TMPDIR": scratch},
+        )
+        ended_late: list[bool] = []
+
+        def stop() -> None:
+            ended_late.append(True)
+            os.killpg(child.pid, signal.SIGKILL)
+
+        timer = threading.Timer(budget, stop)
+        timer.start()
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith("{"):
+                findings.append(json.loads(line))
+                print(f"  {findings[-1]}", flush=True)
+            else:
+                log.write(line)
+        child.wait()
+        child.stdout.close()
+        timer.cancel()
+    failed = [one for one in findings if one.get("ok") is False]
+    state = f"over {budget:g} s" if ended_late else f"exit code {child.returncode}" if child.returncode else "complete"
+    if failed and state == "complete":
+        state = f"{len(failed)} failed"
+    return {"state": state, "seconds": round(time.perf_counter() - began, 1), "findings": findings}
+
+
+def describe_machine(dry_run: bool) -> dict[str, Any]:
+    """Return what the results depend on."""
+    import torch
+    import transformers
+
+    found: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": "cpu (dry run)" if dry_run else torch.cuda.get_device_name(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "transformers": transformers.__version__,
+        },
+    }
+    if not dry_run:
+        found["memory, GiB"] = round(torch.cuda.get_device_properties(0).total_memory / 2**30, 1)
+    return found
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    lines = ["# A GPU day", ""]
+    lines += [f"- {key}: {value}" for key, value in results.items() if key != "parts"]
+    for name, part in results["parts"].items():
+        lines += ["", f"## {name}: {part['state']}, {part['seconds']} s", ""]
+        lines += [f"- {', '.join(f'{key}: {value}' for key, value in one.items())}" for one in part["findings"]]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder of the results")
+    parser.add_argument("--dry-run", action="store_true", help="use the CPU and tiny sizes")
+    parser.add_argument("--only", help="names of parts, separated by commas")
+    args = parser.parse_args()
+    import torch
+
+    if not (args.dry_run or torch.cuda.is_available()):
+        print("no CUDA device was found; --dry-run runs every part on the CPU", file=sys.stderr)
+        return 2
+    names = args.only.split(",") if args.only else list(BUDGETS)
+    unknown = [name for name in names if name not in BUDGETS]
+    if unknown:
+        print(f"{', '.join(unknown)} is no part; these are: {', '.join(BUDGETS)}", file=sys.stderr)
+        return 2
+    args.out.mkdir(parents=True, exist_ok=True)
+    results = describe_machine(args.dry_run) | {"parts": {}}
+    began = time.monotonic()
+    # A CPU takes longer, and its times mean nothing.
+    stretch = 20.0 if args.dry_run else 1.0
+    with tempfile.TemporaryDirectory() as home, open(args.out / "log.txt", "w", encoding="utf-8") as log:
+        for name in names:
+            left = TOTAL * stretch - (time.monotonic() - began)
+            print(f"{name}:", flush=True)
+            if left < 5:
+                results["parts"][name] = {"state": "no time left", "seconds": 0.0, "findings": []}
+            else:
+                log.write(f"== {name}\n")
+                log.flush()
+                budget = min(BUDGETS[name] * stretch, left)
+                results["parts"][name] = run_part(name, budget, Path(home), args.dry_run, log)
+            print(f"  {results['parts'][name]['state']}, {results['parts'][name]['seconds']} s", flush=True)
+            (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+            (args.out / "results.md").write_text(as_markdown(results))
+    bad = {name: part["state"] for name, part in results["parts"].items() if part["state"] != "complete"}
+    print(f"results are in {args.out / 'results.md'}" + (f"; not complete: {bad}" if bad else ""))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
