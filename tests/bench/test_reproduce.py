@@ -20,15 +20,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microg4m_hf.bench.published import JHMDB
-from microg4m_hf.bench.reproduction.har_evidence import in_published_order, sampler_order
+from microg4m_hf.bench.published import JHMDB, published_tables
+from microg4m_hf.bench.reproduction.har_evidence import (
+    in_published_order,
+    read_references,
+    sampler_order,
+    score_as_published,
+    shifts_of,
+)
 from microg4m_hf.bench.reproduction.har_rows import find_predictions
 from microg4m_hf.bench.reproduction.judgement import Allowance, RowResult, exit_code, judge
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import PredictionError, RecipeError
 from microg4m_hf.inference.journal import Journal
-from microg4m_hf.metrics import har_scores
+from microg4m_hf.metrics import har_scores, write_predictions
 from microg4m_hf.metrics.har.inputs import read_rows
 from microg4m_hf.models import PUBLISHED
 from microg4m_hf.models.weights import MODELS_REPO
@@ -166,6 +172,36 @@ def test_another_file_differs_by_class_and_in_its_scores(
                 ours, expected = (reference[model]["ap"][str(action)] for model in ("C2D_8x8_R50", "I3D_8x8_R50"))
                 assert entry["difference"] == pytest.approx(ours - expected, abs=1e-6)
             assert len(mine) == 41 and row["released"]["points_to"] == "the weights"
+
+
+def test_pixels_may_move_scores_as_far_as_was_measured(shared: Path, released: Path, tmp_path: Path) -> None:
+    """A run whose logits lie as far from the released ones as measured is reproduced, and one further away is not."""
+    rows = read_rows(shared / "data" / "har_predictions" / "I3D_8x8_R50" / "detections_test.csv")
+    rows = rows.take(np.arange(50, len(rows)))  # the first key frame once
+    assert rows.score is not None
+    references = read_references(None, {"data_dir": str(released), "source": None, "revision": None})
+    table = published_tables()["har"]
+    random = np.random.default_rng(1)
+    boxes = len(rows) // 50
+    columns = {
+        "video_id": [rows.videos[code] for code in rows.video[::50]],
+        "frame": rows.frame[::50],
+        "boxes": rows.box[::50],
+    }
+    for noise, measured, outcome in ((0.0, 0.0, "digits"), (0.1, 0.1, "pixels"), (1.0, 0.02, None)):
+        scores = rows.score.reshape(-1, 50) + noise * random.standard_normal((boxes, 50))
+        path = write_predictions(
+            tmp_path / f"{noise}.parquet", **columns, scores=scores, about={"scores_are": "logits"}
+        )
+        evidence = score_as_published(path, references, table, shifts=measured * random.standard_normal((64, 50)))
+        allowed = {one.name: one.points for one in evidence.allowances}["pixels"]
+        assert all((low > 0) == (measured > 0) and low == high for low, high in allowed.values())
+        judged = judge(table.row("i3d_8x8_r50").printed, evidence.scores, evidence.allowances, faults=evidence.faults)
+        within = {one.within for one in judged.comparisons}
+        assert outcome in within and (None in within) == (outcome is None), judged
+    everywhere = shifts_of(path, {("QvTmdIhYnes_128", 52): np.zeros((1, 50))})
+    key = [place for place, name in enumerate(columns["video_id"]) if name == "QvTmdIhYnes_128"]
+    assert everywhere == pytest.approx(-scores[key], abs=1e-9)
 
 
 def test_files_find_their_rows(shared: Path, tmp_path: Path) -> None:
@@ -389,6 +425,46 @@ def test_the_table_from_earth_to_space(planted: Planted, tmp_path: Path) -> None
     assert code == 2 and "not possible: there is no JHMDB; give its folder with --jhmdb" in printed
     code, printed = planted.run(*words, "--jhmdb", str(tmp_path / "earth"), out=tmp_path / "files")
     assert code == 0 and printed.count("reproduced to the digit") >= 2, printed
+
+
+def test_corrected_scores_stand_beside_a_row_and_settings_are_another_test(planted: Planted, tmp_path: Path) -> None:
+    (tmp_path / "mine.pyth").write_bytes(_content(planted, "x3d_l"))
+    words = ["har", "x3d_s", "x3d_l", "--corrected", "--weights", f"x3d_l_corrected={tmp_path / 'mine.pyth'}"]
+    code, printed = planted.run(*words, out=tmp_path / "out")
+    assert code == 1
+    rows = rows_of(tmp_path / "out")
+    file = tmp_path / "out" / "x3d_l" / "predictions" / "test.parquet"
+    expected = har_scores(file, planted.data / "train_ready" / "ava_test_gt.csv", protocol="instance")["scores"]
+    assert rows["x3d_l"]["corrected"]["instance"] == pytest.approx(expected, nan_ok=True)
+    assert rows["x3d_l"]["corrected"]["network_instance"] == pytest.approx(expected, nan_ok=True)
+    assert "x3d_s: corrected protocol: mAP@0.5 " in printed
+    assert "corrected network x3d_s_corrected: no released weights; give --weights x3d_s_corrected=" in printed
+    assert "corrected network x3d_l_corrected: mAP@0.5 " in printed
+    given = ["har", "x3d_s", "data.eval_short_side=24", "--weights", str(tmp_path / "mine.pyth"), "--as-released"]
+    code, printed = planted.run(*given, out=tmp_path / "other")
+    row = rows_of(tmp_path / "other")["x3d_s"]
+    assert code == 1 and row["summary"] == "differs: setting data.eval_short_side: 32 -> 24"
+    assert row["causes"][0] == f"weights: {tmp_path / 'mine.pyth'} was given and is not known to be the released file"
+    if row["pixels"].get("programs"):
+        assert row["pixels"]["decoder"] == "as_released" and row["causes"][1].startswith("pixels: other versions of")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["tiny_x3d"], "'tiny_x3d' is not a row of the action tables; use c2d_8x8_r50"),
+        (["--references", "x.csv"], "--references is for --predictions"),
+        (["--predictions", "none.csv"], "none.csv does not exist; give a prediction file"),
+        (["x3d_s", "x3d_l", "--weights", "a.pyth"], "does not say of which row; give --weights NAME=a.pyth"),
+        (["x3d_s", "--weights", "x3d_l=a.pyth"], "weights of x3d_l are given, but that row is not asked for"),
+        (["x3d_s", "--batch-size", "0"], "a batch of 0 predicts nothing"),
+    ],
+)
+def test_options_that_cannot_work_are_one_line(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["reproduce", "har", *words, "--source", "sample", "--out", str(tmp_path / "out")]) == 2
+    assert problem in capsys.readouterr().err.splitlines()[-1]
 
 
 class _Hostile:

@@ -58,6 +58,9 @@ def plant(plan: dict[str, Any]) -> None:
             published=scores,
         )
         registry.PUBLISHED[name] = registry.VARIANTS[name] = new
+        better = f"{name}_corrected"
+        if better in registry.CORRECTED:
+            registry.CORRECTED[better] = registry.VARIANTS[better] = replace(new, settings="corrected", published=None)
     published.HAR_SIZE.update({key: plan[key] for key in ("labels", "labelled_boxes")})
     published.ALSO_PRINTED.clear()
     published.JHMDB.update(plan.get("jhmdb", {}))

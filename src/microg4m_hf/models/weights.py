@@ -80,6 +80,7 @@ class WeightsFile:
     path: Path
     origin: str
     sha256: str = field(default="", repr=False)
+    name: str = ""  # its path in the authors' repository
 
 
 def load_released(
@@ -172,7 +173,7 @@ def fetch_released(name: str, *, revision: str | None = None, file: str | None =
         candidates = [one for one in names if not _is_zoo_file(one)]
         if file is not None or _candidates(name, candidates):
             found = _chosen(file, names, str(local)) if file else find_released(name, candidates, str(local))
-            return WeightsFile(local / found, f"{found} in {local}")
+            return WeightsFile(local / found, f"{found} in {local}", name=found)
     by_hand = _by_hand(f"a file of {MODELS_REPO}")
     with hub_errors(f"download the weights of {name} ({by_hand})", error=CheckpointError):
         sha, names = _list_repository(revision)
@@ -180,7 +181,7 @@ def fetch_released(name: str, *, revision: str | None = None, file: str | None =
         found = _chosen(file, names, at) if file else find_released(name, names, at)
         # huggingface_hub continues an interrupted download, and of several processes one downloads.
         path = Path(with_retries(lambda: hub_client().hf_hub_download(MODELS_REPO, found, revision=sha)))
-    return WeightsFile(path, f"{found} of {at}", record_digest(path, f"{MODELS_REPO}@{sha}/{found}"))
+    return WeightsFile(path, f"{found} of {at}", record_digest(path, f"{MODELS_REPO}@{sha}/{found}"), found)
 
 
 def _list_repository(revision: str | None) -> tuple[str, list[str]]:
@@ -323,17 +324,18 @@ def _epoch(parts: Sequence[str]) -> int | None:
     return None
 
 
-def epoch_of(path: Path) -> int | None:
-    """Return the epoch in the name of a checkpoint or of its folder.
+def epoch_of(name: str, file: str) -> int | None:
+    """Return the epoch in the name of a file of a fine-tuned model, or of its folders.
 
     Args:
-        path: The file.
+        name: A published name.
+        file: The path of the file in the repository.
 
     Example:
-        >>> epoch_of(Path("I3D_8x8_R50/checkpoint_epoch_00030.pyth")), epoch_of(Path("X3D_S.pyth"))
+        >>> epoch_of("i3d_8x8_r50", "I3D_8x8_R50/checkpoint_epoch_00030.pyth"), epoch_of("x3d_s", "X3D_S.pyth")
         (30, None)
     """
-    return _epoch([path.parent.name, path.stem])
+    return _candidates(name, [file]).get(file)
 
 
 def model_named(text: str) -> str | None:

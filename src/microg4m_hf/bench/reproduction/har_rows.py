@@ -236,9 +236,9 @@ def _add_what_is_known(evidence: HarEvidence, model: str, options: HarOptions, f
         return
     file = found["file"]
     evidence.faults = [*(f"setting {line}" for line in found["changed"]), *evidence.faults]
-    evidence.causes += weights_causes(model, file, given=model in options.weights)
+    evidence.causes += weights_causes(model, file)
     evidence.causes.append(found["pixels"]["text"])
-    evidence.found["weights"] = {"file": file.origin, "sha256": file.sha256, "epoch": epoch_of(file.path)}
+    evidence.found["weights"] = {"file": file.origin, "sha256": file.sha256, "epoch": epoch_of(model, file.name)}
     evidence.found["pixels"] = {key: value for key, value in found["pixels"].items() if key != "shifts"}
     if "corrected" in found:
         evidence.found["corrected"] = found["corrected"]

@@ -73,7 +73,7 @@ class RowRunner:
 
         self.out, self.options = out, options
         if options.batch < 1:
-            raise RecipeError(f"batch={options.batch} predicts nothing; give at least 1")
+            raise RecipeError(f"a batch of {options.batch} predicts nothing; give --batch-size at least 1")
         for name in options.weights:
             if name not in names and name.removesuffix("_corrected") not in names:
                 raise RecipeError(f"weights of {name} are given, but that row is not asked for")
@@ -176,8 +176,8 @@ class RowRunner:
             return {"network": better, "reason": f"no released weights; give --weights {better}=RUN_OR_FILE"}
         is_checkpoint = Path(given).is_file()
         recipe, _ = self._recipe(better, better if is_checkpoint else given, given if is_checkpoint else None)
-        model = self._together(lambda: load_model(recipe))
-        summary = self._run(model, recipe, self.out / better)["test"]
+        load = (lambda: self._load(better, recipe)[1]) if is_checkpoint else (lambda: load_model(recipe))
+        summary = self._run(self._together(load), recipe, self.out / better)["test"]
         return {"network": better, "paper": summary["scores"], "network_instance": summary["instance"]}
 
     def _together(self, job: Callable[[], Any]) -> Any:
@@ -209,12 +209,18 @@ class RowRunner:
         return result, problems[0] if problems else None
 
 
-def weights_causes(name: str, file: WeightsFile, *, given: bool) -> list[str]:
-    """Say what is known about the weights that may explain a difference."""
-    tested, epoch = WEIGHTS[name].epochs, epoch_of(file.path)
-    causes = [f"weights: {file.origin} was given and is not known to be the released file"] if given else []
-    if tested and epoch is None and not given:
-        causes.append(f"weights: {file.origin} does not show its epoch; epoch {tested[0]} was tested")
-    elif tested and epoch is not None and epoch != tested[0]:
-        causes.append(f"weights: {file.origin} is of epoch {epoch}; epoch {tested[0]} was tested")
-    return causes
+def weights_causes(name: str, file: WeightsFile) -> list[str]:
+    """Say what is known about the weights that may explain a difference.
+
+    Args:
+        name: The row.
+        file: The file that was loaded.
+    """
+    tested, epoch = WEIGHTS[name].epochs, epoch_of(name, file.name)
+    if not file.name and tested:
+        return [f"weights: {file.origin} was given and is not known to be the released file"]
+    if tested and epoch is None:
+        return [f"weights: {file.origin} does not show its epoch; epoch {tested[0]} was tested"]
+    if tested and epoch != tested[0]:
+        return [f"weights: {file.origin} is of epoch {epoch}; epoch {tested[0]} was tested"]
+    return []
