@@ -62,6 +62,7 @@ COMMANDS = {
     "curate run none": "is not a work folder",
     "curate status none": "is not a work folder",
     "curate release none": "is not a work folder",
+    "watch none.mp4": "there is no such file",
     "metrics push me --folder none": "holds no metric modules",
     "env": WORKS,
 }

@@ -28,6 +28,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "test which differences between two prediction files are significant"),
     "predict": ("predict", "predict actions, captions or answers with a model"),
     "curate": ("curate", "make a dataset from raw footage: cut, find people, filter, review, release"),
+    "watch": ("watch", "follow people through a film and ask an action model what each of them does"),
     "metrics": ("metrics", "push the evaluate modules to the Hub"),
     "env": ("env", "show what is installed, what is missing and how to install it"),
 }
