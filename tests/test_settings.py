@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from microg4m_hf.cli.main import main
+from microg4m_hf.curate.protocols import CutSettings, FilterSettings, PeopleSettings, ShotSettings, TrackSettings
 from microg4m_hf.errors import MicroG4MError, RecipeError
 from microg4m_hf.inference.api.client import Endpoint
 from microg4m_hf.inference.isolated.runner import IsolatedEnvironment
@@ -34,6 +35,11 @@ REQUIRED: dict[type[Any], dict[str, Any]] = {
     Endpoint: {},
     IsolatedEnvironment: {"python": "python"},
     HarSettings: {},
+    CutSettings: {},
+    ShotSettings: {},
+    PeopleSettings: {},
+    TrackSettings: {},
+    FilterSettings: {},
 }
 
 

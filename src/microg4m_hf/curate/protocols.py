@@ -82,7 +82,7 @@ class FilterSettings(Settings, prefix="filter."):
     person_score: float = setting(0.6, at_least=0, at_most=1)
     person_share: float = setting(0.6, at_least=0, at_most=1)
     max_cuts: int = setting(0, at_least=0)
-    duplicate_bits: int = setting(6, at_least=-1, at_most=192)  # -1: keep duplicates
+    duplicate_bits: int | None = setting(6, at_least=0, at_most=192, optional=True)  # None keeps duplicates
     min_brightness: float = setting(8.0, at_least=0, at_most=255)
     min_change: float = setting(0.15, at_least=0, at_most=255)
 
@@ -147,5 +147,5 @@ PAPER = CurateSettings(
     cut=CutSettings(height=None, crf=23, preset="medium"),
     people=PeopleSettings(turns=1),
     tracks=TrackSettings(camera_motion=True, boxes="held", gap=0, min_frames=1, min_score=0.55, min_area=0.1),
-    filter=FilterSettings(duplicate_bits=-1, min_brightness=0.0, min_change=0.0),
+    filter=FilterSettings(duplicate_bits=None, min_brightness=0.0, min_change=0.0),
 )

@@ -94,16 +94,16 @@ def judge(video_id: str, shot: dict[str, Any], best_scores: list[float], setting
     return Verdict(video_id, True, "", round(share, 4), settings.person_share)
 
 
-def duplicates(clips: list[tuple[ClipRecord, str]], bits: int) -> Iterator[tuple[ClipRecord, ClipRecord, int]]:
+def duplicates(clips: list[tuple[ClipRecord, str]], bits: int | None) -> Iterator[tuple[ClipRecord, ClipRecord, int]]:
     """Yield clips of different sources whose hashes differ in at most ``bits`` bits, in the order of the clips.
 
     Hashes that close agree in at least one of ``bits + 1`` parts, so only clips that share a part are compared.
 
     Args:
         clips: Clips with their hashes.
-        bits: The largest difference; a negative one finds nothing.
+        bits: The largest difference; None finds nothing.
     """
-    if bits < 0:
+    if bits is None:
         return
     parts = np.linspace(0, _BITS, bits + 2).astype(int)
     seen: dict[tuple[int, str], list[int]] = defaultdict(list)
