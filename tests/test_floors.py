@@ -23,7 +23,6 @@ REPEATED = {
     "__main__": "what `python -m` runs",
     "build": "a network from its name, and the objects that a recipe names",
     "card": "the dataset's card and a run's card",
-    "drawing": "shapes of a chart, and pixels of the sample's clips",
     "files": "prediction files of actions and of texts",
     "gap": "the command and what it calls",
     "html": "the report's page and the explorer's pieces",

@@ -16,7 +16,7 @@ EXTRAS = {
     "cv2": "opencv",
     "decord": "decord",
     "gradio": "explore",
-    "jinja2": "vlm",
+    "matplotlib": "report",
     "nltk": "text",
     "num2words": "vlm",
     "openai": "api",

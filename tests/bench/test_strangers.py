@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import unicodedata
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from microg4m_hf.bench import make_report
-from microg4m_hf.bench.render.markdown import latex_text
+from microg4m_hf.bench.render.latex import latex_text
 from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
 from microg4m_hf.errors import RecipeError
@@ -67,11 +68,15 @@ def test_runs_whose_names_are_alike_keep_their_own_files(tmp_path: Path) -> None
     runs = [har_run(tmp_path / str(place), items, noise=place) for place in range(len(names))]
     words = [f"{name}={run}" for name, run in zip(names, runs, strict=True)]
     make_report(words, tmp_path / "out", options=QUICK, details=len(names))
-    for kind, end in (("figures", "-classes.svg"), ("tables", "-pairs.tex")):
-        written = [path.name for path in (tmp_path / "out" / kind).iterdir() if path.name.endswith(end)]
-        assert len(written) == len(names), (kind, written)
-    page = (tmp_path / "out" / "report.md").read_text()
-    assert len({line for line in page.splitlines() if line.endswith("-classes.svg)")}) == len(names)
+    for pattern in ("*-parts-*.tex", "*-pairs.tex"):
+        written = [
+            path.name
+            for path in (tmp_path / "out" / "tables").glob(pattern)
+            if path.name != "actions-on-the-sample-pairs.tex"
+        ]
+        assert len(written) == len(names), (pattern, written)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert len(set(re.findall(r'<details[^>]* data-run="([^"]+)"', page))) == len(names)
 
 
 @pytest.mark.parametrize("name", ["../out", "a/b", "a\\b", "..", "", "/tmp/x", "a\nb", "a\x1b", "x" * 200])

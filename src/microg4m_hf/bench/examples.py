@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -16,18 +17,24 @@ from ..taxonomy import ACTIONS
 from .box_scores import BoxScores, top_actions
 from .render.document import ClipExample
 
+EXPLORER = "http://127.0.0.1:7860"  # where `microg4m explore` serves
 _WIDTH = 320  # of a picture on the page, in pixels
 
 
 def action_examples(
     boxes: BoxScores, clips: Mapping[str, Path], count: int = 3
 ) -> tuple[list[ClipExample], list[ClipExample]]:
-    """Return the persons whose true actions are ranked lowest and highest, from different films: ``(worst, best)``."""
+    """Return the persons whose true actions are ranked lowest and highest, from different films: ``(worst, best)``.
+
+    Nobody is in both, and nobody whose true actions are all ranked first is among the worst.
+    """
     labeled = np.flatnonzero(boxes.labels.any(axis=1))
     quality = np.array([ranking_quality(boxes.scores[row], boxes.labels[row]) for row in labeled])
     several = boxes.labels[labeled].sum(axis=1)
-    worst = _of_different_films(boxes.video, labeled[np.lexsort((labeled, quality))], count)
-    best = _of_different_films(boxes.video, labeled[np.lexsort((labeled, -several, -quality))], count)
+    order = np.lexsort((labeled, quality))
+    worst = _of_different_films(boxes.video, labeled[order[quality[order] < 1]], count)
+    order = labeled[np.lexsort((labeled, -several, -quality))]
+    best = _of_different_films(boxes.video, order[~np.isin(order, worst)], count)
     top = top_actions(boxes)
     return tuple([_action_example(boxes, top, row, clips) for row in rows] for rows in (worst, best))  # type: ignore[return-value]
 
@@ -43,7 +50,27 @@ def ranking_quality(scores: np.ndarray, is_true: np.ndarray) -> float:
     return float(np.mean(np.arange(1, places.size + 1) / places))
 
 
-def _of_different_films(videos: list[str], order: np.ndarray, count: int) -> list[int]:
+def explorer_link(video: str) -> str:
+    """Return the address of a clip in the explorer that ``microg4m explore`` starts on this machine."""
+    return f"{EXPLORER}/?clip={quote(video)}"
+
+
+def _why(scores: np.ndarray, is_true: np.ndarray) -> str:
+    """Say how the true actions of a person are ranked."""
+    rank = np.empty(scores.size, dtype=int)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(1, scores.size + 1)
+    places = rank[is_true]
+    if places.max() == is_true.sum():
+        return (
+            "the true action is ranked first"
+            if places.size == 1
+            else f"all {places.size} true actions lead the ranking"
+        )
+    last = np.flatnonzero(is_true)[np.argmax(places)]
+    return f"“{ACTIONS[last].name}” is ranked {places.max()} of {scores.size}"
+
+
+def _of_different_films(videos: list[str], order: Sequence[int] | np.ndarray, count: int) -> list[int]:
     selected: list[int] = []
     films: set[str] = set()
     for row in order:
@@ -66,9 +93,15 @@ def _action_example(boxes: BoxScores, top: np.ndarray, row: int, clips: Mapping[
     hits = int((top[row] & boxes.labels[row]).sum())
     return ClipExample(
         f"{video}, frame {frame}",
-        [("true", ", ".join(true)), ("top-ranked", ", ".join(ranked)), ("found", f"{hits} of {len(true)}")],
+        [
+            ("true", ", ".join(true)),
+            ("top-ranked", ", ".join(ranked)),
+            ("found", f"{hits} of {len(true)}"),
+            ("why", _why(boxes.scores[row], boxes.labels[row])),
+        ],
         render_frame(clips.get(video), frame - 1, drawn),
         f"Frame {frame} of clip {video} with {len(drawn)} boxes; the thick one marks the person",
+        explorer_link(video),
     )
 
 
@@ -78,8 +111,9 @@ def text_examples(
     """Return the items with the lowest and the highest value, from different films: ``(worst, best)``."""
     videos = [key[0] if isinstance(key, (tuple, list)) else key for key, _, _ in texts]
     order = np.argsort(np.asarray(values), kind="stable")
+    lower, upper = order[: order.size // 2], order[order.size // 2 :][::-1]  # no item is in both
     found = []
-    for rows in (_of_different_films(videos, order, count), _of_different_films(videos, order[::-1], count)):
+    for rows in (_of_different_films(videos, lower, count), _of_different_films(videos, upper, count)):
         examples = []
         for row in rows:
             key, predicted, expected = texts[row]
@@ -89,11 +123,28 @@ def text_examples(
                 ("prediction", predicted or "(empty)"),
                 ("reference", expected),
                 ("ROUGE-L", f"{100 * values[row]:.1f}"),
+                ("why", _shared_words(predicted, expected)),
             ]
             image = render_frame(clips.get(videos[row]), None, [])
-            examples.append(ClipExample(videos[row], lines, image, f"Middle frame of clip {videos[row]}"))
+            examples.append(
+                ClipExample(
+                    videos[row], lines, image, f"Middle frame of clip {videos[row]}", explorer_link(videos[row])
+                )
+            )
         found.append(examples)
     return found[0], found[1]
+
+
+def _shared_words(predicted: str, expected: str) -> str:
+    """Say how many words of the reference a text has.
+
+    >>> _shared_words("A crew eats.", "The crew sleeps.")
+    '1 of 3 words of the reference, in 3 words'
+    """
+    own, other = (
+        ["".join(filter(str.isalnum, word)) for word in text.lower().split()] for text in (predicted, expected)
+    )
+    return f"{sum(word in own for word in other)} of {len(other)} words of the reference, in {len(own)} words"
 
 
 def render_frame(path: Path | None, index: int | None, boxes: list[np.ndarray]) -> bytes | None:

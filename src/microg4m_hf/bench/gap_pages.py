@@ -6,8 +6,8 @@ from typing import Any
 
 from ..metrics.jackknife import MIN_SOURCES
 from ..metrics.significance import is_real
+from .render.charts import DifferenceChart
 from .render.document import Cell, ContentBlock, Document, Figure, Paragraph, Section, Table
-from .render.drawing import COLORS, GRID, INK, PAPER, QUIET, Dot, Drawing, Line, Text
 from .render.formatting import difference_cell, interval_text, p_text, percent, score_cell, signed
 
 
@@ -33,7 +33,8 @@ def differences_document(title: str, text: str, found: dict[str, Any], name: str
     rows = [row(mean, matched | {"real": is_real(matched)}, "")]
     for entry in sorted(found["classes"], key=lambda entry: -entry["difference"]):
         rows.append(row(Cell(entry["name"]), entry, " / ".join(map(str, entry["labels"]))))
-    caption = f"Average precision × 100, {one} − {two}, 95 % intervals by film; * p < 0.05 after Holm correction"
+    caption = f"Average precision × 100, {one} − {two}, 95 % intervals by the jackknife over films; "
+    caption += "* p < 0.05 after Holm correction"
     whole = f"mAP over all actions: {percent(found['map'][0])} and {percent(found['map'][1])}."
     blocks: list[ContentBlock] = [Paragraph(text), Paragraph(whole)]
     blocks += [Table(name, caption, head, rows), Figure(name, _chart(title, found["classes"]))]
@@ -87,27 +88,9 @@ def _class_blocks(classes: list[dict[str, Any]]) -> list[ContentBlock]:
     return [table, Figure("orientation-actions", _chart("Orientation gap by action", classes))]
 
 
-def _chart(title: str, entries: list[dict[str, Any]]) -> Drawing:
-    """Draw differences around zero with their intervals."""
-    left, right, row, wide = 158, 330, 16, 380
+def _chart(title: str, entries: list[dict[str, Any]]) -> DifferenceChart:
     order = sorted(entries, key=lambda entry: -entry["difference"])
-    largest = "; ".join(f"{entry['name']} {signed(entry['difference'], 1)}" for entry in order[:8])
-    drawing = Drawing(title, f"largest: {largest}", wide, 40 + row * len(order))
-    for tick in (-1, -0.5, 0, 0.5, 1):
-        x = left + (right - left) * (tick + 1) / 2
-        drawing.add(Line([(x, 22), (x, 30 + row * len(order))], INK if tick == 0 else GRID))
-        drawing.add(Text(x, 15, f"{100 * tick:+.0f}".replace("-", "−").replace("+0", "0"), 10, "middle", QUIET))
-    for place, entry in enumerate(order):
-        y = 34 + row * place
-        drawing.add(Text(left - 8, y + 3.5, entry["name"][:27], 10, "end"))
-        if entry["interval"] is not None:
-            low, high = entry["interval"]
-            ends = [(left + (right - left) * (edge + 1) / 2, y) for edge in (low, high)]
-            drawing.add(Line(ends, COLORS[0], 2))
-        x = left + (right - left) * (entry["difference"] + 1) / 2
-        drawing.add(Dot(x, y, 3.5, COLORS[0], PAPER, f"{entry['name']}: {signed(entry['difference'])}"))
-        drawing.add(Text(wide - 4, y + 3.5, signed(entry["difference"], 1), 10, "end"))
-    return drawing
+    return DifferenceChart(title, [(entry["name"], entry["difference"], entry["interval"]) for entry in order])
 
 
 def _describe(found: dict[str, Any]) -> str:

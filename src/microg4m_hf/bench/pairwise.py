@@ -13,8 +13,6 @@ from ..metrics.significance import add_corrected_p_values, paired_test, spread_t
 from ..taxonomy import ACTIONS
 from .scoring import RunScores
 
-MAIN_SCORE = {"har": "map", "caption": "cider", "vqa": "cider"}
-
 
 def compare_runs(runs: Sequence[RunScores], score: str) -> list[dict[str, Any]]:
     """Compare every run with every other by one score, on the same films.

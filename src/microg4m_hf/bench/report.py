@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .. import hub
 from .._version import __version__
 from ..errors import MicroG4MError, PredictionError, RecipeError
+from ..extras import require
 from ..metrics.jackknife import MIN_SOURCES
 from ..runtime import progress
 from .published import PAPER, published_tables
 from .references import References, Target, choose_target
 from .render import write_document
-from .render.document import BulletList, ContentBlock, Document, Paragraph, Section
+from .render.document import BulletList, Cell, ContentBlock, Document, Paragraph, Section, Table
 from .render.formatting import unique_slugs
 from .runs import RunInfo, find_runs
 from .scoring import RunScores, ScoringOptions, score_run
@@ -42,7 +45,9 @@ def make_report(
     options: ScoringOptions | None = None,
     details: int = 5,
     png: bool = False,
+    figures: bool = False,
     eval_results: bool = False,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Score runs and prediction files and write ``report.html``, ``.md``, ``.json``, ``figures/`` and ``tables/``.
 
@@ -61,8 +66,10 @@ def make_report(
         task: The task of files whose entries do not show it.
         options: How to score and resample.
         details: Number of runs that get a detailed part.
-        png: Whether to write figures as PNG too.
+        png: Whether to write figures as PNG too; needs the extra ``report``.
+        figures: Whether to write figures for papers, PDF and SVG in two widths; needs the extra ``report``.
         eval_results: Whether to write the Hub's ``.eval_results`` file of every run with the published protocol.
+        command: The command that makes the report, to show it on the page.
 
     Returns:
         The content of ``report.json``.
@@ -72,6 +79,8 @@ def make_report(
         PredictionError: No run could be scored.
     """
     options = options or ScoringOptions()
+    if png or figures:
+        require("matplotlib", "figures for papers")  # before the work
     where = {"data_dir": data_dir, "source": source, "revision": revision}
     if references is not None and any(where.values()):
         raise RecipeError(
@@ -83,7 +92,15 @@ def make_report(
             run.name += " (baseline)"  # in every table and figure
     tables = published_tables()
     sections: list[Section] = []
-    data: dict[str, Any] = {"version": __version__, "options": vars(options), "tasks": {}, "not_scored": []}
+    made = datetime.now(UTC).isoformat(timespec="minutes")
+    data: dict[str, Any] = {
+        "version": __version__,
+        "date": made,
+        "command": command,
+        "options": vars(options),
+        "tasks": {},
+        "not_scored": [],
+    }
     named = {"references": references, **where, "scheme": scheme, "split": split}
     for target, shared, group in _groups(found, named):
         runs_of_group = progress(group, f"scoring {TITLES[target.task].lower()}", unit="run")
@@ -97,8 +114,13 @@ def make_report(
     if not data["tasks"]:
         reasons = "; ".join(f"{one['name']}: {one['why']}" for one in data["not_scored"][:5])
         raise PredictionError(f"no run could be scored. {reasons}")
-    document = Document("MicroG-4M report", [_summary(found, options)], sections)
-    write_document(document, data, Path(out), png=png, more=_eval_results(data) if eval_results else {})
+    facts = [
+        ("date", made.replace("T", " ").replace("+00:00", " UTC")),
+        ("command", command or "make_report in Python"),
+    ]
+    document = Document("MicroG-4M report", [_summary(found, options)], sections, facts)
+    more = _eval_results(data) if eval_results else {}
+    write_document(document, data, Path(out), png=png, figures=figures, more=more)
     return data
 
 
@@ -190,6 +212,7 @@ def _section(
                 "path": str(scores.info.path),
                 "file_name": scores.info.file_name,
                 "about": scores.info.about,
+                "sha256": _sha256(scores.info.predictions),
                 "notes": scores.info.notes,
                 "baseline": scores.info.is_baseline,
                 "same_protocol": not data["verdicts"][scores.name],
@@ -200,7 +223,27 @@ def _section(
             for scores in runs
         ],
     }
-    return Section(title, [Paragraph(_introduction(runs, references)), *blocks, *more]), data
+    blocks.insert(1, Paragraph(_introduction(runs, references)))  # below the findings
+    return Section(title, [*blocks, *more, _files(name, runs, data["systems"])]), data
+
+
+def _files(name: str, runs: list[RunScores], systems: list[dict[str, Any]]) -> Table:
+    """List what was scored, with digests that tell whether a file has changed since."""
+    rows = [
+        [Cell(run.name), Cell(str(run.info.predictions)), Cell((one["sha256"] or "–")[:16])]
+        for run, one in zip(runs, systems, strict=True)
+    ]
+    digest = runs[0].result["recipe"].get("references")
+    caption = "Files" + (f"; digest of the references: {digest}" if digest else "")
+    keys = [run.info.file_name for run in runs]
+    return Table(f"{name}-files", caption, ["run", "file", "SHA-256, first 16"], rows, [], (1, 2), keys)
+
+
+def _sha256(path: Path | None) -> str | None:
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _published_rows(task: str, tables: dict[str, Any]) -> list[dict[str, Any]]:
@@ -258,7 +301,8 @@ def _summary(runs: list[RunInfo], options: ScoringOptions) -> str:
     scored = sum(run.problem is None for run in runs)
     text = f"{scored} of {len(runs)} runs scored with microg4m-hf {__version__}, protocol {options.protocol}."
     if options.resamples:
-        text += f" Intervals and tests leave out one film at a time; below {MIN_SOURCES} films there are none."
+        text += " Intervals and tests: jackknife over films (one left out at a time); "
+        text += f"below {MIN_SOURCES} films there are none."
     return text
 
 

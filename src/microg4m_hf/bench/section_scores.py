@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from .pairwise import MAIN_SCORE, compare_runs
-from .published import PublishedTable, differences_from_published, nearest_table
+from ..metrics.significance import ALPHA
+from .findings import MAIN_SCORE, Twin, best_first, ceiling_note, find_twin, series_of, sizes, sizes_text, tiles
+from .pairwise import compare_runs
+from .published import PublishedRow, PublishedTable, differences_from_published, nearest_table
 from .references import References
-from .render import charts
-from .render.document import Cell, ContentBlock, Figure, Paragraph, Table
-from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, interval_text, score_cell
+from .render.charts import Bar, ScoreChart, Series
+from .render.document import Cell, Collapsible, ContentBlock, Figure, Paragraph, Table
+from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, interval_text, score_cell, signed
 from .scoring import RunScores
 
 _MATRIX_LIMIT = 20  # runs in the matrix on the page; the JSON has all pairs
 _TITLES = {"har": "Human action recognition", "caption": "Captioning", "vqa": "Visual question answering"}
+
+
+class _Row(NamedTuple):
+    """A row of the table of scores; ``place`` sorts it: a run with a published twin stands right below the twin."""
+
+    place: tuple[float, str, float]
+    cells: list[Cell]
+    kind: str
+    bar: Bar
+    run: str = ""
 
 
 def score_blocks(
@@ -24,46 +36,115 @@ def score_blocks(
     task, main = references.task, MAIN_SCORE[references.task]
     shown = [] if references.sample else [table for table in tables.values() if table.task == task and table.size]
     columns = _columns(runs, shown)
+    verdicts: dict[str, list[str]] = {}
+    twins: dict[str, Twin] = {}
+    for run in runs:
+        verdicts[run.name] = differences_from_published(
+            run.result, references, nearest_table(task, run.result, dict(tables))
+        )
+        twin = None if verdicts[run.name] or run.info.is_baseline else find_twin(run, tables)
+        if twin is not None:
+            twins[run.name] = twin
+    rows = [_published_row(table, row, columns, main) for table in shown for row in table.rows]
+    series = series_of(runs, main)
+    rows += [_own_row(run, columns, main, verdicts[run.name], twins.get(run.name), series[run.name]) for run in runs]
+    rows.sort(key=lambda row: row.place)
+    pairs = compare_runs(runs, main)
+    found = sizes_text(sizes(runs))
+    blocks: list[ContentBlock] = [tiles(runs, pairs, twins, verdicts, main)]
+    if any(run.info.is_baseline for run in runs):
+        blocks.append(Paragraph(BASELINE_NOTE[0].upper() + BASELINE_NOTE[1:] + ". It is no competitor of a model."))
+    blocks.append(_score_table(name, task, columns, rows, runs, found))
+    blocks += _absent_metrics(columns, runs)
+    if len(rows) > 1:
+        chart = ScoreChart(f"{SCORE_NAMES[main]} with 95 % intervals", [row.bar for row in rows])
+        blocks.append(Figure(f"{name}-scores", chart, f"n: {found}. Hollow: published."))
+    if any("difference" in pair for pair in pairs):  # beside the chart, where there is room
+        blocks += _comparisons(name, best_first(runs, main), pairs, main)
+    blocks += _untested(pairs)
+    twin_data = {
+        run: {"row": twin.row.name, "setting": twin.row.setting, "differences": twin.differences, "agrees": twin.agrees}
+        for run, twin in twins.items()
+    }
+    return blocks, {
+        "verdicts": verdicts,
+        "comparisons": pairs,
+        "main_score": main,
+        "sizes": sizes(runs),
+        "published_twins": twin_data,
+    }
+
+
+def _published_name(row: PublishedRow) -> str:
+    first, comma, rest = row.name.partition(",")
+    setting = "" if row.setting.endswith("frames") else f" {row.setting}"
+    return f"{first}{setting}{comma}{rest}"
+
+
+def _rank(value: float) -> float:
+    return -value if value == value else 1e9
+
+
+def _published_row(table: PublishedTable, row: PublishedRow, columns: Sequence[str], main: str) -> _Row:
+    cells = [Cell(f"{row.scores[column]:.2f}" if column in row.scores else "–") for column in columns]
+    label = f"published, {table.title.split(', ')[-1]}" if table.id.endswith("zero_shot") else "published"
+    name, value = _published_name(row), row.scores.get(main, float("nan")) / 100
+    bar = Bar(f"{name.partition(',')[0]}, published", value, published=True)
+    frames = Cell(row.setting.removesuffix(" frames"))
+    return _Row(
+        (_rank(value), row.name, -1e9), [Cell(f"{name}, published"), frames, *cells, Cell(label)], "published", bar
+    )
+
+
+def _own_row(
+    run: RunScores, columns: Sequence[str], main: str, differs: list[str], twin: Twin | None, series: Series
+) -> _Row:
+    value, interval = run.result["scores"][main], run.result.get("intervals", {}).get(main)
+    cells = [_score_cell(run.result, column, twin) for column in columns]
+    frames = str(run.info.about.get("frames", "–")).replace("x", "×")
+    verdict = Cell("other", "; ".join(differs)) if differs else Cell("same")
+    if twin is not None:
+        verdict = Cell("same", "reproduces the row above" if twin.agrees else "Δ: minus the row above")
+    place = (_rank(value), "", _rank(value))
+    if twin is not None:
+        place = (_rank(twin.row.scores.get(main, float("nan")) / 100), twin.row.name, _rank(value))
+    kind = "baseline" if run.info.is_baseline else "other protocol" if differs else "own"
+    low, high = interval or (None, None)
+    bar = Bar(run.name, value, low, high, series=series)
+    return _Row(place, [Cell(run.name, strong=True), Cell(frames), *cells, verdict], kind, bar, series.key)
+
+
+def _score_table(
+    name: str, task: str, columns: Sequence[str], rows: Sequence[_Row], runs: Sequence[RunScores], found: str
+) -> Table:
     # Scores under "paper" are in the units of the published rows; other protocols do not belong in the same ranking.
     head = ["run", "frames", *(SCORE_NAMES.get(column, column) for column in columns), "protocol"]
-    entries: list[tuple[list[Cell], str, charts.Bar]] = []
-    for table in shown:
-        for row in table.rows:
-            cells = [Cell(f"{row.scores[column]:.2f}" if column in row.scores else "–") for column in columns]
-            label = f"published, {table.title.split(', ')[-1]}" if table.id.endswith("zero_shot") else "published"
-            setting = row.setting.removesuffix(" frames")
-            bar = charts.Bar(
-                f"{row.name.partition(',')[0]} {setting}", row.scores.get(main, float("nan")) / 100, published=True
-            )
-            entries.append(([Cell(row.name), Cell(setting), *cells, Cell(label)], "published", bar))
-    verdicts: dict[str, list[str]] = {}
-    for run in runs:
-        table = nearest_table(task, run.result, dict(tables))
-        differs = verdicts[run.name] = differences_from_published(run.result, references, table)
-        scores, intervals = run.result["scores"], run.result.get("intervals", {})
-        cells = [_score_with_ties(run.result, column) for column in columns]
-        frames = str(run.info.about.get("frames", "–")).replace("x", "×")
-        verdict = Cell("other", "; ".join(differs)) if differs else Cell("same")
-        bar = charts.Bar(run.name, scores[main], *(intervals.get(main) or (None, None)))
-        kind = "baseline" if run.info.is_baseline else "other protocol" if differs else "own"
-        entries.append(([Cell(run.name, strong=True), Cell(frames), *cells, verdict], kind, bar))
-    entries.sort(key=lambda entry: -entry[2].value if entry[2].value == entry[2].value else 1e9)
-    caption = f"{_TITLES[task]}, × 100, with 95 % intervals by film"
-    rows, kinds = [cells for cells, _, _ in entries], [kind for _, kind, _ in entries]
-    bars = [bar for _, _, bar in entries]
+    caption = f"{_TITLES[task]}, × 100, on {found}; 95 % intervals by the jackknife over films"
     if any(run.result.get("ties", {}).get("matters") for run in runs):
         caption += "; ties: the range over all orders of equal scores"
-    blocks: list[ContentBlock] = [
-        Table(f"{name}-scores", caption, head, rows, kinds, (len(head) - 1,)),
-        Figure(f"{name}-scores", charts.interval_chart(f"{SCORE_NAMES[main]} with 95 % intervals", bars)),
-    ]
-    if any(run.info.is_baseline for run in runs):
-        blocks.insert(1, Paragraph(BASELINE_NOTE[0].upper() + BASELINE_NOTE[1:] + ". It is no competitor of a model."))
-    blocks += _absent_metrics(columns, runs)
-    pairs = compare_runs(runs, main)
-    if pairs:
-        blocks += _matrix(name, sorted(runs, key=lambda run: -run.result["scores"][main]), pairs, main)
-    return blocks, {"verdicts": verdicts, "comparisons": pairs, "main_score": main}
+    last = len(head) - 1
+    return Table(
+        f"{name}-scores",
+        caption,
+        head,
+        [row.cells for row in rows],
+        [row.kind for row in rows],
+        (last,),
+        row_runs=[row.run for row in rows],
+        sortable=True,
+        short_head=[
+            "run",
+            "frames",
+            *(_SHORT.get(column, SCORE_NAMES.get(column, column)) for column in columns),
+            "protocol",
+        ],
+        note=ceiling_note(runs),
+        page_columns=(1, last),
+        best_columns=tuple(range(2, last)),
+    )
+
+
+_SHORT = {"map": "mAP", "recall": "recall", "precision": "prec."}
 
 
 # What the columns of the published tables need, if a run has no value there.
@@ -95,44 +176,68 @@ def _columns(runs: Sequence[RunScores], tables: Sequence[PublishedTable]) -> lis
     ]
 
 
-def _matrix(name: str, runs: Sequence[RunScores], pairs: Sequence[dict[str, Any]], main: str) -> list[ContentBlock]:
+def _comparisons(
+    name: str, runs: Sequence[RunScores], pairs: Sequence[dict[str, Any]], main: str
+) -> list[ContentBlock]:
+    """Return the matrix of differences, better minus worse, and the list of pairs with intervals and p-values."""
     by_names = {(pair["first"], pair["second"]): (pair, 1) for pair in pairs}
     by_names |= {(pair["second"], pair["first"]): (pair, -1) for pair in pairs}
     shown = runs[:_MATRIX_LIMIT]
-    head = ["row − column", *(str(number) for number in range(1, len(shown) + 1))]
-    rows = [
-        [
-            Cell(f"{number} {row.name}"),
-            *(Cell("·") if row is column else _pair_cell(*by_names[row.name, column.name]) for column in shown),
-        ]
-        for number, row in enumerate(shown, start=1)
-    ]
     tested = sum(pair.get("p") is not None for pair in pairs)
-    caption = (
-        f"Differences of {SCORE_NAMES[main]}, × 100, with 95 % interval, p and p after Holm correction for {tested} "
-        "comparisons; * corrected p < 0.05"
+    rows, listed, keys = [], [], []
+    for number, row in enumerate(shown[:-1], start=1):
+        cells = [Cell(f"{number} {row.name}")]
+        for place, column in enumerate(shown[1:], start=1):
+            if place < number:
+                cells.append(Cell(""))
+                continue
+            cell = _pair_cell(*by_names[row.name, column.name])
+            cells.append(
+                Cell(cell.text, strong=cell.strong, hint=f"{row.name} − {column.name}: {cell.text} ({cell.below})")
+            )
+            listed.append([Cell(f"{row.name} − {column.name}"), cell])
+        rows.append(cells)
+        keys.append(row.info.file_name)
+    score = SCORE_NAMES[main]
+    star = f"* p < {ALPHA} after Holm correction for {tested} comparisons"
+    head = [f"{number} {run.name}" for number, run in enumerate(shown, start=1)][1:]
+    matrix = Table(
+        f"{name}-comparisons",
+        f"Differences of {score}, × 100, row minus column; {star}",
+        ["row − column", *head],
+        rows,
+        row_runs=keys,
+        short_head=["row − column", *(str(number) for number in range(2, len(shown) + 1))],
+        is_matrix=True,
+        paper_note=f"{len(shown)} {shown[-1].name}" if len(shown) > 1 else "",
     )
-    blocks: list[ContentBlock] = [Table(f"{name}-comparisons", caption, head, rows)]
+    caption = f"Differences of {score}, × 100, with 95 % interval (jackknife over films), p and corrected p; {star}"
+    table = Table(f"{name}-pairs", caption, ["pair", "difference"], listed, text_columns=(1,), sortable=True)
+    blocks: list[ContentBlock] = [matrix, Collapsible(f"{len(listed)} pairs with intervals and p-values", [table])]
     if len(shown) < len(runs):
         blocks.append(Paragraph(f"The {len(shown)} best of {len(runs)} runs; report.json has all pairs."))
-    reasons = sorted({pair["why_not"] for pair in pairs if "why_not" in pair})
-    if reasons:
-        blocks.append(Paragraph(f"Some pairs are not tested: {', '.join(reasons)}."))
     return blocks
+
+
+def _untested(pairs: Sequence[dict[str, Any]]) -> list[ContentBlock]:
+    reasons = sorted({pair["why_not"] for pair in pairs if "why_not" in pair})
+    return [Paragraph(f"Some pairs are not tested: {', '.join(reasons)}.")] if reasons else []
 
 
 def _pair_cell(pair: dict[str, Any], sign: int) -> Cell:
     return difference_cell(pair, sign) if "difference" in pair else Cell("n/a")
 
 
-def _score_with_ties(result: dict[str, Any], column: str) -> Cell:
-    """Return the cell of a score; the mAP says so where the order of equal scores alone could move it."""
+def _score_cell(result: dict[str, Any], column: str, twin: Twin | None) -> Cell:
+    """Return the cell of a score with its interval, the range over orders of ties, and the published difference."""
     cell = score_cell(result["scores"].get(column), result.get("intervals", {}).get(column))
+    below = [cell.below] if cell.below else []
     ties = result.get("ties", {})
     if column == "map" and ties.get("matters"):
-        note = f"ties {interval_text(ties['map_range'])}"
-        return Cell(cell.text, f"{cell.below}; {note}" if cell.below else note)
-    return cell
+        below.append(f"ties {interval_text(ties['map_range'])}")
+    if twin is not None and column in twin.differences:
+        below.append(f"Δ {signed(twin.differences[column] / 100)}")
+    return Cell(cell.text, "; ".join(below))
 
 
 def breakdown_table(name: str, run: RunScores, parts: Sequence[str], columns: Sequence[str]) -> Table | None:
@@ -148,4 +253,6 @@ def breakdown_table(name: str, run: RunScores, parts: Sequence[str], columns: Se
     if not rows:
         return None
     head = ["part", "size", *(SCORE_NAMES.get(column, column) for column in columns)]
-    return Table(f"{name}-parts-{run.info.file_name}", f"Parts, {run.name}, × 100", head, rows)
+    short = ["part", "size", *(_SHORT.get(column, SCORE_NAMES.get(column, column)) for column in columns)]
+    caption = f"Parts, {run.name}, × 100, with 95 % intervals by the jackknife over films"
+    return Table(f"{name}-parts-{run.info.file_name}", caption, head, rows, sortable=True, short_head=short)

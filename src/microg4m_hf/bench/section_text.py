@@ -9,10 +9,10 @@ import numpy as np
 
 from ..metrics.text.caption_vqa import is_refusal
 from .examples import text_examples
-from .pairwise import MAIN_SCORE
+from .findings import MAIN_SCORE, best_first, series_of
 from .published import PublishedTable
 from .references import References
-from .render import charts
+from .render.charts import FramesChart, FramesPoint
 from .render.document import Cell, Collapsible, ContentBlock, ExampleGrid, Figure, Paragraph, Table
 from .render.formatting import SCORE_NAMES, number_cell, share_cell
 from .scoring import RunScores
@@ -24,15 +24,20 @@ def text_blocks(
 ) -> tuple[list[ContentBlock], dict[str, Any]]:
     """Return blocks with tables of all runs and details of the first ``details``, and their data by run."""
     main = MAIN_SCORE[references.task]
-    best = sorted(runs, key=lambda run: -run.result["scores"][main])
+    best = best_first(runs, main)
     expected = text_statistics([text for _, _, text in best[0].texts])
     facts = {run.name: text_statistics([text for _, text, _ in run.texts]) for run in best}
-    blocks: list[ContentBlock] = [_statistics_table(name, expected, facts), _lengths_table(name, expected, facts)]
+    keys = ["", *(run.info.file_name for run in best)]
+    blocks: list[ContentBlock] = [
+        _statistics_table(name, expected, facts, keys),
+        _lengths_table(name, expected, facts, keys),
+    ]
     figure = _frames_figure(name, best, references, main, tables)
     if figure is not None:
         blocks.append(figure)
     for place, run in enumerate(best[:details]):
-        blocks.append(Collapsible(run.name, _details(name, run, references), is_open=place == 0))
+        inner = _details(name, run, references)
+        blocks.append(Collapsible(run.name, inner, is_open=place == 0, run=run.info.file_name))
     if len(best) > details:
         blocks.append(Paragraph(f"Details of the {details} best of {len(best)} runs; use --details to show more."))
     return blocks, {"references": expected, **{key: {"texts": value} for key, value in facts.items()}}
@@ -77,7 +82,9 @@ def length_histogram(words: np.ndarray, edges: Sequence[int] = (0, 1, 2, 4, 8, 1
     return found
 
 
-def _statistics_table(name: str, expected: dict[str, Any], facts: Mapping[str, dict[str, Any]]) -> Table:
+def _statistics_table(
+    name: str, expected: dict[str, Any], facts: Mapping[str, dict[str, Any]], keys: list[str]
+) -> Table:
     head = [
         "texts",
         "number",
@@ -95,36 +102,39 @@ def _statistics_table(name: str, expected: dict[str, Any], facts: Mapping[str, d
         shares = [share_cell(one[key]) for key in ("refusals", "empty", "distinct", "commonest_share")]
         words = [number_cell(one["words_median"], 0), spread, number_cell(one["words_mean"])]
         rows.append([Cell(label, strong=label != "references"), Cell(str(one["texts"])), *words, *shares])
-    return Table(f"{name}-texts", "Length, refusals and variety of the texts", head, rows, ["published"])
+    caption = "Length, refusals and variety of the texts"
+    return Table(f"{name}-texts", caption, head, rows, ["published"], row_runs=keys, sortable=True)
 
 
-def _lengths_table(name: str, expected: dict[str, Any], facts: Mapping[str, dict[str, Any]]) -> Table:
+def _lengths_table(name: str, expected: dict[str, Any], facts: Mapping[str, dict[str, Any]], keys: list[str]) -> Table:
     rows = [
         [Cell(label), *(share_cell(count / one["texts"]) for count in one["histogram"].values())]
         for label, one in {"references": expected, **facts}.items()
     ]
     caption = "Share of texts by number of words"
-    return Table(f"{name}-lengths", caption, ["words", *expected["histogram"]], rows, ["published"])
+    head = ["words", *expected["histogram"]]
+    return Table(f"{name}-lengths", caption, head, rows, ["published"], row_runs=keys, sortable=True)
 
 
 def _frames_figure(
     name: str, runs: Sequence[RunScores], references: References, main: str, tables: Mapping[str, PublishedTable]
 ) -> Figure | None:
     """Draw the score against the number of frames, for runs that record how many they read."""
+    series = series_of(runs, main)
     own = [
-        {"name": run.name, "x": run.info.frames, "y": run.result["scores"][main], "published": False}
+        FramesPoint(run.name, run.info.frames, run.result["scores"][main], series=series[run.name])
         for run in runs
         if run.info.frames
     ]
-    if not own:
-        return None
     published = [
-        {"name": row.name, "x": row.frames, "y": row.scores[main] / 100, "published": True}
+        FramesPoint(row.name, row.frames, row.scores[main] / 100, published=True)
         for row in (() if references.sample else tables[references.task].rows)
+        if row.frames
     ]
+    if not own or len({point.frames for point in [*own, *published]}) < 2:
+        return None  # one number of frames is no trend
     title = f"{SCORE_NAMES[main]} against frames of a clip"
-    chart = charts.scatter_chart(title, [*own, *published], x_label="frames", y_label=SCORE_NAMES[main])
-    return Figure(f"{name}-frames", chart)
+    return Figure(f"{name}-frames", FramesChart(title, [*own, *published], SCORE_NAMES[main]))
 
 
 def _details(name: str, run: RunScores, references: References) -> list[ContentBlock]:
@@ -138,6 +148,8 @@ def _details(name: str, run: RunScores, references: References) -> list[ContentB
         blocks.append(Paragraph("No examples: they are selected by ROUGE-L, which --metrics does not include."))
         return blocks
     worst, best = text_examples(run.texts, values, references.clips)
+    if not worst and not best:
+        return blocks
     if not any(example.jpeg for example in [*worst, *best]):
         blocks.append(Paragraph("No pictures: the clips are not available."))
     grids = [ExampleGrid(f"{end} ROUGE-L, {run.name}", some) for end, some in (("Lowest", worst), ("Highest", best))]

@@ -88,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def execute() -> int:
         args = make_parser(name).parse_args(rest)
         options.update(vars(args))
+        args.words = words  # what a report shows as its command
         return args.execute(args)
 
     command = next((f"{name} {word}" for word in rest[:1] if not word.startswith("-")), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from .options import add_interval_options, add_run_options
@@ -22,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bert-model", help="BERTScore model: a folder or a Hub id (id@revision)")
     add_interval_options(parser)
     parser.add_argument("--details", type=int, default=5, metavar="N", help="number of runs with a detailed part (5)")
+    text = "also write figures for papers: PDF and SVG, 8.4 and 17.6 cm wide"
+    parser.add_argument("--figures", action="store_true", help=text)
     parser.add_argument("--png", action="store_true", help="write figures as PNG too")
     parser.add_argument("--eval-results", action="store_true", help="also write the Hub's .eval_results files")
     text = "only write the caption and question tasks for lmms-eval, on a dataset that `data push` wrote"
@@ -48,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
     )
     names = ("references", "data_dir", "source", "revision", "scheme", "split", "task")
     where = {name: getattr(args, name) for name in names}
-    output = {name: getattr(args, name) for name in ("details", "png", "eval_results")}
-    data = make_report(args.runs, args.out, options=options, **output, **where)
+    output = {name: getattr(args, name) for name in ("details", "figures", "png", "eval_results")}
+    command = shlex.join(["microg4m", *args.words])
+    data = make_report(args.runs, args.out, options=options, command=command, **output, **where)
     for title, found in data["tasks"].items():
         print(f"{title}: {len(found['systems'])} scored")
     for one in data["not_scored"]:

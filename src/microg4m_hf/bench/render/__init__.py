@@ -1,4 +1,4 @@
-"""Documents, charts and their output formats: ``write_document`` writes HTML, Markdown, LaTeX, JSON, SVG and PNG."""
+"""Documents, charts and their output formats: ``write_document`` writes HTML, Markdown, LaTeX, JSON, SVG and PDF."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 def write_document(
-    document: Document, data: Any, out: Path, *, png: bool = False, more: Mapping[str, str] | None = None
+    document: Document,
+    data: Any,
+    out: Path,
+    *,
+    png: bool = False,
+    figures: bool = False,
+    more: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``report.html``, ``report.md``, ``report.json``, ``figures/``, ``tables/`` and the texts of ``more``.
 
@@ -21,7 +27,8 @@ def write_document(
         document: What to write.
         data: The content of ``report.json``.
         out: The folder.
-        png: Write every figure as PNG as well.
+        png: Write every figure as PNG as well; needs matplotlib.
+        figures: Write every figure for papers, as PDF and SVG in two widths, into ``paper/``; needs matplotlib.
         more: Other files, by name.
 
     Returns:
@@ -36,7 +43,9 @@ def write_document(
     from ...metrics.results import json_ready
     from ...storage import atomic_folder, write_atomic
     from .html import html_page
-    from .markdown import latex_table, markdown_page
+    from .latex import latex_table
+    from .markdown import markdown_page
+    from .svg import draw_svg
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (out / "report.json").is_file():
         raise RecipeError(f"{out} is not empty and contains no report; choose another folder with --out")
@@ -47,9 +56,11 @@ def write_document(
         for name, text in (more or {}).items():
             write_atomic(scratch / name, text)
         for figure in document.figures():
-            write_atomic(scratch / "figures" / f"{figure.name}.svg", figure.drawing.svg())
-            if png:
-                write_atomic(scratch / "figures" / f"{figure.name}.png", figure.drawing.png())
+            write_atomic(scratch / "figures" / f"{figure.name}.svg", draw_svg(figure.chart, "chart-"))
         for table in document.tables():
             write_atomic(scratch / "tables" / f"{table.name}.tex", latex_table(table) + "\n")
+        if png or figures:
+            from .paper import write_figures
+
+            write_figures(document.figures(), scratch, png=png, paper=figures)
     return out / "report.html"

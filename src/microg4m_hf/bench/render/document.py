@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .drawing import Drawing
+from .charts import Chart
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell: its text, and below it in small print what belongs to it, such as an interval."""
+    """A table cell: its text, and below it in small print what belongs to it, such as an interval.
+
+    ``hint`` is shown on hover, where the text itself has no room for it.
+    """
 
     text: str
     below: str = ""
     strong: bool = False
+    hint: str = field(default="", repr=False)
 
 
 @dataclass
@@ -27,14 +31,45 @@ class Table:
     rows: list[list[Cell]]
     row_kinds: list[str] = field(default_factory=list)  # "published", "own", "other protocol", "baseline" or ""
     text_columns: tuple[int, ...] = ()  # columns that hold words instead of numbers, besides the first
+    row_runs: list[str] = field(default_factory=list)  # the run that a row is about, "" for none
+    row_actions: list[int] = field(default_factory=list)  # the action that a row is about
+    sortable: bool = False  # whether a click on a column sorts the rows
+    short_head: list[str] = field(default_factory=list)  # for papers, where the columns are narrow
+    is_matrix: bool = False  # columns are as wide as their cells, with upright names above them
+    note: str = ""  # below the table
+    paper_note: str = ""  # the same in a paper, where heads are short
+    page_columns: tuple[int, ...] = ()  # columns for the page only, which a table of a paper leaves out
+    best_columns: tuple[int, ...] = ()  # columns whose highest value is bold in a paper
+
+    def kind(self, place: int) -> str:
+        """Return the kind of a row."""
+        return self.row_kinds[place] if place < len(self.row_kinds) else ""
 
 
 @dataclass
 class Figure:
-    """A drawing; ``name`` is also the name of its file."""
+    """A chart; ``name`` is also the name of its file."""
 
     name: str
-    drawing: Drawing
+    chart: Chart
+    note: str = ""  # below the chart
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A finding of the first screen: what it is about, the finding itself, and what supports it."""
+
+    title: str
+    text: str
+    details: Sequence[str] = ()
+    is_warning: bool = False
+
+
+@dataclass
+class Tiles:
+    """The findings of a section, side by side."""
+
+    items: list[Tile]
 
 
 @dataclass
@@ -45,6 +80,7 @@ class ClipExample:
     lines: list[tuple[str, str]]
     jpeg: bytes | None = None
     alt: str = ""
+    link: str = ""  # where to look closer
 
 
 @dataclass
@@ -76,9 +112,10 @@ class Collapsible:
     title: str
     blocks: list[ContentBlock]
     is_open: bool = False
+    run: str = ""  # the run that the blocks are about
 
 
-ContentBlock = Table | Figure | ExampleGrid | Paragraph | BulletList | Collapsible
+ContentBlock = Tiles | Table | Figure | ExampleGrid | Paragraph | BulletList | Collapsible
 
 
 @dataclass
@@ -96,6 +133,7 @@ class Document:
     title: str
     summary: list[str]
     sections: list[Section]
+    facts: list[tuple[str, str]] = field(default_factory=list)  # date, command and such, below the summary
 
     def figures(self) -> list[Figure]:
         """Return all figures, including those in collapsible blocks."""

@@ -10,7 +10,7 @@ from typing import Any
 from .document import Cell
 
 SCORE_NAMES = {
-    "map": "mAP@0.5", "f1": "F1", "recall": "recall", "precision": "precision", "auroc": "AUROC",
+    "map": "mAP@0.5", "f1": "F1", "recall": "recall", "auroc": "AUROC", "precision": "precision",
     "bleu_1": "BLEU-1", "bleu_2": "BLEU-2", "bleu_3": "BLEU-3", "bleu_4": "BLEU-4", "cider": "CIDEr",
     "rouge_l": "ROUGE-L", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_lsum": "ROUGE-Lsum",
     "meteor_1_5": "METEOR 1.5", "meteor_nltk": "METEOR (NLTK)", "sbert": "S-BERT",
@@ -35,10 +35,11 @@ def percent(value: float | None, digits: int = 2) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """Format a difference times 100 with its sign.
 
-    >>> signed(-0.0432), signed(0.1)
-    ('−4.32', '+10.00')
+    >>> signed(-0.0432), signed(0.1), signed(-0.00001)
+    ('−4.32', '+10.00', '0.00')
     """
-    return f"{100 * value:+.{digits}f}".replace("-", "−")
+    text = f"{100 * value:+.{digits}f}"
+    return text.replace("-", "−") if text.strip("+-0.") else text[1:]
 
 
 def interval_text(interval: Sequence[float] | None, *, is_signed: bool = False) -> str:

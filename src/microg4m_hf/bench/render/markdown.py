@@ -1,21 +1,26 @@
-"""Render a document as Markdown, and its tables as LaTeX for papers."""
+"""Render a document as Markdown."""
 
 from __future__ import annotations
 
 from ...visible import visible
-from .document import BulletList, Cell, Collapsible, ContentBlock, Document, ExampleGrid, Figure, Paragraph, Table
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$", "−": "$-$", "–": "--", "·": r"$\cdot$",
-    "“": "``", "”": "''", "→": r"$\rightarrow$", "@": "@", "…": r"\ldots{}",
-    "[": "{[}", "]": "{]}", "*": "{*}",  # \\ before them would take them for its options
-}  # fmt: skip
+from .document import (
+    BulletList,
+    Cell,
+    Collapsible,
+    ContentBlock,
+    Document,
+    ExampleGrid,
+    Figure,
+    Paragraph,
+    Table,
+    Tiles,
+)
 
 
 def markdown_page(document: Document) -> str:
     """Return the report as Markdown; its figures are separate files."""
     parts = [f"# {_escape(document.title)}", *map(_escape, document.summary)]
+    parts.append("\n".join(f"- {_escape(label)}: {_escape(text)}" for label, text in document.facts))
     for section in document.sections:
         parts += [f"## {_escape(section.title)}", *_markdown(section.blocks, 3)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -25,9 +30,16 @@ def _markdown(blocks: list[ContentBlock], level: int) -> list[str]:
     parts: list[str] = []
     for block in blocks:
         if isinstance(block, Table):
-            parts += [f"**{_escape(block.caption)}**", markdown_table(block)]
+            parts += [f"**{_escape(block.caption)}**", markdown_table(block), _escape(block.note)]
+        elif isinstance(block, Tiles):
+            lines = ["; ".join([tile.text, *tile.details]) for tile in block.items]
+            parts.append(
+                "\n".join(
+                    f"- {_escape(tile.title)}: {_escape(line)}" for tile, line in zip(block.items, lines, strict=True)
+                )
+            )
         elif isinstance(block, Figure):
-            parts.append(f"![{_escape(block.drawing.title)}](figures/{block.name}.svg)")
+            parts += [f"![{_escape(block.chart.title)}](figures/{block.name}.svg)", _escape(block.note)]
         elif isinstance(block, Paragraph):
             parts.append(_escape(block.text))
         elif isinstance(block, BulletList):
@@ -70,47 +82,3 @@ def _escape(text: str) -> str:
     for letter in "\\|`*<[":
         flat = flat.replace(letter, "&lt;" if letter == "<" else f"\\{letter}")
     return flat
-
-
-def latex_table(table: Table) -> str:
-    r"""Return a table for ``booktabs``, with intervals in small print behind the values.
-
-    >>> print(latex_table(Table("t", "Scores, 50 %", ["a_1", "b"], [[Cell("x & y"), Cell("1.0", "0 to 2")]])))
-    % \usepackage{booktabs}
-    \begin{tabular}{lr}
-    \toprule
-    a\_1 & b \\
-    \midrule
-    x \& y & 1.0 {\scriptsize [0 to 2]} \\
-    \bottomrule
-    \end{tabular}
-    % Scores, 50 \%
-    """
-    letters = "".join("l" if place in {0, *table.text_columns} else "r" for place in range(len(table.head)))
-    rows = [" & ".join(_latex_cell(one) for one in row) + r" \\" for row in table.rows]
-    return "\n".join(
-        [
-            r"% \usepackage{booktabs}",
-            rf"\begin{{tabular}}{{{letters}}}",
-            r"\toprule",
-            " & ".join(map(latex_text, table.head)) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            f"% {latex_text(table.caption)}",
-        ]
-    )
-
-
-def _latex_cell(one: Cell) -> str:
-    return latex_text(one.text) + (rf" {{\scriptsize [{latex_text(one.below)}]}}" if one.below else "")
-
-
-def latex_text(text: str) -> str:
-    r"""Escape text for LaTeX.
-
-    >>> latex_text("50 % of a_b × 2")
-    '50 \\% of a\\_b $\\times$ 2'
-    """
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(visible(text).split()))
