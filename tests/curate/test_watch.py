@@ -50,7 +50,7 @@ def test_a_film_is_watched(model: Path, tmp_path: Path, capsys: pytest.CaptureFi
         assert (len(drawn), drawn.fps, drawn.width, drawn.height) == (90, 30, plain.width, plain.height)
         with_box, without = drawn.frames([45])[0], plain.frames([37])[0]  # both at 1.5 seconds
     changed = np.abs(with_box.astype(int) - without).max(axis=2) > 60
-    left, top, right, bottom = (round(value * 96 / 640) for value in people[0]["boxes"][45][1:5])
+    left, top, _, bottom = (round(value * 96 / 640) for value in people[0]["boxes"][45][1:5])
     assert changed[top + 1 : bottom - 1, left].mean() > 0.8
 
 

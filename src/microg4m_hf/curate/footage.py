@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..clip_ids import split_clip_id
-from ..errors import ClipError, DataError, MicroG4MError, SourceError, list_some
+from ..errors import DataError, MicroG4MError, SourceError, list_some
 from ..runtime import progress
-from .clips.films import check_film
+from .clips.films import check_film, hash_file
 from .protocols import CurateSettings
 from .work import DOMAINS, SETTINGS, SOURCES, Source, Work, read_sources, write_sources
 
@@ -244,12 +243,3 @@ def _with_details(source: Source, details: dict[str, dict[str, str]]) -> Source:
         if name in details:
             return replace(source, **{key: value for key, value in details[name].items() if value})
     return source
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ClipError(f"{path}: {error.strerror or error}") from error

@@ -23,8 +23,7 @@ from ..runtime import Progress
 from ..scratch import scratch_file
 from ..settings import Settings, setting
 from ..storage import write_atomic
-from .clips.films import check_film, open_film, pictures
-from .footage import hash_file
+from .clips.films import check_film, hash_file, open_film, pictures
 from .people.callables import Detections
 from .people.detectors import load_detector
 from .people.quarter_turns import detect_in_turns
@@ -327,7 +326,7 @@ def _annotate(
         lines = [f"#{row[1]}", *likely]
         wide = max(canvas.width(line, font) for line in lines) + 10
         tall = round(1.3 * font) * len(lines) + 4
-        x, y = place_label((wide, tall), box, taken, image.size)
+        x, y = (max(value, 2) for value in place_label((wide, tall), box, taken, image.size))
         taken.append((x, y, x + wide, y + tall))
         canvas.shade((x, y, x + wide, y + tall))
         for place, line in enumerate(lines):

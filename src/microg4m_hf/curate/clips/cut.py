@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 import av
 
 from ...errors import ClipError
+from ...scratch import remove_abandoned, scratch_file
 from ...storage import write_atomic
 from ..protocols import CutSettings
 from ..work import Source, Work
-from .films import open_film, pictures
+from .films import hash_file, open_film, pictures
 
 _KEY = ".cut"  # names the settings that the clips of a folder were cut with
 
@@ -34,6 +34,8 @@ def cut_source(work: Work, source: Source) -> dict[str, Any]:
         ClipError: If the film was changed since `init_work`, or cannot be decoded.
     """
     settings, path = work.settings.cut, Path(source.path)
+    if hash_file(path) != source.sha256:
+        raise ClipError(f"{path}: the film was changed after `microg4m curate init`; run init again")
     folder = _claim(work, source)
     clips: list[dict[str, Any]] = []
     pending: list[Any] = []
@@ -93,37 +95,38 @@ def _claim(work: Work, source: Source) -> Path:
 
 
 def _write_clip(target: Path, frames: Iterable[Any], settings: CutSettings) -> bytes:
-    data = encode_clip(frames, settings)
-    write_atomic(target, data)
+    remove_abandoned(target)
+    with scratch_file(target) as scratch:
+        encode_clip(scratch, frames, settings)
+        data = scratch.read_bytes()
+        write_atomic(target, data)
     return data
 
 
-def encode_clip(frames: Iterable[Any], settings: CutSettings) -> bytes:
-    """Return an mp4 file of yuv420p frames, with the index in front.
+def encode_clip(path: Path, frames: Iterable[Any], settings: CutSettings) -> None:
+    """Write yuv420p frames as an mp4 file with the index in front.
 
     x264 gives the same bytes each time in one thread and without mbtree only.
 
     Args:
+        path: The file.
         frames: Frames of PyAV.
         settings: Rate, quality and preset.
     """
-    with tempfile.TemporaryDirectory(prefix="microg4m-") as scratch:
-        path = Path(scratch, "clip.mp4")
-        with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(settings.fps))
-            context: Any = stream.codec_context
-            context.thread_count = 1
-            stream.options = {
-                "crf": str(settings.crf), "preset": settings.preset, "threads": "1", "x264-params": "mbtree=0",
-            }  # fmt: skip
-            stream.pix_fmt = "yuv420p"
-            for number, frame in enumerate(frames):
-                if not context.is_open:
-                    stream.width, stream.height = frame.width, frame.height
-                    context.time_base = Fraction(1, settings.fps)
-                    for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
-                        setattr(context, name, getattr(frame, name))
-                frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, settings.fps), 0
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-        return path.read_bytes()
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(settings.fps))
+        context: Any = stream.codec_context
+        context.thread_count = 1
+        stream.options = {
+            "crf": str(settings.crf), "preset": settings.preset, "threads": "1", "x264-params": "mbtree=0",
+        }  # fmt: skip
+        stream.pix_fmt = "yuv420p"
+        for number, frame in enumerate(frames):
+            if not context.is_open:
+                stream.width, stream.height = frame.width, frame.height
+                context.time_base = Fraction(1, settings.fps)
+                for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
+                    setattr(context, name, getattr(frame, name))
+            frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, settings.fps), 0
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

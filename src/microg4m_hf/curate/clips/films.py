@@ -6,6 +6,7 @@ fractions: floating point picks a wrong picture now and then at 59.94 pictures p
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -73,6 +74,15 @@ def check_film(path: Path) -> None:
     with open_film(path) as container:
         if next(decode_film(container, path), None) is None:
             raise ClipError(f"{path}: shows no pictures")
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ClipError(f"{path}: {error.strerror or error}") from error
 
 
 def decode_film(container: Any, path: Path) -> Iterator[tuple[Fraction, Fraction, Any]]:
