@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from microg4m_hf.bench.gap_pages import orientation_document
 from microg4m_hf.bench.orientation import TurnedWindows, orientation_probe
+from microg4m_hf.bench.orientation_persons import person_quarters
 from microg4m_hf.cli.main import main
+from microg4m_hf.data import open_clip
 from microg4m_hf.data.sample.write import write_clip
 from microg4m_hf.data.turns import TURNS, Turn, turn_boxes, turn_frames
 from microg4m_hf.errors import RecipeError
@@ -127,6 +130,44 @@ def test_turns_at_test_time_close_the_gap(tmp_path: Path) -> None:
         orientation_probe(model, items, replace(data, test_turns=4, test_pooling="auto"))
 
 
+def test_persons_are_scored_by_how_they_are_turned_and_shown(tmp_path: Path) -> None:
+    """Half of the persons are upside down: only those upright are recognized, and all are where they are shown so."""
+    items, data = _red_and_blue_clips(tmp_path)
+    angles = {}
+    for place, item in enumerate(items):
+        is_turned = place % 4 >= 2
+        angles[item.video_id, item.frame, 1] = 190.0 if is_turned else -10.0 % 360
+        if is_turned:  # what is red above becomes blue below
+            with open_clip(item.video) as clip:
+                frames = turn_frames(clip.frames(range(len(clip))), Turn(180))
+            write_clip(Path(item.video), list(frames), fps=30)
+            items[place] = replace(item, boxes=turn_boxes(item.boxes, Turn(180)).astype(np.float32))
+    found = orientation_probe(_PixelModel(_upper_minus_lower), items, data, angles=angles)
+    up, down = found["persons"]["groups"]
+    assert [(one["orientation"], one["persons"]) for one in (up, down)] == [("head up", 8), ("head down", 8)]
+    assert (up["map"]["0°"], down["map"]["180°"]) == (1.0, 1.0)
+    assert max(up["map"]["180°"], down["map"]["0°"]) < 0.6
+    assert up["difference"] > 0.2 > 0 > down["difference"]
+    shown = found["persons"]["shown"]
+    assert [row["shown"] for row in shown] == ["head up", "head to the right", "head down", "head to the left"]
+    assert shown[0]["map"] == 1.0 and shown[2]["map"] < 0.6 and shown[2]["real"]
+    assert found["turns"][0]["map"] < 0.9  # which the turns of the image alone do not explain
+    assert found["gap"]["interval"][1] > 0 and found["gap"]["interval"][0] < 0.05
+    document = orientation_document(found)
+    assert [section.title for section in document.sections] == ["Turns", "By action", "By person"]
+    del angles[items[0].video_id, items[0].frame, 1]
+    assert [one.tolist() for one in person_quarters(items, angles)[:4]] == [[-1], [0], [2], [2]]
+    with pytest.raises(RecipeError, match="none of the 16 persons of the key frames is in the file of angles"):
+        person_quarters(items, {("other_001", 3, 1): 0.0})
+
+
+def test_orientations_are_estimated_from_boxes_in_pixels(tmp_path: Path) -> None:
+    items, _ = _red_and_blue_clips(tmp_path)
+    wide = replace(items[0], boxes=np.array([[0.0, 0.0, 0.6, 0.8], [0.0, 0.0, 0.6, 0.95]], np.float32))
+    gone = replace(items[1], video=str(tmp_path / "gone.mp4"))
+    assert [one.tolist() for one in person_quarters([wide, gone])] == [[1, 0], [-1]]  # frames are 96 by 64
+
+
 def test_orientation_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     create("tiny_slow").save_pretrained(tmp_path / "model")
     out = tmp_path / "gap"
@@ -136,8 +177,14 @@ def test_orientation_command(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [row["turn"] for row in found["turns"]] == ["0°", "90°", "180°", "270°", "0°, mirrored"]
     assert found["left_out_clips"] == 0
     assert found["asked"]["turns"] == ["0°", "180°"]
+    assert {one["orientation"] for one in found["persons"]["groups"]} == {"tall box", "wide box"}
     assert "gap " in capsys.readouterr().out
-    assert "Orientation gap" in (out / "report.md").read_text()
+    page = (out / "report.md").read_text()
+    assert "Orientation gap" in page and "estimated from their boxes; 0 are not known" in page
+    assert "Each clip is asked under 0°, 180° from there, pooled by mean." in page
+    (tmp_path / "angles.csv").write_text("video_id,frame_id,person_id,angle_degrees\nnone_001,1,1,0\n")
+    assert main([*words, "--angles", str(tmp_path / "angles.csv")]) == 2
+    assert "persons of the key frames is in the file of angles" in capsys.readouterr().err
     assert (out / "figures" / "orientation-actions.svg").is_file()
 
 

@@ -69,7 +69,43 @@ def orientation_document(found: dict[str, Any]) -> Document:
     sections = [Section("Turns", blocks)]
     if found.get("classes"):
         sections.append(Section("By action", _class_blocks(found["classes"])))
-    return Document("Orientation probe", [_describe(found)], sections)
+    if found.get("persons", {}).get("groups"):
+        sections.append(Section("By person", _person_blocks(found["persons"])))
+    about = [_describe(found)]
+    if "asked" in found:
+        asked = found["asked"]
+        about.append(f"Each clip is asked under {', '.join(asked['turns'])} from there, pooled by {asked['pooling']}.")
+    return Document("Orientation probe", about, sections)
+
+
+def _person_blocks(persons: dict[str, Any]) -> list[ContentBlock]:
+    names = list(persons["groups"][0]["map"])
+    rows = [
+        [
+            Cell(entry["orientation"]),
+            Cell(str(entry["persons"])),
+            *(score_cell(entry["map"][name]) for name in names),
+            difference_cell(entry) if "difference" in entry else Cell("·"),
+        ]
+        for entry in persons["groups"]
+    ]
+    source = "estimated from their boxes" if persons["from"] == "boxes" else "from the file of angles"
+    caption = "mAP@0.5 of the persons of each orientation in the clip, under each turn of the clip"
+    text = f"Orientations of persons are {source}; {persons['unknown']} are not known."
+    blocks: list[ContentBlock] = [
+        Paragraph(text),
+        Table("orientation-persons", caption, ["in the clip", "persons", *names, "gap"], rows),
+    ]
+    if persons["shown"]:
+        shown = []
+        for row in persons["shown"]:
+            change = Cell("·")
+            if "difference" in row:
+                change = difference_cell(row | {"interval": row["difference_interval"]})
+            shown.append([Cell(row["shown"]), score_cell(row["map"], row["interval"]), change])
+        caption = "All persons as they are shown in one orientation, each under the turn of the clip that does it"
+        blocks.append(Table("orientation-shown", caption, ["shown with", "mAP@0.5", "change"], shown))
+    return blocks
 
 
 def _class_blocks(classes: list[dict[str, Any]]) -> list[ContentBlock]:

@@ -4,12 +4,13 @@ which way is up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..data.orientation import Angles
 from ..data.turns import TURNS, Turn, turn_boxes, turn_frames
 from ..errors import RecipeError
 from ..metrics.har.inputs import read_rows
@@ -21,6 +22,7 @@ from ..training.dataset import KeyFrame, KeyFrameWindows
 from ..training.predict import pool_turns, predict_logits, prediction_columns, reference_columns
 from ..training.predict_run import load_model, recipe_of
 from ..training.recipe import Data
+from .orientation_persons import person_quarters, score_persons
 
 
 class TurnedWindows(KeyFrameWindows):
@@ -51,6 +53,7 @@ def orientation_probe(
     data: Data,
     *,
     turns: Sequence[Turn] = TURNS,
+    angles: Angles | None = None,
     protocol: str = "paper",
     resamples: int = 1,
     seed: int = 0,
@@ -65,6 +68,7 @@ def orientation_probe(
         items: The key frames.
         data: How the model is fed; with ``data.test_turns``, it is asked under several turns of each rotated clip.
         turns: At least two; the first is the baseline.
+        angles: How persons are turned, from ``data.orientation.read_orientations``; estimated from boxes by default.
         protocol: ``"paper"`` or ``"instance"``.
         resamples: The former number of bootstrap resamples; it has no effect.
         seed: Seed of the orders in which tests rank equal scores under ``"instance"``.
@@ -73,10 +77,36 @@ def orientation_probe(
     Returns:
         ``turns`` with the mAP of each and, if any turn rotates, ``gap`` and ``classes``: the score of the first turn
         minus the mean of those with another rotation, overall and by action. Above 0, the model relies on the
-        upright view.
+        upright view. ``persons`` has the scores by orientation of the person, as ``score_persons`` returns them.
 
     Raises:
-        RecipeError: If there are fewer than two turns, or if ``data.test_pooling`` is still to be chosen.
+        RecipeError: If there are fewer than two turns, if ``data.test_pooling`` is still to be chosen, or if ``angles``
+            has none of the persons.
+    """
+    quarters = person_quarters(items, angles)
+    logits = predict_turns(model, items, data, turns=turns, batch=batch)
+    settings = HarSettings(protocol, scores_are="logits", missing="zero")
+    result = compare_turns(items, logits, settings, seed=seed)
+    if data.views:
+        result["asked"] = {"turns": [turn.name for turn in data.views], "pooling": data.test_pooling}
+    result["persons"] = score_persons(items, logits, quarters, settings, from_boxes=angles is None, seed=seed)
+    return result
+
+
+def predict_turns(
+    model: Any, items: Sequence[KeyFrame], data: Data, *, turns: Sequence[Turn] = TURNS, batch: int = 8
+) -> dict[Turn, dict[int, np.ndarray]]:
+    """Return the logits of a model under every turn, as :func:`orientation_probe` scores them.
+
+    Args:
+        model: A model, from :func:`open_model`.
+        items: The key frames.
+        data: How the model is fed.
+        turns: At least two.
+        batch: Key frames per forward pass.
+
+    Raises:
+        RecipeError: As for :func:`orientation_probe`.
     """
     from accelerate import Accelerator
 
@@ -88,9 +118,7 @@ def orientation_probe(
         raise RecipeError("the probe does not choose how turns are pooled; give --turn-pooling mean, max or lme")
     accelerator = Accelerator()
     model = model.to(accelerator.device)
-    references = read_rows(reference_columns(items), references=True)
-    settings = HarSettings(protocol, scores_are="logits", missing="zero")
-    scored, skipped = {}, 0
+    found = {}
     for turn in turns:
         windows = TurnedWindows(items, data, turn, center_crop=data.test_crop)
         logits = predict_logits(
@@ -102,9 +130,28 @@ def orientation_probe(
             workers=data.workers,
             what=f"turned {turn.name}",
         )
-        logits = pool_turns(logits, data.test_pooling) if data.views else logits
-        skipped = max(skipped, len(items) - len(logits))
-        scored[turn.name] = score_har(read_rows(prediction_columns(items, logits)), references, settings)
+        found[turn] = pool_turns(logits, data.test_pooling) if data.views else logits
+    return found
+
+
+def compare_turns(
+    items: Sequence[KeyFrame], logits: Mapping[Turn, Mapping[int, np.ndarray]], settings: HarSettings, *, seed: int = 0
+) -> dict[str, Any]:
+    """Score what a model says under several turns, and compare each with the first; see :func:`orientation_probe`.
+
+    Args:
+        items: The key frames.
+        logits: What :func:`predict_turns` returned.
+        settings: Of the scores.
+        seed: Of the orders in which tests rank equal scores.
+    """
+    references = read_rows(reference_columns(items), references=True)
+    turns = list(logits)
+    scored = {
+        turn.name: score_har(read_rows(prediction_columns(items, dict(found))), references, settings)
+        for turn, found in logits.items()
+    }
+    skipped = len(items) - min(map(len, logits.values()))
     left_out = {name: result.left_out(seed) for name, result in scored.items()}
     classes = {name: result.per_class for name, result in scored.items()}
     first = turns[0].name
@@ -122,10 +169,8 @@ def orientation_probe(
         "turns": rows,
         "left_out_clips": skipped,
         "key_frames": len(items),
-        "protocol": protocol,
+        "protocol": settings.protocol,
     }
-    if data.views:
-        result["asked"] = {"turns": [turn.name for turn in data.views], "pooling": data.test_pooling}
     if turned:
 
         def gap(score: Callable[[ClassScores], Any], films: int | None = None) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     probe.add_argument("--batch", type=int, default=8, help="key frames per batch")
     add_turn_options(probe)
+    angles = "how persons are turned: video_id,frame_id,person_id,angle_degrees (default: estimated from their boxes)"
+    probe.add_argument("--angles", metavar="FILE", help=angles)
     for command in (leak, probe):
         source = "'sample' or a Hub repository (default: the data of the run, else the Hub)"
         add_release_options(command, data_dir="a folder with the released files (and clips to rotate)", source=source)
@@ -103,6 +105,7 @@ def _leak(args: argparse.Namespace, common: dict[str, Any]) -> tuple[str, str, d
 
 def _orientation(args: argparse.Namespace, common: dict[str, Any]) -> dict[str, Any]:
     from ..bench.orientation import open_model, orientation_probe
+    from ..data.orientation import read_orientations
     from ..training.build import split_items
 
     model, data = open_model(args.model)
@@ -112,4 +115,5 @@ def _orientation(args: argparse.Namespace, common: dict[str, Any]) -> dict[str, 
     if args.scheme:
         data = replace(data, scheme=args.scheme)
     data = replace(data, **turns_of(args))
-    return orientation_probe(model, split_items(data, args.split), data, batch=args.batch, **common)
+    angles = read_orientations(args.angles) if args.angles else None
+    return orientation_probe(model, split_items(data, args.split), data, angles=angles, batch=args.batch, **common)
