@@ -108,6 +108,63 @@ def _person_blocks(persons: dict[str, Any]) -> list[ContentBlock]:
     return blocks
 
 
+TEXT_SCORES = {"accuracy": "accuracy", "exact": "exact", "svqa": "S-VQA", "refusals": "refusals"}
+
+
+def text_orientation_document(found: dict[str, Any]) -> Document:
+    """Show the result of ``probe_texts``: scores under each turn, the gap, and accuracy by kind of question."""
+    scores = [name for name in TEXT_SCORES if name in found["turns"][0]]
+    rows = []
+    for row in found["turns"]:
+        change = Cell("·")
+        if "difference" in row:
+            change = difference_cell(row | {"interval": row["difference_interval"]})
+        cells = [score_cell(row[name], row[f"{name}_interval"]) for name in scores]
+        rows.append([Cell("without the video" if row["turn"] == "blind" else row["turn"]), *cells, change])
+    head = ["turn", *(TEXT_SCORES[name] for name in scores), "change of accuracy"]
+    caption = f"{found['items']} questions about clips of {found['films']} films, turned clockwise; × 100"
+    text = (
+        "Accuracy: the answer has the words of the reference, next to each other; exact: it has no others. Case, "
+        "punctuation and articles do not count, and numbers are digits. Without the video: the answer to the most "
+        "similar question about another film."
+    )
+    blocks: list[ContentBlock] = [Paragraph(text), Table("orientation-answers", caption, head, rows)]
+    if "gaps" in found:
+        named = [[Cell(TEXT_SCORES[name]), difference_cell(found["gaps"][name])] for name in scores]
+        caption = "Orientation gap: first turn minus mean of the quarter turns"
+        blocks.append(Table("orientation-answer-gaps", caption, ["score", "gap"], named))
+    if found["svqa_note"]:
+        blocks.append(Paragraph(f"No S-VQA: {found['svqa_note']}."))
+    lost = ", ".join(f"{name}: {count}" for name, count in found["failed"].items() if count)
+    if lost:
+        blocks.append(Paragraph(f"Items without an answer count as wrong ({lost})."))
+    names = list(found["kinds"][0]["accuracy"])
+    table = [
+        [
+            Cell(entry["kind"]),
+            Cell(str(entry["items"])),
+            *(score_cell(entry["accuracy"][name]) for name in names),
+            difference_cell(entry) if "difference" in entry else Cell("·"),
+        ]
+        for entry in found["kinds"]
+    ]
+    head = ["kind", "questions", *("without the video" if name == "blind" else name for name in names), "gap"]
+    caption = "Accuracy × 100 by kind of question, which its words decide"
+    note = (
+        "Answers to questions of direction may themselves change when a clip is turned, as left becomes right, so "
+        "their gap is not only a fault of the model."
+    )
+    sections = [
+        Section("Turns", blocks),
+        Section("By kind of question", [Paragraph(note), Table("orientation-kinds", caption, head, table)]),
+    ]
+    about = [f"Model {found['model']}. {_describe(found)}"]
+    if "asked" in found:
+        asked = found["asked"]
+        about.append(f"Each clip is asked under {asked['turns']} turns from there; choice by {asked['choice']}.")
+    return Document("Orientation probe", about, sections)
+
+
 def _class_blocks(classes: list[dict[str, Any]]) -> list[ContentBlock]:
     names = list(classes[0]["ap"])
     order = sorted(classes, key=lambda entry: -entry["difference"])
@@ -131,7 +188,11 @@ def _chart(title: str, entries: list[dict[str, Any]]) -> DifferenceChart:
 
 def _describe(found: dict[str, Any]) -> str:
     films = "the same films on both sides" if found.get("paired", True) else "the films of each side"
+    unit = "an action counts the films that show it"
+    if "kinds" in found:
+        unit = "a kind of question counts the films that have it"
+    protocol = f"Protocol {found['protocol']}; the" if "protocol" in found else "The"
     return (
-        f"Protocol {found['protocol']}; the error of a difference comes from leaving out one film at a time, {films}. "
-        f"Below {MIN_SOURCES} films there is no interval (–); an action counts the films that show it."
+        f"{protocol} error of a difference comes from leaving out one film at a time, {films}. "
+        f"Below {MIN_SOURCES} films there is no interval (–); {unit}."
     )

@@ -9,8 +9,10 @@ from typing import Any
 from ..errors import RecipeError
 from ..inference.items import BASELINES
 
+# Options of a model that is asked with defaults, as fields of `TextSettings`.
+ASKED = ("frames", "frame_sampling", "prompts", "max_new_tokens", "turn_choice", "runner")
 # Options that only some runners use.
-_RUNNERS_OF_OPTION = {
+RUNNERS_OF_OPTION = {
     **dict.fromkeys(("dtype", "attention"), ("local", "isolated")),
     **dict.fromkeys(
         ("quantization", "as_images", "device", "device_map", "batch_size", "workers", "no_shared_prefix"), ("local",)
@@ -26,20 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, help="a Hub id or a folder; or blind or majority, baselines without a model")
     add("--out", metavar="FOLDER", help="the run folder (default runs/<task>-<model>)")
-    add("--frames", type=int, default=0, help="frames per clip (default: as in the model's published row, else 8)")
-    samplings = ("uniform", "middles", "every")
-    add("--frame-sampling", default="uniform", choices=samplings, help="which frames of a clip (default uniform)")
-    _add_old_spelling(parser, "--pick", "frame_sampling", choices=samplings)
-    add("--prompts", default="default", help="a named prompt set: default, expert or plain")
-    add("--max-new-tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
     add("--temperature", type=float, default=0.0, help="sample answers with a temperature above 0 (default 0)")
     add("--seed", type=int, default=0, help="seed of sampled answers")
     turns = "show each clip under 2 or 4 quarter turns, and keep one text (default 1)"
     add("--turns", type=int, default=1, choices=(1, 2, 4), help=turns)
-    choice = "which text of the turns: the most likely (local models only), or the majority of answers"
-    add(
-        "--turn-choice", default="likelihood", choices=("likelihood", "majority"), help=f"{choice} (default likelihood)"
-    )
     add("--revision", help="revision of the model")
     add("--data-dir", help="a folder with the released files")
     add("--source", help="sample, or a Hub dataset")
@@ -47,6 +39,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--split", default="test", help="the split to predict (default test)")
     add("--limit", type=int, metavar="CLIPS", help="use only the first clips, to try something out")
     add("--retry-failed", action="store_true", help="run items again that failed before")
+    add_model_options(parser)
+
+
+def add_model_options(parser: Any) -> None:
+    """Add the options that say how a vision-language model is asked, and where it runs."""
+    add = parser.add_argument
+    add("--frames", type=int, default=0, help="frames per clip (default: as in the model's published row, else 8)")
+    samplings = ("uniform", "middles", "every")
+    add("--frame-sampling", default="uniform", choices=samplings, help="which frames of a clip (default uniform)")
+    _add_old_spelling(parser, "--pick", "frame_sampling", choices=samplings)
+    add("--prompts", default="default", help="a named prompt set: default, expert or plain")
+    add("--max-new-tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
+    choice = "which text of the turns: the most likely (local models only), or the majority of answers"
+    choices = ("likelihood", "majority")
+    add("--turn-choice", default="likelihood", choices=choices, help=f"{choice} (default likelihood)")
     runners = ("local", "api", "isolated")
     add("--runner", default="local", choices=runners, help="where the model runs (default local)")
     add("--timeout", type=float, metavar="S", help="for api and isolated: seconds per answer (api 120, isolated 600)")
@@ -114,10 +121,9 @@ def run(args: argparse.Namespace) -> int:
     from ..inference import TextSettings, predict_texts, resolve_settings
     from ..runtime import rank_and_world_size
 
-    names = ("model", "runner", "revision", "prompts", "frames", "frame_sampling", "max_new_tokens")
-    sampling = ("temperature", "seed", "turns", "turn_choice")
-    settings = TextSettings(args.what, **_given(args, *names, *sampling), **_model_settings(args))
-    options = _runner_options(args)
+    names = ("model", "revision", "temperature", "seed", "turns", *ASKED)
+    settings = TextSettings(args.what, **_given(args, *names), **model_settings(args))
+    options = runner_options(args)
     settings = resolve_settings(settings, options.get("environment"))
     where = {"data_dir": args.data_dir, "source": args.source} | ({"scheme": args.scheme} if args.scheme else {})
     rows = load_dataset(args.what, split=args.split, videos=args.model not in BASELINES, **where)
@@ -139,10 +145,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if summary["failed"] and world_size == 1 else 0
 
 
-def _model_settings(args: argparse.Namespace) -> dict[str, Any]:
+def model_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that only some runners use, and refuse the options that the chosen runner does not use."""
     is_baseline = args.model in BASELINES
-    for name, runners in _RUNNERS_OF_OPTION.items():
+    for name, runners in RUNNERS_OF_OPTION.items():
         if getattr(args, name) is not None and args.runner not in runners and not (is_baseline and "local" in runners):
             option = "--" + name.replace("_", "-")
             raise RecipeError(f"{option} has no effect with --runner {args.runner}; it needs {' or '.join(runners)}")
@@ -154,7 +160,7 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def _runner_options(args: argparse.Namespace) -> dict[str, Any]:
+def runner_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the argument of ``predict_texts`` that configures the chosen runner."""
     from ..inference import Endpoint, IsolatedEnvironment, Placement
 

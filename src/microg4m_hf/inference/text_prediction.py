@@ -32,6 +32,7 @@ def predict_texts(
     placement: Placement | None = None,
     endpoint: Endpoint | None = None,
     environment: IsolatedEnvironment | None = None,
+    cache: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Generate a caption for every clip or an answer to every question, as ``microg4m predict caption|vqa`` does.
 
@@ -47,6 +48,7 @@ def predict_texts(
         placement: For the local runner: device, batch size, and number of reading threads.
         endpoint: For the API runner: the server, and how to retry.
         environment: For the isolated runner: the Python environment of the model. Required there.
+        cache: For the local runner: keeps the loaded model for further calls about the same model and placement.
 
     Returns:
         The summary that ``results.json`` holds, with ``done_now`` and ``seconds_now`` of this call.
@@ -80,7 +82,7 @@ def predict_texts(
             kept = "the most likely text" if settings.turn_choice == "likelihood" else "the most frequent answer"
             asked = describe_turns(settings.views)
             print(f"{asked}: {settings.turns} texts per item instead of 1; {kept} is kept", file=sys.stderr)
-        return make_runner(settings, placement=placement, endpoint=endpoint, environment=environment)
+        return make_runner(settings, placement=placement, endpoint=endpoint, environment=environment, cache=cache)
 
     chosen = clips[:limit]
     data = RunData.of_rows(settings.task, rows, item_keys(settings.task, chosen))
@@ -112,6 +114,7 @@ def make_runner(
     placement: Placement | None = None,
     endpoint: Endpoint | None = None,
     environment: IsolatedEnvironment | None = None,
+    cache: dict[str, Any] | None = None,
 ) -> Runner:
     """Load the model of some settings, or connect to its server, and return the runner.
 
@@ -120,12 +123,13 @@ def make_runner(
         placement: As for :func:`predict_texts`.
         endpoint: As for :func:`predict_texts`.
         environment: As for :func:`predict_texts`.
+        cache: As for :func:`predict_texts`.
 
     Raises:
         RecipeError: The runner needs another number of processes, or a Python environment.
         ModelError: The model cannot be loaded.
     """
-    runner = _model_runner(settings, placement, endpoint, environment)
+    runner = _model_runner(settings, placement, endpoint, environment, cache)
     return runner if settings.views == (UPRIGHT,) else choosing_runner(runner, settings)
 
 
@@ -134,6 +138,7 @@ def _model_runner(
     placement: Placement | None,
     endpoint: Endpoint | None,
     environment: IsolatedEnvironment | None,
+    cache: dict[str, Any] | None,
 ) -> Runner:
     if settings.runner == "isolated":
         from .isolated.runner import isolated_runner
@@ -147,7 +152,7 @@ def _model_runner(
         return api_runner(settings, endpoint)
     from .vlm.local import local_runner
 
-    return local_runner(settings, placement)
+    return local_runner(settings, placement, cache)
 
 
 def resolve_settings(settings: TextSettings, environment: IsolatedEnvironment | None = None) -> TextSettings:

@@ -125,10 +125,11 @@ def scenes(*, upright: bool = False, lying: bool = False) -> list[Scene]:
     return sorted(found, key=lambda scene: scene.video_id)
 
 
-def practice_scenes(count: int) -> list[Scene]:
+def practice_scenes(count: int, *, upright: bool = False, lying: bool = False) -> list[Scene]:
     """Return the first ``count`` of an endless series of other scenes, drawn by the same rules, for training.
 
-    Each is a source of its own that the sample lacks, so none is a neighbor of a clip.
+    Each is a source of its own that the sample lacks, so none is a neighbor of a clip. ``upright`` and ``lying`` are as
+    for :func:`scenes`.
 
     >>> [scene.video_id for scene in practice_scenes(2)]
     ['practice0000_000', 'practice0001_000']
@@ -140,7 +141,9 @@ def practice_scenes(count: int) -> list[Scene]:
         persons = rng.choice((1, 2, 2, 3))
         faces = [face for face in FACES if persons > 1 or face != "watch"]  # nobody to watch in a clip of one person
         behaviors = [(rng.choice(list(POSTURES)), rng.choice(list(HANDS)), rng.choice(faces)) for _ in range(persons)]
-        found.append(_make_scene(source, "real", 0, "train", rng.choice(CABINS), behaviors))
+        if lying:
+            behaviors = [(rng.choice(list(LYING)), "free", "calm") for _ in range(persons)]
+        found.append(_make_scene(source, "real", 0, "train", rng.choice(CABINS), behaviors, upright=upright))
     return found
 
 

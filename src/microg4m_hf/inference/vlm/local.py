@@ -24,10 +24,14 @@ _MAX_FAILURES = 3  # without any success: the model is broken, not the clips
 _OUT_OF_MEMORY = "out of memory with this item alone; use fewer frames, --quantization, or --device-map auto"
 
 
-def local_runner(settings: TextSettings, placement: Placement | None = None) -> Runner:
-    """Load the model of ``settings`` and return a runner for it."""
-    placement = placement or Placement()
-    return LocalRunner(*load_model(settings, placement), settings, placement)
+def local_runner(
+    settings: TextSettings, placement: Placement | None = None, cache: dict[str, Any] | None = None
+) -> Runner:
+    """Load the model of ``settings``, unless ``cache`` has it from an earlier call, and return a runner for it."""
+    placement, cache = placement or Placement(), {} if cache is None else cache
+    if "model" not in cache:
+        cache["model"] = load_model(settings, placement)
+    return LocalRunner(*cache["model"], settings, placement)
 
 
 class LocalRunner:
