@@ -142,7 +142,8 @@ def _gap(first: HarResult, others: Sequence[HarResult], seed: int) -> dict[str, 
 
 def _score(items: Sequence[KeyFrame], logits: Logits, keep: Sequence[np.ndarray], settings: HarSettings) -> HarResult:
     """Score some of the persons."""
-    kept, found = [], {}
+    kept: list[KeyFrame] = []
+    found = {}
     for index, (item, mask) in enumerate(zip(items, keep, strict=True)):
         if mask.any():
             if index in logits:

@@ -109,7 +109,7 @@ def probe_texts(
         raise RecipeError(
             f"{settings.model} does not look at the video; the probe needs a model, and adds blind itself"
         )
-    folder, cache = Path(out), {}
+    folder, cache = Path(out), dict[str, Any]()
     settings = resolve_settings(settings, options.get("environment"))
     runs: dict[str, TextSettings] = {
         turn.name: replace(settings, rotation=turn.degrees % 360, mirrored=turn.mirrored) for turn in turns

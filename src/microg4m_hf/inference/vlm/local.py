@@ -30,8 +30,8 @@ def local_runner(
     """Load the model of ``settings``, unless ``cache`` has it from an earlier call, and return a runner for it."""
     placement, cache = placement or Placement(), {} if cache is None else cache
     if "model" not in cache:
-        cache["model"] = load_model(settings, placement)
-    return LocalRunner(*cache["model"], settings, placement)
+        cache["model"], cache["processor"] = load_model(settings, placement)
+    return LocalRunner(cache["model"], cache["processor"], settings, placement)
 
 
 class LocalRunner:
