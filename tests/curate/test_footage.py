@@ -154,7 +154,9 @@ def test_a_repeated_film_is_dropped_as_a_duplicate(tmp_path: Path) -> None:
     films.mkdir()
     for name, crf in (("one", 23), ("two", 28)):  # the same, encoded again
         write_video(films / f"{name}.mp4", pictures(90, 72, 96), crf=crf)
-    init_work(films, tmp_path / "work", domain="real", settings=SMALL.override(["filter.person_share=0"]))
+    init_work(
+        films, tmp_path / "work", domain="real", settings=SMALL.override(["filter.person_share=0", "filter.max_cuts=9"])
+    )
     run_work(Work(tmp_path / "work"))
     verdicts = judge_clips(Work(tmp_path / "work"))
     assert verdicts["one_000"].kept
