@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,11 @@ def test_python_runs(page: Path, workspace: Path, hub: HubServer) -> None:
     assert ran.returncode == 0, ran.stderr[-3000:]
     if page.name == "report.md":
         assert ran.stdout == "46.41\n"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_tables_have_heads(page: Path) -> None:
+    assert not re.search(r"^\|(\s*\|)+$", page.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_commands_are_found() -> None:

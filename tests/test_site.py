@@ -1,14 +1,18 @@
-"""The documentation site is built strictly, and has an entry for every name, option, key and message."""
+"""The documentation site is built strictly, has an entry for every name, option, key and message, and is accessible."""
 
 from __future__ import annotations
 
+import functools
+import http.server
 import importlib
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
-from functools import cache
+import threading
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
@@ -22,6 +26,8 @@ from docs.scripts.troubleshooting import AREAS, area_of
 from microg4m_hf import errors, exits
 from microg4m_hf.cli.main import main
 from microg4m_hf.training.recipes.recipe_keys import recipe_keys
+from tests.support.axe import axe_script, violations
+from tests.support.browser import Browser, chromium
 from tests.support.documents import PROJECT
 
 
@@ -156,7 +162,7 @@ def _listed(line: str) -> bool:
     return any(re.search(pattern, line) for pattern in _patterns())
 
 
-@cache
+@functools.cache
 def _patterns() -> list[str]:
     """Messages as regular expressions, as Python and as the command line say them; a few words prove nothing."""
     found = []
@@ -180,3 +186,75 @@ def test_the_search_knows_names_options_and_messages(site: Path) -> None:
     text = " ".join(str(entry.get("text", "")) + str(entry.get("title", "")) for entry in entries)
     for word in ("HarAccumulator", "retry-timeout", "loop.micro_batch", "not UTF-8", "source_disjoint"):
         assert word in text, word
+
+
+# The site in Chromium
+
+in_browser = pytest.mark.skipif(chromium() is None, reason="no Chromium; apt-get install chromium")
+# One page of each kind, none of the largest: home, guide, figures, notebook, names, messages.
+PAGES = (
+    "index",
+    "getting_started",
+    "concepts/protocols",
+    "tutorials/02_metrics",
+    "reference/web",
+    "troubleshooting/prediction",
+)
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    handler = functools.partial(_Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@in_browser
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_asks_no_other_server_and_is_accessible(browser: Browser, address: str, page: str) -> None:
+    script = axe_script()
+    browser.requests.clear()
+    browser.messages.clear()
+    browser.open(f"{address}/{page}.html", width=1300)
+    # Wait for what the scripts of the page add: buttons, and wrappers of wide tables.
+    browser.wait_for("document.querySelectorAll('.md-typeset table').length === "
+                     "document.querySelectorAll('.md-typeset__table table').length")  # fmt: skip
+    found = violations(browser, script)
+    assert [one for one in found if one["impact"] in ("serious", "critical")] == []
+    assert [url for url in browser.requests if not url.startswith((address, "data:"))] == []
+    assert browser.messages == []
+    _keep(browser, page)
+    browser.open(f"{address}/{page}.html", width=380, phone=True)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 380
+
+
+def _keep(browser: Browser, page: str) -> None:
+    folder = os.environ.get("MICROG4M_SCREENSHOTS")
+    if folder:
+        browser.screenshot(Path(folder) / f"site_{page.replace('/', '_')}.png", height=1500)
+
+
+@in_browser
+def test_the_search_finds_a_name(browser: Browser, address: str) -> None:
+    browser.open(f"{address}/index.html", width=1300)
+    button = "document.querySelector('.md-search__button')"
+    browser.wait_for(f"{button} && ({button}.click(), true)")
+    inside = "[...document.querySelectorAll('*')].map(one => one.shadowRoot).find(Boolean)"
+    browser.wait_for(f"{inside} && {inside}.activeElement && {inside}.activeElement.tagName === 'INPUT'")
+    browser.type("HarAccumulator")
+    found = browser.wait_for(f"[...{inside}.querySelectorAll('a')].map(one => one.href)[0]")
+    assert "/reference/metrics.html" in found and found.endswith("#microg4m_hf.metrics.HarAccumulator")

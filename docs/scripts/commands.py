@@ -54,7 +54,7 @@ def _commands_page() -> str:
             parts.append(f"## {group}\n\n{_sentence(GROUPS[group][1])}")
         if words != group:
             parts.append(f"### {words}\n\n{_sentence(parser.description or '')}")
-        parts.append(f"```text\n{EXAMPLES[words]}\n```")
+        parts.append(f"```text\n{EXAMPLES.get(words, f'microg4m {words}')}\n```")
         rows = [_row(action) for action in options_of(parser)]
         if rows:
             parts.append("| argument | meaning |\n| --- | --- |\n" + "\n".join(rows))

@@ -54,7 +54,7 @@ def page_of(package: str) -> str:
 def pages() -> dict[str, str]:
     """Return page -> Markdown, whose ``:::`` lines mkdocstrings replaces."""
     found: dict[str, str] = {}
-    rows = ["# Reference\n", "| | |\n| --- | --- |"]
+    rows = ["# Reference\n", "| package or page | content |\n| --- | --- |"]
     for package in packages():
         page = page_of(package)
         first = (importlib.import_module(package).__doc__ or "").split("\n\n")[0]

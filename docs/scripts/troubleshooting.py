@@ -131,6 +131,8 @@ def area_of(message: Message) -> tuple[Area, str]:
     """Return the page of a message, and what to do about it: its own words, or those for its file."""
     matches = [(prefix, area) for area in AREAS for prefix in area.files if message.file.startswith(prefix)]
     prefix, area = max(matches, key=lambda match: len(match[0]))
+    if re.fullmatch(r"(?:\w+ ){1,3}…\.?", message.cure):
+        return area, "Use one of the values that the message lists."
     return area, _sentence(message.cure) if message.cure else area.files[prefix]
 
 

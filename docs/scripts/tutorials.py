@@ -26,7 +26,7 @@ def pages() -> dict[str, str]:
         rows.append(f"| [{title[1]}]({path.stem}.md) | [open in Colab]({colab(path)}) |")
     found["tutorials/index.md"] = (
         "# Tutorials\n\nEach tutorial is a notebook that runs on the built-in sample, without a GPU. Its outputs are "
-        "those of a real run.\n\n| | |\n| --- | --- |\n" + "\n".join(rows) + "\n"
+        "those of a real run.\n\n| tutorial | try it |\n| --- | --- |\n" + "\n".join(rows) + "\n"
     )
     return found
 

@@ -106,7 +106,7 @@ def run_all_checks(release: Path) -> dict[str, dict]:
 def render_table(results: dict[str, dict]) -> str:
     """Return a Markdown table with one row per capability and one column per version."""
     versions = [result["versions"]["datasets"] for result in results.values()]
-    lines = ["| | " + " | ".join(f"`datasets` {version}" for version in versions) + " |"]
+    lines = ["| check | " + " | ".join(f"`datasets` {version}" for version in versions) + " |"]
     lines.append("| --- |" + " --- |" * len(versions))
     for what in next(iter(results.values()))["outcome"]:
         cells = [result["outcome"][what] for result in results.values()]

@@ -35,6 +35,7 @@ EXAMPLES = {
     "predict vqa": "microg4m predict vqa --model blind --source sample --out runs/blind",
     "push": "microg4m push runs/mine my-name/my-model --private",
     "report": "microg4m report runs/* mine=predictions.csv --out report",
+    "reproduce gap": "microg4m reproduce gap --jhmdb /data/jhmdb --data-dir /data/microg4m",
     "reproduce har": "microg4m reproduce har i3d_8x8_r50 --predictions detections_test.csv --data-dir /data/microg4m",
     "score caption": "microg4m score caption --predictions captions.jsonl --metrics bleu,cider,rouge_l,sbert",
     "score har": "microg4m score har --predictions detections_test.csv --data-dir /data/microg4m --by domain",
