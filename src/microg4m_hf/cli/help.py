@@ -44,6 +44,7 @@ EXAMPLES = {
     "train list": "microg4m train list",
     "train show": "microg4m train show demo > mine.yaml",
     "train vlm": "microg4m train vlm --config qwen2_5_vl_lora --push-to-hub my-name/adapter",
+    "watch": "microg4m watch film.mp4 --model runs/mine --out watched",
     "weights fetch": "microg4m weights fetch i3d_nln_8x8_r50",
     "weights list": "microg4m weights list",
     "weights verify": "microg4m weights verify",
