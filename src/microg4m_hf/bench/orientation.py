@@ -29,12 +29,19 @@ class TurnedWindows(KeyFrameWindows):
     """A dataset of windows that are all rotated in the same way."""
 
     def __init__(self, items: Sequence[KeyFrame], data: Data, turn: Turn, **options: Any) -> None:
-        turned = [replace(item, boxes=turn_boxes(item.boxes, turn).astype(np.float32)) for item in items]
-        super().__init__(turned, data, **options)
+        super().__init__([_turned(item, turn) for item in items], data, **options)
         self.turn = turn
 
     def _frames(self, item: KeyFrame) -> np.ndarray:
         return turn_frames(super()._frames(item), self.turn)
+
+
+def _turned(item: KeyFrame, turn: Turn) -> KeyFrame:
+    """A key frame with the boxes and angles that its persons have in the turned clip."""
+    angles = None
+    if item.angles is not None:
+        angles = ((-item.angles if turn.mirrored else item.angles) + turn.degrees) % 360
+    return replace(item, boxes=turn_boxes(item.boxes, turn).astype(np.float32), angles=angles)
 
 
 def open_model(place: str) -> tuple[Any, Data]:

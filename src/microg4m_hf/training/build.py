@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 from ..extras import require
 from ..runtime import has_accelerator, is_main_process, silence_other_bars
-from .dataset import KeyFrame, key_frames
+from .dataset import KeyFrame, align_items, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder
 
@@ -139,7 +139,7 @@ def named_weights(model: Model) -> dict[str, torch.Tensor] | None:
 
 
 def split_items(data: Data, split: str) -> list[KeyFrame]:
-    """Return the key frames of a split.
+    """Return the key frames of a split; with ``data.align``, each has one person.
 
     Args:
         data: Where the dataset is, and the split scheme.
@@ -151,7 +151,7 @@ def split_items(data: Data, split: str) -> list[KeyFrame]:
     from ..data import load_dataset
 
     rows: Any = load_dataset("har", split=split, **data.location())
-    items = key_frames(rows)
+    items = align_items(key_frames(rows), data)
     if not items:
         raise RecipeError(f"the {split} split of scheme {data.scheme} has no key frame with a box; check data.data_dir")
     return items

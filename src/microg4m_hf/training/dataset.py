@@ -8,6 +8,7 @@ whatever the number of workers.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import sys
@@ -18,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from ..data import open_clip, window
+from ..data.orientation import angle_from_box, read_orientations
 from ..data.video.released_frames import check_programs, open_released_clip, resize_as_released
-from ..errors import ClipError, RecipeError
+from ..errors import ClipError, MicroG4MError, RecipeError
+from ..runtime import is_main_process
 from ..taxonomy import NUM_ACTIONS
 from .recipe import Data
-from .transforms import Geometry, evaluation_geometry, move_boxes, shrink, training_geometry
+from .transforms import Geometry, aligned_geometry, evaluation_geometry, move_boxes, shrink, training_geometry
 from .window_cache import WindowCache
 
 _SYSTEM_LIMITS = (errno.EMFILE, errno.ENFILE)  # no fault of the clip that could not be opened
@@ -41,6 +44,7 @@ class KeyFrame:
     person_ids: np.ndarray  # (persons,)
     domain: str | None = None
     repeats: tuple[Sequence[int], ...] = ()  # per person: labels that the released file lists again
+    angles: np.ndarray | None = None  # (persons,) clockwise degrees from upright, if ``data.align`` is a file
 
 
 @dataclass
@@ -88,6 +92,48 @@ def key_frames(rows: Iterable[Mapping[str, Any]]) -> list[KeyFrame]:
     return items
 
 
+def align_items(items: Sequence[KeyFrame], data: Data) -> list[KeyFrame]:
+    """Return what ``data.align`` crops: the key frames as they are, or one for each person, with the angle of a file.
+
+    Persons that the file does not list are not turned; a line says how many there are.
+
+    Raises:
+        RecipeError: If the file cannot be read, or lists none of the persons.
+    """
+    if data.align == "none":
+        return list(items)
+    persons = [
+        dataclasses.replace(
+            item,
+            boxes=item.boxes[[number]],
+            labels=item.labels[[number]],
+            person_ids=item.person_ids[[number]],
+            repeats=item.repeats[number : number + 1],
+        )
+        for item in items
+        for number in range(len(item.boxes))
+    ]
+    if data.align == "box":
+        return persons
+    try:
+        angles = read_orientations(data.align)
+    except MicroG4MError as error:
+        raise RecipeError(f"data.align: {error}; or set data.align=box or data.align=none") from error
+    names = [(person.video_id, person.frame, int(person.person_ids[0])) for person in persons]
+    unknown = sum(name not in angles for name in names)
+    if unknown == len(names):
+        raise RecipeError(
+            f"data.align: {data.align} lists no person of these key frames; the first one is "
+            f"{','.join(map(str, names[0]))} (video_id,frame_id,person_id)"
+        )
+    if unknown and is_main_process():
+        print(f"{unknown} of {len(names)} persons have no angle in {data.align}; they are not turned", file=sys.stderr)
+    return [
+        dataclasses.replace(person, angles=np.array([angles.get(name, 0.0)]))
+        for person, name in zip(persons, names, strict=True)
+    ]
+
+
 class KeyFrameWindows:
     """A dataset of decoded windows, indexed by ``(epoch, index)``; augmentation is a function of seed, epoch and index.
 
@@ -114,6 +160,8 @@ class KeyFrameWindows:
     ) -> None:
         self.items, self.data, self.training, self.center_crop = items, data, training, center_crop or centre_crop
         self.seed, self.backend, self.epoch = seed, backend or data.decoder, 0
+        if data.align != "none" and any(len(item.boxes) != 1 for item in items):
+            raise RecipeError("data.align crops around one person at a time; pass the items of `align_items`")
         if self.backend == "as_released":
             check_programs()  # here, and not at the first clip, which would count as unreadable
         # Only training reads the cache: it rounds pixels, and no file in it may change a validation or a test.
@@ -143,6 +191,11 @@ class KeyFrameWindows:
             geometry = training_geometry(height, width, self.data, rng, item.boxes)
         else:
             geometry = evaluation_geometry(height, width, self.data.eval_short_side, self.center_crop)
+        if self.data.align != "none":
+            box = item.boxes[0]
+            angle = angle_from_box(box, height, width) if item.angles is None else float(item.angles[0])
+            side = self.data.crop or min(geometry.height, geometry.width)
+            geometry = aligned_geometry(geometry, side if self.training else self.data.eval_short_side, box, angle)
         if self.backend == "as_released":  # the size is then right, and rendering only crops and flips
             frames = resize_as_released(frames, geometry.height, geometry.width)
         return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)

@@ -273,7 +273,7 @@ def slot_bytes(items: KeyFrameWindows) -> int:
         height, width = (data.crop,) * 2 if data.crop else scaled_size(*sides, data.short_side[1])
         if data.rotate != "none":
             height = width = max(height, width)
-    elif items.center_crop:
+    elif items.center_crop or data.align != "none":
         height, width = (data.eval_short_side,) * 2
     else:
         height, width = scaled_size(*sides, data.eval_short_side)

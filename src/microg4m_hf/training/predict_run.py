@@ -28,7 +28,7 @@ from .ava_folder import ava_items, ava_references, shared_map
 from .build import build_accelerator, build_model, split_items
 from .card import write_model_card
 from .checkpoints import TrainState
-from .dataset import KeyFrame, KeyFrameWindows
+from .dataset import KeyFrame, KeyFrameWindows, align_items
 from .predict import chance_map, pool_turns, predict_logits, prediction_columns, score_logits
 from .recipe import POOLINGS, Data, Model, Recipe
 from .recipe_io import load_recipe
@@ -209,7 +209,7 @@ def predict_with(
     result = _predict_split(accelerator, recipe, run, split, predict, limit)
     summary: dict[str, Any] = {"name": recipe.name, "variant": recipe.variant, "split": split, **turns, split: result}
     if ava_format is not None:
-        items = ava_items(ava_format)
+        items = align_items(ava_items(ava_format), recipe.data)
         if len(model.config.id2label) != NUM_AVA_CLASSES:  # a model with the 50 classes is not scored on AVA's others
             for item in items:
                 item.labels[:, [column for column in range(NUM_AVA_CLASSES) if column + 1 not in ACTION_IDS]] = 0
@@ -356,6 +356,8 @@ def _predict_with_journal(
     folder, settings = run.path / "journal" / split, _journal_settings(model, recipe.data, split)
     journal = Journal(folder, settings, accelerator.process_index, content="scores")
     names = [f"{item.video_id} {item.frame}" for item in windows.items]
+    if recipe.data.align != "none":  # one item per person
+        names = [f"{name} {item.person_ids[0]}" for name, item in zip(names, windows.items, strict=True)]
     records, known = journal.records(), {}
     for index, (name, item) in enumerate(zip(names, windows.items, strict=True)):
         scores = np.asarray(records[name]["scores"], np.float32) if name in records else np.empty(0)
@@ -396,6 +398,10 @@ def _journal_settings(model: Any, data: Data, split: str) -> str:
     irrelevant = {"workers", "cache", "cache_gb", "on_error", "test_pooling", "decoder"}
     irrelevant |= {"rotate", "rotate_about", "vertical_flip"}  # only in training
     fed = {name: value for name, value in dataclasses.asdict(data).items() if name not in irrelevant}
+    if data.align == "none":
+        del fed["align"]
+    elif data.align != "box":  # the angles count, and not where their file is
+        fed["align"] = hashlib.sha256(Path(data.align).expanduser().read_bytes()).hexdigest()
     if data.decoder == "as_released":
         fed["pixels"] = check_programs()
     digest.update(json.dumps([split, fed, model.config.to_diff_dict()], sort_keys=True, default=str).encode())
@@ -459,7 +465,7 @@ def _predict_items(
 
 def _run_data(data: Data, split: str, items: Sequence[KeyFrame]) -> RunData:
     """Return what a prediction of these key frames was asked; a revision of the Hub is recorded as its commit."""
-    keys = tuple((item.video_id, item.frame) for item in items)
+    keys = tuple(dict.fromkeys((item.video_id, item.frame) for item in items))  # with data.align, one item per person
     revision, source, folder = data.revision, data.source, data.data_dir
     if folder is not None:
         folder = str(Path(folder).expanduser().absolute())

@@ -67,6 +67,8 @@ class Data(Settings, prefix="data."):
     """Random rotation of training clips, by quarter turns or by any angle."""
     rotate_about: str = setting("clip", choices=("clip", "person"))
     """The point that keeps its place: the middle of the crop, or of a random person in it."""
+    align: str = "none"
+    """A crop for each person, turned so that the head is up: "box" stands wide boxes upright; or a file with angles."""
     test_turns: int = setting(1, choices=QUARTERS)
     """Ask the model under this many quarter turns of each clip in a test, and pool its logits."""
     test_mirror: bool = False
@@ -222,7 +224,8 @@ class Recipe(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.loop.consistency and self.data.crop is None and self.data.rotate == "none":
+        square = self.data.crop is not None or self.data.rotate != "none" or self.data.align != "none"
+        if self.loop.consistency and not square:
             raise RecipeError(
                 "loop.consistency turns training clips by quarters, so they must be squares; "
                 "set data.crop or data.rotate"

@@ -87,6 +87,28 @@ def _released_geometry(height: int, width: int, data: Data, rng: np.random.Gener
     return Geometry(new_height, new_width, top, left, data.crop, data.crop, bool(rng.random() < data.flip))
 
 
+def aligned_geometry(geometry: Geometry, side: int, box: np.ndarray, angle: float) -> Geometry:
+    """Crop a square around a person instead, and turn it so that a person at this angle has the head up.
+
+    Args:
+        geometry: The scale, flip and rotation; the rotation is added.
+        side: The side of the square.
+        box: Normalized xyxy of the person.
+        angle: The clockwise angle of the person, see :mod:`microg4m_hf.data.orientation`.
+
+    Example:
+        >>> geometry = aligned_geometry(Geometry(100, 200, 0, 0, 100, 200), 40, np.array([0.5, 0.5, 0.75, 0.625]), 90)
+        >>> geometry.left, geometry.top, geometry.rotation
+        (105, 36, Rotation(degrees=-90.0, x=20.0, y=20.25, mirror=False))
+    """
+    x = float(box[0] + box[2]) / 2 * geometry.width
+    y = float(box[1] + box[3]) / 2 * geometry.height
+    left, top = round(x - side / 2), round(y - side / 2)
+    drawn = geometry.rotation or Rotation(0.0, 0.0, 0.0)
+    rotation = Rotation(drawn.degrees - angle, x - left, y - top, drawn.mirror)
+    return replace(geometry, left=left, top=top, crop_height=side, crop_width=side, rotation=rotation)
+
+
 def evaluation_geometry(height: int, width: int, short_side: int, center_crop: bool) -> Geometry:
     """Scale the short side to ``short_side``, and crop the center square if asked.
 
