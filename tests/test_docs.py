@@ -109,6 +109,7 @@ NOT_RUN = {
     "…": "a placeholder",
     "/data/": "the released clips",
     "jhmdb": "predictions on JHMDB; test_gap",
+    "reproduce har": "weights and the released clips; test_reproduce",
     "runs/slow_": "two trained runs; test_gap",
     "demo-own": "a trained run; test_predict_run",
     "report runs/demo": "a trained run; test_wheel",
