@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..curate.protocols import CurateSettings
-    from ..curate.watch_film import WatchSettings, watch_film
+    from ..curate.watching import WatchSettings, watch_film
 
     words = [f"people.every={args.every}", f"people.turns={args.turns}"]
     if args.detector is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .reviews import reviewed_state as reviewed_state
     from .stages import run_work as run_work
     from .verdicts import judge_clips as judge_clips
-    from .watch_film import WatchSettings as WatchSettings, watch_film as watch_film
+    from .watching import WatchSettings as WatchSettings, watch_film as watch_film
     from .work import Work as Work
 
 __getattr__, __dir__, __all__ = attach(__name__)
