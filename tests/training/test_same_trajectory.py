@@ -38,3 +38,28 @@ def test_two_processes(trainers: Trainers, one: Path, tmp_path: Path) -> None:
     assert losses(tmp_path / "run") == pytest.approx(losses(one), rel=1e-5)
     scores = [json.loads((run / "results.json").read_text())["test"]["scores"] for run in (one, tmp_path / "run")]
     assert scores[1] == pytest.approx(scores[0], abs=1e-6, nan_ok=True)
+
+
+def test_rotated_clips_and_turned_copies(trainers: Trainers, tmp_path: Path) -> None:
+    """They are the same after a kill, bit for bit, and on two processes with micro batches."""
+    recipe, whole, killed, shared = write_recipe(tmp_path), *(tmp_path / name for name in ("whole", "killed", "shared"))
+    turned = ("data.rotate=any", "data.rotate_about=person", "data.vertical_flip=0.5", "loop.consistency=0.5")
+    words = (*DETERMINISTIC, *turned, "loop.loss=balanced")
+    trainers.start(recipe, whole, *words).finish()
+    trainers.start(recipe, killed, *words).kill_at(5)
+    trainers.start(recipe, killed, *words).finish()
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (whole, killed)]
+    assert losses(killed) == losses(whole) and weights[0] == weights[1]
+    trainers.start(recipe, shared, *words, "loop.micro_batch=3", processes=2).finish()
+    assert losses(shared) == pytest.approx(losses(whole), rel=1e-5)
+
+
+def test_a_run_with_turn_pooling_is_resumed_bit_for_bit(trainers: Trainers, tmp_path: Path) -> None:
+    recipe, whole, killed = write_recipe(tmp_path), tmp_path / "whole", tmp_path / "killed"
+    words = ("model.overrides.turn_pooling=true", "data.rotate=quarter", "loop.max_steps=4")
+    trainers.start(recipe, whole, *words).finish()
+    trainers.start(recipe, killed, *words).kill_at(3)
+    trainers.start(recipe, killed, *words).finish()
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (whole, killed)]
+    assert losses(killed) == losses(whole) and weights[0] == weights[1]
+    assert json.loads((whole / "model" / "config.json").read_text())["turn_pooling"] is True
