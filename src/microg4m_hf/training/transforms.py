@@ -68,7 +68,8 @@ def training_geometry(
     elif data.rotate == "any":
         degrees = float(rng.uniform(0, 360))
     if data.rotate_about == "person" and boxes is not None:
-        middles = _in_crop(boxes, drawn)[:, :2] / 2 + _in_crop(boxes, drawn)[:, 2:] / 2
+        places = _in_crop(boxes, drawn)
+        middles = (places[:, :2] + places[:, 2:]) / 2
         seen = middles[((middles >= 0) & (middles <= [drawn.crop_width, drawn.crop_height])).all(1)]
         if len(seen):
             x, y = seen[rng.integers(len(seen))].tolist()
