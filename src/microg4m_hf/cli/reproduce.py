@@ -30,7 +30,7 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     text = "a checkpoint of your own for a row, or for its corrected network; repeatable"
     parser.add_argument("--weights", action="append", default=[], metavar="[NAME=]FILE", help=text)
     parser.add_argument("--weights-revision", metavar="REV", help="commit, tag or branch of the authors' models")
-    text = "read frames as the published runs did: FFmpeg extracts them as JPEG, OpenCV reads and resizes them"
+    text = "judge predictions from frames that FFmpeg and OpenCV read, as in the published runs; compare with ours"
     parser.add_argument("--as-released", action="store_true", help=text)
     text = "show the corrected protocol and the corrected networks beside each row"
     parser.add_argument("--corrected", action="store_true", help=text)

@@ -226,16 +226,26 @@ def shifts_of(path: Path, other: Mapping[tuple[str, int], np.ndarray]) -> np.nda
         path: The prediction file of a run.
         other: Logits of some of its key frames, by clip and frame.
     """
+    own = logits_of(path)
+    moved = [logits - own[key] for key, logits in other.items() if key in own and own[key].shape == logits.shape]
+    return np.concatenate(moved) if moved else np.empty((0, next(iter(own.values())).shape[1] if own else 0))
+
+
+def logits_of(path: Path) -> dict[tuple[str, int], np.ndarray]:
+    """Return the logits of a prediction file, ``(boxes, classes)`` by clip and frame.
+
+    Args:
+        path: The prediction file of a run, in which every box has all classes.
+    """
     rows = read_actions(path)
     assert rows.score is not None
     classes = rows.columns or len(np.unique(rows.action))
     scores = rows.score.reshape(-1, classes)
-    own: dict[tuple[str, int], list[int]] = {}
+    places: dict[tuple[str, int], list[int]] = {}
     for place in range(len(scores)):
         row = place * classes
-        own.setdefault((rows.videos[rows.video[row]], int(rows.frame[row])), []).append(place)
-    moved = [logits - scores[own[key]] for key, logits in other.items() if len(own.get(key, ())) == len(logits)]
-    return np.concatenate(moved) if moved else np.empty((0, classes))
+        places.setdefault((rows.videos[rows.video[row]], int(rows.frame[row])), []).append(place)
+    return {key: scores[own] for key, own in places.items()}
 
 
 def _row_keys(rows: ActionRows) -> np.ndarray:

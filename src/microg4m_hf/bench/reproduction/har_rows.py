@@ -18,7 +18,7 @@ from ..references import References
 from ..runs import FILE_KINDS, RunInfo, find_runs
 from .har_evidence import HarEvidence, compare_with_released, read_references, score_as_published
 from .judgement import NOT_POSSIBLE, Judgement, RowResult, judge
-from .row_runner import HarOptions, RowRunner, error_line, weights_causes
+from .row_runner import HarOptions, RowRunner, error_line, pixels_line, weights_causes
 
 TABLES = ("har", "har_zero_shot")
 
@@ -117,6 +117,11 @@ def judge_row(
         shifts = None if found is None else found["pixels"].get("shifts")
         evidence = score_as_published(path, references, table, shifts=shifts)
         _add_what_is_known(evidence, str(row.model), options, found)
+        if found is not None and "decoded" in found["pixels"]:
+            decoded = score_as_published(Path(found["pixels"]["decoded"]), references, table).scores
+            line = pixels_line(found["pixels"], 100 * decoded["map"], 100 * evidence.scores["map"])
+            evidence.notes.append(line)
+            evidence.found["pixels"] |= {"text": line, "decoded_scores": decoded}
         evidence.notes += notes
         return _judged(row, table, evidence, references, options)
     except (MicroG4MError, OSError) as error:

@@ -14,7 +14,7 @@ from ...exits import explain
 from ...models.registry import for_training
 from ...models.weights import WEIGHTS, WeightsFile, epoch_of
 from ..runs import RunInfo
-from .har_evidence import shifts_of
+from .har_evidence import logits_of, shifts_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -37,7 +37,8 @@ class HarOptions:
         weights: Checkpoints of your own, by row.
         weights_revision: Commit, tag or branch of the authors' model repository.
         overrides: ``section.key=value`` words for the recipe; a row with such settings is not the published test.
-        as_released: Read frames as the published runs did: FFmpeg extracts them as JPEG, OpenCV reads and resizes them.
+        as_released: Judge predictions from frames that FFmpeg extracts as JPEG and OpenCV reads and resizes, as in the
+            published runs, and compare them with predictions from decoded clips.
         corrected: Also score with the corrected protocol, and predict with corrected networks that have weights.
         workers: Processes that decode.
         batch: Key frames per forward pass.
@@ -89,36 +90,43 @@ class RowRunner:
         recipe, changed = self._recipe(name)
         file, model = self._together(lambda: self._load(name, recipe))
         folder = self.out / name
-        self._run(model, recipe, folder, earth)
-        path = folder / "predictions" / "test.parquet"
-        found = {"path": path, "file": file, "changed": changed, "pixels": self._pixels(model, recipe, folder, path)}
+        released = recipe.data.decoder == "as_released"
+        judged = folder / "as_released" if released else folder
+        if released:
+            self._run(model, _with_decoder(recipe, "auto"), folder)
+        self._run(model, recipe, judged, earth)
+        path = judged / "predictions" / "test.parquet"
+        pixels = self._compare_decoded(folder, path) if released else self._sample_released(model, recipe, folder, path)
+        found = {"path": path, "file": file, "changed": changed, "pixels": pixels}
         if self.options.corrected and (corrected := self._corrected(name)) is not None:
             found["corrected"] = corrected
         return found
 
-    def _pixels(self, model: Any, recipe: Recipe, folder: Path, path: Path) -> dict[str, Any]:
-        """Measure how far the logits of some key frames move between our pixels and those of the published runs."""
+    def _sample_released(self, model: Any, recipe: Recipe, folder: Path, path: Path) -> dict[str, Any]:
+        """Measure how far the logits of some key frames move from our pixels to those of the published runs."""
         from ...data.video.released_frames import check_programs
         from ...training.predict_run import predict_sample
 
-        released = recipe.data.decoder == "as_released"
         programs, problem = self._try_together(check_programs)
         if problem is not None:
             text = f"pixels: clips were decoded from mp4 and not read as JPEG, which was not measured ({problem})"
             return {"decoder": recipe.data.decoder, "text": text}
-        other = dataclasses.replace(recipe.data, decoder="auto" if released else "as_released")
-        fed = dataclasses.replace(recipe, data=other)
+        fed = _with_decoder(recipe, "as_released")
         sample = predict_sample(
-            self.accelerator, model, fed, folder, f"test-{other.decoder}", SAMPLE, batch=self.options.batch
+            self.accelerator, model, fed, folder, "test-as_released", SAMPLE, batch=self.options.batch
         )
         shifts = shifts_of(path, sample)
-        rms = float(np.sqrt(np.mean(np.square(shifts)))) if len(shifts) else 0.0
-        text = f"{rms:.4f} (RMS, {len(shifts)} boxes) between frames decoded from mp4 and JPEG frames of {programs}"
-        found: dict[str, Any] = {"decoder": recipe.data.decoder, "programs": programs, "rms": rms, "boxes": len(shifts)}
-        found["largest"] = float(np.abs(shifts).max(initial=0.0))
-        if released:
-            return found | {"text": f"pixels: other versions of FFmpeg or OpenCV; logits move by {text}"}
-        return found | {"text": f"pixels: logits move by {text}; --as-released takes the latter", "shifts": shifts}
+        found = {"decoder": recipe.data.decoder, **_describe(shifts, programs), "shifts": shifts}
+        return found | {"text": f"pixels: {_moves(found)}; --as-released takes the latter"}
+
+    def _compare_decoded(self, folder: Path, path: Path) -> dict[str, Any]:
+        """Compare predictions from our pixels with a file from those of the published runs."""
+        from ...data.video.released_frames import check_programs
+
+        decoded = folder / "predictions" / "test.parquet"
+        shifts = self._together(lambda: shifts_of(decoded, logits_of(path)))
+        found = {"decoder": "as_released", **_describe(shifts, check_programs()), "decoded": str(decoded)}
+        return found | {"text": "pixels: other versions of FFmpeg or OpenCV than the published runs had"}
 
     def is_stuck_by(self, error: Exception) -> bool:
         """Whether other processes wait for this one, which an error of the system took out of the row."""
@@ -207,6 +215,49 @@ class RowRunner:
             problem = error_line(error)
         problems = [text for text in gather_object([problem]) if text]
         return result, problems[0] if problems else None
+
+
+def _with_decoder(recipe: Recipe, decoder: str) -> Recipe:
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, decoder=decoder))
+
+
+def _describe(shifts: np.ndarray, programs: str) -> dict[str, Any]:
+    size = np.abs(shifts)
+    rms = float(np.sqrt(np.mean(np.square(size)))) if size.size else 0.0
+    mean = float(size.mean()) if size.size else 0.0
+    return {
+        "programs": programs,
+        "boxes": len(shifts),
+        "mean": mean,
+        "rms": rms,
+        "largest": float(size.max(initial=0.0)),
+    }
+
+
+def pixels_line(pixels: Mapping[str, Any], map_decoded: float, map_released: float) -> str:
+    """Say what the two kinds of pixels make of the logits and of the mAP, for a row that was predicted from both.
+
+    Args:
+        pixels: What the run measured.
+        map_decoded: The mAP of clips decoded from mp4, in percent.
+        map_released: The mAP of the pixels of the published runs, in percent.
+
+    Example:
+        >>> sizes = {"boxes": 9, "mean": 0.01, "rms": 0.02, "largest": 0.5, "programs": "FFmpeg 5.1.9, OpenCV 5.0.0"}
+        >>> pixels_line(sizes, 46.4, 46.41).partition(", and")[2]
+        ' the mAP moves from 46.40 to 46.41 (+0.01), which is judged; the weights or the metric make the rest'
+    """
+    moved = f"from {map_decoded:.2f} to {map_released:.2f} ({map_released - map_decoded:+.2f})"
+    return (
+        f"pixels: {_moves(pixels)}, and the mAP moves {moved}, which is judged; the weights or the metric make the rest"
+    )
+
+
+def _moves(pixels: Mapping[str, Any]) -> str:
+    return (
+        f"logits move by {pixels['mean']:.4f} on average, {pixels['rms']:.4f} (RMS), {pixels['largest']:.4f} at most "
+        f"({pixels['boxes']} boxes) between frames decoded from mp4 and JPEG frames of {pixels['programs']}"
+    )
 
 
 def weights_causes(name: str, file: WeightsFile) -> list[str]:
