@@ -74,11 +74,12 @@ class Browser:
             time.sleep(0.05)
         return value
 
-    def press(self, key: str, code: int) -> None:
-        """Press and release a key."""
+    def press(self, key: str, code: int, modifiers: int = 0) -> None:
+        """Press and release a key; modifiers are 1 for Alt, 2 for Ctrl, 8 for Shift, and their sums."""
         for kind in ("rawKeyDown", "char", "keyUp"):
-            text = {"text": "\r"} if key == "Enter" and kind == "char" else {}
-            if kind != "char" or text:
+            text: dict[str, Any] = {"text": "\r"} if key == "Enter" and kind == "char" else {}
+            text |= {"modifiers": modifiers} if modifiers else {}
+            if kind != "char" or "text" in text:
                 self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
     def type(self, text: str) -> None:

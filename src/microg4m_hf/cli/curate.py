@@ -1,4 +1,4 @@
-"""`microg4m curate`: make a dataset in the released layout from raw footage."""
+"""`microg4m curate`: make a dataset in the released layout from raw footage; `curate_review` has the other commands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from . import curate_review
 
 # ``microg4m curate init``: find films, give them ids, record where they come from.
 
@@ -138,6 +140,8 @@ def run_status(args: argparse.Namespace) -> int:
     for one in verdicts:
         number = "" if one.value is None else f"  {one.value:g} (limit {one.limit:g})"
         print(f"  {one.video_id}  {'kept' if one.kept else one.reason}{number}{f'  {one.other}' if one.other else ''}")
+    for line in curate_review.review_lines(work, [clip.video_id for clip in work.clips()]):
+        print(line)
     return 0
 
 
@@ -170,6 +174,7 @@ def run_release(args: argparse.Namespace) -> int:
 COMMANDS = {
     "init": (configure_init, run_init, "find films, give them ids, record where they come from"),
     "run": (configure_run, run_run, "cut, find shots and people, track, filter: whatever is missing"),
+    **curate_review.COMMANDS,
     "status": (configure_status, run_status, "print what is done, failed and dropped, and why"),
     "release": (configure_release, run_release, "write the dataset in the released layout, and check it"),
 }

@@ -9,10 +9,15 @@ from typing import Any
 # command -> what to type; `tests/cli/test_help.py` parses each one.
 EXAMPLES = {
     "compare": "microg4m compare vqa runs/mine runs/blind --source sample",
+    "curate actions": "microg4m curate actions work --model runs/mine",
+    "curate export-review": "microg4m curate export-review work --to cvat --out annotations",
+    "curate import-review": "microg4m curate import-review work annotations --to cvat --reviewer anna",
     "curate init": "microg4m curate init films --out work --domain real",
     "curate release": "microg4m curate release work --out release",
+    "curate review": "microg4m curate review work --reviewer anna",
     "curate run": "microg4m curate run work --until people",
     "curate status": "microg4m curate status work --clips",
+    "curate texts": "microg4m curate texts work --model Qwen/Qwen2.5-VL-7B-Instruct",
     "data check": "microg4m data check --data-dir /data/microg4m --decode",
     "data export-ava": "microg4m data export-ava --source sample --out ava",
     "data push": "microg4m data push my-name/MicroG-4M --data-dir /data/microg4m --private",

@@ -54,6 +54,12 @@ def add_model_options(parser: Any) -> None:
     choice = "which text of the turns: the most likely (local models only), or the majority of answers"
     choices = ("likelihood", "majority")
     add("--turn-choice", default="likelihood", choices=choices, help=f"{choice} (default likelihood)")
+    add_runner_options(parser)
+
+
+def add_runner_options(parser: Any) -> None:
+    """Add the options that say where a model runs; :func:`model_settings` and :func:`runner_options` read them."""
+    add = parser.add_argument
     runners = ("local", "api", "isolated")
     add("--runner", default="local", choices=runners, help="where the model runs (default local)")
     add("--timeout", type=float, metavar="S", help="for api and isolated: seconds per answer (api 120, isolated 600)")

@@ -153,7 +153,7 @@ def read_drafts(work: str | os.PathLike[str], clips: Iterable[str] | None = None
         work: The work folder.
         clips: The names of the clips; by default all that are cut.
     """
-    records = _records(work)
+    records = read_text_records(work)
     if not records:
         return {}
     events = _events_by_clip(work)
@@ -205,7 +205,8 @@ def _events_by_clip(work: str | os.PathLike[str]) -> dict[str, list[Event]]:
     return found
 
 
-def _records(work: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+def read_text_records(work: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Return the records of the stage with the newest settings, by item; nothing if no model was asked."""
     try:
         given = json.loads((Path(work) / FOLDER / "settings.json").read_text(encoding="utf-8"))
         renamed = {"pick": "frame_sampling", "quantisation": "quantization"}
