@@ -86,3 +86,100 @@ def test_keyboard_reaches_every_table_and_collapsible_part(browser: Browser, rep
             assert browser.evaluate("document.activeElement.parentElement.open") is not before
     assert reached == expected
     assert tables >= 6
+
+
+def _dimmed(run: str) -> str:
+    return f"""[...document.querySelectorAll('figure svg path[data-run]')].filter(one => one.getClientRects().length)
+      .every(one => one.classList.contains('off') === (one.dataset.run !== '{run}'))"""
+
+
+def test_a_click_chooses_a_run_for_all_charts_and_tables(browser: Browser, report: ReportFolder) -> None:
+    browser.open(report.folder / "report.html")
+    runs = browser.evaluate(
+        "[...new Set([...document.querySelectorAll('svg path[data-run]')].map(o => o.dataset.run))]"
+    )
+    first = next(run for run in runs if run.startswith("noisy"))
+    click = "dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    browser.evaluate(f"document.querySelector('svg path.m[data-run=\"{first}\"]').{click}")
+    assert browser.evaluate(_dimmed(first))
+    rows = "[...document.querySelectorAll('tr[data-run]')]"
+    assert browser.evaluate(f"{rows}.every(row => row.hidden === (row.dataset.run !== '{first}'))")
+    assert browser.evaluate(f"document.querySelector('details[data-run=\"{first}\"]').open")
+    assert "noisy & <b>odd" in browser.evaluate("document.querySelector('[role=status]').textContent")
+    browser.evaluate("document.querySelector('.choice button').click()")
+    assert browser.evaluate(f"{rows}.every(row => !row.hidden) && !document.querySelector('svg .off')")
+
+
+def test_an_action_is_chosen_and_both_charts_and_the_table_follow(browser: Browser, report: ReportFolder) -> None:
+    browser.open(report.folder / "report.html")
+    action = browser.evaluate("document.querySelector('tr[data-action]').dataset.action")
+    browser.evaluate(
+        f"(s => {{ s.value = '{action}'; s.dispatchEvent(new Event('change')) }})"
+        "(document.querySelector('select[name=action]'))"
+    )
+    shown = (
+        "[...document.querySelectorAll('tr[data-action]')].filter(row => !row.hidden).map(row => row.dataset.action)"
+    )
+    assert browser.evaluate(shown) == [action]
+    alone = f"svg .row[data-action='{action}']"
+    assert not browser.evaluate(f"document.querySelector(\"{alone}\").classList.contains('off')")
+    others = f"[...document.querySelectorAll('svg .row')].filter(one => one.dataset.action !== '{action}')"
+    assert browser.evaluate(f"{others}.length > 3 && {others}.every(one => one.classList.contains('off'))")
+
+
+def test_hints_and_sorting(browser: Browser, report: ReportFolder) -> None:
+    browser.open(report.folder / "report.html")
+    move = "dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: 40, clientY: 40}))"
+    browser.evaluate(f"document.querySelector('svg .row path.m').{move}")
+    assert "AP" in browser.evaluate("document.querySelector('.tip:not([hidden])').textContent")
+    browser.evaluate(f"document.body.{move}")
+    assert browser.evaluate("document.querySelector('.tip').hidden")
+    column = "[...document.querySelector('#table-actions-on-the-sample-actions + .scroll tbody').rows].map(row => "
+    values = f"{column}parseFloat(row.cells[3].textContent))"
+    button = "document.querySelectorAll('#table-actions-on-the-sample-actions + .scroll th button')[3]"
+    browser.evaluate(f"{button}.click()")
+    found = browser.evaluate(values)
+    assert found == sorted(found, reverse=True)
+    browser.evaluate(f"{button}.click()")
+    assert browser.evaluate(values) == sorted(found)
+    assert browser.evaluate(f"{button}.parentElement.getAttribute('aria-sort')") == "ascending"
+
+
+def test_without_scripts_and_on_paper_everything_is_there(browser: Browser, report: ReportFolder) -> None:
+    page = report.folder / "report.html"
+    browser.open(page)
+    with_script = browser.evaluate("document.querySelectorAll('table tbody tr').length")
+    browser._call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(page)
+        assert browser.evaluate("document.querySelector('.choice').hidden")
+        assert browser.evaluate("document.querySelectorAll('table tbody tr').length") == with_script
+        assert browser.evaluate("document.querySelectorAll('svg .m > title').length") > 50  # the browser's own hints
+        browser._call("Emulation.setEmulatedMedia", media="print")
+        hidden = (
+            "[...document.querySelectorAll('details td')].filter(one => one.textContent.trim() && !one.offsetHeight)"
+        )
+        assert browser.evaluate(f"{hidden}.length") == 0  # folded parts are printed, too
+    finally:
+        browser._call("Emulation.setEmulatedMedia", media="")
+        browser._call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_contrast_in_dark_mode(browser: Browser, report: ReportFolder) -> None:
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser._call("Emulation.setEmulatedMedia", features=dark)
+    try:
+        browser.open(report.folder / "report.html")
+        assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 23, 28)"
+        ratio, where = browser.evaluate(CONTRAST)
+        assert ratio >= 4.5, where
+    finally:
+        browser._call("Emulation.setEmulatedMedia", features=[])
+
+
+@pytest.mark.parametrize("width", [380, 800, 1400])
+def test_no_column_is_cut(browser: Browser, report: ReportFolder, width: int) -> None:
+    browser.open(report.folder / "report.html", width=width, phone=width < 500)
+    browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    cut = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)"
+    assert browser.evaluate(f"{cut}.map(one => one.getAttribute('aria-labelledby'))") == []

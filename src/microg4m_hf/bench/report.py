@@ -236,7 +236,7 @@ def _files(name: str, runs: list[RunScores], systems: list[dict[str, Any]]) -> T
     digest = runs[0].result["recipe"].get("references")
     caption = "Files" + (f"; digest of the references: {digest}" if digest else "")
     keys = [run.info.file_name for run in runs]
-    return Table(f"{name}-files", caption, ["run", "file", "SHA-256, first 16"], rows, [], (1, 2), keys)
+    return Table(f"{name}-files", caption, ["run", "file", "SHA-256, first 16"], rows, [], (1, 2), keys, in_paper=False)
 
 
 def _sha256(path: Path | None) -> str | None:

@@ -57,7 +57,7 @@ def write_document(
             write_atomic(scratch / name, text)
         for figure in document.figures():
             write_atomic(scratch / "figures" / f"{figure.name}.svg", draw_svg(figure.chart, "chart-"))
-        for table in document.tables():
+        for table in (table for table in document.tables() if table.in_paper):
             write_atomic(scratch / "tables" / f"{table.name}.tex", latex_table(table) + "\n")
         if png or figures:
             from .paper import write_figures

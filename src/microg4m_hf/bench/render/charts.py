@@ -220,7 +220,7 @@ def short_actions(names: Sequence[str], limit: int) -> list[str]:
     >>> short_actions(["talk to (e.g., self, a person, a group)", "touch (an object)", "touch (a person)"], 20)
     ['talk to', 'touch (an object)', 'touch (a person)']
     """
-    bare = [" ".join(re.sub(r"\([^)]*\)", " ", name).replace(" /", "/").split()) for name in names]
+    bare = [" ".join(re.sub(r"\([^)]*\)", " ", name).split()).replace(" /", "/") for name in names]
     plain = [
         other if len(name) > limit and bare.count(other) == 1 else name for name, other in zip(names, bare, strict=True)
     ]

@@ -39,6 +39,7 @@ class Table:
     note: str = ""  # below the table
     paper_note: str = ""  # the same in a paper, where heads are short
     page_columns: tuple[int, ...] = ()  # columns for the page only, which a table of a paper leaves out
+    in_paper: bool = True  # whether it is written for LaTeX
     best_columns: tuple[int, ...] = ()  # columns whose highest value is bold in a paper
 
     def kind(self, place: int) -> str:

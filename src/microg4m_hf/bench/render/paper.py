@@ -25,6 +25,7 @@ from .charts import (
     Series,
     heat,
     known,
+    powers,
     round_up,
     short_actions,
     shorten,
@@ -76,6 +77,7 @@ def _save(canvas: Any, path: Path, metadata: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     canvas.savefig(buffer, format=path.suffix[1:], metadata=metadata, dpi=300)
     write_atomic(path, buffer.getvalue())
+    canvas.set_layout_engine("none")  # the next format has the same layout
 
 
 def _style(series: Series | None) -> dict[str, Any]:
@@ -94,8 +96,8 @@ def _dash(series: Series) -> Any:
     return (0, tuple(part / 2 for part in dash)) if dash else "-"
 
 
-def _names(names: Sequence[str], is_wide: bool) -> list[str]:
-    return shorten([visible(name) for name in names], 40 if is_wide else 24)
+def _names(names: Sequence[str], is_wide: bool, narrow: int = 22) -> list[str]:
+    return shorten([visible(name) for name in names], 40 if is_wide else narrow)
 
 
 def _size(canvas: Any, height: float) -> Any:
@@ -105,12 +107,12 @@ def _size(canvas: Any, height: float) -> Any:
 
 
 def _legend(canvas: Any, axes: Any, runs: Sequence[Series], is_wide: bool) -> None:
-    """Put the names of the runs below the chart, in as many columns as fit."""
-    handles, _ = axes.get_legend_handles_labels()
-    names = _names([run.name for run in runs], is_wide)
-    longest = max(map(len, names), default=1)
-    columns = max(1, min(len(names), int((110 if is_wide else 50) / (longest + 6))))
-    canvas.legend(handles[: len(names)], names, loc="outside lower center", ncols=columns)
+    """Put the names of the runs below the chart, in their order and in as many columns as fit."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    shown = [run for run in runs if run.name in handles]
+    names = _names([run.name for run in shown], is_wide)
+    columns = max(1, min(len(names), int((120 if is_wide else 58) / (max(map(len, names), default=1) + 7))))
+    canvas.legend([handles[run.name] for run in shown], names, loc="outside lower center", ncols=columns)
 
 
 def _score_chart(canvas: Any, chart: ScoreChart, is_wide: bool) -> None:
@@ -121,7 +123,7 @@ def _score_chart(canvas: Any, chart: ScoreChart, is_wide: bool) -> None:
             if bar.low is not None and bar.high is not None:
                 axes.plot([100 * bar.low, 100 * bar.high], [place, place], color=style["color"], linewidth=1.2)
             axes.plot([100 * bar.value], [place], linestyle="none", **style)
-    axes.set_yticks(range(len(chart.rows)), _names([bar.name for bar in chart.rows], is_wide))
+    axes.set_yticks(range(len(chart.rows)), _names([bar.name for bar in chart.rows], is_wide, 31))
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     ends = [edge for bar in chart.rows for edge in (bar.value, bar.high) if edge is not None and known(edge)]
     axes.set_xlim(0, 100 * round_up(max(ends, default=1.0)))
@@ -163,8 +165,8 @@ def _action_chart(canvas: Any, chart: ActionChart, is_wide: bool) -> None:
             axes.plot(x, y, linestyle="none", alpha=alpha, label=label, **style)
     names = short_actions([row.name for row in chart.rows], 40 if is_wide else 24)
     axes.set_yticks(range(len(names)), [f"{name} ({row.labels})" for name, row in zip(names, chart.rows, strict=True)])
-    axes.set(xlim=(0, 100), ylim=(len(names) - 0.4, -0.6), xlabel="average precision (labels in brackets)")
-    _ordered_legend(canvas, axes, chart.runs, is_wide)
+    axes.set(xlim=(0, 100), ylim=(len(names) - 0.4, -0.6), xlabel="AP, % (labels in brackets)")
+    _legend(canvas, axes, chart.runs, is_wide)
 
 
 def _frequency_chart(canvas: Any, chart: FrequencyChart, is_wide: bool) -> None:
@@ -183,30 +185,24 @@ def _frequency_chart(canvas: Any, chart: FrequencyChart, is_wide: bool) -> None:
                 x, y = [row.labels for row in rows], [100 * row.values[number][0] for row in rows]
                 axes.plot(x, y, linestyle="none", alpha=0.4 if is_few else 1.0, label=label, **style)
     axes.set_xscale("log")
+    ticks = powers(most)
+    axes.set_xticks(ticks[:: 1 if is_wide else 2], [f"{tick:,}" for tick in ticks[:: 1 if is_wide else 2]])
+    axes.minorticks_off()
     axes.set(ylim=(-2, 102), xlabel="labels in the test split (dotted: chance)", ylabel="average precision")
-    _ordered_legend(canvas, axes, chart.runs, is_wide)
-
-
-def _ordered_legend(canvas: Any, axes: Any, runs: Sequence[Series], is_wide: bool) -> None:
-    """Put the legend in the order of the runs, although the best is drawn last."""
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    shown = [run for run in runs if run.name in handles]
-    names = _names([run.name for run in shown], is_wide)
-    longest = max(map(len, names), default=1)
-    columns = max(1, min(len(names), int((110 if is_wide else 50) / (longest + 6))))
-    canvas.legend([handles[run.name] for run in shown], names, loc="outside lower center", ncols=columns)
+    _legend(canvas, axes, chart.runs, is_wide)
 
 
 def _confusion_chart(canvas: Any, chart: ConfusionChart, is_wide: bool) -> None:
     from matplotlib.colors import ListedColormap
 
-    axes = _size(canvas, 5.0 if is_wide else 3.6)
+    axes = _size(canvas, 5.0 if is_wide else 3.4)
     colors = ListedColormap([heat(step / 255)[0] for step in range(256)])
     most = max((value for row in chart.table for value in row), default=0) or 1
     image = axes.imshow(chart.table, cmap=colors, vmin=0, vmax=most, aspect="auto")
-    names = short_actions(chart.names, 40 if is_wide else 24)
-    axes.set_xticks(range(len(names)), names, rotation=55, ha="right", rotation_mode="anchor")
-    labels = [f"{name} ({found}/{true})" for name, found, true in zip(names, chart.found, chart.true, strict=True)]
+    names = short_actions(chart.names, 40 if is_wide else 18)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    counts = zip(names, chart.found, chart.true, strict=True)
+    labels = [f"{name} ({found}/{true})" for name, found, true in counts] if is_wide else names
     axes.set_yticks(range(len(names)), labels)
     axes.grid(visible=False)
     for row, values in enumerate(chart.table):
@@ -214,8 +210,9 @@ def _confusion_chart(canvas: Any, chart: ConfusionChart, is_wide: bool) -> None:
             if value >= 0.5 and (is_wide or len(names) <= 12):
                 ink = "white" if heat(value / most)[1] else "black"
                 axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=7)
-    axes.set(xlabel="predicted instead", ylabel="true action (found/persons)")
-    canvas.colorbar(image, ax=axes, label="persons", fraction=0.05, pad=0.02)
+    axes.set(xlabel="predicted instead", ylabel="true action (found/persons)" if is_wide else "true action")
+    if is_wide:  # in a column, the numbers in the cells are the key
+        canvas.colorbar(image, ax=axes, label="persons", fraction=0.05, pad=0.02)
 
 
 def _frames_chart(canvas: Any, chart: FramesChart, is_wide: bool) -> None:
