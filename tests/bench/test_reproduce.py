@@ -8,12 +8,13 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ from tests.support.har_split import naive_f1_recall_precision_auroc
 from tests.support.hub_server import HubServer
 from tests.support.kills import run_forked
 from tests.support.train_runs import free_port
+
+pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.har.scores.TieWarning")
 
 FIVE = {
     "C2D_8x8_R50": "c2d_8x8_r50",
@@ -134,9 +137,9 @@ def test_predictions_without_repeated_rows_get_the_published_order(shared: Path,
     for row, key in zip(once.tolist(), keys, strict=True):
         places.setdefault(key, []).append(row)
     shuffled = rows.take(np.concatenate([places[key] for key in sorted(places)]))
-    back = in_published_order(shuffled)
-    assert all(np.array_equal(getattr(back, name), getattr(rows, name)) for name in ("video", "frame", "box", "score"))
     truth = released / "train_ready" / "ava_test_gt.csv"
+    back = in_published_order(shuffled, read_rows(truth, references=True))
+    assert all(np.array_equal(getattr(back, name), getattr(rows, name)) for name in ("video", "frame", "box", "score"))
     values = [100 * har_scores(one, truth)["scores"]["map"] for one in (rows, back, shuffled)]
     assert values[0] == values[1] == pytest.approx(12.856, abs=5e-4)
     assert abs(values[2] - values[0]) > 0.1
@@ -447,6 +450,20 @@ def test_corrected_scores_stand_beside_a_row_and_settings_are_another_test(plant
     assert row["causes"][0] == f"weights: {tmp_path / 'mine.pyth'} was given and is not known to be the released file"
     if row["pixels"].get("programs"):
         assert row["pixels"]["decoder"] == "as_released" and row["causes"][1].startswith("pixels: other versions of")
+
+
+def test_a_clip_that_cannot_be_decoded_is_counted(planted: Planted, tmp_path: Path) -> None:
+    """The other clips are scored, in the order that they have in the whole split."""
+    clip = read_rows(planted.data / "train_ready" / "ava_test_gt.csv", references=True).videos[0]
+    shutil.copytree(planted.data, tmp_path / "data")
+    (path,) = (tmp_path / "data").rglob(f"videos/**/{clip}.mp4")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3] + bytes(len(content) - len(content) // 3))  # the header is whole
+    code, printed = replace(planted, data=tmp_path / "data").run("har", "x3d_s", out=tmp_path / "out")
+    row = rows_of(tmp_path / "out")["x3d_s"]
+    missing = row["counts"]["missing"]
+    assert code == 1 and missing >= 1 and "skipped: " in printed
+    assert row["summary"].startswith(f"differs: {missing} items without a prediction")
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,13 @@ class Allowance:
         name: One word: ``"rounding"``, ``"ties"``, ``"pixels"``.
         text: The reason, for readers.
         points: By score, how many percentage points the printed score may lie below and above.
+        always_shown: Whether a reader must know the reason even where the allowance is not needed.
     """
 
     name: str
     text: str
     points: Mapping[str, tuple[float, float]]
+    always_shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def judge(
         if len(values) > 1
     )
     used = {one.within for one in compared}
-    remarks += tuple(one.text for one in allowances if one.name in used or one.name == "ties")
+    remarks += tuple(one.text for one in allowances if one.name in used or one.always_shown)
     if faults or None in used:
         return Judgement(DIFFERS, compared, tuple(faults), tuple(causes), remarks)
     return Judgement(REPRODUCED, compared, notes=remarks)
