@@ -110,3 +110,12 @@ def test_a_part_that_exceeds_its_budget_is_ended(tmp_path: Path, monkeypatch: py
     with open(tmp_path / "log.txt", "w") as log:
         part = run_part("steps", 0.5, tmp_path, dry_run=True, log=log)
     assert part["state"] == "over 0.5 s" and part["findings"] == []
+
+
+def test_recipes_of_published_rows_were_compared_with_the_version_before_rotations() -> None:
+    found = json.loads((PROJECT / "benchmarks" / "results" / "same_losses.json").read_text())
+    runs = {name: entry for name, entry in found.items() if isinstance(entry, dict)}
+    corrected = [name for name in runs if name.endswith("_corrected")]
+    assert len(corrected) >= 2 and len(runs) - len(corrected) >= 2
+    for entry in runs.values():
+        assert entry["equal"] and entry["before"] == entry["now"] and len(entry["now"]["losses"]) == 4
