@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from microg4m_hf.curate.page import review_work
+from microg4m_hf.curate import review_work
 from microg4m_hf.curate.review_log import read_events
 from microg4m_hf.curate.reviews import reviewed_state
 from microg4m_hf.curate.work import Work
@@ -220,7 +220,7 @@ def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> N
 
 SERVE = """
 import sys
-from microg4m_hf.curate.page import review_work
+from microg4m_hf.curate import review_work
 page = review_work(sys.argv[1], overlap=1.0, port=int(sys.argv[2]), block=False)
 print(page.local_url, flush=True)
 sys.stdin.read()

@@ -113,7 +113,7 @@ def configure_review(parser: argparse.ArgumentParser) -> None:
 
 
 def run_review(args: argparse.Namespace) -> int:
-    from ..curate.page import review_work
+    from ..curate import review_work
 
     review_work(
         args.work,
