@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint docs clean footage
+.PHONY: demo test lint docs notebooks clean footage
 
 # Remove the environment after a failed step, so that a second try starts clean.
 $(PY):
@@ -33,6 +33,9 @@ lint: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+notebooks: $(VENV)/.dev ## run the notebooks and store their outputs (ten minutes)
+	$(PY) -m docs.scripts.notebooks
 
 docs: $(VENV)/.dev ## build the documentation into site/
 	$(PY) -m docs.scripts.site

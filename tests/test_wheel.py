@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from email.parser import Parser
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from docs.scripts.notebooks import INSTALL, clean
 from tests.support.dataset_versions import DOWNLOAD_ERRORS
 from tests.support.documents import PROJECT, readme_commands, readme_python
 from tests.support.hub_server import HubServer
@@ -226,6 +228,13 @@ def _only_the_upright_network_has_a_gap(folder: Path) -> None:
     assert abs(turned["gap"]["difference"]) < 0.05 and low < 0 < high and turned["gap"]["p"] > 0.05
 
 
+def _outputs(path: Path) -> list[list[str]]:
+    """The kinds of the outputs of every cell; what pip prints depends on the machine."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    shown = [clean(cell.outputs, 1, {}) for cell in cells if not cell.source.startswith(INSTALL)]
+    return [[kind for one in outputs for kind in one.get("data", {"stream": one})] for outputs in shown]
+
+
 RESULTS = {"05_the_gap": _only_the_upright_network_has_a_gap}
 
 
@@ -233,7 +242,8 @@ RESULTS = {"05_the_gap": _only_the_upright_network_has_a_gap}
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks(path: Path, trainer: Environment, tmp_path: Path) -> None:
     shutil.copy(path, tmp_path)
-    ran = trainer.run(["jupyter-execute", "--timeout=3600", path.name], tmp_path)
+    ran = trainer.run(["jupyter-execute", "--timeout=3600", "--output=executed", path.name], tmp_path)
     assert ran.returncode == 0, ran.stderr[-3000:]
+    assert _outputs(tmp_path / "executed.ipynb") == _outputs(path), "run python -m docs.scripts.notebooks"
     if path.stem in RESULTS:
         RESULTS[path.stem](tmp_path)

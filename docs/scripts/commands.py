@@ -82,13 +82,14 @@ def _keys_page() -> str:
     ]
     for kind, title in (("har", "Action models"), ("vlm", "Adapters of vision-language models")):
         parts.append(f"## {title}\n\nFor `microg4m train {kind}`.")
-        parts.append("| key | type | default | meaning |\n| --- | --- | --- | --- |")
+        parts.append("| key | type and default | meaning |\n| --- | --- | --- |")
         rows = []
         for key in recipe_keys(kind):
             marks = ("*" if key.practical else "") + ("†" if key.resumable else "")
             values = f" Allowed: {key.allowed}." if key.allowed else ""
-            default = key.default if key.default == "required" else f"`{key.default}`"
-            rows.append(f"| `{key.name}`{marks} | `{cell(key.type)}` | {cell(default)} | {cell(key.meaning)}{values} |")
+            kind_of = f"`{key.type.replace(' | ', ' or ')}`"
+            default = "required" if key.default == "required" else f"default `{key.default}`"
+            rows.append(f"| `{key.name}`{marks} | {kind_of}, {default} | {cell(key.meaning)}{values} |")
         parts[-1] += "\n" + "\n".join(rows)
     return "\n\n".join(parts) + "\n"
 

@@ -10,6 +10,7 @@ from .links import PROJECT
 GUIDES = {
     "microg4m_hf": "`import microg4m_hf` takes a few milliseconds; the packages below are loaded on first use.",
     "microg4m_hf.bench": "Guides: [reports and the gap](../report.md), [the explorer](../explorer.md).",
+    "microg4m_hf.curate": "Guide: [curate a dataset of your own](../curate.md).",
     "microg4m_hf.data": "Guides: [load the dataset](../loading.md), [the dataset on the Hub](../publishing.md), "
     "[splits and leak](../concepts/splits.md).",
     "microg4m_hf.inference": "Guides: [vision-language models](../vision_language_models.md), "
