@@ -30,7 +30,12 @@ GENERATED = shutil.ignore_patterns(
 )  # fmt: skip
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
 # README commands that cannot run here, and why.
-NOT_HERE = {"accelerate launch": "weights", "Qwen/": "weights", "explore": "stays until Ctrl-C; test_explorer_process"}
+NOT_HERE = {
+    "accelerate launch": "weights",
+    "Qwen/": "weights",
+    "reproduce": "weights; test_reproduce",
+    "explore": "stays until Ctrl-C; test_explorer_process",
+}
 
 
 def uv(*words: str) -> str:
