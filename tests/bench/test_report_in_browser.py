@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from microg4m_hf.bench import make_report
 from tests.bench.conftest import ReportFolder
 from tests.support.browser import Browser, chromium
+from tests.support.report_runs import har_run, labeled_items
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium; apt-get install chromium")
 
@@ -86,6 +88,17 @@ def test_keyboard_reaches_every_table_and_collapsible_part(browser: Browser, rep
             assert browser.evaluate("document.activeElement.parentElement.open") is not before
     assert reached == expected
     assert tables >= 6
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of twelve runs."""
+    folder = tmp_path_factory.mktemp("many")
+    items = labeled_items()
+    for place in range(12):
+        har_run(folder / "runs" / f"slowfast_8x8_r50_seed_{place}", items, noise=0.5 * place, seed=place)
+    make_report([folder / "runs"], folder / "out", source="sample", details=1)
+    return folder / "out"
 
 
 def _dimmed(run: str) -> str:
@@ -178,8 +191,8 @@ def test_contrast_in_dark_mode(browser: Browser, report: ReportFolder) -> None:
 
 
 @pytest.mark.parametrize("width", [380, 800, 1400])
-def test_no_column_is_cut(browser: Browser, report: ReportFolder, width: int) -> None:
-    browser.open(report.folder / "report.html", width=width, phone=width < 500)
+def test_no_column_is_cut(browser: Browser, many: Path, width: int) -> None:
+    browser.open(many / "report.html", width=width, phone=width < 500)
     browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     cut = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)"
     assert browser.evaluate(f"{cut}.map(one => one.getAttribute('aria-labelledby'))") == []

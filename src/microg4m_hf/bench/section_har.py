@@ -184,7 +184,7 @@ def _details(
     elif cases:
         blocks.append(Paragraph(f"{cases:.0f} confusions are too few for a chart; report.json has them."))
     if pairs:
-        blocks.append(_pairs_table(prefix, pairs))
+        blocks.append(_pairs_table(prefix, run.name, pairs))
     worst, best = action_examples(boxes, references.clips)
     if (worst or best) and not any(example.jpeg for example in [*worst, *best]):
         blocks.append(Paragraph("No pictures: the clips are not available."))
@@ -192,10 +192,10 @@ def _details(
     return blocks, {"confusions": confusions, "pairs": pairs}
 
 
-def _pairs_table(prefix: str, pairs: list[dict[str, Any]]) -> Table:
+def _pairs_table(prefix: str, name: str, pairs: list[dict[str, Any]]) -> Table:
     head = ["actions of one person", "persons", "both found", "first only", "second only", "none"]
     keys = ("together", "both", "only_first", "only_second", "none")
     rows = [[Cell(f"{pair['first']} + {pair['second']}"), *(Cell(str(pair[key])) for key in keys)] for pair in pairs]
-    caption = "Actions that occur together, and which of them are among the person's top-ranked actions"
+    caption = f"Actions that occur together, and which of them are among the top-ranked actions, {name}"
     short = ["actions of one person", "n", "both", "first", "second", "none"]
     return Table(f"{prefix}-pairs", caption, head, rows, sortable=True, short_head=short)
