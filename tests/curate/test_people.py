@@ -10,7 +10,7 @@ import pytest
 
 from microg4m_hf.curate.people.callables import checked_detections
 from microg4m_hf.curate.people.detectors import load_detector
-from microg4m_hf.curate.people.quarter_turns import detect_in_turns, turn_back
+from microg4m_hf.curate.people.quarter_turns import detect_in_turns, suppress, turn_back
 from microg4m_hf.curate.protocols import PeopleSettings
 from microg4m_hf.errors import ModelError, RecipeError
 from tests.support.drawn_films import find_red, walk
@@ -42,6 +42,16 @@ def test_boxes_are_turned_back(turns: int) -> None:
     rows, columns = np.nonzero(np.rot90(mask, turns))
     turned = np.array([[columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1]])
     assert turn_back(turned, turns, 64, 48).tolist() == [[30, 10, 45, 20]]
+
+
+def test_boxes_of_one_person_in_two_turns_are_one_and_two_people_in_one_turn_are_two() -> None:
+    boxes = np.array([[0.0, 0, 100, 100], [0, 40, 100, 140], [0, 0, 100, 175]])
+    scores = np.array([0.9, 0.8, 0.7])
+    assert suppress(boxes, scores, 0.5, np.array([0, 0, 1])).tolist() == [0, 1]
+    assert suppress(boxes, scores, 0.5, np.array([0, 1, 2])).tolist() == [0, 1]
+    crowd = np.array([[0.0, 0, 100, 100], [0, 25, 100, 125]])  # 0.6
+    assert suppress(crowd, scores[:2], 0.5, np.array([0, 0])).tolist() == [0, 1]
+    assert suppress(crowd, scores[:2], 0.5, np.array([0, 1])).tolist() == [0]
 
 
 @pytest.mark.parametrize("returned", [None, [], [(np.zeros((1, 4)), [])], [([[0, 0, np.nan, 1]], [0.5])], [("a", "b")]])

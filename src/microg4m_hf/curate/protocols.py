@@ -54,7 +54,7 @@ class PeopleSettings(Settings, prefix="people."):
     turns: int = setting(4, choices=(1, 4))  # quarter turns whose detections are merged
     every: int = setting(1, at_least=1, at_most=30)  # look at every n-th frame
     min_score: float = setting(0.05, at_least=0, below=1)  # weaker detections are not stored
-    overlap: float = setting(0.6, above=0, at_most=1)  # of two boxes that overlap more, the stronger stays
+    overlap: float = setting(0.5, above=0, at_most=1)  # of boxes of two turns that overlap more, the stronger stays
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from ..work import ClipRecord, Work
 from .callables import Boxes, Detections
 from .detectors import Detector
 
+_SAME_TURN = 0.7
+
 
 def detect_people(work: Work, clip: ClipRecord, detector: Detector) -> dict[str, Any]:
     """Write ``people/<video_id>.json`` and return the record of the stage ``people``.
@@ -57,7 +59,7 @@ def detect_in_turns(frames: list[NDArray[np.uint8]], detector: Detector, setting
     Args:
         frames: RGB frames of one size.
         detector: The detector.
-        settings: How many turns, the weakest score, and the overlap above which two boxes are one person.
+        settings: How many turns, the weakest score, and the overlap above which boxes of two turns are one person.
     """
     if not frames:
         return []
@@ -71,9 +73,10 @@ def detect_in_turns(frames: list[NDArray[np.uint8]], detector: Detector, setting
     for found in parts:
         boxes = np.concatenate([boxes for boxes, _ in found]).clip(0, [width, height, width, height])
         scores = np.concatenate([scores for _, scores in found])
+        turn_of_box = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])
         fits = (scores >= settings.min_score) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         boxes, scores = boxes[fits], scores[fits]
-        stays = suppress(boxes, scores, settings.overlap)
+        stays = suppress(boxes, scores, settings.overlap, turn_of_box[fits])
         merged.append((boxes[stays], scores[stays]))
     return merged
 
@@ -101,13 +104,18 @@ def turn_back(boxes: Boxes, turns: int, width: int, height: int) -> Boxes:
     return np.stack(sides[turns % 4], axis=1)
 
 
-def suppress(boxes: Boxes, scores: NDArray[np.float64], overlap: float) -> NDArray[np.intp]:
+def suppress(
+    boxes: Boxes, scores: NDArray[np.float64], overlap: float, turns: NDArray[np.intp] | None = None
+) -> NDArray[np.intp]:
     """Return which boxes stay, the strongest first: a box that overlaps a stronger one too much is left out.
+
+    Two boxes of one turn are two people to the detector, so they may overlap more than boxes of different turns.
 
     Args:
         boxes: The boxes.
         scores: Their scores.
-        overlap: The largest intersection over union that two boxes may have.
+        overlap: The largest intersection over union that two boxes of different turns may have.
+        turns: The turn that each box was found in; by default the overlap is the limit for all.
 
     Example:
         >>> boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10.0]])
@@ -115,10 +123,13 @@ def suppress(boxes: Boxes, scores: NDArray[np.float64], overlap: float) -> NDArr
         [1, 2]
     """
     order = np.argsort(-scores, kind="stable")
-    overlaps = iou(boxes, boxes)
+    limits = np.full((len(boxes), len(boxes)), overlap)
+    if turns is not None:
+        limits[turns[:, None] == turns[None, :]] = max(overlap, _SAME_TURN)
+    too_close = iou(boxes, boxes) > limits
     stays: list[int] = []
     for place in order.tolist():
-        if not any(overlaps[place, other] > overlap for other in stays):
+        if not too_close[place, stays].any():
             stays.append(place)
     return np.array(stays, dtype=np.intp)
 
