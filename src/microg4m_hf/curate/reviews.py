@@ -255,6 +255,15 @@ def active_events(events: Iterable[Event]) -> list[Event]:
     return active[::-1]
 
 
+def decisions(events: Iterable[Event]) -> dict[str, bool]:
+    """Return for each reviewer who decided whether the clip is kept, without looking at its people.
+
+    >>> decisions([Event("e1", 1.0, "anna", "ISS_001", "drop", {"reason": "dark"})])
+    {'anna': False}
+    """
+    return {event.reviewer: event.do == "keep" for event in active_events(events) if event.do in ("keep", "drop")}
+
+
 def fold_judgment(reviewer: str, tracks: Tracks, events: Iterable[Event]) -> Judgment:
     """Apply the active events of one reviewer to the tracks. Events that do not fit are listed, not applied."""
     judgment = Judgment(reviewer, _untouched(tracks))

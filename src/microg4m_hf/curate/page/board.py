@@ -20,6 +20,7 @@ from ..reviews import (
     ReviewedClip,
     active_events,
     check_rule,
+    decisions,
     fold_clip,
     fold_judgment,
     next_person_id,
@@ -69,6 +70,7 @@ class ReviewBoard:
         self._events: dict[str, list[Event]] = {}
         self._open: dict[str, tuple[str, float]] = {}  # clip -> who looks at it, and since when
         self._states: dict[str, ReviewedClip] = {}
+        self._decisions: dict[str, dict[str, bool]] = {}
         self._lock = threading.RLock()
 
     def refresh(self) -> None:
@@ -79,6 +81,7 @@ class ReviewBoard:
                 events.append(event)
                 events.sort(key=lambda one: one.time)
                 self._states.pop(event.clip, None)
+                self._decisions.pop(event.clip, None)
 
     def state(self, video_id: str) -> ReviewedClip:
         """Return the state of a clip after all reviews."""
@@ -114,20 +117,25 @@ class ReviewBoard:
             return [clip for clip, one in self.verdicts.items() if not one.kept]
         kept = [clip for clip, one in self.verdicts.items() if one.kept]
         if name == "disputed":
-            return [clip for clip in self._touched() if self.state(clip).status == "disputed"]
+            return [clip for clip in self.verdicts if self._is_disputed(clip)]
         return [clip for clip in kept if self._is_open(clip, reviewer)] if name == "to review" else kept
 
-    def _touched(self) -> list[str]:
-        return sorted(self._events.keys() & self.verdicts.keys())
+    def _decided(self, video_id: str) -> dict[str, bool]:
+        """Who decided about a clip, and how. Its tracks are not read for that."""
+        if video_id not in self._events:
+            return {}
+        if video_id not in self._decisions:
+            self._decisions[video_id] = decisions(self._events[video_id])
+        return self._decisions[video_id]
+
+    def _is_disputed(self, video_id: str) -> bool:
+        return len(self._decided(video_id)) > 1 and self.state(video_id).status == "disputed"
 
     def _is_open(self, video_id: str, reviewer: str) -> bool:
         """Whether this reviewer should review a clip: nobody did, or everybody should and this one did not."""
-        finished = self._finished(video_id)
+        decided = self._decided(video_id)
         share = int.from_bytes(hashlib.sha256(video_id.encode()).digest()[:4], "big") / 2**32
-        return not finished or (share < self.overlap and reviewer not in finished)
-
-    def _finished(self, video_id: str) -> Mapping[str, Judgment]:
-        return self.state(video_id).finished if video_id in self._events else {}  # most clips are not read
+        return not decided or (share < self.overlap and reviewer not in decided)
 
     def next_clip(self, reviewer: str, after: str | None = None) -> str | None:
         """Return the next clip to review, behind ``after`` if there is one; None when nothing is left.
@@ -147,12 +155,11 @@ class ReviewBoard:
     def counts(self, reviewer: str) -> dict[str, int]:
         """Return how many clips the filter kept, this reviewer finished and has left, and how many are disputed."""
         kept = self.clips_of("kept by the filter", reviewer)
-        states = [self.state(clip) for clip in self._touched()]
         return {
             "kept": len(kept),
-            "mine": sum(reviewer in one.finished for one in states),
+            "mine": sum(reviewer in self._decided(clip) for clip in self.verdicts),
             "left": len(self.clips_of("to review", reviewer)),
-            "disputed": sum(one.status == "disputed" for one in states),
+            "disputed": len(self.clips_of("disputed", reviewer)),
         }
 
     def do(self, reviewer: str, video_id: str, message: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import SourceError
 from ...extras import require
+from ...web.html import with_noun
 from ...web.serving import (
     EVENT_OPTIONS,
     HOST,
@@ -167,7 +168,9 @@ class PageHandlers:
         if do == "list":
             name = list_after(state.name)
             clips = self.board.clips_of(name, state.reviewer)
-            return replace(state, name=name, clip=clips[0] if clips else "", notice=f"{name}: {len(clips)} clips")
+            return replace(
+                state, name=name, clip=clips[0] if clips else "", notice=f"{name}: {with_noun(len(clips), 'clip')}"
+            )
         if do == "step":
             return self._step(state, 1 if message.get("by") == 1 else -1)
         said = self.board.do(state.reviewer, state.clip or next(iter(self.board.verdicts)), message)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape as escape_attribute
 
 from ...taxonomy import ACTIONS
-from ...web.html import element
+from ...web.html import element, with_noun
 from ...web.player import COLORS, PlayerTrack, read_times, render_player
 from ..reviews import Person
 from .board import LISTS, ClipView, ReviewBoard
@@ -130,7 +130,8 @@ def render_panel(
 def render_end(board: ReviewBoard, reviewer: str, *, notice: str, name: str, serial: int) -> str:
     """Return the panel for a reviewer who has nothing left in the list."""
     counts = board.counts(reviewer)
-    text = f"The list “{name}” is empty. You reviewed {counts['mine']} clips; {counts['disputed']} are disputed."
+    done = with_noun(counts["mine"], "clip")
+    text = f"The list “{name}” is empty. You reviewed {done}; {counts['disputed']} are disputed."
     facts = escape_attribute(json.dumps({"clip": "", "reviewer": reviewer, "people": []}))
     hint = element("p", "v shows another list, u undoes what you did last.", "mg-quiet")
     return (
