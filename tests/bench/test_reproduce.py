@@ -92,13 +92,13 @@ def test_the_first_allowance_that_is_enough_is_named(value: float, within: str |
 
 def test_scores_that_are_absent_are_named_and_none_at_all_is_not_possible() -> None:
     judged = judge({"map": 50.0, "f1": 10.0}, {"map": 0.5, "f1": float("nan")})
-    assert (judged.outcome, judged.notes) == ("reproduced", ("not compared: f1",))
+    assert (judged.outcome, judged.notes) == ("reproduced", ("not compared: F1",))
     rows = [RowResult("a", "A", "", "har", judged)]
     assert exit_code(rows) == 0 and exit_code([]) == 2
     rows.append(RowResult("b", "B", "", "har", judge({"map": 50.0}, {"map": 0.5}, faults=["other clips", "more"])))
     assert rows[1].judgement.summary == "differs: other clips" and exit_code(rows) == 1
     rows.append(RowResult("c", "C", "", "har", judge({"map": 50.0}, {})))
-    assert rows[2].judgement.summary == "not possible: none of map could be computed" and exit_code(rows) == 2
+    assert rows[2].judgement.summary == "not possible: none of mAP@0.5 could be computed" and exit_code(rows) == 2
 
 
 # The authors' prediction files.
@@ -116,7 +116,7 @@ def test_the_five_released_files_reproduce_their_rows_to_the_digit(
         assert {one["within"] for one in row["scores"].values()} == {"digits"}
         assert f"{name} " in printed
     assert rows["slowfast_4x16_r50"]["scores"]["map"]["published"] == 42.09
-    assert "map is printed as 42.10 and as 42.09" in rows["slowfast_4x16_r50"]["notes"]
+    assert "mAP@0.5 is printed as 42.10 and as 42.09" in rows["slowfast_4x16_r50"]["notes"]
     for name, low, high in (("mvitv1_b_16x4", 12.14, 18.96), ("x3d_s", 13.79, 19.64)):
         assert f"{name}: " in printed and f"moves the mAP from {low} to {high}" in printed
         assert rows[name]["scores"]["map"]["allowed"] == pytest.approx([low, high], abs=0.015)
@@ -158,8 +158,11 @@ def test_another_file_differs_by_class_and_in_its_scores(
     more = ["--data-dir", str(released), "--released-results", str(folder), "--out"]
     for number, (path, facts) in enumerate(
         {
-            folder / "C2D_8x8_R50" / "detections_test.csv": ["differs: map -16.90", "the weights: the scores of 1136"],
-            sigmoid: ["differs: f1 +", "the scores lie in 0..1 like probabilities"],
+            folder / "C2D_8x8_R50" / "detections_test.csv": [
+                "differs: mAP@0.5 -16.90",
+                "the weights: the scores of 1136",
+            ],
+            sigmoid: ["differs: F1 +", "the scores lie in 0..1 like probabilities"],
             partial: ["differs: 1 items without a prediction"],
         }.items()
     ):
@@ -367,7 +370,7 @@ def test_fourteen_rows_are_judged_and_a_kill_costs_nothing(planted: Planted, tmp
         off = bool(place % 2)
         assert rows[name]["outcome"] == ("differs" if off else "reproduced"), rows[name]["summary"]
         assert [one["difference"] for one in rows[name]["scores"].values()] == pytest.approx([-off] * 4, abs=0.005)
-        assert re.search(rf"^{name} .*{'differs: f1 -1.00' if off else 'reproduced to the digit'}", printed, re.M)
+        assert re.search(rf"^{name} .*{'differs: F1 -1.00' if off else 'reproduced to the digit'}", printed, re.M)
         assert rows[name]["weights"]["file"].endswith(f"{planted_release.place_of(name)} in {planted.weights}") or (
             variant.num_labels == 80
         )
@@ -415,7 +418,7 @@ def test_the_table_from_earth_to_space(planted: Planted, tmp_path: Path) -> None
         ("slowfast_32x2_r101_ava on JHMDB", "jhmdb_zero_shot", "differs"),
         ("slowfast_32x2_r101_ava", "har_zero_shot", "differs"),
     ]
-    assert rows["slowfast_32x2_r101_ava on JHMDB"]["summary"] == "differs: auroc -2.00"
+    assert rows["slowfast_32x2_r101_ava on JHMDB"]["summary"] == "differs: AUROC -2.00"
     assert "slow_8x8_r50_ava on JHMDB, slowfast_32x2_r101_ava on JHMDB: the paper does not say how JHMDB was" in printed
     transfer = rows["slow_8x8_r50_ava"]["transfer"]
     assert transfer["matched"]["difference"] == 0 and transfer["matched"]["first"] > 0.1

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..render.formatting import SCORE_NAMES
+
 REPRODUCED, DIFFERS, NOT_POSSIBLE = "reproduced", "differs", "not possible"
 EXIT_CODES = {REPRODUCED: 0, DIFFERS: 1, NOT_POSSIBLE: 2}
 HALF_UNIT = 0.005  # of a percentage with two decimals
@@ -79,7 +81,7 @@ class Judgement:
         if self.outcome == NOT_POSSIBLE:
             return f"{NOT_POSSIBLE}: {self.reason}"
         if self.outcome == DIFFERS:
-            off = [f"{one.score} {one.difference:+.2f}" for one in self.comparisons if one.within is None]
+            off = [f"{_shown(one.score)} {one.difference:+.2f}" for one in self.comparisons if one.within is None]
             return f"{DIFFERS}: {'; '.join([*self.faults[:1], *([', '.join(off)] if off else [])])}"
         needed = dict.fromkeys(one.within for one in self.comparisons if one.within != "digits")
         return f"{REPRODUCED} within {' and '.join(map(str, needed))}" if needed else f"{REPRODUCED} to the digit"
@@ -153,7 +155,7 @@ def judge(
         >>> judge({"map": 12.86}, {"map": 0.1244}, [ties]).summary
         'reproduced within ties'
         >>> judge({"map": 12.86}, {"map": 0.14}, [ties]).summary
-        'differs: map +1.14'
+        'differs: mAP@0.5 +1.14'
         >>> judge({"map": 42.10, "f1": 23.69}, {"map": 0.421, "f1": 0.2369}, faults=["3 clips are missing"]).summary
         'differs: 3 clips are missing'
     """
@@ -163,12 +165,14 @@ def judge(
         if scores.get(name) is not None and scores[name] == scores[name]
     )
     if not compared:
-        return Judgement(NOT_POSSIBLE, faults=tuple(faults), reason=f"none of {', '.join(printed)} could be computed")
+        return Judgement(
+            NOT_POSSIBLE, faults=tuple(faults), reason=f"none of {', '.join(map(_shown, printed))} could be computed"
+        )
     absent = [name for name in printed if name not in {one.score for one in compared}]
-    remarks = (*notes, *([f"not compared: {', '.join(absent)}"] if absent else []))
+    remarks = (*notes, *([f"not compared: {', '.join(map(_shown, absent))}"] if absent else []))
     several = {name: values for name, values in printed.items() if not isinstance(values, int | float)}
     remarks += tuple(
-        f"{name} is printed as {' and as '.join(f'{one:.2f}' for one in values)}"
+        f"{_shown(name)} is printed as {' and as '.join(f'{one:.2f}' for one in values)}"
         for name, values in several.items()
         if len(values) > 1
     )
@@ -177,6 +181,10 @@ def judge(
     if faults or None in used:
         return Judgement(DIFFERS, compared, tuple(faults), tuple(causes), remarks)
     return Judgement(REPRODUCED, compared, notes=remarks)
+
+
+def _shown(score: str) -> str:
+    return SCORE_NAMES.get(score, score)
 
 
 def _compare(name: str, printed: Sequence[float], value: float, allowances: Sequence[Allowance]) -> Comparison:
