@@ -3,9 +3,10 @@
     python benchmarks/orientation.py --work runs/orientation      # about an hour of one core, resumed where it ended
     python benchmarks/orientation.py --only har --seeds 1 --no-write
 
-Both are trained on upright scenes, where standing and lying people differ in the direction of their bodies. Each remedy
-is measured on the test clips of that sample and on new scenes of 120 further films, with the mean of some seeds. Errors
-come from leaving out one film at a time, of the mean over seeds. Results are in benchmarks/results/orientation.json.
+Both are trained on upright scenes, where standing and lying people differ in the direction of their bodies. Remedies of
+the action model are measured on the test clips of that sample, on new scenes, and on scenes in which people float at
+any angle; those of the other model on new scenes. Scores are means over seeds, and their errors come from leaving out
+one film at a time. Results are in benchmarks/results/orientation.json.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch
 import argparse
 import datetime
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from microg4m_hf import load_dataset
-from microg4m_hf.bench.orientation import open_model, predict_turns
+from microg4m_hf.bench.orientation import open_model
 from microg4m_hf.bench.orientation_texts import compare_answers, probe_texts
 from microg4m_hf.cli.main import main as microg4m
 from microg4m_hf.data.sample import make_sample
@@ -36,41 +36,47 @@ from microg4m_hf.data.sample.world import FPS, NUM_FRAMES, Scene, practice_scene
 from microg4m_hf.data.sample.write import clip_path, write_annotations, write_clip
 from microg4m_hf.data.turns import TURNS, Turn, quarter_turns, turn_frames
 from microg4m_hf.inference import TextSettings
+from microg4m_hf.inference.turn_choice import choose_record
 from microg4m_hf.metrics.har.inputs import read_rows
 from microg4m_hf.metrics.har.result import HarResult, HarSettings, score_har
 from microg4m_hf.metrics.jackknife import interval, spread_of
 from microg4m_hf.metrics.significance import paired_test
 from microg4m_hf.storage import atomic_folder
-from microg4m_hf.training import split_items
+from microg4m_hf.training import KeyFrameWindows, predict_logits, split_items
 from microg4m_hf.training.predict import pool_turns, prediction_columns, reference_columns
 
 RESULTS = Path(__file__).parent / "results" / "orientation.json"
-NEW_SCENES, VLM_SCENES, VLM_STEPS = 120, 640, 400
-# remedy -> the training it needs, and the turns and pooling of its predictions
+NEW_SCENES, VLM_SCENES, VLM_TESTS = 40, 640, 60
+VLM_STEPS = {"upright": 400, "turned": 1200}  # four views of a scene take longer to learn than one
+EIGHT = quarter_turns(4, mirror=True)
+# How networks are trained; those with pooled turns begin with the upright network, as each step costs four.
 TRAININGS = {
     "upright": [],
-    "rotate=quarter": ["data.rotate=quarter"],
-    "rotate=any": ["data.rotate=any"],
-    "turn pooling": ["model.overrides.turn_pooling=true"],
+    "quarter": ["data.rotate=quarter"],
+    "turn-pooling": [
+        "model.overrides={turn_pooling: true}",
+        "model.init={work}/runs/upright-{seed}",
+        "schedule.epochs=6",
+        "schedule.steps=[0,4,5]",
+    ],
 }
-REMEDIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "trained upright": ("upright", {}),
-    "--turns 4": ("upright", {"test_turns": 4}),
-    "--turns 4 --turn-pooling max": ("upright", {"test_turns": 4, "test_pooling": "max"}),
-    "--turns 4 --turn-pooling lme": ("upright", {"test_turns": 4, "test_pooling": "lme"}),
-    "--turns 4 --mirror": ("upright", {"test_turns": 4, "test_mirror": True}),
-    "data.rotate=quarter": ("rotate=quarter", {}),
-    "data.rotate=quarter, --turns 4": ("rotate=quarter", {"test_turns": 4}),
-    "data.rotate=any": ("rotate=any", {}),
-    "turn pooling in the model": ("turn pooling", {}),
+# remedy -> the training it needs, the views of a prediction, their pooling
+REMEDIES: dict[str, tuple[str, tuple[Turn, ...], str]] = {
+    "trained upright": ("upright", EIGHT[:1], "mean"),
+    "--turns 4": ("upright", EIGHT[:4], "mean"),
+    "--turns 4 --turn-pooling max": ("upright", EIGHT[:4], "max"),
+    "--turns 4 --turn-pooling lme": ("upright", EIGHT[:4], "lme"),
+    "--turns 4 --mirror": ("upright", EIGHT, "mean"),
+    "data.rotate=quarter": ("quarter", EIGHT[:1], "mean"),
+    "data.rotate=quarter, then --turns 4": ("quarter", EIGHT[:4], "mean"),
+    "turn pooling in the model": ("turn-pooling", EIGHT[:1], "mean"),
 }
 POSTURE, COUNT, WALL = "What are the people doing?", "How many people are there?", "What can be seen on the wall?"
-VLM_REMEDIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "trained upright": ("upright", {}),
-    "--turns 4": ("upright", {"turns": 4}),
-    "--turns 4 --turn-choice majority": ("upright", {"turns": 4, "turn_choice": "majority"}),
-    "trained on quarter turns": ("turned", {}),
-    "trained on quarter turns, --turns 4": ("turned", {"turns": 4}),
+VLM_REMEDIES: dict[str, tuple[str, int]] = {
+    "trained upright": ("upright", 1),
+    "--turns 4": ("upright", 4),
+    "--turns 4 --turn-choice majority": ("upright", 4),
+    "trained on quarter turns": ("turned", 1),
 }
 
 
@@ -84,8 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, measure in (("har", measure_actions), ("vlm", measure_answers)):
         if args.only in (None, name):
-            found[name] = measure(args.work, range(args.seeds))
-            found[name] |= {"date": f"{datetime.date.today()}", "seeds": args.seeds}
+            remedies = measure(args.work, range(args.seeds))
+            found[name] = {"date": f"{datetime.date.today()}", "seeds": args.seeds, "remedies": remedies}
     print(json.dumps(found, indent=1))
     if not args.no_write:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
@@ -96,78 +102,71 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure_actions(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    for name in ("upright", "turned"):
-        if not (work / name).is_dir():
-            with atomic_folder(work / name) as folder:
-                make_sample(folder, lying=True, upright=name == "upright")
+    if not (work / "upright").is_dir():
+        with atomic_folder(work / "upright") as folder:
+            make_sample(folder, lying=True, upright=True)
     for name in ("new", "floating"):
         if not (work / name).is_dir():
             scenes = practice_scenes(NEW_SCENES, lying=True, upright=name == "new")
             write_release(work / name, [replace(scene, split="test") for scene in scenes])
     for name, words in TRAININGS.items():
         for seed in seeds:
-            run = work / "runs" / f"{name.replace(' ', '-')}-{seed}"
+            run = work / "runs" / f"{name}-{seed}"
             if not (run / "results.json").is_file():
-                upright = [f"data.data_dir={work / 'upright'}", f"loop.seed={seed}", "data.workers=0"]
-                assert microg4m(["train", "har", "--config", "orientation", "--out", str(run), *upright, *words]) == 0
+                own = [word.format(work=work, seed=seed) if "{work}" in word else word for word in words]
+                own += [f"data.data_dir={work / 'upright'}", f"loop.seed={seed}", "data.workers=0"]
+                assert microg4m(["train", "har", "--config", "orientation", "--out", str(run), *own]) == 0
     tests = {"sample": ("upright", TURNS), "new scenes": ("new", TURNS), "floating": ("floating", TURNS[:1])}
     result: dict[str, Any] = {}
-    for test, (folder, turns) in tests.items():
+    for test, (folder, shown) in tests.items():
         baseline: dict[str, list[HarResult]] = {}
-        table: dict[str, Any] = {}
-        for remedy, (training, asked) in REMEDIES.items():
-            place = f"{training.replace(' ', '-')}"
-            runs = [work / "runs" / f"{place}-{seed}" for seed in seeds]
-            scored, seconds = score_runs(runs, work / folder, work / "logits", turns, asked)
+        result[test] = {}
+        for remedy, (training, views, pooling) in REMEDIES.items():
+            runs = [work / "runs" / f"{training}-{seed}" for seed in seeds]
+            scored = score_runs(runs, work / folder, work / "logits", shown, views, pooling)
             baseline = baseline or scored
-            table[remedy] = summarize(scored, baseline) | {"cpu_seconds_per_clip": seconds}
-            print(test, remedy, json.dumps(table[remedy]), flush=True)
-        result[test] = table
+            result[test][remedy] = summarize(scored, baseline)
+            print(test, remedy, json.dumps(result[test][remedy]), flush=True)
     return result
 
 
 def score_runs(
-    runs: Sequence[Path], data_dir: Path, store: Path, turns: Sequence[Turn], asked: dict[str, Any]
-) -> tuple[dict[str, list[HarResult]], float]:
-    """Return, for every turn, the scores of each run, and the processor time of a clip under one turn."""
-    scored: dict[str, list[HarResult]] = {turn.name: [] for turn in turns}
-    seconds = []
+    runs: Sequence[Path], data_dir: Path, store: Path, shown: Sequence[Turn], views: Sequence[Turn], pooling: str
+) -> dict[str, list[HarResult]]:
+    """Return, for every turn in which the clips are shown, the scores of each run from its views of them."""
+    scored: dict[str, list[HarResult]] = {turn.name: [] for turn in shown}
     for run in runs:
-        model, data = open_model(str(run))
-        pooling = asked.get("test_pooling", "mean")
-        data = replace(data, data_dir=str(data_dir), workers=0, scheme="official", **asked | {"test_pooling": "mean"})
-        items = split_items(data, "test")
-        file = store / f"{data_dir.name}-{run.name}-{len(data.views) or 1}.npz"
-        if not file.is_file():
-            begun = time.process_time()
-            logits = _all_turns(model, items, data, turns)
-            took = (time.process_time() - begun) / len(items) / len(turns)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            arrays = {f"{turn.name}|{index}": one for turn, own in logits.items() for index, one in own.items()}
-            np.savez(file, seconds=took, **arrays)
-        stored = np.load(file)
-        seconds.append(float(stored["seconds"]))
+        items, logits = logits_of(run, data_dir, store / f"{data_dir.name}-{run.name}.npz", len(shown) > 1)
         references = read_rows(reference_columns(items), references=True)
-        for turn in turns:
-            own = {index: stored[f"{turn.name}|{index}"] for index in range(len(items))}
-            own = pool_turns(own, pooling) if data.views else own
-            predictions = read_rows(prediction_columns(items, own))
+        for turn in shown:
+            # A view of a turned clip is another view of the clip: quarter turns make a closed set.
+            seen = [
+                Turn((view.degrees + (-1) ** view.mirrored * turn.degrees) % 360, turn.mirrored != view.mirrored)
+                for view in views
+            ]
+            own = {index: np.stack([logits[one][index] for one in seen]) for index in range(len(items))}
+            predictions = read_rows(prediction_columns(items, pool_turns(own, pooling)))
             scored[turn.name].append(score_har(predictions, references, HarSettings(scores_are="logits")))
-    return scored, float(np.median(seconds))
+    return scored
 
 
-def _all_turns(model: Any, items: Any, data: Any, turns: Sequence[Turn]) -> dict[Turn, dict[int, np.ndarray]]:
-    """The logits of every view of every turn, ``(views, persons, classes)`` where there are several views."""
+def logits_of(run: Path, data_dir: Path, file: Path, is_turned: bool) -> tuple[Any, dict[Turn, dict[int, np.ndarray]]]:
+    """Return the key frames, and the logits of a run under every turn that its remedies need."""
     from accelerate import Accelerator
 
-    from microg4m_hf.bench.orientation import TurnedWindows
-    from microg4m_hf.training import predict_logits
-
-    if not data.views and len(turns) > 1:
-        return predict_turns(model, items, data, turns=turns)
-    accelerator = Accelerator(cpu=True)
-    return {
-        turn: predict_logits(accelerator, model, TurnedWindows(items, data, turn), turns=data.views) for turn in turns
+    model, data = open_model(str(run))
+    data = replace(data, data_dir=str(data_dir), workers=0, scheme="official")
+    items = split_items(data, "test")
+    turns: Sequence[Turn] = EIGHT
+    if run.name.startswith("turn-pooling"):
+        turns = TURNS if is_turned else TURNS[:1]
+    if not file.is_file():
+        found = predict_logits(Accelerator(cpu=True), model, KeyFrameWindows(items, data), turns=turns)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **{str(index): logits for index, logits in found.items()})
+    stored = np.load(file)
+    return items, {
+        turn: {index: stored[str(index)][place] for index in range(len(items))} for place, turn in enumerate(turns)
     }
 
 
@@ -206,34 +205,50 @@ def measure_answers(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
     folder = work / "questions"
     scenes = [scene for scene in practice_scenes(1400, lying=True, upright=True) if is_clear(scene)]
     if not folder.is_dir():
-        tests = [replace(scene, split="test") for scene in scenes[VLM_SCENES:][:NEW_SCENES]]
+        tests = [replace(scene, split="test") for scene in scenes[VLM_SCENES:][:VLM_TESTS]]
         write_release(folder, tests, questions)
     rows = load_dataset("vqa", split="test", data_dir=str(folder))
     items = [dict(row) for row in rows.remove_columns("video")]
-    result: dict[str, Any] = {}
-    answers: dict[str, dict[str, dict[str, str]]] = {remedy: {} for remedy in VLM_REMEDIES}
+    answers: dict[str, dict[str, dict[str, str]]] = {}
     for seed in seeds:
         for training in ("upright", "turned"):
             model = work / "vlm" / f"{training}-{seed}"
             if not model.is_dir():
-                train_model(model, scenes[:VLM_SCENES], training == "turned", seed)
-            for remedy, (own, asked) in VLM_REMEDIES.items():
-                if own != training:
-                    continue
-                out = work / "answers" / f"{remedy.replace(' ', '_').replace(',', '')}-{seed}"
-                settings = TextSettings("vqa", str(model), prompts="plain", frames=4, max_new_tokens=12, **asked)
-                found = probe_texts(settings, rows, out)
-                print(seed, remedy, json.dumps(found["gap"]), json.dumps(found["kinds"]), flush=True)
-                for name in (*(turn.name for turn in TURNS), "blind"):
-                    place = out / name.replace("°", "").replace(", ", "-") / "predictions.jsonl"
-                    lines = map(json.loads, place.read_text().splitlines())
-                    given = {f"{seed}/{line['question_id']}": line["answer"] for line in lines}
-                    answers[remedy].setdefault(name, {}).update(given)
+                train_model(model, scenes[:VLM_SCENES], training, seed)
+        for remedy, (training, turns) in VLM_REMEDIES.items():
+            out = work / "answers" / f"{training}-{turns}-{seed}"
+            model = str(work / "vlm" / f"{training}-{seed}")
+            settings = TextSettings("vqa", model, prompts="plain", frames=4, max_new_tokens=12, turns=turns)
+            probe_texts(settings, rows, out, encoder=False)
+            for name in (*(turn.name for turn in TURNS), "blind"):
+                place = out / name.replace("°", "").replace(", ", "-") / "items.rank0.jsonl"
+                records = [json.loads(line) for line in place.read_text().splitlines()]
+                if remedy.endswith("majority") and name != "blind":
+                    records = [{"id": record["id"], "text": majority(record)} for record in records]
+                given = {f"{seed}/{record['id']}": record["text"] for record in records}
+                answers.setdefault(remedy, {}).setdefault(name, {}).update(given)
     repeated = [row | {"question_id": f"{seed}/{row['question_id']}"} for seed in seeds for row in items]
+    result = {}
+    first = answers["trained upright"]
     for remedy, given in answers.items():
         found = compare_answers(repeated, given, TURNS)
-        result[remedy] = {name: found[name] for name in ("items", "films", "turns", "gap", "kinds")}
-    return {"questions": result}
+        upright = {"0°": first["0°"], "remedy": given["0°"], "blind": given["blind"]}
+        changed = compare_answers(repeated, upright | {"90°": given["0°"]}, TURNS[:2])
+        found["differences"] = {entry["kind"]: _minus(entry) for entry in changed["kinds"]}
+        result[remedy] = {name: found[name] for name in ("items", "films", "turns", "gap", "kinds", "differences")}
+    return result
+
+
+def majority(record: dict[str, Any]) -> str:
+    """Return the text that ``--turn-choice majority`` keeps, from the texts of all turns."""
+    texts = {Turn(int(one["turn"].split("°")[0])): {"status": "ok", **one} for one in record["turns"]}
+    return str(choose_record(texts, "majority")["text"])
+
+
+def _minus(entry: dict[str, Any]) -> dict[str, Any]:
+    """The score of a remedy minus that of the first model, from their gap."""
+    turned = None if entry["interval"] is None else [-edge for edge in reversed(entry["interval"])]
+    return {"difference": -entry["difference"], "interval": turned}
 
 
 def is_clear(scene: Scene) -> bool:
@@ -250,7 +265,7 @@ def questions(scene: Scene) -> list[dict[str, str]]:
     return [{"Q": question, "A": answer} for question, answer in texts]
 
 
-def train_model(folder: Path, scenes: Sequence[Scene], turned: bool, seed: int) -> None:
+def train_model(folder: Path, scenes: Sequence[Scene], training: str, seed: int) -> None:
     """Train a tiny vision-language model on upright scenes, or on all quarter turns of the same scenes."""
     from microg4m_hf.inference.frames import SampledFrames, get_frame_sampling
     from microg4m_hf.inference.items import ClipQueries, Query
@@ -260,14 +275,14 @@ def train_model(folder: Path, scenes: Sequence[Scene], turned: bool, seed: int) 
     numbers = get_frame_sampling(PICK)(NUM_FRAMES, FRAMES).tolist()
     about = {"fps": float(FPS), "total_num_frames": NUM_FRAMES, "duration": NUM_FRAMES / FPS, "frames_indices": numbers}
     clips = []
-    for number, scene in enumerate(scenes):
-        turn = quarter_turns(4)[number % 4] if turned else Turn(0)
-        pictures = np.ascontiguousarray(turn_frames(np.stack(list(frames(scene, 144, numbers))), turn))
-        pairs = questions(scene)
+    for scene in scenes:
+        upright, pairs = np.stack(list(frames(scene, 144, numbers))), questions(scene)
         queries = tuple(Query(f"{scene.video_id}_{place}", pair["Q"]) for place, pair in enumerate(pairs))
         work = ClipQueries(None, scene.video_id, queries)
-        clips.append(Clip(work, tuple(pair["A"] for pair in pairs), SampledFrames(pictures, about)))
-    model, processor, losses = train(clips, VLM_STEPS, seed)
+        for turn in quarter_turns(4 if training == "turned" else 1):
+            pictures = np.ascontiguousarray(turn_frames(upright, turn))
+            clips.append(Clip(work, tuple(pair["A"] for pair in pairs), SampledFrames(pictures, about)))
+    model, processor, losses = train(clips, VLM_STEPS[training], seed)
     print(folder.name, "losses", [round(loss, 3) for loss in losses], flush=True)
     with atomic_folder(folder) as scratch:
         model.eval().save_pretrained(scratch)

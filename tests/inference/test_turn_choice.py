@@ -132,10 +132,13 @@ def _answers(**texts: str) -> dict[Turn, dict[str, Any]]:
     }
 
 
-def test_the_majority_ignores_case_and_the_first_of_equals_is_kept() -> None:
+def test_the_majority_ignores_case_and_ties_go_to_the_likelier_then_the_first() -> None:
     chosen = choose_record(_answers(_0="A", _90="B.", _180="b", _270="C"), "majority")
     assert (chosen["text"], chosen["turn"], chosen["tokens"]) == ("B.", "90°", {"in": 20, "out": 8})
-    assert choose_record(_answers(_0="A", _90="B", _180="C", _270="D"), "majority")["turn"] == "0°"
+    tied = _answers(_0="A", _90="B", _180="C", _270="D")
+    assert choose_record(tied, "majority")["turn"] == "0°"
+    tied[Turn(180)]["likelihood"] = -0.5
+    assert choose_record(tied, "majority")["turn"] == "180°"
     assert choose_record(_answers(_0="", _90="", _180="C", _270=""), "majority")["text"] == "C"
     assert choose_record(_answers(_0="", _90="B"), "likelihood")["text"] == "B"
     assert choose_record(_answers(_0="", _90=""), "likelihood")["turn"] == "0°"

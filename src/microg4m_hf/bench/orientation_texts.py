@@ -90,8 +90,8 @@ def probe_texts(
         rows: A split of the ``vqa`` config.
         out: The folder of the runs.
         turns: At least two; the first is the baseline.
-        encoder: The sentence encoder of S-VQA, as for ``text_scores``; without one that can be loaded, S-VQA is left
-            out.
+        encoder: The sentence encoder of S-VQA, as for ``text_scores``. S-VQA is left out with False, and where it
+            cannot be loaded.
         options: Of :func:`predict_texts`: ``limit``, ``retry_failed``, ``placement``, ``endpoint``, ``environment``.
 
     Returns:
@@ -226,6 +226,8 @@ def _similarity(encoder: Any) -> tuple[Callable[[list[str], list[str]], np.ndarr
     """Return the function of S-VQA, or why there is none."""
     from ..metrics.text.sentence import SentenceEncoder
 
+    if encoder is False:
+        return None, "it was not asked for"
     try:
         loaded = encoder if isinstance(encoder, SentenceEncoder) else SentenceEncoder(encoder)
     except (MissingExtraError, CheckpointError) as error:

@@ -49,9 +49,10 @@ def choosing_runner(runner: Runner, settings: TextSettings) -> Runner:
 
 
 def choose_record(records: Mapping[Turn, dict[str, Any]], how: str) -> dict[str, Any]:
-    """Return the record of a query from its records under each turn, in their order. The first of equals is kept.
+    """Return the record of a query from its records under each turn, in their order.
 
-    A text that is empty or was refused under one turn is kept only if it is so under all.
+    Of equally frequent answers the most likely one is kept, and of equally likely ones, or where the runner gives no
+    likelihood, the first. A text that is empty or was refused under one turn is kept only if it is so under all.
 
     Args:
         records: The record of each turn.
@@ -73,11 +74,13 @@ def choose_record(records: Mapping[Turn, dict[str, Any]], how: str) -> dict[str,
     candidates = {turn: record for turn, record in texts.items() if record["text"].strip()} or texts
     if not candidates:
         return failed[0][1] | _sums(records)
-    if how == "majority":
-        votes = Counter(_vote(record["text"]) for record in candidates.values())
-        chosen = max(candidates, key=lambda turn: votes[_vote(candidates[turn]["text"])])
-    else:
-        chosen = max(candidates, key=lambda turn: round(candidates[turn]["likelihood"], _DIGITS))
+    votes = Counter(_vote(record["text"]) for record in candidates.values() if how == "majority")
+
+    def rank(turn: Turn) -> tuple[int, float]:
+        record = candidates[turn]
+        return votes[_vote(record["text"])], round(record.get("likelihood", 0.0), _DIGITS)
+
+    chosen = max(candidates, key=rank)
     kept = ("text", "likelihood")
     seen = [
         {"turn": turn.name} | {name: record[name] for name in (*kept, "kind") if name in record}

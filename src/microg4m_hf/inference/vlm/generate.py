@@ -57,8 +57,8 @@ class Generator:
 
     @property
     def needs_likelihood(self) -> bool:
-        """Whether texts of several turns are compared by the probability of their tokens."""
-        return self.settings.turns > 1 and self.settings.turn_choice == "likelihood"
+        """Whether texts of several turns are compared, by the probability of their tokens or with it for ties."""
+        return self.settings.turns > 1
 
     def generate(self, inputs: dict[str, Any], name: str = "", **options: Any) -> list[Generation]:
         """Generate for a batch. With sampling, ``name`` and the seed of the settings determine the random numbers."""
