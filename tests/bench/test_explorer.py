@@ -126,6 +126,23 @@ def test_runs_are_joined_scored_and_sorted(catalogue: Catalogue, runs: Path) -> 
     assert page.count("correct: ") >= 2
 
 
+def test_runs_are_compared_action_by_action(catalogue: Catalogue, runs: Path) -> None:
+    """A table per person marks what each run gets right; a filter finds where one run is right and the other wrong."""
+    good, noisy = read_runs([runs / "good", runs / "noisy & <b>odd"], catalogue)
+    found = select(catalogue, Filter(), good, noisy)
+    assert 0 < len(found) <= len(_clips_of_split("ava_test_gt.csv"))
+    assert len(select(catalogue, Filter(), noisy, good)) == 0
+    for place in found.tolist():
+        assert good.score[place] == 1.0 > noisy.score[place]
+    assert not len(select(catalogue, Filter(), good, good))
+    page = render_clip(catalogue, int(found[0]), [good, noisy])
+    persons = [key for key in good.persons if key[0] == catalogue.ids[found[0]]]
+    assert page.count("<table") == page.count("Actions of person") >= len(persons)
+    assert "missed: " in page and "wrong: " in page and "correct: " in page
+    alone = render_clip(catalogue, int(found[0]), [good])
+    assert "missed: " not in alone and "wrong: " not in alone
+
+
 def test_texts_of_runs_are_shown_with_the_references(catalogue: Catalogue, runs: Path) -> None:
     blind, captions = read_runs([runs / "vqa-blind", runs / "captions.json"], catalogue)
     video_id = next(iter(catalogue.questions))

@@ -147,6 +147,38 @@ def test_worst_clips_of_a_run_come_first(browser: Browser, page: Any) -> None:
 
 
 @needs_browser
+def test_it_opens_on_the_worst_clip_and_the_address_follows(browser: Browser, page: Any) -> None:
+    """Without a clip in the address: the clip of the first run with the lowest score, on a frame with boxes."""
+    browser.open(page.local_url)
+    browser.wait_for(READY)
+    names = browser.evaluate("[...document.querySelectorAll('.mg-name')].map(one => one.textContent)")
+    values = browser.evaluate("[...document.querySelectorAll('.mg-score')].map(one => parseFloat(one.textContent))")
+    predicted = [value for value in values if value is not None and value >= 0]
+    assert len(predicted) >= 10 and predicted == sorted(predicted) == values[: len(predicted)]
+    title = "document.querySelector('#mg-title').textContent"
+    assert browser.evaluate(title) == names[0]
+    assert "ranking precision, good" in browser.evaluate("document.querySelector('.mg-columns').textContent")
+    browser.wait_for("document.querySelector('.mg-box') !== null")
+    address = "new URL(location.href).searchParams.get('clip')"
+    for key, place in (("n", 1), ("n", 2), ("p", 1)):
+        press = f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
+        browser.evaluate(press)
+        browser.wait_for(f"{title} === '{names[place]}' && {address} === '{names[place]}'")
+    assert browser.evaluate("document.querySelector(document.querySelector('.mg-skip').hash) !== null")
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [800, 1000])
+def test_filters_are_above_the_list_on_a_tablet(browser: Browser, page: Any, width: int) -> None:
+    _open(browser, page, width=width)
+    top = "document.querySelector('#{}').getBoundingClientRect().top"
+    browser.wait_for("!document.querySelector('#mg-fold button').classList.contains('open')")
+    assert browser.evaluate(f"{top.format('mg-filters')} < {top.format('mg-found')}")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    _shot(browser, str(width), 900)
+
+
+@needs_browser
 def test_markup_in_predictions_is_shown_as_text(browser: Browser, page: Any) -> None:
     browser.messages.clear()
     _open(browser, page, "cabinCam-04_001")
@@ -183,13 +215,14 @@ def test_keyboard_reaches_every_control(browser: Browser, page: Any) -> None:
             break
     unreached = sorted(set(map(str, expected)) - set(reached))
     assert unreached == [], browser.evaluate(f"document.querySelector('[data-stop=\"{unreached[0]}\"]').outerHTML")
+    listed = browser.evaluate("[...document.querySelectorAll('.mg-name')].map(one => one.textContent)")
     browser.evaluate("document.querySelectorAll('.mg-clip')[4].focus()")
     browser.press("Enter", 13)
-    browser.wait_for("document.querySelector('#mg-title').textContent === 'Airlock9_026'")
+    browser.wait_for(f"document.querySelector('#mg-title').textContent === '{listed[4]}'")
     assert browser.evaluate("document.activeElement.getAttribute('aria-current')") == "true"  # focus stays in the list
     browser.evaluate("document.querySelector('#mg-later').focus()")
     browser.press("Enter", 13)
-    browser.wait_for("document.querySelector('#mg-title').textContent === 'ColdOrbit_014'")
+    browser.wait_for(f"document.querySelector('#mg-title').textContent === '{listed[5]}'")
 
 
 @needs_browser

@@ -17,7 +17,7 @@ from .list_view import render_count, render_runs
 from .predictions import Run
 
 TITLE = "MicroG-4M explorer"
-NARROW = 760  # pixels; as in style.css
+NARROW = 1100  # pixels; as in style.css
 
 
 def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "official") -> Any:
@@ -52,7 +52,7 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
                 with gr.Accordion("Runs", open=any(run.problem for run in runs), elem_id="mg-runs"):
                     gr.HTML(render_runs(runs), js_on_load=None)
             with gr.Column(elem_id="mg-found", min_width=0):
-                count = gr.HTML(render_count(catalogue, handlers.all_clips, 0), js_on_load=None)
+                count = gr.HTML(render_count(catalogue, initial.order, 0), js_on_load=None)
                 clips = gr.HTML(handlers.render_list(initial), js_on_load=_page_file("list.js"), elem_id="mg-list")
                 with gr.Row(elem_id="mg-pager"):
                     previous_page = gr.Button("‹ Page", size="sm", min_width=0, elem_id="mg-page-back")
@@ -62,8 +62,8 @@ def build(catalogue: Catalogue, runs: Sequence[Run] = (), *, scheme: str = "offi
                     previous_clip = gr.Button("‹ Previous clip", size="sm", min_width=0, elem_id="mg-earlier")
                     next_clip = gr.Button("Next clip ›", size="sm", min_width=0, elem_id="mg-later")
                 clip = gr.HTML(
-                    render_clip(catalogue, 0, runs, scheme=scheme) if len(catalogue) else "",
-                    js_on_load=page_file("player.js"),
+                    render_clip(catalogue, initial.selected, runs, scheme=scheme) if len(catalogue) else "",
+                    js_on_load=page_file("player.js") + _page_file("clip.js"),
                     elem_id="mg-shown",
                 )
         outputs = [gr.State(initial), count, clips, clip]
@@ -126,4 +126,5 @@ def _header(catalogue: Catalogue, requested: str, scheme: str) -> str:
     faults = catalogue.release.counts.get("faults", 0)
     if faults:
         about += f"; {with_noun(faults, 'faulty row')} skipped (microg4m data check lists them)"
-    return f"<header>{element('h1', TITLE)}{element('p', about, 'mg-quiet')}</header>"
+    skip = '<a class="mg-skip" href="#mg-clip">Skip to the clip</a>'
+    return f"<header>{skip}{element('h1', TITLE)}{element('p', about, 'mg-quiet')}</header>"

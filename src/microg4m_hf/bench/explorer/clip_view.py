@@ -20,6 +20,9 @@ from .predictions import ActionRanking, Prediction, Run
 TOP_ACTIONS = 5  # predicted actions that are shown, or as many as the person does
 
 _CORRECT = '<span class="mg-hit" aria-hidden="true">✓</span><span class="mg-hidden">correct: </span>'
+_MISSED = '<span class="mg-miss" aria-hidden="true">✗</span><span class="mg-hidden">missed: </span>'
+_FALSE = '<span class="mg-miss" aria-hidden="true">✗</span><span class="mg-hidden">wrong: </span>'
+_TRUE = '<span class="mg-hit" aria-hidden="true">✓ </span><span class="mg-hidden">true: </span>'
 _WRONG = '<span class="mg-miss" aria-hidden="true">·</span>'
 
 
@@ -132,16 +135,57 @@ def _person_card(facts: ClipFacts, number: int, person: dict[str, Any], runs: Se
     labels = [ACTIONS[label] for label in person["actions"]]
     chips = "".join(f"<li>{element('span', one.name)}{element('small', one.group)}</li>" for one in labels)
     chips = chips or f"<li>{element('span', 'no labeled action')}</li>"
-    rankings = "".join(_ranking(run, run.persons.get((facts.video_id, name)), person["actions"]) for run in runs)
+    found = {run.name: run.persons.get((facts.video_id, name)) for run in runs}
+    if len(found) > 1:
+        rankings = _ranking_table(name, found, person["actions"])
+    else:
+        rankings = "".join(_ranking(run, ranking, person["actions"]) for run, ranking in found.items())
+        rankings = f'<div class="mg-runs">{rankings}</div>' if rankings else ""
     return (
         f'<div class="mg-person"><h4>{mark}Person {name}{key_frame}</h4><ul class="mg-true">{chips}</ul>'
-        f"{f'<div class={chr(34)}mg-runs{chr(34)}>{rankings}</div>' if rankings else ''}</div>"
+        f"{rankings}</div>"
     )
 
 
-def _ranking(run: Run, ranking: ActionRanking | None, actions: list[int]) -> str:
+def _ranking_table(person: int, found: dict[str, ActionRanking | None], actions: list[int]) -> str:
+    """Compare runs: a row for every action that is true or that a run ranks high, the true ones first."""
+    ranks, shown = {}, dict.fromkeys(actions)
+    most = max(TOP_ACTIONS, len(actions))
+    for name, ranking in found.items():
+        if ranking is not None:
+            order = np.argsort(-ranking.scores, kind="stable").tolist()
+            ranks[name] = {label: rank for rank, label in enumerate(order, 1) if np.isfinite(ranking.scores[label])}
+            shown |= dict.fromkeys(label for label, rank in ranks[name].items() if rank <= most)
+    head = "".join(element("th", name, scope="col") for name in ("action", *found))
+    rows = ""
+    for label in shown:
+        kind, note = ("mg-right", _TRUE) if label in actions else ("", "")
+        cells = f'<th scope="row" class="{kind}">{note}{element("span", ACTIONS[label].name)}</th>'
+        for name, ranking in found.items():
+            column = f'data-column="{escape(name)}"'
+            rank = ranks.get(name, {}).get(label)
+            if ranking is None or rank is None:
+                cells += f"<td {column}>{element('span', '–', 'mg-quiet')}</td>"
+                continue
+            mark = _verdict(label in actions, rank <= len(actions))
+            value = element("span", f"{float(ranking.probabilities[label]):.2f}", "mg-number")
+            cells += f"<td {column}>{mark}{value} {element('small', f'rank {rank}')}</td>"
+        rows += f"<tr>{cells}</tr>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    label_text = f"Actions of person {person}, by run"
+    return f'<div class="mg-scroll" tabindex="0" role="region" aria-label="{label_text}">{table}</div>'
+
+
+def _verdict(is_true: bool, is_predicted: bool) -> str:
+    """Mark a cell; an action is predicted if it is among the n top-ranked ones of a person who does n actions."""
+    if is_true:
+        return _CORRECT if is_predicted else _MISSED
+    return _FALSE if is_predicted else ""
+
+
+def _ranking(name: str, ranking: ActionRanking | None, actions: list[int]) -> str:
     if ranking is None:
-        return f'<div class="mg-run">{element("h5", run.name)}{element("p", "no prediction", "mg-quiet")}</div>'
+        return f'<div class="mg-run">{element("h5", name)}{element("p", "no prediction", "mg-quiet")}</div>'
     order = np.argsort(-ranking.scores, kind="stable")
     order = order[np.isfinite(ranking.scores[order])]
     top = order[: max(TOP_ACTIONS, len(actions))].tolist()
@@ -154,7 +198,7 @@ def _ranking(run: Run, ranking: ActionRanking | None, actions: list[int]) -> str
     ]
     below = element("p", f"ranked lower: {', '.join(missed)}", "mg-quiet") if missed else ""
     precision = element("small", f"ranking precision {percent(ranking.precision, 1)}") if actions else ""
-    return f'<div class="mg-run"><h5>{element("span", run.name)}{precision}</h5><ol>{lines}</ol>{below}</div>'
+    return f'<div class="mg-run"><h5>{element("span", name)}{precision}</h5><ol>{lines}</ol>{below}</div>'
 
 
 def _ranked_action(label: int, probability: float, is_correct: bool) -> str:
@@ -200,4 +244,5 @@ def _prediction(one: Prediction | None) -> str:
     if one is None:
         return element("span", "no prediction", "mg-quiet")
     text = element("span", one.text) if one.text.strip() else element("span", "(empty)", "mg-quiet")
-    return f'{text} <small class="mg-number">ROUGE-L {percent(one.rouge_l, 1)}</small>'
+    mark = _CORRECT if one.is_right else ""
+    return f'{mark}{text} <small class="mg-number">ROUGE-L {percent(one.rouge_l, 1)}</small>'

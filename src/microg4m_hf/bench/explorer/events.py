@@ -9,7 +9,7 @@ import numpy as np
 
 from .catalogue import Catalogue
 from .clip_view import render_clip
-from .filters import as_filter, choices, select
+from .filters import WORST_FIRST, Filter, as_filter, choices, select
 from .list_view import PAGE, page_count, render_count, render_list
 from .predictions import Run
 
@@ -36,9 +36,12 @@ class EventHandlers:
         self.control_names: list[str] = []  # the control that each value of ``change_filter`` belongs to
 
     def initial_state(self) -> ViewState:
-        """Return the state of a new visitor: all clips, the first one selected, with the scores of the first run."""
+        """Return the state of a new visitor: all clips, the worst of the first run first and selected."""
         run = next((run.name for run in self.runs if run.problem is None), None)
-        return ViewState(self.all_clips, scheme=self.scheme, run=run)
+        wanted = Filter(scheme=self.scheme, order=WORST_FIRST)
+        order = select(self.catalogue, wanted, self._find_run(run))  # by name, where there is no run
+        selected = int(order[0]) if len(order) else 0
+        return ViewState(order, selected=selected, scheme=self.scheme, run=run)
 
     def open_page(self, state: ViewState, video_id: str) -> Update:
         """Show the clip that the address names with ``?clip=``, if there is one."""
@@ -50,7 +53,7 @@ class EventHandlers:
         settings = dict(zip(self.control_names, values, strict=True))
         wanted = as_filter(settings, self.scheme)
         run = self._find_run(settings.get("run"))
-        order = select(self.catalogue, wanted, run)
+        order = select(self.catalogue, wanted, run, self._find_run(settings.get("other")))
         new = replace(state, order=order, page=0, scheme=wanted.scheme, run=run.name if run else None)
         if len(order) and state.selected not in order:
             return self._all(replace(new, selected=int(order[0])))

@@ -34,13 +34,14 @@ class Filter:
     order: str = BY_NAME
 
 
-def select(catalogue: Catalogue, wanted: Filter, run: Run | None = None) -> np.ndarray:
+def select(catalogue: Catalogue, wanted: Filter, run: Run | None = None, other: Run | None = None) -> np.ndarray:
     """Return the places of the clips that pass a filter, in its order.
 
     Args:
         catalogue: The clips.
         wanted: The filter.
         run: The run whose scores are filtered and sorted by.
+        other: A run that predicted the clip wrongly, where ``run`` is right.
     """
     keep = _matches_annotations(catalogue, wanted)
     for word in wanted.words.casefold().split():
@@ -48,6 +49,8 @@ def select(catalogue: Catalogue, wanted: Filter, run: Run | None = None) -> np.n
     if run is not None and (wanted.lowest > 0 or wanted.highest < 1):
         # A tolerance, because values of sliders and means of scores are rounded differently.
         keep &= (run.score >= wanted.lowest - 1e-9) & (run.score <= wanted.highest + 1e-9)
+    if run is not None and other is not None:
+        keep &= run.right & np.isfinite(other.score) & ~other.right
     places = np.flatnonzero(keep)
     if run is None or wanted.order == BY_NAME:
         return places
@@ -89,6 +92,7 @@ def choices(catalogue: Catalogue, scheme: str) -> dict[str, list[tuple[str, str]
     }
 
 
+NO_RUN = "any run"
 ANY, ALL = "any of them", "all of them"
 
 
@@ -118,8 +122,12 @@ def add_controls(gr: Any, catalogue: Catalogue, runs: Sequence[Run], scheme: str
                 "run": gr.Dropdown(usable, value=usable[0], label="Score of", elem_id="mg-run"),
                 "lowest": gr.Slider(0, 100, 0, step=1, label="Score from", elem_id="mg-lowest"),
                 "highest": gr.Slider(0, 100, 100, step=1, label="Score to", elem_id="mg-highest"),
-                "order": gr.Radio(list(ORDERS), value=BY_NAME, label="Order", elem_id="mg-order"),
+                "order": gr.Radio(list(ORDERS), value=WORST_FIRST, label="Order", elem_id="mg-order"),
             }
+        if len(usable) > 1:
+            controls["other"] = gr.Dropdown(
+                [NO_RUN, *usable], value=NO_RUN, label="Only where it is right, and wrong is", elem_id="mg-other"
+            )
     return controls, accordion
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...visible import escape_html as escape
 from ...web.html import element, thumbnail_address, with_noun
 from ..render.formatting import percent
 from .catalogue import Catalogue
@@ -38,7 +39,10 @@ def render_list(
     if not len(places):
         return element("p", "No clip matches. Remove a filter.", "mg-none")
     items = "".join(_clip_item(catalogue, int(place), selected, run, scheme) for place in places)
-    return f'<ol class="mg-list" start="{page * PAGE + 1}" aria-label="Clips">{items}</ol>'
+    head = ""
+    if run is not None:
+        head = f'<p class="mg-columns"><span>clip</span>{element("span", f"{run.measure}, {run.name}")}</p>'
+    return f'{head}<ol class="mg-list" start="{page * PAGE + 1}" aria-label="Clips">{items}</ol>'
 
 
 def render_count(catalogue: Catalogue, order: np.ndarray, page: int) -> str:
@@ -62,7 +66,10 @@ def _clip_item(catalogue: Catalogue, place: int, selected: int | None, run: Run 
         # The name is beside the thumbnail, so the alternative text stays empty.
         picture = f'<img class="mg-thumb" src="{thumbnail_address(name)}" alt="" loading="lazy" width="96" height="54">'
     score = element("span", percent(float(run.score[place]), 1), "mg-score", title=run.measure) if run else ""
-    lines = element("span", name, "mg-name") + element("span", _join(about), "mg-about")
+    # Names break behind a separator, not within a word.
+    lines = f'<span class="mg-name">{escape(name).replace("_", "_<wbr>")}</span>' + element(
+        "span", _join(about), "mg-about"
+    )
     lines += element("span", _join(texts), "mg-about") if texts else ""
     current = ' aria-current="true"' if place == selected else ""
     css_class = "mg-clip" if picture else "mg-clip mg-bare"

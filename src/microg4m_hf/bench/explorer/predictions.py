@@ -42,6 +42,7 @@ class Prediction:
 
     text: str
     rouge_l: float
+    is_right: bool = False  # the words of a reference, whatever their case and punctuation
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Run:
     problem: str | None = None  # why there are no predictions
     notes: list[str] = field(default_factory=list)
     score: np.ndarray = field(default_factory=lambda: np.empty(0))  # per clip, nan where nothing was predicted
+    right: np.ndarray = field(default_factory=lambda: np.empty(0, bool))  # per clip: everything in it is right
     persons: dict[tuple[str, int], ActionRanking] = field(default_factory=dict)
     texts: dict[Any, Prediction] = field(default_factory=dict)  # by clip, or by (clip, question)
     info: RunInfo | None = None
@@ -92,6 +94,7 @@ def read_runs(runs: Iterable[str | os.PathLike[str]], catalogue: Catalogue, *, t
 def _read(info: RunInfo, catalogue: Catalogue) -> Run:
     run = Run(valid_unicode(info.name), info.task, str(info.path), info.problem, info.notes, info=info)
     run.score = np.full(len(catalogue), np.nan)
+    run.right = np.zeros(len(catalogue), bool)
     if run.problem is None:
         try:
             (_join_actions if run.task == "har" else _join_texts)(run, info, catalogue)
@@ -128,6 +131,7 @@ def _join_actions(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
         raise PredictionError("no predicted box matches a labeled person of this dataset")
     for place, values in of_clip.items():
         run.score[place] = float(np.mean(values))
+        run.right[place] = min(values) == 1.0  # the true actions of every person lead the ranking
 
 
 def _action_references(catalogue: Catalogue) -> ActionRows:
@@ -175,8 +179,21 @@ def _join_texts(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
         raise PredictionError("no prediction is for an item of this dataset")
     values = rouge_l_items(pair_texts(list(texts.values()), [references[key] for key in texts]))
     of_clip: dict[str, list[float]] = {}
+    right: dict[str, list[bool]] = {}
     for (key, text), value in zip(texts.items(), values.tolist(), strict=True):
-        run.texts[key] = Prediction(text, value)
+        words = _plain_words(text)
+        run.texts[key] = Prediction(text, value, any(words == _plain_words(one) for one in references[key]))
+        right.setdefault(key if info.task == "caption" else key[0], []).append(run.texts[key].is_right)
         of_clip.setdefault(key if info.task == "caption" else key[0], []).append(value)
     for video_id, found in of_clip.items():
         run.score[catalogue.place_of[video_id]] = float(np.mean(found))
+        run.right[catalogue.place_of[video_id]] = all(right[video_id])
+
+
+def _plain_words(text: str) -> list[str]:
+    """Return the words of a text without case and punctuation.
+
+    >>> _plain_words("A crew, floating.")
+    ['a', 'crew', 'floating']
+    """
+    return "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()

@@ -96,9 +96,11 @@ const open = () => {
   clip = holder.dataset.clip;
   if (isSame) return show(shown);  // only its boxes have changed
   const key = facts.people.map((person) => person.key).find(Boolean) ?? 1;
-  show(player ? 1 : key);
+  const first = Math.min(...facts.people.flatMap((person) => person.frames), key);
+  show(player ? first : key);
   if (!player) return;
   follow(player);
+  if (first > 1 && first <= facts.times.length) player.currentTime = facts.times[first - 1] + 0.001;
   if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) player.play().catch(() => {});
 };
 
