@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from microg4m_hf.curate.review_log import Event, ReviewLog, ReviewReader, read_events
-from microg4m_hf.curate.reviews import Box, ReviewedClip, fold_clip, reviewed_state
+from microg4m_hf.curate.reviews import Box, ReviewedClip, fold_clip, reviewed_state, tracks_digest
 from microg4m_hf.errors import DataError, RecipeError
 from tests.support.curated import walker, work_folder
 
@@ -137,6 +137,27 @@ def test_reviewers_may_disagree_on_people_and_decision() -> None:
     assert drops.status == "reviewed" and drops.reason == "blurred"  # the reason is no judgment
 
 
+def test_what_was_said_about_other_tracks_does_not_count(tmp_path: Path) -> None:
+    """A changed tracker numbers people anew; changed back, the review counts again. Drops and texts always do."""
+    work = work_folder(tmp_path, {CLIP: TRACKS})
+    log = ReviewLog(work, "anna")
+    seen = tracks_digest(work, CLIP)
+    log.append(CLIP, "actions", tracks=seen, person=1, actions=[12])
+    log.append(CLIP, "keep", tracks=seen, reason="")
+    log.append(CLIP, "caption", tracks=seen, text="Somebody floats.")
+    assert reviewed_state(work)[CLIP].keep is True
+    before = (work / "tracks" / f"{CLIP}.json").read_bytes()
+    work_folder(work, {CLIP: {1: TRACKS[3], 2: TRACKS[1]}})
+    state = reviewed_state(work)[CLIP]
+    assert state.status == "unreviewed" and state.people[1].actions == frozenset() and state.caption
+    assert [why.partition(":")[0] for why in state.judgments["anna"].ignored] == ["actions", "keep"]
+    (work / "tracks" / f"{CLIP}.json").write_bytes(before)
+    assert reviewed_state(work)[CLIP].people[1].actions == {12}
+    log.append(CLIP, "drop", tracks=seen, reason="dark")
+    work_folder(work, {CLIP: {1: TRACKS[3]}})
+    assert reviewed_state(work)[CLIP].keep is False
+
+
 def test_events_are_on_disk_and_a_torn_line_costs_nothing_else(tmp_path: Path) -> None:
     work = work_folder(tmp_path, {CLIP: TRACKS})
     log = ReviewLog(work, "anna")
@@ -170,6 +191,7 @@ def test_events_are_on_disk_and_a_torn_line_costs_nothing_else(tmp_path: Path) -
         ({"do": "track", "person": 1, "boxes": [[1, 9, 9, 0, 0]]}, "boxes of"),
         ({"do": "track", "person": 1, "boxes": [[1, float("nan"), 9, 10, 10]]}, "boxes of"),
         ({"do": "keep", "reason": "", "time": "now"}, "no time"),
+        ({"do": "keep", "reason": "", "tracks": 3}, "digest of the tracks"),
         ([], "not an object"),
     ],
 )

@@ -21,6 +21,7 @@ from microg4m_hf.data import ensure_sample, load_dataset
 from microg4m_hf.inference.api.client import Endpoint
 from microg4m_hf.inference.api.messages import encode_images
 from microg4m_hf.inference.frames import read_frames
+from microg4m_hf.inference.vlm.loading import Placement
 
 pytestmark = pytest.mark.slow
 
@@ -115,5 +116,10 @@ def test_drafts_of_texts_are_those_of_the_model(served: str, model: Path, tmp_pa
     summary = drafting.draft_texts(tmp_path, settings, endpoint=Endpoint(served, key=""))
     assert (summary["finished"], summary["failed"], summary["missing"], summary["requests"]) == (2, 0, 0, 2)
     assert summary["clips_with_unreadable_questions"] == 1
-    drafts = drafting.read_drafts(tmp_path)[clip.stem]
-    assert drafts.caption == generated(model, copy, drafting.CAPTION).strip()
+    proposed = drafting.read_drafts(tmp_path)[clip.stem]
+    assert proposed.caption == generated(model, copy, drafting.CAPTION).strip()
+
+    local = drafting.text_settings(str(model), frames=2, max_new_tokens=8, as_images=True)
+    summary = drafting.draft_texts(tmp_path, local, placement=Placement(device="cpu", batch_size=1))
+    assert (summary["finished"], summary["failed"], summary["missing"]) == (2, 0, 0)
+    assert drafting.read_drafts(tmp_path)[clip.stem].caption  # now those of the newest settings

@@ -12,7 +12,7 @@ from ..storage import write_atomic
 from .cvat import action_legend, cvat_labels, read_cvat, write_cvat
 from .label_studio import labeling_config, read_label_studio, write_label_studio
 from .review_log import Event, ReviewLog, check_reviewer, event_fault, read_events
-from .reviews import active_events, fold_judgment, read_tracks, reviewed_state
+from .reviews import active_events, current_events, fold_judgment, read_tracks, reviewed_state, tracks_digest
 from .sheet import Change, ClipSheet, changes
 
 TOOLS = ("cvat", "label-studio")
@@ -116,7 +116,7 @@ def import_review(
     log = ReviewLog(work, reviewer)
     for edits in found.values():
         if edits:
-            log.append_all(edits)
+            log.append_all(edits, tracks_digest(work, edits[0][0]))
     return {name: len(edits) for name, edits in sorted(found.items())}
 
 
@@ -127,9 +127,9 @@ def _read(file: Path, to: str, work: str | os.PathLike[str], clips: set[str]) ->
 
 
 def _changes(work: str | os.PathLike[str], reviewer: str, sheet: ClipSheet, events: list[Event]) -> list[Change]:
-    active = active_events(events)
-    tracks = read_tracks(work, sheet.video_id).people
-    judgment = fold_judgment(reviewer, tracks, [event for event in active if event.reviewer == reviewer])
+    tracks = read_tracks(work, sheet.video_id)
+    active = current_events(active_events(events), tracks.digest)
+    judgment = fold_judgment(reviewer, tracks.people, [event for event in active if event.reviewer == reviewer])
     texts: dict[str, Any] = {"caption": "", "questions": []} | {
         event.do: event.values["text" if event.do == "caption" else "pairs"]
         for event in active

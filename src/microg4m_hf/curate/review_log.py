@@ -32,7 +32,10 @@ _ACTIONS = frozenset(ACTION_IDS)
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a reviewer did. ``values`` has the fields of :data:`EVENTS` for ``do``."""
+    """One thing that a reviewer did. ``values`` has the fields of :data:`EVENTS` for ``do``.
+
+    ``tracks`` is the digest of the tracks that the reviewer saw, empty if that is not known.
+    """
 
     id: str
     time: float  # seconds since 1970
@@ -40,6 +43,7 @@ class Event:
     clip: str
     do: str
     values: Mapping[str, Any]
+    tracks: str = ""
 
 
 def _is_text(value: Any) -> bool:
@@ -168,12 +172,13 @@ class ReviewLog:
         self.reviewer = check_reviewer(reviewer)
         self.path = Path(work) / FOLDER / f"{reviewer}.jsonl"
 
-    def append(self, clip: str, do: str, **values: Any) -> Event:
+    def append(self, clip: str, do: str, *, tracks: str = "", **values: Any) -> Event:
         """Write one event. It is on the disk when this returns.
 
         Args:
             clip: The name of the clip.
             do: The kind of the event, a key of :data:`EVENTS`.
+            tracks: The digest of the tracks that the reviewer sees, see :func:`~.reviews.tracks_digest`.
             values: Its fields.
 
         Returns:
@@ -182,18 +187,20 @@ class ReviewLog:
         Raises:
             DataError: A field is missing or has an invalid value.
         """
-        return self.append_all([(clip, do, values)])[0]
+        return self.append_all([(clip, do, values)], tracks)[0]
 
-    def append_all(self, events: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[Event]:
+    def append_all(self, events: Sequence[tuple[str, str, Mapping[str, Any]]], tracks: str = "") -> list[Event]:
         """Write several events, given as clip, kind and fields: all of them, or none if one is invalid."""
         written = []
         for clip, do, values in events:
             fault = event_fault(clip, do, values)
             if fault:
                 raise DataError(f"the review of {shorten(clip, 60)} was not changed: {fault}")
-            written.append(Event(secrets.token_hex(8), round(time.time(), 3), self.reviewer, clip, do, dict(values)))
+            name, now = secrets.token_hex(8), round(time.time(), 3)
+            written.append(Event(name, now, self.reviewer, clip, do, dict(values), tracks))
+        about = {"tracks": tracks} if tracks else {}
         text = "".join(
-            json.dumps({"id": one.id, "time": one.time, "clip": one.clip, "do": one.do, **one.values}) + "\n"
+            json.dumps({"id": one.id, "time": one.time, "clip": one.clip, "do": one.do, **about, **one.values}) + "\n"
             for one in written
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -284,5 +291,8 @@ def _parse(line: bytes, reviewer: str) -> Event | str:
     name, when, clip, do = (values.pop(field, None) for field in ("id", "time", "clip", "do"))
     if not _is_text(name) or not isinstance(when, (int, float)) or not 0 <= when < 1e12:
         return "the event has no id or no time"
+    tracks = values.pop("tracks", "")
+    if not isinstance(tracks, str) or len(tracks) > 64:
+        return "the digest of the tracks is not a short text"
     fault = event_fault(clip, do, values)
-    return fault or Event(name, float(when), reviewer, clip, do, values)
+    return fault or Event(name, float(when), reviewer, clip, do, values, tracks)

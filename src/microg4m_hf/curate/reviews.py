@@ -7,6 +7,7 @@ whose judgment counts; what it cannot settle is a disagreement until somebody ad
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -140,10 +141,12 @@ def reviewed_state(
         events.setdefault(event.clip, []).append(event)
     if clips is None:
         clips = {path.stem for path in (Path(work) / "tracks").glob("*.json")} | set(events)
-    return {
-        video_id: fold_clip(video_id, read_tracks(work, video_id).people, events.get(video_id, []), rule=rule)
-        for video_id in sorted(clips)
-    }
+    found = {}
+    for video_id in sorted(clips):
+        tracks = read_tracks(work, video_id)
+        own = events.get(video_id, [])
+        found[video_id] = fold_clip(video_id, tracks.people, own, rule=rule, digest=tracks.digest)
+    return found
 
 
 def check_rule(rule: str) -> str:
@@ -159,6 +162,7 @@ class ClipTracks(NamedTuple):
     width: int
     height: int
     people: Tracks
+    digest: str = ""
 
 
 def read_tracks(work: str | os.PathLike[str], video_id: str) -> ClipTracks:
@@ -178,7 +182,7 @@ def read_tracks(work: str | os.PathLike[str], video_id: str) -> ClipTracks:
         split_clip_id(video_id)
     except DataError:
         raise DataError("not a valid clip name", value=video_id, hint=CLIP_ID_RULE) from None
-    path = Path(work) / "tracks" / f"{video_id}.json"
+    path = _tracks_file(work, video_id)
     try:
         content = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
         record = json.loads(content)
@@ -192,10 +196,25 @@ def read_tracks(work: str | os.PathLike[str], video_id: str) -> ClipTracks:
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         hint = "delete the file and run `microg4m curate run` again"
         raise DataError(f"the tracks cannot be read ({type(error).__name__})", file=path, hint=hint) from None
-    return ClipTracks(width, height, {person: sorted(boxes) for person, boxes in sorted(tracks.items())})
+    people = {person: sorted(boxes) for person, boxes in sorted(tracks.items())}
+    return ClipTracks(width, height, people, hashlib.sha256(content).hexdigest()[:16])
 
 
-def fold_clip(video_id: str, tracks: Tracks, events: Sequence[Event], *, rule: str = "unanimous") -> ReviewedClip:
+def tracks_digest(work: str | os.PathLike[str], video_id: str) -> str:
+    """Return the digest of the tracks of a clip, by which an event says what its reviewer saw; empty without tracks."""
+    try:
+        return hashlib.sha256(_tracks_file(work, video_id).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def _tracks_file(work: str | os.PathLike[str], video_id: str) -> Path:
+    return Path(work) / "tracks" / f"{video_id}.json"
+
+
+def fold_clip(
+    video_id: str, tracks: Tracks, events: Sequence[Event], *, rule: str = "unanimous", digest: str = ""
+) -> ReviewedClip:
     """Fold the events of one clip, in the order of time, into its state.
 
     Args:
@@ -203,6 +222,7 @@ def fold_clip(video_id: str, tracks: Tracks, events: Sequence[Event], *, rule: s
         tracks: The people as the tracker found them.
         events: The events of all reviewers about this clip.
         rule: See :func:`reviewed_state`.
+        digest: The digest of the tracks. What reviewers said about the people of other tracks does not count.
 
     Returns:
         The state. With disagreements, its values are those of the newest judgment.
@@ -213,11 +233,15 @@ def fold_clip(video_id: str, tracks: Tracks, events: Sequence[Event], *, rule: s
         >>> sorted(fold_clip("ISS_001", tracks, [event]).people[1].actions)
         [12]
     """
-    active = active_events(events)
+    every = active_events(events)
+    active = current_events(every, digest)
     judgments = {
         reviewer: fold_judgment(reviewer, tracks, [event for event in active if event.reviewer == reviewer])
         for reviewer in sorted({event.reviewer for event in events})
     }
+    for event in every:
+        if event not in active:
+            judgments[event.reviewer].ignored.append(f"{event.do}: the tracks have changed since")
     texts = {event.do: event for event in active if event.do in ("caption", "questions")}
     state = ReviewedClip(video_id, "unreviewed", None, "", _untouched(tracks), judgments=judgments)
     if "caption" in texts:
@@ -255,13 +279,27 @@ def active_events(events: Iterable[Event]) -> list[Event]:
     return active[::-1]
 
 
-def decisions(events: Iterable[Event]) -> dict[str, bool]:
+def current_events(events: Iterable[Event], digest: str) -> list[Event]:
+    """Return the events that fit the tracks: an event about people fits those that its reviewer saw.
+
+    Dropping a clip and writing a text do not depend on tracks.
+    """
+
+    def fits(event: Event) -> bool:
+        is_bound = event.do in _EDITS or event.do in ("track", "keep", "adjudicate")
+        return not (is_bound and digest and event.tracks) or event.tracks == digest
+
+    return [event for event in events if fits(event)]
+
+
+def decisions(events: Iterable[Event], digest: str = "") -> dict[str, bool]:
     """Return for each reviewer who decided whether the clip is kept, without looking at its people.
 
     >>> decisions([Event("e1", 1.0, "anna", "ISS_001", "drop", {"reason": "dark"})])
     {'anna': False}
     """
-    return {event.reviewer: event.do == "keep" for event in active_events(events) if event.do in ("keep", "drop")}
+    active = current_events(active_events(events), digest)
+    return {event.reviewer: event.do == "keep" for event in active if event.do in ("keep", "drop")}
 
 
 def fold_judgment(reviewer: str, tracks: Tracks, events: Iterable[Event]) -> Judgment:

@@ -25,6 +25,7 @@ from ..reviews import (
     fold_judgment,
     next_person_id,
     read_tracks,
+    tracks_digest,
 )
 from ..verdicts import NOT_JUDGED, Verdict, judge_clips
 from ..work import Work
@@ -71,6 +72,7 @@ class ReviewBoard:
         self._open: dict[str, tuple[str, float]] = {}  # clip -> who looks at it, and since when
         self._states: dict[str, ReviewedClip] = {}
         self._decisions: dict[str, dict[str, bool]] = {}
+        self._seen: dict[str, str] = {}  # clip -> the digest of the tracks that are shown
         self._lock = threading.RLock()
 
     def refresh(self) -> None:
@@ -87,8 +89,11 @@ class ReviewBoard:
         """Return the state of a clip after all reviews."""
         with self._lock:
             if video_id not in self._states:
-                tracks = read_tracks(self.work.folder, video_id).people
-                self._states[video_id] = fold_clip(video_id, tracks, self._events.get(video_id, []), rule=self.rule)
+                tracks, events = read_tracks(self.work.folder, video_id), self._events.get(video_id, [])
+                self._seen[video_id] = tracks.digest
+                self._states[video_id] = fold_clip(
+                    video_id, tracks.people, events, rule=self.rule, digest=tracks.digest
+                )
             return self._states[video_id]
 
     def view(self, video_id: str, reviewer: str) -> ClipView:
@@ -125,7 +130,8 @@ class ReviewBoard:
         if video_id not in self._events:
             return {}
         if video_id not in self._decisions:
-            self._decisions[video_id] = decisions(self._events[video_id])
+            digest = tracks_digest(self.work.folder, video_id)
+            self._decisions[video_id] = decisions(self._events[video_id], digest)
         return self._decisions[video_id]
 
     def _is_disputed(self, video_id: str) -> bool:
@@ -194,7 +200,8 @@ class ReviewBoard:
 
     def write(self, reviewer: str, video_id: str, do: str, **values: Any) -> Event:
         """Append one event."""
-        return ReviewLog(self.work.folder, reviewer).append(video_id, do, **values)
+        tracks = self._seen.get(video_id, "")
+        return ReviewLog(self.work.folder, reviewer).append(video_id, do, tracks=tracks, **values)
 
     def mine(self, reviewer: str, video_id: str) -> Judgment:
         """Return what a reviewer thinks of a clip."""
