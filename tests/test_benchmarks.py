@@ -119,3 +119,14 @@ def test_recipes_of_published_rows_were_compared_with_the_version_before_rotatio
     assert len(corrected) >= 2 and len(runs) - len(corrected) >= 2
     for entry in runs.values():
         assert entry["equal"] and entry["before"] == entry["now"] and len(entry["now"]["losses"]) == 4
+
+
+def test_the_committed_times_are_of_all_rows_of_reproduce() -> None:
+    found = json.loads((PROJECT / "benchmarks" / "results" / "reproduce_rows.json").read_text())
+    assert list(found["rows"]) == list(models.PUBLISHED)
+    assert {row["judged"] for row in found["rows"].values()} == {"differs"}  # random weights, another resolution
+    assert all(row["logits_moved_by_released_pixels"] > 0 for row in found["rows"].values())
+    assert found["rows"]["slow_8x8_r50"]["killed_and_resumed"] == "same bytes"
+    seconds = [row["cpu_seconds"] for row in found["rows"].values()]
+    page = (PROJECT / "docs" / "reproduce.md").read_text()
+    assert f"take {min(seconds):.0f} to {max(seconds):.0f} CPU seconds" in page
