@@ -28,9 +28,11 @@ class Checked:
 
 def check_pages(folder: Path) -> list[str]:
     """Return the pages that the navigation misses, and those that it names and that do not exist."""
-    listed = set(_pages_of(_settings()["nav"]))
+    pages = _pages_of(_settings()["nav"])
+    listed, twice = set(pages), sorted({page for page in pages if pages.count(page) > 1})
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*.md")}
     missing = [f"{page} is not in the navigation; add it to nav in mkdocs.yml" for page in sorted(present - listed)]
+    missing += [f"nav in mkdocs.yml names {page} twice" for page in twice]
     return missing + [f"nav in mkdocs.yml names {page}, which does not exist" for page in sorted(listed - present)]
 
 

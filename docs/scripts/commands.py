@@ -57,7 +57,7 @@ def _commands_page() -> str:
         parts.append(f"```text\n{EXAMPLES.get(words, f'microg4m {words}')}\n```")
         rows = [_row(action) for action in options_of(parser)]
         if rows:
-            parts.append("| argument | meaning |\n| --- | --- |\n" + "\n".join(rows))
+            parts.append(keys_table("| argument | meaning |\n| --- | --- |\n" + "\n".join(rows)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -90,7 +90,7 @@ def _keys_page() -> str:
             kind_of = f"`{key.type.replace(' | ', ' or ')}`"
             default = "required" if key.default == "required" else f"default `{key.default}`"
             rows.append(f"| `{key.name}`{marks} | {kind_of}, {default} | {cell(key.meaning)}{values} |")
-        parts[-1] += "\n" + "\n".join(rows)
+        parts[-1] = keys_table(parts[-1] + "\n" + "\n".join(rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -106,6 +106,11 @@ def _recipes_page() -> str:
 def _sentence(text: str) -> str:
     text = " ".join(text.split())
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "")) and text[-1:] == "." else ".")
+
+
+def keys_table(table: str) -> str:
+    """Mark a table whose first column must not be broken."""
+    return f'<div class="keys" markdown>\n\n{table}\n\n</div>'
 
 
 def cell(text: str) -> str:
