@@ -51,6 +51,8 @@ COMMANDS = {
     f"score caption --predictions none.jsonl {SAMPLE}": NO_FILE,
     f"score har --predictions none.csv {SAMPLE}": NO_FILE,
     f"reproduce har {SAMPLE}": "train",
+    f"reproduce caption qwen --row Qwen2.5-VL {SAMPLE} --out rows": "vlm",
+    f"reproduce vqa qwen --row Qwen2.5-VL {SAMPLE} --out rows": "vlm",
     f"reproduce gap --predictions none.csv --earth-predictions none.csv {SAMPLE}": NO_FILE,
     f"report blind {SAMPLE} --out report --resamples 10": WORKS,
     f"explore blind {SAMPLE}": "explore",

@@ -1,4 +1,4 @@
-"""``microg4m reproduce har|gap``: run published rows again, and judge whether they come out."""
+"""``microg4m reproduce har|gap|caption|vqa``: run published rows again, and judge whether they come out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..errors import RecipeError
 from .options import add_release_options, release_of, table
 
 if TYPE_CHECKING:
+    from ..bench.published import PublishedRow
     from ..bench.reproduction.judgement import RowResult
     from ..bench.reproduction.row_runner import HarOptions
 
@@ -152,7 +153,74 @@ def show(rows: Sequence[RowResult], args: argparse.Namespace) -> int:
     return exit_code(rows)
 
 
+def configure_text(parser: argparse.ArgumentParser) -> None:
+    from . import predict_text
+
+    parser.add_argument("model", metavar="MODEL", help="a model of the published table: a Hub id or a served model")
+    add_release_options(parser, data_dir="a local folder with the released files and clips")
+    add_output_options(parser)
+    parser.add_argument("--predictions", metavar="PATH", help="judge a prediction file or run folder, run no model")
+    parser.add_argument("--references", metavar="FILE", help="references of the predictions instead of the dataset")
+    parser.add_argument("--row", metavar="NAME", help="the printed name of the row, where MODEL does not show it")
+    parser.add_argument("--metrics", help="scores of the table, separated by commas (default: all six)")
+    parser.add_argument("--encoder", help="folder or Hub id of the sentence encoder for sbert and svqa")
+    parser.add_argument("--bert-model", help="folder or Hub id of the model for bertscore")
+    parser.add_argument("--model-revision", metavar="REV", help="commit, tag or branch of the model")
+    parser.add_argument("--limit", type=int, metavar="CLIPS", help="ask about the first clips only, to try it out")
+    predict_text.add_model_options(parser)
+
+
+def run_text(args: argparse.Namespace) -> int:
+    from ..bench.reproduction.text_rows import find_text_row, judge_texts, not_possible, text_references, text_run
+    from ..errors import MicroG4MError
+    from ..runtime import rank_and_world_size
+
+    if args.references and not args.predictions:
+        raise RecipeError("--references is for --predictions; a model is run on the dataset of --data-dir or --source")
+    if args.references and any(release_of(args).values()):
+        raise RecipeError("--references and the dataset options both name the references; leave one of them out")
+    row, table = find_text_row(args.what, args.row or args.model)
+    try:
+        path = args.predictions
+        if path is None:
+            path, missing = _predict_texts(args, row)
+            rank, world_size = rank_and_world_size()
+            if missing and world_size > 1:  # the last process judges
+                print(f"process {rank} is done; {missing} texts of other processes are missing")
+                return 0
+        references = text_references(args.what, args.references, release_of(args))
+        metrics = [name for name in (args.metrics or "").split(",") if name]
+        options = {"encoder": args.encoder, "bert_model": args.bert_model}
+        result = judge_texts(row, table, text_run(path, args.what), references, metrics=metrics, **options)
+    except (MicroG4MError, OSError) as error:
+        if isinstance(error, (ImportError, RecipeError)):
+            raise
+        result = not_possible(row, table, error)
+    return show([result], args)
+
+
+def _predict_texts(args: argparse.Namespace, row: PublishedRow) -> tuple[Path, int]:
+    """Run the model of a row, or what is missing of it; return the run folder, and how many texts are missing."""
+    from ..data import load_dataset
+    from ..inference import TextSettings, predict_texts, resolve_settings
+    from ..inference.items import BASELINES
+    from . import predict_text
+
+    names = ("frame_sampling", "prompts", "max_new_tokens", "runner")
+    given = {name: getattr(args, name) for name in names} | predict_text.model_settings(args)
+    frames = args.frames or row.frames or 0
+    settings = TextSettings(args.what, args.model, frames=frames, revision=args.model_revision, **given)
+    options = predict_text.runner_options(args)
+    settings = resolve_settings(settings, options.get("environment"))
+    rows = load_dataset(args.what, split="test", videos=args.model not in BASELINES, **release_of(args))
+    folder = Path(args.out) / f"{args.what}-{args.model.strip('/').replace('/', '--')}"
+    summary = predict_texts(settings, rows, folder, limit=args.limit, **options)
+    return folder, summary["missing"]
+
+
 COMMANDS = {
     "har": (configure_har, run_har, "the twelve fine-tuned rows and the two zero-shot ones"),
     "gap": (configure_gap, run_gap, "the models from AVA on Earth (JHMDB) and in space"),
+    "caption": (configure_text, run_text, "a row of the caption table, with its published number of frames"),
+    "vqa": (configure_text, run_text, "a row of the question table, with its published number of frames"),
 }
