@@ -46,8 +46,7 @@ from microg4m_hf.training import KeyFrameWindows, predict_logits, split_items
 from microg4m_hf.training.predict import pool_turns, prediction_columns, reference_columns
 
 RESULTS = Path(__file__).parent / "results" / "orientation.json"
-NEW_SCENES, VLM_SCENES, VLM_TESTS = 40, 640, 60
-VLM_STEPS = {"upright": 400, "turned": 1200}  # four views of a scene take longer to learn than one
+NEW_SCENES, VLM_SCENES, VLM_STEPS, VLM_TESTS = 40, 640, 400, 60
 EIGHT = quarter_turns(4, mirror=True)
 # How networks are trained; those with pooled turns begin with the upright network, as each step costs four.
 TRAININGS = {
@@ -68,7 +67,7 @@ REMEDIES: dict[str, tuple[str, tuple[Turn, ...], str]] = {
     "--turns 4 --turn-pooling lme": ("upright", EIGHT[:4], "lme"),
     "--turns 4 --mirror": ("upright", EIGHT, "mean"),
     "data.rotate=quarter": ("quarter", EIGHT[:1], "mean"),
-    "data.rotate=quarter, then --turns 4": ("quarter", EIGHT[:4], "mean"),
+    "data.rotate=quarter --turns 4": ("quarter", EIGHT[:4], "mean"),
     "turn pooling in the model": ("turn-pooling", EIGHT[:1], "mean"),
 }
 POSTURE, COUNT, WALL = "What are the people doing?", "How many people are there?", "What can be seen on the wall?"
@@ -84,18 +83,63 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/orientation"), help="data, trained models, answers")
     parser.add_argument("--only", choices=("har", "vlm"))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="networks per training of the action model (default 3)")
+    parser.add_argument("--vlm-seeds", type=int, default=1, help="and of the other model (default 1)")
     parser.add_argument("--no-write", action="store_true", help="print the results only")
     args = parser.parse_args(argv)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name, measure in (("har", measure_actions), ("vlm", measure_answers)):
+    for name, measure, seeds in (("har", measure_actions, args.seeds), ("vlm", measure_answers, args.vlm_seeds)):
         if args.only in (None, name):
-            remedies = measure(args.work, range(args.seeds))
-            found[name] = {"date": f"{datetime.date.today()}", "seeds": args.seeds, "remedies": remedies}
-    print(json.dumps(found, indent=1))
+            remedies = measure(args.work, range(seeds))
+            found[name] = {"date": f"{datetime.date.today()}", "seeds": seeds, "remedies": remedies}
+    print("\n".join(tables(found)))
     if not args.no_write:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     return 0
+
+
+def tables(found: dict[str, Any]) -> list[str]:
+    """Return the results as Markdown tables, which docs/orientation.md shows."""
+    lines = []
+    for test, remedies in found.get("har", {}).get("remedies", {}).items():
+        head = ["remedy", "mAP", "against trained upright"] + (["gap"] if test != "floating" else [])
+        lines += _head(head)
+        for remedy, one in remedies.items():
+            cells = [_code(remedy), _percent(one["map"], one["interval"])]
+            cells += [_signed(one["difference"])] + ([_signed(one["gap"])] if "gap" in one else [])
+            lines.append(f"| {' | '.join(cells)} |")
+    if "vlm" in found:
+        remedies = found["vlm"]["remedies"]
+        lines += _head(["remedy", "0°", "90°", "180°", "270°", "mirrored", "gap"])
+        for remedy, one in remedies.items():
+            cells = [f"{100 * row['accuracy']:.1f}" for row in one["turns"] if row["turn"] != "blind"]
+            lines.append(f"| {' | '.join([_code(remedy), *cells, _signed(one['gap'])])} |")
+        kinds = [entry["kind"] for entry in next(iter(remedies.values()))["kinds"]]
+        lines += _head(["remedy", *(f"{kind}: {what}" for kind in kinds for what in ("0°", "gap"))])
+        for remedy, one in remedies.items():
+            pairs = ((f"{100 * entry['accuracy']['0°']:.1f}", _signed(entry)) for entry in one["kinds"])
+            lines.append(f"| {' | '.join([_code(remedy), *(cell for pair in pairs for cell in pair)])} |")
+        blind = [f"{100 * entry['accuracy']['blind']:.1f}" for entry in next(iter(remedies.values()))["kinds"]]
+        lines.append(f"| without the video | {' | | '.join(blind)} | |")
+    return lines
+
+
+def _head(cells: list[str]) -> list[str]:
+    return ["", f"| {' | '.join(cells)} |", f"| {' | '.join(['---', *['--:'] * (len(cells) - 1)])} |"]
+
+
+def _code(remedy: str) -> str:
+    return f"`{remedy}`" if remedy.startswith(("-", "data.")) else remedy
+
+
+def _percent(value: float, bounds: list[float] | None) -> str:
+    return f"{100 * value:.1f}" + (f" ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})" if bounds else "")
+
+
+def _signed(tested: dict[str, Any]) -> str:
+    text = f"{100 * tested['difference'] + 0.0:+.1f}".replace("-0.0", "+0.0")
+    bounds = tested["interval"]
+    return text + (f" ({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f})" if bounds and bounds[0] != bounds[1] else "")
 
 
 # ---- actions
@@ -266,7 +310,7 @@ def questions(scene: Scene) -> list[dict[str, str]]:
 
 
 def train_model(folder: Path, scenes: Sequence[Scene], training: str, seed: int) -> None:
-    """Train a tiny vision-language model on upright scenes, or on all quarter turns of the same scenes."""
+    """Train a tiny vision-language model on upright scenes, or on the same scenes, each in one of four turns."""
     from microg4m_hf.inference.frames import SampledFrames, get_frame_sampling
     from microg4m_hf.inference.items import ClipQueries, Query
     from microg4m_hf.training.tiny_vlm.__main__ import train
@@ -275,14 +319,14 @@ def train_model(folder: Path, scenes: Sequence[Scene], training: str, seed: int)
     numbers = get_frame_sampling(PICK)(NUM_FRAMES, FRAMES).tolist()
     about = {"fps": float(FPS), "total_num_frames": NUM_FRAMES, "duration": NUM_FRAMES / FPS, "frames_indices": numbers}
     clips = []
-    for scene in scenes:
-        upright, pairs = np.stack(list(frames(scene, 144, numbers))), questions(scene)
+    for number, scene in enumerate(scenes):
+        turn = quarter_turns(4)[number % 4] if training == "turned" else Turn(0)
+        pictures = np.ascontiguousarray(turn_frames(np.stack(list(frames(scene, 144, numbers))), turn))
+        pairs = questions(scene)
         queries = tuple(Query(f"{scene.video_id}_{place}", pair["Q"]) for place, pair in enumerate(pairs))
         work = ClipQueries(None, scene.video_id, queries)
-        for turn in quarter_turns(4 if training == "turned" else 1):
-            pictures = np.ascontiguousarray(turn_frames(upright, turn))
-            clips.append(Clip(work, tuple(pair["A"] for pair in pairs), SampledFrames(pictures, about)))
-    model, processor, losses = train(clips, VLM_STEPS[training], seed)
+        clips.append(Clip(work, tuple(pair["A"] for pair in pairs), SampledFrames(pictures, about)))
+    model, processor, losses = train(clips, VLM_STEPS, seed)
     print(folder.name, "losses", [round(loss, 3) for loss in losses], flush=True)
     with atomic_folder(folder) as scratch:
         model.eval().save_pretrained(scratch)

@@ -130,3 +130,39 @@ def test_the_committed_times_are_of_all_rows_of_reproduce() -> None:
     seconds = [row["cpu_seconds"] for row in found["rows"].values()]
     page = (PROJECT / "docs" / "reproduce.md").read_text()
     assert f"take {min(seconds):.0f} to {max(seconds):.0f} CPU seconds" in page
+
+
+def test_the_committed_remedies_are_good_and_the_documented_ones() -> None:
+    """The gap is there, every remedy closes it, and rotated training clips cost no upright mAP."""
+    script = _load("orientation")
+    found = json.loads((PROJECT / "benchmarks" / "results" / "orientation.json").read_text())
+    page = (PROJECT / "docs" / "orientation.md").read_text()
+    assert all(line in page for line in script.tables(found))
+    for test in ("sample", "new scenes"):
+        remedies = found["har"]["remedies"][test]
+        assert set(remedies) == set(script.REMEDIES)
+        assert remedies["trained upright"]["gap"]["interval"][0] > 0.1
+        for remedy, one in remedies.items():
+            if remedy != "trained upright":
+                assert abs(one["gap"]["difference"]) < 0.03, (test, remedy)
+        difference = remedies["data.rotate=quarter"]["difference"]
+        assert difference["interval"][1] > 0 and difference["difference"] > 0
+    answers = found["vlm"]["remedies"]
+    assert answers["trained upright"]["gap"]["interval"][0] > 0.2
+    assert all(abs(one["gap"]["difference"]) < 0.03 for name, one in answers.items() if name != "trained upright")
+
+
+def test_the_scenes_of_the_orientation_benchmark() -> None:
+    """Answers are true of the scene."""
+    script = _load("orientation")
+    scenes = [scene for scene in script.practice_scenes(8, lying=True, upright=True) if script.is_clear(scene)]
+    for scene in scenes:
+        doing, count, wall = (pair["A"] for pair in script.questions(scene))
+        angles = {astronaut.angle % 180 for astronaut in scene.astronauts}
+        assert doing == {0.0: "Standing.", 90.0: "Sleeping."}[angles.pop()] and not angles
+        assert count == ("One.", "Two.", "Three.")[len(scene.astronauts) - 1]
+        assert wall[:-1].lower() in script.caption(scene).lower()
+    record = {
+        "turns": [{"turn": "0°", "text": "A.", "likelihood": -2.0}, {"turn": "90°", "text": "B.", "likelihood": -1.0}]
+    }
+    assert script.majority(record) == "B."
