@@ -22,6 +22,7 @@ const boxAt = (person, frame) => {
 
 const show = (frame) => {
   const layer = find(".mg-boxes");
+  if (!layer) return;  // the page has just removed the player
   layer.replaceChildren();
   layer.dataset.frame = shown = frame;
   for (const person of facts.people) {
@@ -87,7 +88,10 @@ const revealInList = () => {
 
 const open = () => {
   const holder = find(".mg-player");
-  if (!holder) return;
+  if (!holder) {
+    facts = clip = null;
+    return;
+  }
   facts = JSON.parse(holder.dataset.facts);
   const view = find(".mg-view");
   if (view) markInList(view.dataset.place);
