@@ -15,7 +15,7 @@ from .render.document import Cell, Collapsible, ContentBlock, Figure, Paragraph,
 from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, interval_text, score_cell, signed
 from .scoring import RunScores
 
-_MATRIX_LIMIT = 20  # runs in the matrix on the page; the JSON has all pairs
+_MATRIX_LIMIT = 12  # runs in the matrix on the page; the JSON has all pairs
 _TITLES = {"har": "Human action recognition", "caption": "Captioning", "vqa": "Visual question answering"}
 
 
