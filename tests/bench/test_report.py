@@ -10,9 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from microg4m_hf.bench import make_report, published_tables
+from microg4m_hf.bench.box_scores import BoxScores
+from microg4m_hf.bench.examples import action_examples
 from microg4m_hf.bench.render.formatting import p_text
 from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.cli.main import main
@@ -66,12 +69,65 @@ def test_released_predictions_give_the_published_rows(shared: Path, tmp_path: Pa
         assert f" {100 * system['scores']['map']:.2f} (" in line
         ties = f"ties {100 * system['ties']['map_range'][0]:.1f} to {100 * system['ties']['map_range'][1]:.1f}"
         assert (ties in line) == (name in {"mvitv1_b_16x4", "x3d_s"})  # where they move the mAP by points
+    _check_findings(page, data, names)
     page, pairs = html.unescape(page), data["tasks"]["Actions"]["comparisons"]
     assert len(pairs) == 10
     for pair in pairs:
         assert (pair["interval"][0] > 0 or pair["interval"][1] < 0) == (pair["p"] < 0.05)
         assert pair["p"] <= pair["p_corrected"] <= 1
         assert f"p {p_text(pair['p'])}, corrected {p_text(pair['p_corrected'])}" in page
+
+
+def _check_findings(page: str, data: dict[str, Any], names: dict[str, str]) -> None:
+    """The page begins with the findings, and each run stands right below its published row."""
+    found, lines = data["tasks"]["Actions"], page.splitlines()
+    assert all(found["published_twins"][name]["agrees"] for name in names)
+    assert found["sizes"] == {"labeled boxes": 1136, "labels": 2656, "clips": 953, "films": 47}
+    first = page.partition("**Human action recognition")[0]
+    assert "Best system: i3d_8x8_r50" in first
+    assert "Agreement with the published rows: 5 of 5" in first
+    real = sum(bool(pair["real"]) for pair in found["comparisons"])
+    assert f"Significant differences: {real} of 10 pairs" in first
+    assert "moves the mAP of mvitv1" in first
+    assert "they cannot exceed 82.0" in page  # 41 of 50 actions have a label
+    for name in names:
+        place = next(at for at, line in enumerate(lines) if line.startswith(f"| **{name}**"))
+        row = published_tables()["har"].row(name)
+        assert lines[place - 1].startswith(f"| {row.name} {row.setting}, published |")
+        assert "Δ " in lines[place]
+    for system in found["systems"]:
+        assert len(system["sha256"]) == 64 and system["sha256"][:16] in page
+
+
+def test_a_run_of_another_model_has_no_published_twin(shared: Path, tmp_path: Path) -> None:
+    """A twin has the name of a published model, or its scores; a name decides alone, and the difference is shown."""
+    folder = shared / "data" / "har_predictions"
+    words = [f"x3d_l={folder / 'X3D_S' / 'detections_test.csv'}", f"other={folder / 'X3D_S' / 'detections_test.csv'}"]
+    data = make_report(words, tmp_path / "out", data_dir=str(shared / "data" / "microg4m"), options=QUICK, details=0)
+    twins = data["tasks"]["Actions"]["published_twins"]
+    assert twins["other"]["row"] == "X3D S" and twins["other"]["agrees"]
+    assert twins["x3d_l"]["row"] == "X3D L" and not twins["x3d_l"]["agrees"]
+    assert twins["x3d_l"]["differences"]["map"] == pytest.approx(14.068 - 18.70, abs=0.001)
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "Agreement with the published rows: 1 of 2" in page and "Δ −4.63" in page
+
+
+def test_best_and_worst_examples_differ_and_say_why() -> None:
+    rng = np.random.RandomState(0)
+    labels = rng.rand(40, 50) < 0.05
+    labels[:, 3] = True
+    scores = rng.randn(40, 50) + 4 * labels * (np.arange(40) > 20)[:, None]
+    videos = [f"film{place % 8}_{place:03d}" for place in range(40)]
+    box = np.tile([0.1, 0.1, 0.5, 0.5], (40, 1))
+    boxes = BoxScores(videos, np.ones(40, int), box, scores, labels, True, np.arange(40))
+    worst, best = action_examples(boxes, {})
+    assert len(worst) == len(best) == 3
+    assert not {one.title for one in worst} & {one.title for one in best}
+    assert all("is ranked" in dict(one.lines)["why"] for one in worst)
+    assert all("lead the ranking" in dict(one.lines)["why"] for one in best)
+    assert worst[0].link == f"http://127.0.0.1:7860/?clip={worst[0].title.partition(',')[0]}"
+    perfect = BoxScores(videos, np.ones(40, int), box, labels * 2.0 - 1, labels, True, np.arange(40))
+    assert action_examples(perfect, {})[0] == []  # nobody is ranked badly
 
 
 def test_comparison_matrix_matches_compare(runs: Path, report: ReportFolder) -> None:
