@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -136,6 +137,14 @@ def test_reviews_decide_what_is_released(work: Path, tmp_path: Path, capsys: pyt
     assert "reviewers disagree on 1 clips (Mir_000)" in capsys.readouterr().err
     assert main(["curate", "release", str(copy), "--out", data, "--rule", "newest"]) == 2
     assert "no clip is left to release" in capsys.readouterr().err
+
+
+def test_a_cluster_that_is_not_there_is_one_line(work: Path) -> None:
+    words = [sys.executable, "-m", "microg4m_hf", "curate", "run", str(work), "--executor", "ray"]
+    environment = os.environ | {"RAY_ADDRESS": "nowhere"}
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=environment)
+    assert ran.returncode == 2, ran.stderr
+    assert "Ray cannot be reached at nowhere: " in ran.stderr.splitlines()[-1] and "Traceback" not in ran.stderr
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_real_films_become_a_release(tmp_path: Path) -> None:
     write_astronaut(films / "astronaut.mp4", 90)
     rows = [f"{path.name},LicenseRef-test" for path in sorted(films.glob("*.mp4"))]
     (films / "sources.csv").write_text("path,license\n" + "\n".join(rows))
-    words = [f"people.detector={nanodet.DETECTOR}", "people.every=10", "cut.height=240"]
+    words = [f"people.detector={nanodet.DETECTOR}", "people.every=15", "cut.height=240"]
     settings = CurateSettings().override(words)
     work = init_work(films, tmp_path / "work", domain="real", sources=films / "sources.csv", settings=settings).work
     run_work(work)

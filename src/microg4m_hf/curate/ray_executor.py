@@ -38,13 +38,15 @@ def ray_executor(
         address = address or os.environ.get("RAY_ADDRESS")
         # Workers find modules where this process does, so that module:function works there too.
         environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
-        options: dict[str, Any] = {"log_to_driver": False, "runtime_env": environment}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": environment}
         if address is None:
             options |= {"include_dashboard": False, "num_cpus": workers}
         try:
             ray.init(address=address, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ServerError(f"Ray cannot be reached at {address or 'this machine'}: {error}") from error
+        except Exception as error:  # Ray raises plain ones, as when a busy machine starts it too slowly
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            where = f"be reached at {address}" if address else "be started on this machine"
+            raise ServerError(f"Ray cannot {where}: {reason}; run the same command again") from error
     resources = ray.cluster_resources()
 
     def execute(stage: str, work: Work, items: Sequence[Item], options: Options) -> Iterator[tuple[str, Record]]:
