@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from .links import PROJECT
 
 PACKAGE = PROJECT / "src" / "microg4m_hf"
 UNKNOWN = "…"
+DEPTH = 5  # how many assignments and calls are followed
 _CLASSES = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
 # An argument with one of these names is (a part of) a message of the function that takes it.
 _WORDS = {"problem", "reason", "text", "message", "why", "what_is_wrong"}
@@ -63,6 +65,8 @@ class _Module:
         self.file = path.relative_to(PACKAGE).as_posix()
         self.tree = ast.parse(path.read_text(encoding="utf-8"))
         self.sinks = dict(_KNOWN)
+        if all(function.name != "_error" for function in self.functions()):
+            self.sinks["_error"] = _KNOWN["MicroG4MError"]  # an attribute that holds an error class
         self.constants = {
             target.id: node.value
             for node in self.tree.body
@@ -118,8 +122,8 @@ class _Module:
             if given is not None and not isinstance(given, ast.Starred):
                 yield given, is_hint
 
-    def messages(self) -> Iterator[Message]:
-        self.find_sinks()
+    def messages(self, shared: dict[str, _Sink]) -> Iterator[Message]:
+        self.sinks = shared | self.sinks
         functions = list(self.functions())
         for call in self.calls(self.tree):
             around = [one for one in functions if any(node is call for node in ast.walk(one))]
@@ -148,21 +152,62 @@ class _Module:
             for value in expression.values:
                 parts.append(self._part(value, scope, depth))
             return ["".join(words) for words in itertools.islice(itertools.product(*parts), 8)]
-        if isinstance(expression, ast.Name) and depth < 3:
+        if isinstance(expression, ast.Name) and depth < DEPTH:
             found = [
                 text
                 for node in ast.walk(scope)
                 if isinstance(node, ast.Assign) and any(_names(target) == [expression.id] for target in node.targets)
                 for text in self.texts(node.value, scope, depth + 1)
             ]
+            if not found:
+                found = [
+                    text
+                    for node in ast.walk(scope)
+                    if isinstance(node, (ast.For, ast.comprehension)) and expression.id in _names(node.target)
+                    for text in self._items(node.iter, scope, depth + 1)
+                ]
             if not found and expression.id in self.constants:
                 found = self.texts(self.constants[expression.id], scope, depth + 1)
             return found or [UNKNOWN]
+        if isinstance(expression, ast.Call) and depth < DEPTH:
+            if isinstance(expression.func, ast.Attribute) and expression.func.attr == "format":
+                return [text.replace("{}", UNKNOWN) for text in self.texts(expression.func.value, scope, depth + 1)]
+            name = _name(expression.func)
+            returned = [
+                text
+                for function in self.functions()
+                if function.name == name
+                for node in ast.walk(function)
+                if isinstance(node, ast.Return) and node.value is not None
+                for text in self.texts(node.value, function, depth + 1)
+            ]
+            return returned or [UNKNOWN]
         if isinstance(expression, ast.Subscript) and isinstance(expression.value, ast.Name):
             table = self.constants.get(expression.value.id)
             if isinstance(table, ast.Dict):
                 return [text for value in table.values for text in self.texts(value, scope, depth + 1)]
         return [UNKNOWN]
+
+    def _items(self, container: ast.expr, scope: ast.AST, depth: int) -> list[str]:
+        """Return the texts in what a loop goes over: a table that is written out, here or by its name."""
+        if isinstance(container, ast.Call) and isinstance(container.func, ast.Attribute):
+            container = container.func.value  # table.items()
+        if isinstance(container, ast.Name):
+            tables = [
+                node.value
+                for node in ast.walk(scope)
+                if isinstance(node, ast.Assign) and any(_names(target) == [container.id] for target in node.targets)
+            ]
+            container = tables[0] if tables else self.constants.get(container.id, container)
+        if isinstance(container, ast.Dict):
+            parts: list[ast.expr] = [key for key in container.keys if key is not None]
+        elif isinstance(container, (ast.Tuple, ast.List)):
+            inner = [one.elts if isinstance(one, (ast.Tuple, ast.List)) else [one] for one in container.elts]
+            parts = [part for several in inner for part in several]
+        else:
+            return []
+        kept = [part for part in parts if isinstance(part, (ast.Constant, ast.JoinedStr))]
+        return [text for part in kept for text in self.texts(part, scope, depth) if text != UNKNOWN]
 
     def _part(self, value: ast.expr, scope: ast.AST, depth: int) -> list[str]:
         if isinstance(value, ast.Constant):
@@ -170,7 +215,10 @@ class _Module:
         inner = value.value if isinstance(value, ast.FormattedValue) else value
         if isinstance(inner, ast.Name) and (inner.id in _WORDS | _HINTS or inner.id.isupper()):
             return self.texts(inner, scope, depth + 1)
-        if isinstance(inner, ast.IfExp):
+        is_format = (
+            isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr == "format"
+        )
+        if isinstance(inner, ast.IfExp) or is_format:
             return self.texts(inner, scope, depth + 1)
         return [UNKNOWN]
 
@@ -197,7 +245,7 @@ def _split(file: str, problem: str, hint: str) -> Message:
     if semicolon and re.search("[a-z]{2}", head):
         return Message(file, head, tail)
     verb = re.fullmatch(rf"(.+?)(?:: |\\. |, )({_VERBS} .+)", problem)
-    if verb:
+    if verb and re.search("[a-z]{3}", verb[1]):
         return Message(file, verb[1], verb[2])
     inside = re.fullmatch(r"(.*) \(([^()]*[a-z]{2}[^()]*)\)", problem)
     if inside:
@@ -209,9 +257,18 @@ def _split(file: str, problem: str, hint: str) -> Message:
 def collect() -> list[Message]:
     """Return all messages, by file."""
     found: dict[Message, None] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if "metrics/modules" in path.as_posix():
-            continue
-        for message in _Module(path).messages():
+    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if "metrics/modules" not in path.as_posix()]
+    modules = [_Module(path) for path in paths]
+    for module in modules:
+        module.find_sinks()
+    defined = Counter(function.name for module in modules for function in module.functions())
+    shared = {
+        name: sink
+        for module in modules
+        for name, sink in module.sinks.items()
+        if defined[name] == 1 and not name.startswith("_")
+    }
+    for module in modules:
+        for message in module.messages(shared):
             found.setdefault(message)
     return list(found)

@@ -84,7 +84,7 @@ AREAS = (
         "Recipes, run folders, checkpoints and the loop.",
         {
             "training/recipe": "Change the value; [all keys](../reference/recipe_keys.md) with their types and limits.",
-            "settings": "Change the value; [all keys](../reference/recipe_keys.md) with their types and limits.",
+            "settings": "Change the value; see [all keys](../reference/recipe_keys.md), or `--help` for an option.",
             "safe_yaml": "Correct the file; `microg4m train show demo` prints one that is right.",
             "training/jhmdb": "Download JHMDB again; the message names the file.",
             "training/ava_folder": "Correct the line; a row is `clip, frame, x1, y1, x2, y2, action id, person`.",
