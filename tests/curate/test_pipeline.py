@@ -13,7 +13,7 @@ import pytest
 
 import microg4m_hf
 from microg4m_hf.cli.main import main
-from microg4m_hf.curate import ReviewLog
+from microg4m_hf.curate import CurateSettings, ReviewLog, release_work
 from microg4m_hf.curate.stages import run_work, select_missing, stage_items
 from microg4m_hf.curate.work import Work
 from microg4m_hf.data.check import check
@@ -166,3 +166,23 @@ def test_processes_and_ray_find_the_same(work: Path, tmp_path: Path) -> None:
     one = {name: fingerprint(work / name) for name in ("clips", "people", "tracks")}
     for name in ("two", "ray"):
         assert {part: fingerprint(tmp_path / name / part) for part in one} == one
+
+
+def test_the_protocol_of_the_paper_from_film_to_key_frames(work: Path, tmp_path: Path) -> None:
+    """Little moves, so every fifth frame counts from the third on: the key frame is 52, as in most of the release."""
+    shutil.copytree(work, tmp_path / "work")
+    settings = CurateSettings.of("paper", [f"people.detector={DETECTOR}"])
+    settings.save(tmp_path / "work" / "curate.yaml")
+    paper = Work(tmp_path / "work")
+    assert paper.settings == settings
+    run_work(paper)
+    tracks = paper.result("tracks", "Mir_000")
+    assert tracks["motion"] < 95 and (tracks["width"], tracks["height"]) == (96, 72)
+    assert [row[0] for row in tracks["boxes"]] == list(range(15, 91))
+    assert all(isinstance(value, int) for row in tracks["boxes"] for value in row[:6])
+    ReviewLog(paper.folder, "ann").append_all(
+        [("Mir_000", "actions", {"person": 1, "actions": [14]}), ("Mir_000", "keep", {"reason": ""})]
+    )
+    release_work(paper, tmp_path / "out", unreviewed=True)
+    lines = (tmp_path / "out" / "train_ready" / "ava_all.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines] == [["Mir_000", "52"]]
