@@ -106,9 +106,7 @@ def probe_texts(
             f"the probe compares answers under at least two turns, given {len(turns)} and the task {settings.task}"
         )
     if settings.model in BASELINES:
-        raise RecipeError(
-            f"{settings.model} does not look at the video; the probe needs a model, and adds blind itself"
-        )
+        raise RecipeError(f"{settings.model} does not look at the video; give a model, and the probe adds blind to it")
     folder, cache = Path(out), dict[str, Any]()
     settings = resolve_settings(settings, options.get("environment"))
     runs: dict[str, TextSettings] = {
