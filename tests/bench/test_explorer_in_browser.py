@@ -71,8 +71,8 @@ def test_page_requests_nothing_else_and_fits_the_width(browser: Browser, page: A
     assert outside == []
     assert browser.messages == []
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
-    folded = not browser.evaluate("document.querySelector('#mg-fold button').classList.contains('open')")
-    assert folded is phone  # on a phone the clips come first
+    opened = "document.querySelector('#mg-fold button').classList.contains('open')"
+    browser.wait_for(f"!{opened}" if phone else opened)  # on a phone the clips come first
     _shot(browser, str(width), None if phone else 900)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,8 @@ def test_baselines_are_marked_in_every_table(task: str, tmp_path: Path, capsys: 
     make_report(runs, tmp_path / "report", options=ScoringOptions(resamples=20), eval_results=True)
     page = (tmp_path / "report" / "report.md").read_text()
     tables = [path.read_text() for path in (tmp_path / "report" / "tables").glob("*-scores.tex")]
-    for table in [*tables, "\n".join(line for line in page.splitlines() if line.startswith("|"))]:
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    for table in [*tables, re.sub(r"\S*/\S*", "", rows)]:  # without the names of files
         assert table.count("majority") == table.count("majority (baseline)") > 0
     assert not (tmp_path / "report" / "eval_results").exists()
 

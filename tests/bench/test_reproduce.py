@@ -255,9 +255,12 @@ class Planted:
 
     def work(self, *words: str, out: Path, env: dict[str, str] | None = None) -> Callable[[], int]:
         def work() -> int:
+            from accelerate.state import AcceleratorState
+
             os.environ.update(
                 {"MICROG4M_WEIGHTS": str(self.weights), "HF_ENDPOINT": "http://127.0.0.1:9"} | (env or {})
             )
+            AcceleratorState._reset_state(reset_partial_state=True)  # tests before this one may have left theirs
             planted_release.plant(self.plan)
             command = ["reproduce", *words, "--data-dir", str(self.data), "--out", str(out), "--workers", "0"]
             with out.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
