@@ -3,8 +3,8 @@
     python benchmarks/loader_memory.py               # writes benchmarks/results/loader_memory.json
 
 For every recipe of one process, both amounts follow from the shapes: whole 854×480 frames of two batches per worker,
-which PyTorch keeps in files under ``/dev/shm``, against the slots of :mod:`microg4m_hf.training.loader`. Both are also
-measured, with batches of eight, while all items that are decoded ahead wait.
+which PyTorch keeps in files under ``/dev/shm``, against the slots of :mod:`microg4m_hf.training.loading.loader`. Both
+are also measured, with batches of eight, while all items that are decoded ahead wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from microg4m_hf.data.sample import make_sample
 from microg4m_hf.training import Data, KeyFrameWindows, collate, list_recipes, load_recipe, split_items
-from microg4m_hf.training.loader import load_batches, plan_slots, slot_bytes
+from microg4m_hf.training.loading.loader import load_batches, plan_slots, slot_bytes
 
 WHOLE = 854 * 480 * 3
 MEASURED = ("i3d_8x8_r50", "x3d_s")

@@ -41,7 +41,7 @@ from microg4m_hf.data import open_clip, window
 from microg4m_hf.data.sample import make_sample
 from microg4m_hf.models import create
 from microg4m_hf.training import Data, KeyFrameWindows, RunBatches, collate, move_boxes, render_batch, split_items
-from microg4m_hf.training.dataset import Item
+from microg4m_hf.training.loading.dataset import Item
 
 BATCH = 4
 RECIPE = Data(num_frames=8, stride=8, key_frame="exact", short_side=(256, 320), crop=224)

@@ -130,7 +130,7 @@ def test_moved_modules_import_in_a_fresh_process_in_every_form() -> None:
     lines += ["import microg4m_hf.training.windows as windows", f"moved = {MOVED!r}"]
     lines += ["assert all(sys.modules[old] is sys.modules[new] for old, new in moved.items())"]
     lines += ["print(windows.__name__, prompts.__name__)"]
-    assert run("\n".join(lines)) == "microg4m_hf.training.dataset microg4m_hf.inference.items"
+    assert run("\n".join(lines)) == "microg4m_hf.training.loading.dataset microg4m_hf.inference.items"
 
 
 def test_no_moved_path_hides_a_module_that_exists() -> None:

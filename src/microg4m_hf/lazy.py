@@ -20,7 +20,7 @@ MOVED = {
     "microg4m_hf.inference.local": "microg4m_hf.inference.vlm.local",
     "microg4m_hf.inference.prompts": "microg4m_hf.inference.items",
     "microg4m_hf.progress": "microg4m_hf.runtime",
-    "microg4m_hf.training.windows": "microg4m_hf.training.dataset",
+    "microg4m_hf.training.windows": "microg4m_hf.training.loading.dataset",
 }
 
 

@@ -16,7 +16,7 @@ from microg4m_hf.metrics.har.result import HarSettings, score_har
 from microg4m_hf.metrics.jackknife import Spread, leave_one_out, weighted_means
 from microg4m_hf.metrics.significance import ALPHA, holm, paired_test
 from microg4m_hf.taxonomy import label_of
-from microg4m_hf.training.dataset import KeyFrame
+from microg4m_hf.training.loading.dataset import KeyFrame
 from microg4m_hf.training.recipe import Data
 from tests.support.har_split import IDS, draw
 

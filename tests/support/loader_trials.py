@@ -82,7 +82,7 @@ class Faulty(KeyFrameWindows):
 
 
 def _fast_checks() -> Any:
-    from microg4m_hf.training import loader
+    from microg4m_hf.training.loading import loader
 
     loader.CHECK_EVERY = 1
     return loader

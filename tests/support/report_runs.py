@@ -12,7 +12,7 @@ import yaml
 from microg4m_hf.data import ensure_sample, load_dataset
 from microg4m_hf.data.run_data import RunData
 from microg4m_hf.metrics import write_predictions
-from microg4m_hf.training.dataset import KeyFrame, key_frames
+from microg4m_hf.training.loading.dataset import KeyFrame, key_frames
 from microg4m_hf.training.predict import prediction_columns
 
 

@@ -14,12 +14,12 @@ from microg4m_hf.bench.orientation import TurnedWindows
 from microg4m_hf.data.turns import TURNS, Turn
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.training.build import split_items
-from microg4m_hf.training.dataset import KeyFrame, KeyFrameWindows, align_items
-from microg4m_hf.training.loader import slot_bytes
+from microg4m_hf.training.loading.dataset import KeyFrame, KeyFrameWindows, align_items
+from microg4m_hf.training.loading.loader import slot_bytes
+from microg4m_hf.training.loading.transforms import render_packed
 from microg4m_hf.training.predict_run import predict_har, recipe_of
 from microg4m_hf.training.recipe import Data
 from microg4m_hf.training.recipe_io import override_recipe
-from microg4m_hf.training.transforms import render_packed
 
 HEADER = "video_id,frame_id,person_id,angle_degrees\n"
 DATA = Data(num_frames=1, stride=8, short_side=(96, 96), crop=40, eval_short_side=48, align="box")

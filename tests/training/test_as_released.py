@@ -18,10 +18,10 @@ from microg4m_hf.data.video.released_frames import check_programs
 from microg4m_hf.errors import MissingExtraError, RecipeError
 from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.training.build import split_items
-from microg4m_hf.training.dataset import KeyFrameWindows
-from microg4m_hf.training.loader import load_batches
+from microg4m_hf.training.loading.dataset import KeyFrameWindows
+from microg4m_hf.training.loading.loader import load_batches
+from microg4m_hf.training.loading.transforms import render_batch
 from microg4m_hf.training.recipe import Data
-from microg4m_hf.training.transforms import render_batch
 
 cv2: Any = pytest.importorskip("cv2", reason="OpenCV is not installed")
 try:
@@ -104,7 +104,7 @@ def test_what_cannot_work_is_one_line(
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "frames"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("microg4m_hf.training.dataset.open_released_clip", full)
+        patch.setattr("microg4m_hf.training.loading.dataset.open_released_clip", full)
         assert main(words) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "frames: No space left on device; free some space, or set MICROG4M_HOME" in message

@@ -81,7 +81,7 @@ def test_worker_killed_while_it_sends_a_batch(
 ) -> None:
     """The rank can see a broken connection before torch reports the dead process."""
     from microg4m_hf.training import har
-    from microg4m_hf.training.loader import receive_items
+    from microg4m_hf.training.loading.loader import receive_items
 
     class Broken:
         def __iter__(self) -> Any:
@@ -115,7 +115,7 @@ def test_out_of_memory_halves_the_micro_batch(
     from accelerate import Accelerator
 
     from microg4m_hf.training.build import build_model, split_items
-    from microg4m_hf.training.dataset import KeyFrameWindows, collate
+    from microg4m_hf.training.loading.dataset import KeyFrameWindows, collate
     from microg4m_hf.training.prepare import prepare
     from microg4m_hf.training.recipe_io import load_recipe
     from microg4m_hf.training.run_folder import RunFolder

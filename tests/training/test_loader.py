@@ -14,7 +14,7 @@ import pytest
 
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.training import Data, Geometry, KeyFrameWindows, load_recipe, split_items
-from microg4m_hf.training.dataset import KeyFrame
+from microg4m_hf.training.loading.dataset import KeyFrame
 from tests.support.train_runs import RECIPE, write_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -24,7 +24,7 @@ RESIZED = Data(num_frames=4, stride=8, source="sample", key_frame="exact", short
 def test_packed_pixels_are_those_of_the_float_path() -> None:
     import torch
 
-    from microg4m_hf.training.transforms import render, render_packed, shrink
+    from microg4m_hf.training.loading.transforms import render, render_packed, shrink
 
     frames = np.random.default_rng(0).integers(0, 256, (2, 120, 214, 3), dtype=np.uint8)
     for geometry in (
@@ -44,7 +44,7 @@ def test_packed_pixels_are_those_of_the_float_path() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_workers_deliver_what_one_process_loads(training: bool) -> None:
     """In order, for any number of workers, though the slots of the shared memory are used many times."""
-    from microg4m_hf.training.loader import load_batches
+    from microg4m_hf.training.loading.loader import load_batches
 
     items = KeyFrameWindows(split_items(RESIZED, "test")[:5], RESIZED, training=training)
     places: list[list[Any]] = [[(epoch, index) for index in (4, 0, 2)[: 1 + epoch % 3]] for epoch in range(9)]
@@ -66,7 +66,7 @@ def test_workers_deliver_what_one_process_loads(training: bool) -> None:
 
 
 def test_a_window_larger_than_its_slot_arrives_through_the_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    from microg4m_hf.training import loader
+    from microg4m_hf.training.loading import loader
 
     items = KeyFrameWindows(split_items(RESIZED, "test")[:2], RESIZED)
     expected = [batch["windows"][0] for batch in loader.load_batches(items, [[0], [1]], workers=0, largest=1)]
@@ -78,7 +78,7 @@ def test_a_window_larger_than_its_slot_arrives_through_the_pipe(monkeypatch: pyt
 @pytest.mark.parametrize("name", ["i3d_8x8_r50", "x3d_s", "slowfast_8x8_r50_corrected", "mvitv2_s_16x4"])
 def test_published_recipes_keep_less_than_two_gigabytes_of_clips(name: str) -> None:
     """Whole frames of all batches on their way were 5 to 20 GB."""
-    from microg4m_hf.training.loader import plan_slots, slot_bytes
+    from microg4m_hf.training.loading.loader import plan_slots, slot_bytes
 
     recipe = load_recipe(RECIPES / f"{name}.yaml")
     items = KeyFrameWindows([], recipe.data, training=True)
@@ -92,7 +92,7 @@ def test_published_recipes_keep_less_than_two_gigabytes_of_clips(name: str) -> N
 
 def test_too_little_memory_is_an_error_before_any_clip_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     from microg4m_hf.errors import RecipeError
-    from microg4m_hf.training import loader
+    from microg4m_hf.training.loading import loader
 
     monkeypatch.setattr(loader, "available_memory", lambda: 10 << 20)
     item = KeyFrame("missing.mp4", "a_001", 1, np.zeros((1, 4), np.float32), np.zeros((1, 50), np.uint8), np.ones(1))
@@ -134,7 +134,7 @@ def test_more_processes_than_key_frames_are_refused(tmp_path: Path) -> None:
     from types import SimpleNamespace
 
     from microg4m_hf.errors import RecipeError
-    from microg4m_hf.training.loader import run_batches
+    from microg4m_hf.training.loading.loader import run_batches
 
     recipe = load_recipe(write_recipe(tmp_path, RECIPE))
     items = KeyFrameWindows(split_items(recipe.data, "train")[:3], recipe.data)

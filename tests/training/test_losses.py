@@ -12,11 +12,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from microg4m_hf import models
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.training.dataset import Item, KeyFrame, collate
+from microg4m_hf.training.loading.dataset import Item, KeyFrame, collate
+from microg4m_hf.training.loading.transforms import Geometry
 from microg4m_hf.training.losses import build_loss, consistency, quarter_of_copy
 from microg4m_hf.training.recipe import Data, Loop, Model, Recipe
 from microg4m_hf.training.step import accumulate_gradients
-from microg4m_hf.training.transforms import Geometry
 
 LOGITS = torch.randn(40, 4, generator=torch.Generator().manual_seed(0)) * 3
 LABELS = (torch.rand(40, 4, generator=torch.Generator().manual_seed(1)) < torch.tensor([0.5, 0.1, 0.02, 0.0])).float()

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microg4m_hf.training.dataset import RunBatches, epoch_order, steps_in_epoch
+from microg4m_hf.training.loading.dataset import RunBatches, epoch_order, steps_in_epoch
+from microg4m_hf.training.loading.transforms import (
+    Geometry,
+    evaluation_geometry,
+    move_boxes,
+    scaled_size,
+    training_geometry,
+)
 from microg4m_hf.training.optim import learning_rate
 from microg4m_hf.training.recipe import Data, Optim, Schedule
-from microg4m_hf.training.transforms import Geometry, evaluation_geometry, move_boxes, scaled_size, training_geometry
 
 
 def test_published_rate() -> None:
@@ -65,7 +71,7 @@ def test_boxes_follow_the_pixels() -> None:
     """After scaling, cropping and flipping, a box drawn into a frame is where the moved box is."""
     import torch
 
-    from microg4m_hf.training.transforms import render
+    from microg4m_hf.training.loading.transforms import render
 
     frame = np.zeros((1, 120, 200, 3), np.uint8)
     frame[:, 40:80, 60:120] = 255

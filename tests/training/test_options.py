@@ -172,7 +172,7 @@ def test_cached_windows_give_the_same_losses_when_nothing_is_shrunk(trainers: Tr
 def test_the_cache_stays_within_its_bound(tmp_path: Path) -> None:
     import numpy as np
 
-    from microg4m_hf.training.window_cache import WindowCache
+    from microg4m_hf.training.loading.window_cache import WindowCache
 
     writers = [WindowCache(tmp_path, limit_gb=1e-3) for _ in range(3)]
     for number in range(300):
@@ -184,7 +184,7 @@ def test_the_cache_stays_within_its_bound(tmp_path: Path) -> None:
 def test_a_full_cache_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import numpy as np
 
-    from microg4m_hf.training.window_cache import WindowCache
+    from microg4m_hf.training.loading.window_cache import WindowCache
 
     writers = [WindowCache(tmp_path, limit_gb=1e-4) for _ in range(2)]
     for number in range(40):

@@ -119,7 +119,7 @@ def test_full_size_networks_take_three_steps(name: str) -> None:
     from accelerate import Accelerator
 
     from microg4m_hf.training.build import build_model, split_items
-    from microg4m_hf.training.dataset import KeyFrameWindows, collate
+    from microg4m_hf.training.loading.dataset import KeyFrameWindows, collate
     from microg4m_hf.training.optim import build_optimizer
     from microg4m_hf.training.step import accumulate_gradients
 

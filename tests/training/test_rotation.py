@@ -11,11 +11,11 @@ import torch
 
 from microg4m_hf import models
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.training.dataset import KeyFrame, KeyFrameWindows
-from microg4m_hf.training.loader import slot_bytes
+from microg4m_hf.training.loading.dataset import KeyFrame, KeyFrameWindows
+from microg4m_hf.training.loading.loader import slot_bytes
+from microg4m_hf.training.loading.rotation import Rotation, rotated_boxes
+from microg4m_hf.training.loading.transforms import Geometry, move_boxes, render, render_packed, training_geometry
 from microg4m_hf.training.recipe import Data
-from microg4m_hf.training.rotation import Rotation, rotated_boxes
-from microg4m_hf.training.transforms import Geometry, move_boxes, render, render_packed, training_geometry
 
 DATA = Data(num_frames=2, stride=8, short_side=(64, 80), crop=56)
 

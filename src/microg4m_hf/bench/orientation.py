@@ -18,7 +18,7 @@ from ..metrics.har.result import HarSettings, score_har
 from ..metrics.har.statistics import ClassScores
 from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS, Action
-from ..training.dataset import KeyFrame, KeyFrameWindows
+from ..training.loading.dataset import KeyFrame, KeyFrameWindows
 from ..training.predict import pool_turns, predict_logits, prediction_columns, reference_columns
 from ..training.predict_run import load_model, recipe_of
 from ..training.recipe import Data

@@ -15,7 +15,7 @@ from ..errors import ClipError, RecipeError
 from ..metrics.har.inputs import read_rows
 from ..metrics.har.result import HarResult, HarSettings, score_har
 from ..metrics.significance import add_corrected_p_values, paired_test
-from ..training.dataset import KeyFrame
+from ..training.loading.dataset import KeyFrame
 from ..training.predict import prediction_columns, reference_columns
 
 Logits = Mapping[int, np.ndarray]  # of the persons of each key frame, by its index

@@ -10,14 +10,20 @@ from ..lazy import attach
 
 if TYPE_CHECKING:
     from .build import build_model as build_model, split_items as split_items
-    from .dataset import (
+    from .har import run_training as run_training
+    from .hf_trainer import PaddedCollator as PaddedCollator, PaddedModel as PaddedModel
+    from .loading.dataset import (
         KeyFrame as KeyFrame,
         KeyFrameWindows as KeyFrameWindows,
         RunBatches as RunBatches,
         collate as collate,
     )
-    from .har import run_training as run_training
-    from .hf_trainer import PaddedCollator as PaddedCollator, PaddedModel as PaddedModel
+    from .loading.transforms import (
+        Geometry as Geometry,
+        move_boxes as move_boxes,
+        render_batch as render_batch,
+        training_geometry as training_geometry,
+    )
     from .optim import learning_rate as learning_rate, parameter_groups as parameter_groups
     from .predict import predict_logits as predict_logits, score_logits as score_logits
     from .predict_run import predict_har as predict_har, recipe_of as recipe_of
@@ -26,12 +32,6 @@ if TYPE_CHECKING:
     from .recipe_io import load_recipe as load_recipe, load_vlm_recipe as load_vlm_recipe
     from .recipes import list_recipes as list_recipes
     from .run_folder import RunFolder as RunFolder
-    from .transforms import (
-        Geometry as Geometry,
-        move_boxes as move_boxes,
-        render_batch as render_batch,
-        training_geometry as training_geometry,
-    )
     from .vlm import run_vlm_training as run_vlm_training
 
 __getattr__, __dir__, __all__ = attach(__name__)

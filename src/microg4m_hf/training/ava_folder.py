@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..taxonomy import NUM_AVA_CLASSES
-from .dataset import KeyFrame
+from .loading.dataset import KeyFrame
 from .predict import reference_columns
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 from ..extras import require
 from ..runtime import has_accelerator, is_main_process, silence_other_bars
-from .dataset import KeyFrame, align_items, key_frames
+from .loading.dataset import KeyFrame, align_items, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder
 

@@ -56,7 +56,7 @@ def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, st
     import torch
 
     from .build import build_model, save_model, split_items
-    from .dataset import KeyFrameWindows
+    from .loading.dataset import KeyFrameWindows
     from .loop import train
     from .predict import predict_logits, score_logits
     from .predict_run import evaluate_best_model
@@ -141,7 +141,7 @@ def _tracker_config(recipe: Recipe) -> dict[str, str | int | float | bool]:
 
 def run(args: argparse.Namespace) -> int:
     """Train an action model from a recipe, and test it."""
-    from .loader import decoding_errors
+    from .loading.loader import decoding_errors
 
     recipe = load_recipe(args.config, args.set)
     folder = run_folder_of(args, f"{recipe.name}-{recipe.variant}")

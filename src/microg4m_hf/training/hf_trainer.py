@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .dataset import Item, report_faults
-from .transforms import render_batch
+from .loading.dataset import Item, report_faults
+from .loading.transforms import render_batch
 
 PADDING = -100  # label of padded persons, as `metrics.make_compute_metrics` and the Trainer expect it
 
@@ -29,7 +29,7 @@ class PaddedCollator:
     Example:
         >>> import numpy as np
         >>> from microg4m_hf.models import config_of
-        >>> from microg4m_hf.training.transforms import Geometry
+        >>> from microg4m_hf.training.loading.transforms import Geometry
         >>> item = Item(0, np.zeros((4, 8, 8, 3), np.uint8), Geometry(8, 8, 0, 0, 8, 8), np.zeros((2, 4), np.float32),
         ...             np.zeros((2, 50), np.uint8))
         >>> batch = PaddedCollator(config_of("tiny_slow"))([item])

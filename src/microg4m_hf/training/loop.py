@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ..errors import StoppedBySignal
 from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
-from .dataset import KeyFrameWindows, report_faults, steps_in_epoch
-from .loader import run_batches
+from .loading.dataset import KeyFrameWindows, report_faults, steps_in_epoch
+from .loading.loader import run_batches
 from .losses import build_loss
 from .optim import learning_rate
 from .prepare import is_sharded

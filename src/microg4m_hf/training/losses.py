@@ -17,7 +17,7 @@ from .recipe import Loop
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .dataset import KeyFrame
+    from .loading.dataset import KeyFrame
 
 Loss = Callable[["Tensor", "Tensor"], "Tensor"]  # from logits and labels (persons, actions) to losses of the same shape
 

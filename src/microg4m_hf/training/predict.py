@@ -12,10 +12,10 @@ from ..errors import StoppedBySignal
 from ..metrics import har_scores
 from ..runtime import progress
 from ..taxonomy import NUM_AVA_CLASSES
-from .dataset import KeyFrame, KeyFrameWindows, report_faults
-from .loader import decoding_errors, load_batches
+from .loading.dataset import KeyFrame, KeyFrameWindows, report_faults
+from .loading.loader import decoding_errors, load_batches
+from .loading.transforms import render_batch
 from .processes import StopSignals
-from .transforms import render_batch
 
 if TYPE_CHECKING:
     import torch

@@ -28,7 +28,7 @@ from .ava_folder import ava_items, ava_references, shared_map
 from .build import build_accelerator, build_model, split_items
 from .card import write_model_card
 from .checkpoints import TrainState
-from .dataset import KeyFrame, KeyFrameWindows, align_items
+from .loading.dataset import KeyFrame, KeyFrameWindows, align_items
 from .predict import chance_map, pool_turns, predict_logits, prediction_columns, score_logits
 from .recipe import POOLINGS, Data, Model, Recipe
 from .recipe_io import load_recipe

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..runtime import is_out_of_memory
+from .loading.transforms import render, render_batch
 from .losses import Loss, build_loss, consistency, quarter_of_copy
 from .recipe import Loop, Recipe
 from .run_folder import RunFolder
-from .transforms import render, render_batch
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..scratch import remove_all_abandoned, scratch_file
+from ...scratch import remove_all_abandoned, scratch_file
 
 _FULL = "full"  # an empty file, so that one process says it
 _CHECK_EVERY = 64  # writes between two measurements of the folder

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import RecipeError
-from .recipe import Data
+from ...errors import RecipeError
+from ..recipe import Data
 from .rotation import Rotation, Samples, crop_positions, frame_samples, rotated_boxes
 
 if TYPE_CHECKING:

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import MicroG4MError, RecipeError
-from ..runtime import available_memory
+from ...errors import MicroG4MError, RecipeError
+from ...runtime import available_memory
+from ..processes import shield_worker
+from ..recipe import Recipe
 from .dataset import RELEASED_SIZE, Item, KeyFrameWindows, RunBatches, collate
-from .processes import shield_worker
-from .recipe import Recipe
 from .transforms import render_packed, scaled_size
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from ..data import open_clip, window
-from ..data.orientation import angle_from_box, read_orientations
-from ..data.video.released_frames import check_programs, open_released_clip, resize_as_released
-from ..errors import ClipError, MicroG4MError, RecipeError
-from ..runtime import is_main_process
-from ..taxonomy import NUM_ACTIONS
-from .recipe import Data
+from ...data import open_clip, window
+from ...data.orientation import angle_from_box, read_orientations
+from ...data.video.released_frames import check_programs, open_released_clip, resize_as_released
+from ...errors import ClipError, MicroG4MError, RecipeError
+from ...runtime import is_main_process
+from ...taxonomy import NUM_ACTIONS
+from ..recipe import Data
 from .transforms import Geometry, aligned_geometry, evaluation_geometry, move_boxes, shrink, training_geometry
 from .window_cache import WindowCache
 

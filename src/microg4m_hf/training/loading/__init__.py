@@ -1,0 +1,1 @@
+"""Windows of frames around key frames: read, turned, cropped, cached and batched."""
