@@ -98,6 +98,16 @@ def test_clips_that_nobody_reviewed_are_not_released(
     assert "2 clips are not reviewed (Mir_000, Sky-lab_000)" in capsys.readouterr().err
 
 
+def test_a_clip_without_tracks_is_not_released(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(work, tmp_path / "work")
+    (tmp_path / "work" / "tracks" / "Mir_000.json").unlink()
+    words = ["curate", "release", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--unreviewed"]
+    assert main(words) == 2
+    assert "1 clips are not finished (Mir_000)" in capsys.readouterr().err
+    run_work(Work(tmp_path / "work"))
+    assert main(words) == 0
+
+
 def test_another_folder_is_never_replaced(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     assert main(["curate", "release", str(work), "--out", str(tmp_path), "--unreviewed"]) == 2

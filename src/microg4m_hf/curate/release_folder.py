@@ -127,7 +127,11 @@ def collect_contents(
     work: Work, verdicts: dict[str, Verdict], *, unreviewed: bool, rule: str = "unanimous"
 ) -> list[ClipContent]:
     """Return what the release says about each of its clips, sorted by name. Reviewers overrule the filter."""
-    waiting = [verdict.video_id for verdict in verdicts.values() if verdict.reason == NOT_JUDGED]
+    waiting = [
+        one.video_id
+        for one in verdicts.values()
+        if one.reason == NOT_JUDGED or (one.kept and not work.result_path("tracks", one.video_id).is_file())
+    ]
     if waiting:
         problem = f"{len(waiting)} clips are not finished ({list_some(waiting)})"
         raise DataError(problem, file=work.folder, hint="run `microg4m curate run`")
