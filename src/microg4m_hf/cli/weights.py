@@ -12,13 +12,13 @@ def configure_list(parser: argparse.ArgumentParser) -> None:
 def run_list(args: argparse.Namespace) -> int:
     from ..models.weights import MODELS_REPO, WEIGHTS, ZOO, local_file
 
-    print(f"{'name':24}{'fine-tuned':10}{'pre-trained':12}  files: {MODELS_REPO}, {ZOO}")
+    print(f"{'name':24}{'fine-tuned':12}{'pre-trained':13}  files: {MODELS_REPO}, {ZOO}")
     for name, weights in WEIGHTS.items():
         released = "–" if not weights.released else "here" if local_file(name) else "to fetch"
         pretrained = "–" if weights.pretrained is None else "here" if local_file(name, pretrained=True) else "to fetch"
         files = [f"{weights.released[0]} (epoch {weights.epochs[0]})"] if weights.released else []
         files.append(weights.pretrained or weights.reason)
-        print(f"{name:24}{released:10}{pretrained:12}  {'; '.join(files)}")
+        print(f"{name:24}{released:12}{pretrained:13}  {'; '.join(files)}")
     print("\nmicrog4m weights fetch NAME downloads them; microg4m predict har --model released:NAME uses them.")
     return 0
 
