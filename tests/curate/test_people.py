@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ def test_a_detector_of_transformers(tmp_path: Path) -> None:
         assert boxes.shape == (len(scores), 4)
         np.testing.assert_allclose(boxes, other, atol=0.05)
         np.testing.assert_allclose(scores, others, atol=1e-4)
+
+
+def test_neither_pickles_nor_code_of_a_detector_are_loaded(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = save_tiny_detector(tmp_path / "model", {0: "person"})
+    config = json.loads((folder / "config.json").read_text())
+    weights = folder / "model.safetensors"
+    torch.save(load_file(weights), folder / "pytorch_model.bin")
+    weights.rename(tmp_path / "kept.safetensors")
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        load_detector(PeopleSettings(detector=str(folder)))
+    assert "\n" not in str(caught.value)
+    (tmp_path / "kept.safetensors").rename(weights)
+    (folder / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    code = {"AutoConfig": "theirs.Config", "AutoModelForObjectDetection": "theirs.Model"}
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "theirs", "auto_map": code}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_detector(PeopleSettings(detector=str(folder)))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_detector_without_people_is_refused(tmp_path: Path) -> None:

@@ -61,9 +61,11 @@ class _Transformers:
     def __init__(self, name: str, settings: PeopleSettings, batch_size: int) -> None:
         from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
+        # Neither code of the repository nor pickles are loaded.
+        where = {"revision": settings.revision, "trust_remote_code": False}
         try:
-            self.model: Any = AutoModelForObjectDetection.from_pretrained(name, revision=settings.revision)
-            self.processor: Any = AutoImageProcessor.from_pretrained(name, revision=settings.revision)
+            self.model: Any = AutoModelForObjectDetection.from_pretrained(name, use_safetensors=True, **where)
+            self.processor: Any = AutoImageProcessor.from_pretrained(name, **where)
         except (OSError, ValueError) as error:
             first = next(iter(str(error).splitlines()), "")
             raise ModelError(f"people.detector={name} cannot be loaded: {first}") from error
