@@ -11,6 +11,7 @@ import pytest
 
 from microg4m_hf.cli.main import main
 from microg4m_hf.curate.protocols import CutSettings, FilterSettings, PeopleSettings, ShotSettings, TrackSettings
+from microg4m_hf.curate.watching import WatchSettings
 from microg4m_hf.errors import MicroG4MError, RecipeError
 from microg4m_hf.inference.api.client import Endpoint
 from microg4m_hf.inference.isolated.runner import IsolatedEnvironment
@@ -40,6 +41,7 @@ REQUIRED: dict[type[Any], dict[str, Any]] = {
     PeopleSettings: {},
     TrackSettings: {},
     FilterSettings: {},
+    WatchSettings: {},
 }
 
 

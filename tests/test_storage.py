@@ -139,8 +139,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     script = (
         "import os, sys, time; from pathlib import Path; from microg4m_hf.scratch import exclusive\n"
         "with exclusive(Path(sys.argv[1])) as locked:\n"
-        "    child = os.fork()\n"
-        "    if child: print(locked, child, flush=True)\n"
+        "    if os.fork() == 0: print(locked, os.getpid(), flush=True)\n"
         "    time.sleep(600)\n"
     )
     lock = tmp_path / ".lock"
