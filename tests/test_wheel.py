@@ -35,6 +35,7 @@ NOT_HERE = {
     "Qwen/": "weights",
     "reproduce": "weights; test_reproduce",
     "explore": "stays until Ctrl-C; test_explorer_process",
+    "watch": "a film and a detector; test_watch",
 }
 
 
