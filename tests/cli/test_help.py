@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
-
 import pytest
 
+from docs.scripts.commands import commands
 from microg4m_hf.cli.help import EXAMPLES
-from microg4m_hf.cli.main import GROUPS, make_parser
 from microg4m_hf.training.recipe import Recipe, VlmRecipe
 from microg4m_hf.training.recipes.recipe_keys import recipe_keys
 from tests.support.documents import parse_command
 
-
-def _commands(parser: argparse.ArgumentParser, words: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    subcommands = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not subcommands:
-        yield words, parser
-    for action in subcommands:
-        for name, subparser in action.choices.items():
-            yield from _commands(subparser, f"{words} {name}")
-
-
-COMMANDS = dict(pair for group in GROUPS for pair in _commands(make_parser(group), group))
+COMMANDS = dict(commands())
 
 
 def test_every_command_has_an_example() -> None:

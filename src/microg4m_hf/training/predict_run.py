@@ -123,6 +123,7 @@ def load_model(recipe: Recipe) -> Any:
         raise RecipeError(
             f"{recipe.model.name} has no weights yet; give --weights a checkpoint, or --model a trained model"
         )
+    silence_other_bars()
     return build_model(recipe.model, recipe.data, recipe.loop.seed)
 
 
@@ -157,7 +158,6 @@ def predict_har(
     Raises:
         RecipeError: If the model has no weights.
     """
-    silence_other_bars()
     _check_counts(limit, batch)
     model: Any = load_model(recipe)
     accelerator = build_accelerator(recipe, RunFolder(folder))
