@@ -21,7 +21,8 @@ from microg4m_hf.inference import Endpoint, TextSettings, predict_texts
 from microg4m_hf.inference.api.runner import api_runner
 from microg4m_hf.inference.frames import read_frames
 from microg4m_hf.inference.items import ClipQueries, Query
-from microg4m_hf.inference.turn_choice import choose_record, choosing_runner
+from microg4m_hf.inference.text_prediction import choosing_runner
+from microg4m_hf.inference.turn_choice import choose_for_clip, choose_record
 from microg4m_hf.metrics.text.entries import read_entries
 from tests.support.bad_api_server import BadServer
 from tests.support.videos import write_video
@@ -115,6 +116,9 @@ def test_settings_of_earlier_runs_are_unchanged() -> None:
     [
         ({"model": "blind", "turns": 4}, "blind does not look at the video; remove --turns 4"),
         ({"turn_choice": "majority"}, "needs several turns; add --turns 4"),
+        ({"turn_choice": "clip"}, "needs several turns; add --turns 4"),
+        ({"task": "caption", "turns": 4, "turn_choice": "clip"}, "which has one caption; use likelihood"),
+        ({"runner": "api", "turns": 4, "turn_choice": "clip"}, r"--runner api does not return"),
         ({"task": "caption", "turns": 4, "turn_choice": "majority"}, "captions are hardly ever equal; use likelihood"),
         ({"runner": "api", "turns": 4}, r"--runner api does not return; add --turn-choice majority"),
         ({"turns": 3}, "--turns is 3, it can be 1, 2, 4"),
@@ -145,6 +149,50 @@ def test_the_majority_ignores_case_and_ties_go_to_the_likelier_then_the_first() 
     noise = _answers(_0="A", _90="B")
     noise[Turn(90)]["likelihood"] = -1.0 + 1e-6
     assert choose_record(noise, "likelihood")["turn"] == "0°"
+    sure = _answers(_0="A", _90="B")
+    sure[Turn(0)]["likelihood"], sure[Turn(90)]["likelihood"] = -0.00014, -0.00012
+    assert choose_record(sure, "likelihood")["turn"] == "90°"
+
+
+def _views(*texts: tuple[str, float]) -> dict[str, Any]:
+    return choose_record(
+        {Turn(90 * number): {"status": "ok", "text": text, "likelihood": likelihood, "tokens": {"out": 1}}
+         for number, (text, likelihood) in enumerate(texts)},
+        "clip",
+    )  # fmt: skip
+
+
+def test_a_clip_has_the_texts_of_the_turn_that_makes_all_of_them_likely() -> None:
+    clip = [_views(("A", -0.9), ("B", -0.1)), _views(("C", -0.1), ("D", -1.5)), _views(("E", -0.2), ("F", -0.3))]
+    assert [record["text"] for record in clip] == ["B", "C", "E"]
+    settled = choose_for_clip(clip)
+    assert [record["text"] for record in settled] == ["A", "C", "E"]
+    assert {record["turn"] for record in settled} == {"0°"} and settled[0]["likelihood"] == -0.9
+    assert clip[0]["text"] == "B"  # the journal keeps what it has
+    # A turn without a text is not chosen, however likely its others are; a failed record stays as it is.
+    empty = [_views(("A", -0.9), ("B", -0.1)), _views(("", -0.1), ("D", -1.5))]
+    failed = {"status": "failed", "kind": "timeout", "why": "late"}
+    settled = choose_for_clip([*empty, failed])
+    assert [record.get("text") for record in settled] == ["B", "D", None] and settled[2] is failed
+    assert choose_for_clip([failed]) == [failed] and choose_for_clip([]) == []
+
+
+def test_one_turn_is_chosen_for_each_clip_of_a_run_in_one_go_or_in_two(tiny: Tiny, tmp_path: Path) -> None:
+    from microg4m_hf.data import load_dataset
+
+    rows = load_dataset("vqa", split="test", source="sample")
+    settings = TextSettings("vqa", str(tiny("qwen2_5_vl")), frames=2, max_new_tokens=4, turns=4, turn_choice="clip")
+    whole = predict_texts(settings, rows, tmp_path / "whole", limit=2)
+    lines = _lines(tmp_path / "whole" / "predictions.jsonl")
+    turns = {line["video_id"]: line["turn"] for line in lines}
+    assert [line["turn"] for line in lines] == [turns[line["video_id"]] for line in lines] and len(turns) == 2
+    assert sum(whole["chosen_turns"].values()) == len(lines)
+
+    (tmp_path / "killed").mkdir()
+    journal = (tmp_path / "whole" / "items.rank0.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "killed" / "items.rank0.jsonl").write_text("".join(journal[:2]))
+    predict_texts(settings, rows, tmp_path / "killed", limit=2)
+    assert _lines(tmp_path / "killed" / "predictions.jsonl") == lines
 
 
 def test_a_refusal_leaves_the_choice_to_the_others_and_an_outage_does_not() -> None:

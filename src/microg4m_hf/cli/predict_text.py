@@ -51,8 +51,8 @@ def add_model_options(parser: Any) -> None:
     _add_old_spelling(parser, "--pick", "frame_sampling", choices=samplings)
     add("--prompts", default="default", help="a named prompt set: default, expert or plain")
     add("--max-new-tokens", type=int, default=256, help="longest answer, in tokens (default 256)")
-    choice = "which text of the turns: the most likely (local models only), or the majority of answers"
-    choices = ("likelihood", "majority")
+    choice = "which text of the turns: the most likely, the majority of answers, or that of one turn for each clip"
+    choices = ("likelihood", "majority", "clip")
     add("--turn-choice", default="likelihood", choices=choices, help=f"{choice} (default likelihood)")
     add_runner_options(parser)
 

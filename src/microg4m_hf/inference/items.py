@@ -204,8 +204,9 @@ class TextSettings(Settings, prefix="--"):
     image_detail: str | None = None  # "low", "high" or "auto", for a server
     adapter: str | None = None  # how the isolated runner calls the model
     turns: int = setting(1, choices=QUARTERS)  # ask under so many quarter turns of a clip, and keep one text
-    # which text: the one with the highest mean log-probability of its tokens, or the most frequent answer
-    turn_choice: str = setting("likelihood", choices=("likelihood", "majority"))
+    # which text: the one with the highest mean log-probability of its tokens, the most frequent answer, or that of the
+    # turn with the highest sum over all texts of the clip
+    turn_choice: str = setting("likelihood", choices=("likelihood", "majority", "clip"))
     rotation: int = setting(0, choices=(0, 90, 180, 270))  # show every clip turned, in degrees clockwise
     mirrored: bool = False  # and before that mirrored left to right
 
@@ -226,13 +227,15 @@ class TextSettings(Settings, prefix="--"):
     def _check_turns(self) -> None:
         if self.model in BASELINES and self.turns > 1:
             raise RecipeError(f"--model {self.model} does not look at the video; remove --turns {self.turns}")
-        if self.turn_choice == "majority" and self.turns == 1:
-            raise RecipeError("--turn-choice majority needs several turns; add --turns 4, or remove it")
+        if self.turn_choice != "likelihood" and self.turns == 1:
+            raise RecipeError(f"--turn-choice {self.turn_choice} needs several turns; add --turns 4, or remove it")
         if self.turn_choice == "majority" and self.task == "caption":
             raise RecipeError(
                 "--turn-choice majority counts equal texts, and captions are hardly ever equal; use likelihood"
             )
-        if self.turn_choice == "likelihood" and self.turns > 1 and self.runner in ("api", "isolated"):
+        if self.turn_choice == "clip" and self.task == "caption":
+            raise RecipeError("--turn-choice clip adds up the answers of a clip, which has one caption; use likelihood")
+        if self.turn_choice != "majority" and self.turns > 1 and self.runner in ("api", "isolated"):
             raise RecipeError(
                 f"--turns {self.turns} chooses by the probabilities of tokens, which --runner {self.runner} does not "
                 "return; add --turn-choice majority (for answers), or use --runner local"

@@ -21,6 +21,7 @@ from ..runtime import describe_environment, progress
 from ..storage import write_atomic
 from .items import ClipQueries, Query, TextSettings, select_pending, shard
 from .journal import Journal
+from .turn_choice import choose_for_clip
 
 # A record is ``{"status": "ok", "text": ...}`` or ``{"status": "failed", "kind": ..., "why": ...}``, and may hold more,
 # such as "tokens" or "seconds", which the summary adds up.
@@ -100,6 +101,9 @@ def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) ->
         records = journal.records()
         lines, finished, failed, missing = [], [], [], 0
         for clip in clips:
+            if settings.turn_choice == "clip":
+                own = [query.id for query in clip.queries if query.id in records]
+                records |= zip(own, choose_for_clip([records[name] for name in own]), strict=True)
             for query in clip.queries:
                 record = records.get(query.id)
                 if record is None:

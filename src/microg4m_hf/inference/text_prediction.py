@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.run_data import RunData
-from ..data.turns import UPRIGHT, describe_turns
+from ..data.turns import UPRIGHT, Turn, describe_turns
 from ..errors import RecipeError
 from ..runtime import rank_and_world_size
-from .items import BASELINES, TextSettings, group_queries, hash_queries, item_keys
-from .run import Runner, run
-from .turn_choice import choosing_runner
+from .items import BASELINES, ClipQueries, Query, TextSettings, group_queries, hash_queries, item_keys
+from .run import Results, Runner, run
+from .turn_choice import choose_record
 
 if TYPE_CHECKING:
     from .api.client import Endpoint
     from .isolated.runner import IsolatedEnvironment
     from .vlm.loading import Placement
+
+_KEPT = {
+    "likelihood": "the most likely text is kept",
+    "majority": "the most frequent answer is kept",
+    "clip": "those of the turn that makes all answers of a clip most likely are kept",
+}
 
 
 def predict_texts(
@@ -79,9 +86,8 @@ def predict_texts(
 
             return baseline_runner(settings, rows)
         if settings.turns > 1 and rank == 0:
-            kept = "the most likely text" if settings.turn_choice == "likelihood" else "the most frequent answer"
-            asked = describe_turns(settings.views)
-            print(f"{asked}: {settings.turns} texts per item instead of 1; {kept} is kept", file=sys.stderr)
+            asked, kept = describe_turns(settings.views), _KEPT[settings.turn_choice]
+            print(f"{asked}: {settings.turns} texts per item instead of 1; {kept}", file=sys.stderr)
         return make_runner(settings, placement=placement, endpoint=endpoint, environment=environment, cache=cache)
 
     chosen = clips[:limit]
@@ -191,3 +197,34 @@ def _require_environment(environment: IsolatedEnvironment | None) -> IsolatedEnv
     if environment is None:
         raise RecipeError("--runner isolated needs --python, the interpreter of the model's environment")
     return environment
+
+
+def choosing_runner(runner: Runner, settings: TextSettings) -> Runner:
+    """Return a runner that shows each clip to another runner under the turns of the settings.
+
+    With several turns, a query is done when its texts under all of them are there; the record holds all of them, and
+    the sums of their tokens, seconds and cost.
+    """
+    views = settings.views
+
+    def choose(clips: Sequence[ClipQueries]) -> Results:
+        shown: list[ClipQueries] = []
+        origin: dict[str, tuple[Query, Turn]] = {}
+        for clip in clips:
+            for number, turn in enumerate(views):
+                # The first turn keeps the ids, which seed sampled answers.
+                queries = {
+                    replace(query, id=f"{query.id}@{turn.name}") if number else query: query for query in clip.queries
+                }
+                origin |= {one.id: (query, turn) for one, query in queries.items()}
+                shown.append(replace(clip, queries=tuple(queries), turn=turn))
+        waiting: dict[str, dict[Turn, dict[str, Any]]] = {}
+        for one, record in runner(shown):
+            query, turn = origin[one.id]
+            records = waiting.setdefault(query.id, {})
+            records[turn] = record
+            if len(records) == len(views):
+                del waiting[query.id]
+                yield query, choose_record({turn: records[turn] for turn in views}, settings.turn_choice)
+
+    return choose

@@ -1,51 +1,19 @@
-"""Ask a model under several turns of each clip, and keep one text: the most likely one, or the most frequent answer."""
+"""Choose one text from those of several turns of a clip: by likelihood, by majority, or one turn for the whole clip."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..data.turns import Turn
-from .items import ClipQueries, Query, TextSettings
-from .run import Results, Runner
 
 # Failures of one turn that leave the choice to the others. After any other, the item is to be run again.
 _ABSTENTIONS = ("refusal", "content_filter", "empty", "length")
-_DIGITS = 4  # of a likelihood: the same clip in another batch differs in later ones
-
-
-def choosing_runner(runner: Runner, settings: TextSettings) -> Runner:
-    """Return a runner that shows each clip to another runner under the turns of the settings.
-
-    With several turns, a query is done when its texts under all of them are there; the record holds all of them, and
-    the sums of their tokens, seconds and cost.
-    """
-    views = settings.views
-
-    def choose(clips: Sequence[ClipQueries]) -> Results:
-        shown: list[ClipQueries] = []
-        origin: dict[str, tuple[Query, Turn]] = {}
-        for clip in clips:
-            for number, turn in enumerate(views):
-                # The first turn keeps the ids, which seed sampled answers.
-                queries = {
-                    replace(query, id=f"{query.id}@{turn.name}") if number else query: query for query in clip.queries
-                }
-                origin |= {one.id: (query, turn) for one, query in queries.items()}
-                shown.append(replace(clip, queries=tuple(queries), turn=turn))
-        waiting: dict[str, dict[Turn, dict[str, Any]]] = {}
-        for one, record in runner(shown):
-            query, turn = origin[one.id]
-            records = waiting.setdefault(query.id, {})
-            records[turn] = record
-            if len(records) == len(views):
-                del waiting[query.id]
-                yield query, choose_record({turn: records[turn] for turn in views}, settings.turn_choice)
-
-    return choose
+# Of a likelihood: the same clip in another batch differs in later ones. With four, answers that a model is sure of are
+# equally likely, and the first turn wins.
+_DIGITS = 5
 
 
 def choose_record(records: Mapping[Turn, dict[str, Any]], how: str) -> dict[str, Any]:
@@ -56,7 +24,8 @@ def choose_record(records: Mapping[Turn, dict[str, Any]], how: str) -> dict[str,
 
     Args:
         records: The record of each turn.
-        how: ``"likelihood"`` or ``"majority"``.
+        how: ``"likelihood"`` or ``"majority"``. For ``"clip"``, which needs all texts of the clip, the text by
+            likelihood is kept until :func:`choose_for_clip`.
 
     Example:
         >>> two = {Turn(0): {"status": "ok", "text": "Lying.", "likelihood": -0.9},
@@ -87,6 +56,48 @@ def choose_record(records: Mapping[Turn, dict[str, Any]], how: str) -> dict[str,
         for turn, record in records.items()
     ]
     return candidates[chosen] | _sums(records) | {"turn": chosen.name, "turns": seen}
+
+
+def choose_for_clip(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of a clip with the texts of one turn: the one under which they are most likely together.
+
+    A turn that has fewer texts is chosen only if none has more. A text that is empty or was refused under that turn
+    is replaced by the most likely one of its query. Failed records are left as they are.
+
+    Args:
+        records: The records of all queries of a clip, from :func:`choose_record`.
+
+    Example:
+        >>> posture = [
+        ...     {"turn": "0°", "text": "Lying.", "likelihood": -0.2},
+        ...     {"turn": "90°", "text": "Standing.", "likelihood": -0.1},
+        ... ]
+        >>> wall = [
+        ...     {"turn": "0°", "text": "A flag.", "likelihood": -0.1},
+        ...     {"turn": "90°", "text": "A clock.", "likelihood": -0.9},
+        ... ]
+        >>> first = {"status": "ok", "text": "Standing.", "turns": posture}
+        >>> records = [first, {"status": "ok", "text": "A flag.", "turns": wall}]
+        >>> [record["text"] for record in choose_for_clip(records)]
+        ['Lying.', 'A flag.']
+    """
+    counts: Counter[str] = Counter()
+    totals: dict[str, float] = {}
+    for record in records:
+        for one in record.get("turns", ()):
+            has_text = bool(str(one.get("text", "")).strip())
+            counts[one["turn"]] += has_text
+            totals[one["turn"]] = totals.get(one["turn"], 0.0) + (one.get("likelihood", 0.0) if has_text else 0.0)
+    if not totals:
+        return list(records)
+    chosen = max(totals, key=lambda turn: (counts[turn], round(totals[turn], _DIGITS)))
+    settled = []
+    for record in records:
+        kept: dict[str, Any] = next((one for one in record.get("turns", ()) if one["turn"] == chosen), {})
+        if record["status"] == "ok" and str(kept.get("text", "")).strip():
+            record = record | {name: kept[name] for name in ("text", "likelihood", "turn") if name in kept}
+        settled.append(record)
+    return settled
 
 
 def _vote(text: str) -> str:

@@ -76,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[float]]:
+def train(
+    clips: list[Clip], steps: int, seed: int, learning_rate: float = _LEARNING_RATE
+) -> tuple[Any, Any, list[float]]:
     """Return the model, its processor, and the mean loss of each tenth of the training."""
     torch.manual_seed(seed)
     prompts = prompt_set(PROMPTS)
@@ -84,7 +86,7 @@ def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[floa
     model, processor = make_model([*texts, *(answer for clip in clips for answer in clip.answers)])
     preparer = InputPreparer(PromptBuilder(processor, prompts, as_images=False))
     lessons = [lesson(clip, model, preparer) for clip in clips]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=0.05, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
     rng = random.Random(seed)
     waiting: list[dict[str, torch.Tensor]] = []
     losses: list[float] = []
@@ -92,7 +94,7 @@ def train(clips: list[Clip], steps: int, seed: int) -> tuple[Any, Any, list[floa
     for step in progress(range(steps), "training the tiny model", total=steps):
         decay = max(0.02, min(1.0, (1 - (step + 1) / steps) / 0.6))  # over the last three fifths
         for group in optimizer.param_groups:
-            group["lr"] = _LEARNING_RATE * min(1.0, (step + 1) / _WARMUP_STEPS) * decay
+            group["lr"] = learning_rate * min(1.0, (step + 1) / _WARMUP_STEPS) * decay
         while len(waiting) < _CLIPS_PER_STEP:
             waiting += rng.sample(lessons, len(lessons))
         loss = loss_of(model, [waiting.pop() for _ in range(_CLIPS_PER_STEP)])
