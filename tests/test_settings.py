@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from microg4m_hf.cli.main import main
-from microg4m_hf.curate.protocols import CutSettings, FilterSettings, PeopleSettings, ShotSettings, TrackSettings
+from microg4m_hf.curate.protocols import (
+    ActionSettings,
+    CutSettings,
+    DraftSettings,
+    FilterSettings,
+    PeopleSettings,
+    ShotSettings,
+    TrackSettings,
+)
 from microg4m_hf.curate.watching import WatchSettings
 from microg4m_hf.errors import MicroG4MError, RecipeError
 from microg4m_hf.inference.api.client import Endpoint
@@ -41,6 +49,8 @@ REQUIRED: dict[type[Any], dict[str, Any]] = {
     PeopleSettings: {},
     TrackSettings: {},
     FilterSettings: {},
+    ActionSettings: {},
+    DraftSettings: {},
     WatchSettings: {},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,9 +15,13 @@ import pytest
 import microg4m_hf
 from microg4m_hf.cli.main import main
 from microg4m_hf.curate import CurateSettings, ReviewLog, release_work
+from microg4m_hf.curate.action_proposals import read_proposals
+from microg4m_hf.curate.drafting import read_drafts
 from microg4m_hf.curate.stages import run_work, select_missing, stage_items
 from microg4m_hf.curate.work import Work
 from microg4m_hf.data.check import check
+from microg4m_hf.errors import MicroG4MError
+from tests.support.bad_api_server import BadServer
 from tests.support.drawn_films import DETECTOR, write_films
 
 SMALL = ("cut.height=72", "people.turns=1")
@@ -76,6 +81,48 @@ def test_a_changed_setting_reruns_its_stage_and_changing_back_reruns_nothing(wor
     assert (work / "tracks" / "Mir_000.json").read_bytes() == tracks
     lines = (work / "stages" / "tracks" / "items.rank0.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 4  # two clips with each setting: nothing was tracked a third time
+
+
+def test_models_of_the_settings_propose_as_stages(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without models both stages are skipped; with models they run, resume, and ask nothing twice."""
+    torch = pytest.importorskip("torch", reason="no torch; pip install 'microg4m-hf[train]'")
+    pytest.importorskip("openai", reason="no openai; pip install 'microg4m-hf[api]'")
+    from microg4m_hf import models
+
+    torch.manual_seed(0)
+    models.create("tiny_slow").eval().save_pretrained(tmp_path / "model")
+    copy = str(tmp_path / "work")
+    shutil.copytree(work, copy)
+    assert main(["curate", "run", copy]) == 0
+    said = capsys.readouterr().out
+    assert "  actions skipped: no model; name one with --set actions.model=MODEL\n" in said
+    assert said.endswith("  texts   skipped: no model; name one with --set texts.model=MODEL\n")
+    assert main(["curate", "run", copy, "--set", f"actions.model={tmp_path}/none"]) == 2
+    assert f"{tmp_path}/none" in capsys.readouterr().err and Work(copy).settings.actions.model is None
+    assert main(["curate", "run", copy, "--set", "texts.base_url=http://localhost:9/v1"]) == 2
+    assert "texts.base_url has no effect with texts.runner=local" in capsys.readouterr().err
+
+    replies = [{"Q": "Who walks?", "A": "A figure."}]
+
+    def plan(asked: str, attempt: int) -> str:
+        return f"ok:{json.dumps(replies) if asked.startswith('The description') else 'A figure walks.'}"
+
+    with BadServer(plan) as server:
+        texts = ["texts.model=served", "texts.runner=api", f"texts.base_url={server.url}", "texts.frames=1"]
+        words = ["--set", f"actions.model={tmp_path / 'model'}", *texts]
+        assert main(["curate", "run", copy, *words, "--until", "actions"]) == 0
+        assert "  actions 2 done\n" in capsys.readouterr().out and not server.bodies
+        assert sorted(read_proposals(copy)) == ["Mir_000", "Sky-lab_000"]
+        assert main(["curate", "run", copy]) == 0
+        assert "texts: 4 done, 0 failed, 0 missing" in capsys.readouterr().out and len(server.bodies) == 4
+        assert main(["curate", "run", copy]) == 0 and len(server.bodies) == 4
+        assert read_drafts(copy)["Mir_000"].questions == replies
+        with pytest.raises(MicroG4MError, match="needs a single process"):
+            run_work(Work(copy), rank=0, world_size=2)
+    lines = (tmp_path / "work" / "stages" / "actions" / "items.rank0.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2
 
 
 def test_a_film_without_a_license_is_not_released(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +80,20 @@ def configure_run(parser: argparse.ArgumentParser) -> None:
 
 
 def run_run(args: argparse.Namespace) -> int:
-    from ..curate.stages import Options, run_work
+    from ..curate.proposals import check_models
+    from ..curate.stages import STAGES, Options, run_work
     from ..curate.work import SETTINGS, Work
     from ..runtime import is_main_process, rank_and_world_size
 
     work = Work(args.work)
     settings = _settings(args, work.folder)
+    rank, world_size = rank_and_world_size()
+    stages = STAGES[: STAGES.index(args.until) + 1]
     if settings is not None and settings != work.settings:
+        work = Work(args.work, settings)
+        check_models(work, stages, world_size)  # a model that is not there is not stored
         if is_main_process():
             settings.save(work.folder / SETTINGS)
-        work = Work(args.work, settings)
-    rank, world_size = rank_and_world_size()
     executor = None
     if args.executor == "ray":
         from ..curate.ray_executor import ray_executor
@@ -98,19 +102,36 @@ def run_run(args: argparse.Namespace) -> int:
     options = Options(args.batch_size, args.accept_license, args.retry_failed)
     state = run_work(work, until=args.until, options=options, executor=executor, rank=rank, world_size=world_size)
     if is_main_process():
-        print("\n".join(_state_lines(state)))
+        print("\n".join(_state_lines(state) + _proposal_lines(state, stages)))
     return 0
 
 
 def _state_lines(state: dict[str, Any]) -> list[str]:
     lines = [f"{state['folder']}: {state['sources']} films, {state['clips']} clips, protocol {state['protocol']}"]
     for stage, counts in state["stages"].items():
-        missing = counts["items"] - counts["done"] - counts["failed"]
-        parts = [f"{counts['done']} done"] + [f"{missing} missing"] * bool(missing)
-        parts += [f"{counts['failed']} failed"] * bool(counts["failed"])
-        lines.append(f"  {stage:8}{', '.join(parts)}")
-        lines += [f"          {name}: {why}" for name, why in list(counts["why"].items())[:10]]
+        lines += _count_lines(stage, counts)
     lines.append("  filter  " + (", ".join(f"{reason} {count}" for reason, count in state["filter"].items()) or "–"))
+    return lines
+
+
+def _count_lines(stage: str, counts: dict[str, Any]) -> list[str]:
+    missing = counts["items"] - counts["done"] - counts["failed"]
+    parts = [f"{counts['done']} done"] + [f"{missing} missing"] * bool(missing)
+    parts += [f"{counts['failed']} failed"] * bool(counts["failed"])
+    return [f"  {stage:8}{', '.join(parts)}"] + [
+        f"          {name}: {why}" for name, why in list(counts["why"].items())[:10]
+    ]
+
+
+def _proposal_lines(state: dict[str, Any], stages: Iterable[str]) -> list[str]:
+    """Return the lines about the stages in which models propose; a stage without a model says how to name one."""
+    lines = []
+    for stage, found in state["proposals"].items():
+        if stage in stages and found["asked"] is not None:
+            counted = _count_lines(stage, found["asked"]) if stage == "actions" else None
+            lines += counted or curate_review.text_lines(found["asked"])
+        elif stage in stages and found["model"] is None:
+            lines.append(f"  {stage:8}skipped: no model; name one with --set {stage}.model=MODEL")
     return lines
 
 
@@ -136,7 +157,7 @@ def run_status(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(state | ({"verdicts": [asdict(one) for one in verdicts]} if args.clips else {}), indent=2))
         return 0
-    print("\n".join(_state_lines(state)))
+    print("\n".join(_state_lines(state) + _proposal_lines(state, ("actions",))))
     for one in verdicts:
         number = "" if one.value is None else f"  {one.value:g} (limit {one.limit:g})"
         print(f"  {one.video_id}  {'kept' if one.kept else one.reason}{number}{f'  {one.other}' if one.other else ''}")
@@ -173,7 +194,11 @@ def run_release(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "init": (configure_init, run_init, "find films, give them ids, record where they come from"),
-    "run": (configure_run, run_run, "cut, find shots and people, track, filter: whatever is missing"),
+    "run": (
+        configure_run,
+        run_run,
+        "run what is missing: cut, shots, people, tracks, filter, actions, texts",
+    ),
     **curate_review.COMMANDS,
     "status": (configure_status, run_status, "print what is done, failed and dropped, and why"),
     "release": (configure_release, run_release, "write the dataset in the released layout, and check it"),

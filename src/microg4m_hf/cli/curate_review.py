@@ -24,15 +24,12 @@ def _add_rule(parser: argparse.ArgumentParser) -> None:
 
 
 def _clips(args: argparse.Namespace) -> list[str]:
-    """The clips that models are asked about: those that people kept, and where nobody decided, the filter."""
-    from ..curate.reviews import reviewed_state
-    from ..curate.verdicts import judge_clips
+    """The clips that models are asked about; there must be some."""
+    from ..curate.proposals import kept_clips
     from ..curate.work import Work
     from ..errors import SourceError
 
-    verdicts = judge_clips(Work(args.work))
-    states = reviewed_state(args.work, clips=verdicts)
-    found = [name for name, one in verdicts.items() if (one.kept if states[name].keep is None else states[name].keep)]
+    found = kept_clips(Work(args.work))
     if not found:
         raise SourceError(f"{args.work} has no clip that is kept; run `microg4m curate run {args.work}` first")
     return found

@@ -52,27 +52,19 @@ def propose_actions(
     missing = next((name for name, path in videos.items() if not path.is_file()), None)
     if missing is not None:
         raise SourceError(f"the clip {videos[missing]} is missing; run `microg4m curate run {work} --until cut` first")
-    settings = {"model": model, "weights": _identify(model)}
-    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    folder = Path(work) / FOLDER
-    write_atomic(folder / "settings.json", json.dumps({**settings, "run": fingerprint}, indent=1))
     rank, world_size = rank_and_world_size()
     pipe: Any = None
     done = 0
-    with Journal(folder, fingerprint, rank, content="scores") as journal:
+    with proposal_journal(work, model, rank) as journal:
         records = journal.records()
         tracks = {name: read_tracks(work, name) for name in names}
-        items = {name: _item(name, found) for name, found in tracks.items() if found.people}
+        items = {name: tracks_item(name, found) for name, found in tracks.items() if found.people}
         kept = ("ok",) if retry_failed else ("ok", "failed")
         pending = [name for name in items if records.get(items[name], {}).get("status") not in kept]
         pending = pending[rank::world_size]
         for name in progress(pending, "proposing actions", total=len(pending)):
-            pipe = pipe or _load(model)
-            try:
-                record: dict[str, Any] = {"status": "ok", "scores": _propose(pipe, videos[name], tracks[name])}
-            except ClipError as error:
-                record = {"status": "failed", "kind": "decode", "why": " ".join(str(error).split())}
-            journal.add({"id": items[name], **record})
+            pipe = pipe or load_action_model(model)
+            journal.add({"id": items[name], **propose_for_clip(work, name, pipe)})
             done += 1
         records = journal.records()
     found = [records[item] for item in items.values() if item in records]
@@ -86,39 +78,70 @@ def propose_actions(
     }
 
 
+def proposal_journal(work: str | os.PathLike[str], model: str | None = None, rank: int = 0) -> Journal:
+    """Return the journal of a model, which becomes the one whose proposals are shown; by default that of the last one.
+
+    Args:
+        work: The work folder.
+        model: The model.
+        rank: The number of this process.
+    """
+    folder = Path(work) / FOLDER
+    if model is None:
+        try:
+            fingerprint = str(json.loads((folder / "settings.json").read_text(encoding="utf-8"))["run"])
+        except (OSError, ValueError, LookupError, TypeError):
+            fingerprint = ""
+        return Journal(folder, fingerprint, rank, content="scores")
+    settings = {"model": model, "weights": identify_model(model)}
+    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    write_atomic(folder / "settings.json", json.dumps({**settings, "run": fingerprint}, indent=1))
+    return Journal(folder, fingerprint, rank, content="scores")
+
+
+def propose_for_clip(work: str | os.PathLike[str], name: str, pipe: Any) -> dict[str, Any]:
+    """Ask a model about every person of a clip and return the record for the journal.
+
+    Args:
+        work: The work folder.
+        name: The clip.
+        pipe: What `load_action_model` returned.
+    """
+    try:
+        return {"status": "ok", "scores": _propose(pipe, clip_file(work, name), read_tracks(work, name))}
+    except ClipError as error:
+        return {"status": "failed", "kind": "decode", "why": " ".join(str(error).split())}
+
+
 def read_proposals(work: str | os.PathLike[str]) -> dict[str, Proposals]:
     """Return the proposals of the model that was asked last, by clip; nothing if none was.
 
     Args:
         work: The work folder.
     """
-    folder = Path(work) / FOLDER
-    try:
-        fingerprint = json.loads((folder / "settings.json").read_text(encoding="utf-8"))["run"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
     found: dict[str, Proposals] = {}
-    for item, record in Journal(folder, fingerprint, content="scores").records().items():
+    for item, record in proposal_journal(work).records().items():
         if record["status"] == "ok":
             rows = record["scores"]
             found[item.partition("@")[0]] = {person: [(one, score) for one, score in ranked] for person, ranked in rows}
     return found
 
 
-def _item(name: str, tracks: ClipTracks) -> str:
-    """The item of a clip: other tracks make another one."""
+def tracks_item(name: str, tracks: ClipTracks) -> str:
+    """Return the item of a clip in the journal: other tracks make another one."""
     content = json.dumps([[person, *boxes[0], *boxes[-1], len(boxes)] for person, boxes in tracks.people.items()])
     return f"{name}@{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
-def _identify(model: str) -> str:
+def identify_model(model: str) -> str:
+    """Return what identifies the weights of a model; an error says that there is no such model."""
     from ..inference.vlm.loading import identify_weights
 
     return model if model.startswith("released:") else identify_weights(model, None)
 
 
-def _load(model: str) -> Any:
-    """Load the pipeline, and refuse a model that knows other actions only."""
+def load_action_model(model: str) -> Any:
+    """Load the pipeline of a model, and refuse a model that knows other actions only."""
     from ..inference.har_pipeline import HarPipeline
     from ..models.processing import MicroG4MHarProcessor
     from ..training.predict_run import load_model, recipe_of

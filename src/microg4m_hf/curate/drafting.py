@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from ..clip_ids import source_of
 from ..errors import RecipeError, SourceError
-from ..inference.items import BASELINES, ClipQueries, Query, TextSettings, select_pending, shard
+from ..inference.items import BASELINES, ClipQueries, Query, TextSettings, select_pending
 from ..inference.journal import Journal
 from ..inference.run import Runner, sum_usage
 from ..inference.text_prediction import check_runner_options, make_runner, resolve_settings
@@ -102,14 +102,45 @@ def draft_texts(
         raise RecipeError(f"--model {settings.model} writes no texts of its own; give a model or a server")
     check_runner_options(settings, placement=placement, endpoint=endpoint, environment=environment)
     settings = resolve_settings(settings, environment)
-    folder = Path(work) / FOLDER
     names = sorted(_cut_clips(work) if clips is None else clips)
     videos = {name: clip_file(work, name) for name in names}
     missing = next((name for name, path in videos.items() if not path.is_file()), None)
     if missing is not None:
         raise SourceError(f"the clip {videos[missing]} is missing; run `microg4m curate run {work} --until cut` first")
-    write_atomic(folder / "settings.json", json.dumps(settings.to_dict(), indent=1))
     rank, world_size = rank_and_world_size()
+    return draft_share(
+        work, settings, names, names[rank::world_size], rank, retry_failed=retry_failed,
+        placement=placement, endpoint=endpoint, environment=environment,
+    )  # fmt: skip
+
+
+def draft_share(
+    work: str | os.PathLike[str],
+    settings: TextSettings,
+    names: list[str],
+    share: list[str],
+    rank: int,
+    *,
+    retry_failed: bool = False,
+    placement: Placement | None = None,
+    endpoint: Endpoint | None = None,
+    environment: IsolatedEnvironment | None = None,
+) -> dict[str, Any]:
+    """Draft what is missing for the clips of one process, and return the summary of all clips.
+
+    Args:
+        work: The work folder.
+        settings: The settings, see :func:`microg4m_hf.inference.resolve_settings`.
+        names: All clips.
+        share: Those of this process. It takes each of them through all steps, so it waits for no other process.
+        rank: The number of this process.
+        retry_failed: As for :func:`draft_texts`.
+        placement: As for :func:`draft_texts`.
+        endpoint: As for :func:`draft_texts`.
+        environment: As for :func:`draft_texts`.
+    """
+    folder = Path(work) / FOLDER
+    write_atomic(folder / "settings.json", json.dumps(settings.to_dict(), indent=1))
     runner: Runner | None = None
     done = 0
     with Journal(folder, settings.fingerprint, rank) as journal:
@@ -117,11 +148,11 @@ def draft_texts(
             records = journal.records()
             events = _events_by_clip(work)
             queries = [
-                ClipQueries(str(videos[name]), name, (query,))
-                for name in names
+                ClipQueries(str(clip_file(work, name)), name, (query,))
+                for name in share
                 if (query := _query(step, name, events.get(name, []), records)) is not None
             ]
-            pending = select_pending(shard(queries, rank, world_size), records, retry_failed)
+            pending = select_pending(queries, records, retry_failed)
             if not pending:
                 continue
             runner = runner or make_runner(settings, placement=placement, endpoint=endpoint, environment=environment)

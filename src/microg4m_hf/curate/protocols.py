@@ -88,6 +88,35 @@ class FilterSettings(Settings, prefix="filter."):
 
 
 @dataclass(frozen=True)
+class ActionSettings(Settings, prefix="actions."):
+    """Which action model proposes actions: a training run, a model folder or a Hub id. None proposes nothing."""
+
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class DraftSettings(Settings, prefix="texts."):
+    """Which vision-language model drafts texts, and where it runs. None drafts nothing."""
+
+    model: str | None = None
+    revision: str | None = None
+    runner: str = setting("local", choices=("local", "api", "isolated"))
+    base_url: str | None = None  # the address of the server, for the runner api
+    key_env: str | None = None  # the environment variable with its key; the key itself is never stored
+    python: str | None = None  # the interpreter, for the runner isolated
+    frames: int = setting(0, at_least=0)  # 0: as in the published row of the model, or 8
+    max_new_tokens: int = setting(1024, at_least=1)
+    temperature: float = setting(0.0, at_least=0)
+    seed: int = setting(0, at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, runner in (("base_url", "api"), ("key_env", "api"), ("python", "isolated")):
+            if getattr(self, name) is not None and self.runner != runner:
+                raise RecipeError(f"texts.{name} has no effect with texts.runner={self.runner}; it needs {runner}")
+
+
+@dataclass(frozen=True)
 class CurateSettings:
     """All settings of a work folder.
 
@@ -102,6 +131,8 @@ class CurateSettings:
     people: PeopleSettings = field(default_factory=PeopleSettings)
     tracks: TrackSettings = field(default_factory=TrackSettings)
     filter: FilterSettings = field(default_factory=FilterSettings)
+    actions: ActionSettings = field(default_factory=ActionSettings)
+    texts: DraftSettings = field(default_factory=DraftSettings)
 
     @classmethod
     def of(cls, protocol: str, overrides: Iterable[str] = ()) -> CurateSettings:

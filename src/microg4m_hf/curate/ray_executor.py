@@ -1,4 +1,4 @@
-"""Run the stages on a Ray cluster: the same functions as in this process, as tasks and, for the detector, as actors.
+"""Run the stages on a Ray cluster: the same functions as in this process, as tasks and, for models, as actors.
 
 All machines must see the work folder under the same path. The journal is written by the process that was started, so a
 killed run resumes as any other, on a cluster or without one.
@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ServerError
 from ..extras import require
-from .stages import Executor, Item, Options, Record, load_stage_detector, run_item
+from .stages import WITH_MODEL, Executor, Item, Options, Record, load_stage_model, run_item
 from .work import Work
 
 _WAITING = 4  # tasks for each worker: enough to keep it busy, few enough to lose little
@@ -26,8 +26,8 @@ def ray_executor(
 
     Args:
         address: The address of the cluster; by default that of ``RAY_ADDRESS``, else a local one is started.
-        workers: How many tasks run at once; by default one for each processor, and for the detector one for each GPU.
-        gpus_per_worker: GPUs of a worker with the detector; by default 1 where the cluster has any.
+        workers: How many tasks run at once; by default one for each processor, and for models one for each GPU.
+        gpus_per_worker: GPUs of a worker with a model; by default 1 where the cluster has any.
 
     Raises:
         MissingExtraError: If Ray is not installed.
@@ -50,7 +50,7 @@ def ray_executor(
     resources = ray.cluster_resources()
 
     def execute(stage: str, work: Work, items: Sequence[Item], options: Options) -> Iterator[tuple[str, Record]]:
-        if stage == "people":
+        if stage in WITH_MODEL:
             gpus = gpus_per_worker if gpus_per_worker is not None else min(1.0, resources.get("GPU", 0.0))
             count = int(resources["GPU"] / gpus) if gpus else int(resources.get("CPU", 1))
             count = max(1, min(workers or count, count, len(items)))
@@ -68,14 +68,14 @@ def ray_executor(
 
 
 class _Worker:
-    """Holds the detector, which takes longer to load than a clip to look at."""
+    """Holds a detector or an action model, which takes longer to load than a clip to look at."""
 
     def __init__(self, stage: str, work: Work, options: Options) -> None:
         self.stage, self.work = stage, work
-        self.detector = load_stage_detector(stage, work, options)
+        self.model = load_stage_model(stage, work, options)
 
     def run(self, item: Item) -> Record:
-        return run_item(self.stage, self.work, item, self.detector)
+        return run_item(self.stage, self.work, item, self.model)
 
 
 def _stream(ray: Any, workers: Sequence[Any], items: Sequence[Item]) -> Iterator[tuple[str, Record]]:

@@ -112,7 +112,7 @@ def release_work(
             "microg4m-hf": __version__,
             **summary,
             "filter": reasons,
-            "settings": asdict(work.settings),
+            "settings": _public_settings(work),
         }
         write_atomic(scratch / MARKER, json.dumps(marker, indent=1, ensure_ascii=False) + "\n")
         report = check(scratch)
@@ -121,6 +121,14 @@ def release_work(
                 f"the release would have {report['faults']} faults, the first: {report['problems'][0]['text']}"
             )
     return {"folder": str(folder), **summary, "notes": report["notes"]}
+
+
+def _public_settings(work: Work) -> dict[str, Any]:
+    """The settings without the places of this machine and its servers."""
+    settings = asdict(work.settings)
+    for name in ("base_url", "key_env", "python"):
+        del settings["texts"][name]
+    return settings
 
 
 def collect_contents(

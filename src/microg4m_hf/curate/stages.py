@@ -14,16 +14,27 @@ from filelock import FileLock
 
 from ..errors import ClipError, DataError, RecipeError
 from ..runtime import progress
+from .action_proposals import load_action_model, proposal_journal, propose_for_clip, tracks_item
 from .clips.cut import cut_source, is_cut
 from .clips.shots import measure_shots
-from .people.detectors import Detector, load_detector
+from .people.detectors import load_detector
 from .people.quarter_turns import detect_people
 from .people.tracks import make_tracks
+from .proposals import STAGES as PROPOSALS, check_models, describe_proposals, draft_stage, has_model, kept_clips
+from .reviews import read_tracks
 from .verdicts import Verdict, count_reasons, judge_clips, write_verdicts
 from .work import ClipRecord, Source, Work, item_id
 
-STAGES = ("cut", "shots", "people", "tracks", "filter")
-_DOING = {"cut": "cutting", "shots": "finding shots", "people": "finding people", "tracks": "tracking"}
+STAGES = ("cut", "shots", "people", "tracks", "filter", *PROPOSALS)
+MEASURED = STAGES[: STAGES.index("filter")]  # what the filter decides from
+WITH_MODEL = ("people", "actions")  # their items need a model that is loaded once
+_DOING = {
+    "cut": "cutting",
+    "shots": "finding shots",
+    "people": "finding people",
+    "tracks": "tracking",
+    "actions": "proposing actions",
+}
 
 
 class Item(NamedTuple):
@@ -51,13 +62,15 @@ Executor = Callable[[str, Work, Sequence[Item], Options], Iterator[tuple[str, Re
 def run_work(
     work: Work,
     *,
-    until: str = "filter",
+    until: str = STAGES[-1],
     options: Options | None = None,
     executor: Executor | None = None,
     rank: int = 0,
     world_size: int = 1,
 ) -> dict[str, Any]:
     """Run what is missing, up to a stage, and return the state of all stages.
+
+    The stages ``actions`` and ``texts`` are skipped where the settings name no model.
 
     Args:
         work: The work folder.
@@ -68,18 +81,32 @@ def run_work(
         world_size: The number of processes.
 
     Raises:
-        RecipeError: If there is no such stage.
+        RecipeError: If there is no such stage, or the settings of a model cannot be used.
+        ModelError: If a model is not there.
     """
     if until not in STAGES:
         raise RecipeError(f"until is {until!r}, it can be {', '.join(STAGES)}")
     options = options or Options()
     mine = divide_sources(work.sources(), rank, world_size)
-    for stage in STAGES[: STAGES.index(until) + 1]:
+    stages = STAGES[: STAGES.index(until) + 1]
+    check_models(work, stages, world_size)
+    for stage in stages:
         if stage == "filter":
             judge_work(work)
             continue
+        if stage in PROPOSALS and not has_model(work, stage):
+            continue
+        if stage == "texts":
+            names = [clip.video_id for clip in _kept_of(work, mine)]
+            draft_stage(work, names, rank, options.retry_failed)
+            continue
         items = stage_items(work, stage, mine)
-        with work.journal(stage, rank) as journal:
+        is_measured = stage in MEASURED
+        with (
+            work.journal(stage, rank)
+            if is_measured
+            else proposal_journal(work.folder, work.settings.actions.model, rank) as journal
+        ):
             pending = select_missing(work, stage, items, journal.records(), options.retry_failed)
             results = (executor or run_here)(stage, work, pending, options) if pending else iter(())
             shown = progress(results, _DOING[stage], total=len(items), initial=len(items) - len(pending))
@@ -97,6 +124,9 @@ def stage_items(work: Work, stage: str, sources: Sequence[Source]) -> list[Item]
     """Return the items of a stage that can be run: for later stages, those whose earlier stage succeeded."""
     if stage == "cut":
         return [Item(item_id(source.source, source.sha256), source, source.sha256) for source in sources]
+    if stage == "actions":
+        tracks = {clip: read_tracks(work.folder, clip.video_id) for clip in _kept_of(work, sources)}
+        return [Item(tracks_item(clip.video_id, found), clip, "") for clip, found in tracks.items() if found.people]
     names = {source.source for source in sources}
     clips = [clip for clip in work.clips() if clip.source in names]
     if stage != "tracks":
@@ -109,6 +139,12 @@ def stage_items(work: Work, stage: str, sources: Sequence[Source]) -> list[Item]
             sha256 = record["result"][0]["sha256"]
             items.append(Item(item_id(clip.video_id, sha256), clip, sha256))
     return items
+
+
+def _kept_of(work: Work, sources: Sequence[Source]) -> list[ClipRecord]:
+    """The clips of some films that are kept as far as the reviews and the filter know."""
+    names, kept = {source.source for source in sources}, set(kept_clips(work))
+    return [clip for clip in work.clips() if clip.source in names and clip.video_id in kept]
 
 
 def select_missing(
@@ -131,7 +167,7 @@ def _is_in_place(work: Work, stage: str, item: Item) -> bool:
     if stage == "cut":
         assert isinstance(item.subject, Source)
         return is_cut(work, item.subject)
-    if stage == "shots":
+    if stage in ("shots", "actions"):  # their results are in the journal
         return True
     assert isinstance(item.subject, ClipRecord)
     return work.has_result(stage, item.subject.video_id, work.result_key(stage, item.content))
@@ -139,20 +175,22 @@ def _is_in_place(work: Work, stage: str, item: Item) -> bool:
 
 def run_here(stage: str, work: Work, items: Sequence[Item], options: Options) -> Iterator[tuple[str, Record]]:
     """Run items in this process."""
-    detector = load_stage_detector(stage, work, options)
+    model = load_stage_model(stage, work, options)
     for item in items:
-        yield item.id, run_item(stage, work, item, detector)
+        yield item.id, run_item(stage, work, item, model)
 
 
-def load_stage_detector(stage: str, work: Work, options: Options) -> Detector | None:
-    """Return the detector of the stage ``people``, None for other stages."""
+def load_stage_model(stage: str, work: Work, options: Options) -> Any:
+    """Return the detector of the stage ``people``, the action model of ``actions``, None for other stages."""
+    if stage == "actions":
+        return load_action_model(str(work.settings.actions.model))
     if stage != "people":
         return None
     settings = work.settings.people
     return load_detector(settings, accept_license=options.accept_license, batch_size=options.batch_size)
 
 
-def run_item(stage: str, work: Work, item: Item, detector: Detector | None = None) -> Record:
+def run_item(stage: str, work: Work, item: Item, model: Any = None) -> Record:
     """Run a stage on one item and return its record; a film or clip that cannot be read is a failure with a reason."""
     try:
         if isinstance(item.subject, Source):
@@ -160,8 +198,9 @@ def run_item(stage: str, work: Work, item: Item, detector: Detector | None = Non
         if stage == "shots":
             return measure_shots(work, item.subject)
         if stage == "people":
-            assert detector is not None
-            return detect_people(work, item.subject, detector)
+            return detect_people(work, item.subject, model)
+        if stage == "actions":
+            return propose_for_clip(work.folder, item.subject.video_id, model)
         return make_tracks(work, item.subject, item.content)
     except (ClipError, DataError) as error:
         return {"status": "failed", "why": " ".join(str(error).split())}
@@ -177,10 +216,10 @@ def judge_work(work: Work) -> dict[str, Verdict]:
 
 
 def describe_work(work: Work) -> dict[str, Any]:
-    """Return for every stage how many items are done, failed and missing, and why clips were dropped."""
+    """Return for every stage how many items are done, failed and missing, why clips were dropped, what was proposed."""
     sources = work.sources()
     stages: dict[str, Any] = {}
-    for stage in STAGES[:-1]:
+    for stage in MEASURED:
         records = work.records(stage)
         items = stage_items(work, stage, sources)
         found = [records.get(item.id) for item in items]
@@ -196,4 +235,5 @@ def describe_work(work: Work) -> dict[str, Any]:
         "clips": len(verdicts),
         "stages": stages,
         "filter": count_reasons(verdicts.values()),
+        "proposals": describe_proposals(work),
     }
