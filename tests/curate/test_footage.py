@@ -99,6 +99,11 @@ def test_other_mistakes_are_one_line_each(tmp_path: Path, capsys: pytest.Capture
     write_video(films / "good.mp4", walk(100, seed=9))
     assert main(["curate", "run", work, "--until", "cut", "--set", "cut.crf=20"]) == 0
     assert "good: " in (shown := capsys.readouterr().out) and "was changed after `microg4m curate init`" in shown
+    table = Path(work, "sources.csv")
+    table.write_text(table.read_text().replace("\ngood,", "\n../good,"))
+    assert main(["curate", "run", work]) == 2
+    assert "the source cannot be part of a clip name: '../good'" in (shown := capsys.readouterr().err)
+    assert shown.count("\n") == 1 and not (tmp_path / "work" / "good").exists()
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..clip_ids import split_clip_id
 from ..errors import DataError, SourceError
 from ..inference.journal import Journal
 from ..storage import write_atomic
@@ -188,6 +189,12 @@ def read_sources(path: Path) -> list[Source]:
     for row in rows:
         if row.domain not in DOMAINS:
             raise DataError("the domain is neither real nor movie", file=path, value=row.domain)
+        try:
+            split_clip_id(f"{row.source}_0")  # it becomes the name of a folder
+        except DataError:
+            hint = "put back the name that `microg4m curate init` gave the film"
+            what = "the source cannot be part of a clip name"
+            raise DataError(what, file=path, value=row.source, hint=hint) from None
     return rows
 
 
