@@ -117,6 +117,7 @@ def main() -> None:
                 continue
             stop(processes)
             kills += 1
+            print(f"{mode}: {kills} kills, {finished} runs that finished between", flush=True)
         finish(work, mode)
         same = release(work) == expected
         left = [str(path) for path in work.rglob("*.part")]
