@@ -16,6 +16,7 @@ FOLDERS = {PROJECT / "recipes": PACKAGE / "training" / "recipes", PROJECT / "met
 FILES = {
     PROJECT / "loading_scripts" / "README.md": PACKAGE / "data" / "publish" / "card.md",
     PROJECT / "loading_scripts" / "eval.yaml": PACKAGE / "data" / "publish" / "eval.yaml",
+    PROJECT / "docs" / "assets" / "protocols.svg": PACKAGE / "metrics" / "modules" / "microg4m_har" / "protocols.svg",
 }
 
 

@@ -20,6 +20,7 @@ from .._version import __version__
 from ..data.check import check
 from ..data.export_ava import FILES, ava_lines
 from ..data.release.clip_files import clip_path
+from ..data.release.layout import CURATED
 from ..data.release.release import Release, read_release
 from ..data.sample.write import label_map_text
 from ..data.splits import split_of
@@ -34,7 +35,6 @@ from .reviews import ReviewedClip, reviewed_state
 from .verdicts import NOT_JUDGED, Verdict, count_reasons, judge_clips
 from .work import ClipRecord, Source, Work
 
-MARKER = "curation.json"  # a folder with this file is a release of this module, and may be replaced
 _SPLIT_SCHEME = "source_disjoint"
 
 
@@ -71,7 +71,7 @@ def release_work(
         SourceError: If ``out`` is a folder with something else in it.
     """
     folder = Path(out).expanduser()
-    if folder.exists() and not (folder / MARKER).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and not (folder / CURATED).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise SourceError(f"{folder} exists and is no release of a curation; name a new folder with --out")
     verdicts = judge_clips(work)
     contents = collect_contents(work, verdicts, unreviewed=unreviewed, rule=rule)
@@ -114,7 +114,7 @@ def release_work(
             "filter": reasons,
             "settings": _public_settings(work),
         }
-        write_atomic(scratch / MARKER, json.dumps(marker, indent=1, ensure_ascii=False) + "\n")
+        write_atomic(scratch / CURATED, json.dumps(marker, indent=1, ensure_ascii=False) + "\n")
         report = check(scratch)
         if report["faults"]:
             raise DataError(

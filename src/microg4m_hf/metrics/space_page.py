@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,19 @@ def space_page(folder: str | os.PathLike[str]) -> Any:
         button = gr.Button("Compute", variant="primary", elem_id="compute")
         table = gr.Dataframe(headers=["score", "value"], label="scores", interactive=False, elem_id="scores")
         signature = gr.Textbox(label="signature: how the scores were computed", elem_id="signature")
-        gr.Markdown(body)
+        gr.Markdown(_with_pictures(body, folder))
         button.click(compute, [*sides, *files, protocol], [table, signature], api_name="compute")
     return page
+
+
+def _with_pictures(body: str, folder: Path) -> str:
+    """Put the pictures of a card into its text: the page serves no other files of the folder."""
+
+    def embed(match: re.Match[str]) -> str:
+        content = base64.b64encode((folder / Path(match[2]).name).read_bytes()).decode()
+        return f"{match[1]}(data:image/svg+xml;base64,{content})"
+
+    return re.sub(r"(!\[[^\]]*\])\(([\w./-]+\.svg)\)", embed, body)
 
 
 def _read_json(text: str, side: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._version import __version__
+from ..action_chart import ActionBar, draw_action_bars
 from ..citation import CITATION
+from ..data.contact_sheet import short_name
 from ..data.sources import benchmark_commit
 from ..hub import BENCHMARK, HAR_METRICS, eval_results, model_index
 from ..storage import write_atomic
@@ -14,11 +17,17 @@ from ..taxonomy import ACTIONS
 from .recipe import Recipe, VlmRecipe
 from .recipe_io import save_recipe
 
+REPOSITORY = "<this repository>"  # in a card on this machine; a push writes the name of the repository
 _TEMPLATES = Path(__file__).parent
+_PICTURE = "average_precision.svg"
+_LEAK = {
+    "official": "The official split is by clip, so every test film is also in training: scores on new films are lower.",
+    "source_disjoint": "No film of the test split is in training.",
+}
 
 
 def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> Path:
-    """Write ``README.md``, ``recipe.yaml`` and ``.eval_results`` beside the weights of an action model."""
+    """Write card, picture, ``recipe.yaml`` and ``.eval_results`` beside the weights of an action model."""
     save_recipe(recipe, folder / "recipe.yaml")
     test, data = summary["test"], recipe.data
     percentages = {key: 100 * test["scores"][key] for key in HAR_METRICS}
@@ -29,6 +38,8 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         write_atomic(entry, eval_results("har", test, revision=commit))
     else:
         entry.unlink(missing_ok=True)
+    classes = _test_classes(test["per_class"])
+    write_atomic(folder / _PICTURE, _draw_classes(classes))
     dataset = _describe_dataset(data.source, data.data_dir)
     front_matter = {
         "license": "cc-by-4.0",
@@ -50,7 +61,10 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         "validation": 100 * summary["validation_map"],
         "data": recipe.data,
         "revision": commit or recipe.data.revision or "unknown",
-        "per_class": "\n".join(f"| {row.name} | {_percent(test['per_class'], row.action_id)} |" for row in ACTIONS),
+        "picture": _PICTURE,
+        "per_class": "\n".join(f"| {ACTIONS[label].name} | {count} | {ap:.2f} |" for label, count, ap in classes),
+        "absent": len(ACTIONS) - len(classes),
+        "leak": _LEAK[data.scheme],
         **{key: summary[key] for key in ("best_step", "steps", "skipped_clips")},
     }
     return _write(folder, "card.md", text, dataset, front_matter)
@@ -58,9 +72,10 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
 
 def write_adapter_card(recipe: VlmRecipe, steps: int, loss: float, folder: Path) -> Path:
     """Write ``README.md`` beside the weights of an adapter."""
-    warning = "\nThe `official` scheme splits by clip: films of the test split are also in training.\n"
+    warning = "\nThe `official` scheme splits by clip: films of the test split are also in training."
+    names = {"caption": "captions", "vqa": "questions"}
     text = recipe.to_dict() | {
-        "trained_on": " and ".join(recipe.tasks),
+        "trained_on": " and ".join(names[task] for task in recipe.tasks),
         "steps": steps,
         "loss": loss,
         "warning": warning if recipe.scheme == "official" else "",
@@ -102,7 +117,20 @@ def _write(folder: Path, template: str, text: dict[str, Any], dataset: _Dataset,
     return write_atomic(folder / "README.md", f"---\n{data.to_yaml()}\n---\n\n{body}\n{CITATION}")
 
 
-def _percent(per_class: dict[Any, Any], action_id: int) -> str:
-    entry = per_class.get(action_id, per_class.get(str(action_id), {}))
-    value = entry.get("ap") if isinstance(entry, dict) else None
-    return "not in the split" if value is None or value != value else f"{100 * value:.2f}"
+def _test_classes(per_class: Mapping[Any, Any]) -> list[tuple[int, int, float]]:
+    """Return label, number of test labels and average precision in percent, for the actions of the test split."""
+    found = []
+    for label, action in enumerate(ACTIONS):
+        entry = per_class.get(action.action_id, per_class.get(str(action.action_id), {}))
+        ap = entry.get("ap")
+        if ap is not None and ap == ap:
+            found.append((label, entry["labels"], 100 * ap))
+    return sorted(found, key=lambda row: (-row[1], row[0]))
+
+
+def _draw_classes(classes: Sequence[tuple[int, int, float]]) -> str:
+    bars = [
+        ActionBar(short_name(label), (ap,), f"{ap:.1f} ({count:,} label{'s' * (count != 1)})")
+        for label, count, ap in classes
+    ]
+    return draw_action_bars("Average precision of each action of the test split", bars, most=100, unit=" %")

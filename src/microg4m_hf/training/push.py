@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import HubError, MicroG4MError, RecipeError
 from ..hub import hub_client, hub_errors, with_retries
+from .card import REPOSITORY
 from .run_folder import RunFolder
 
 
@@ -38,7 +39,9 @@ def push_run(folder: str | os.PathLike[str], repo_id: str, *, private: bool = Fa
 
     run = RunFolder(folder)
     files, message = _files_to_push(run)
+    card = files.pop("README.md").read_text(encoding="utf-8").replace(REPOSITORY, repo_id)
     operations = [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())]
+    operations.append(CommitOperationAdd("README.md", card.encode()))
     api = hub_client(token)
     with hub_errors(f"push to {repo_id}"):
         # huggingface_hub (0.24 to 2.4) retries neither of these two requests.

@@ -81,7 +81,8 @@ def export_space(
         )
         shown = "the built-in sample" if source == "sample" else f"`{source}`"
         card = (Path(__file__).parent / "page" / "space_card.md").read_text(encoding="utf-8")
-        card = card.format(gradio=_version(gradio), version=__version__, shown=shown)
+        runs_shown = f" with the predictions of {', '.join(copies)}" if copies else ""
+        card = card.format(gradio=_version(gradio), version=__version__, shown=shown, runs=runs_shown)
         (scratch / "README.md").write_text(f"{card}\n{CITATION}", encoding="utf-8")
         (scratch / "app.py").write_text(text, encoding="utf-8")
         (scratch / "requirements.txt").write_text(f"microg4m-hf[explore]>={__version__}\n", encoding="utf-8")

@@ -37,6 +37,7 @@ class Publication:
     vqa: pa.Table
     shards: list[Shard]
     left_out: str = ""  # a description, with on_error="skip"
+    source: str | None = None  # "sample" or a Hub repository
 
     @property
     def clip_bytes(self) -> int:
@@ -109,7 +110,8 @@ def read_publication(
     if not shards:
         raise DataError("there is no clip to publish", file=root)
     caption, vqa = read_tables("caption")["test"], read_tables("vqa")["test"]
-    return Publication(root, har, disjoint, caption, vqa, shards, "; ".join(dict.fromkeys(filter(None, left_out))))
+    skipped = "; ".join(dict.fromkeys(filter(None, left_out)))
+    return Publication(root, har, disjoint, caption, vqa, shards, skipped, source)
 
 
 def clips_tag(shards: Mapping[str, PublishedFile]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from ...errors import HubError
 from ...hub import BENCHMARK, http_status, hub_client, hub_errors, with_retries
 from ...runtime import progress
 from ...storage import cache_home
-from .card import EVAL_YAML, card_facts, render_card
+from .card import EVAL_YAML, card_facts, draw_card_pictures, render_card
 from .plan import (
     CLIP_INDEX,
     Publication,
@@ -36,7 +37,7 @@ from .plan import (
 from .shards import SHARD_BYTES, write_shard
 
 _BRANCH = "incoming-clips"
-_OUR_FOLDERS = ("clips/", "caption/", "vqa/")
+_OUR_FOLDERS = ("clips/", "caption/", "vqa/", "assets/")
 _NOT_SUPPORTED = (404, 405, 501)  # the status that a server returns for an unknown request
 _FILES_TO_IGNORE = {".gitattributes", ".gitignore", "README.md", "LICENSE"}
 
@@ -81,6 +82,7 @@ def push_dataset(
     publication = read_publication(
         data_dir=data_dir, source=source, revision=revision, on_error=on_error, shard_bytes=shard_bytes
     )
+    facts = card_facts(repo_id, publication)  # fails here if the card cannot say where the clips come from
     if dry_run:
         sizes = {shard.path: int(shard.sizes.sum()) for shard in publication.shards}
         return PushReport(repo_id, publication.count_rows(), sizes, publication.clip_bytes, publication.left_out)
@@ -94,7 +96,7 @@ def push_dataset(
         try:
             with FileLock(work.with_name(f"{work.name}.lock"), timeout=0):
                 try:
-                    report = _push(hub_client(token), repo_id, publication, work, private)
+                    report = _push(hub_client(token), repo_id, publication, facts, work, private)
                 finally:
                     shutil.rmtree(work, ignore_errors=True)  # the lock belongs to this process, and so does the folder
         except Timeout:
@@ -104,7 +106,9 @@ def push_dataset(
     return report
 
 
-def _push(api: Any, repo: str, publication: Publication, work: Path, private: bool) -> PushReport:
+def _push(
+    api: Any, repo: str, publication: Publication, facts: Mapping[str, str], work: Path, private: bool
+) -> PushReport:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
     # huggingface_hub (0.24 to 2.4) retries neither of these two requests.
@@ -138,14 +142,18 @@ def _push(api: Any, repo: str, publication: Publication, work: Path, private: bo
             addition = CommitOperationAdd(f"{config}/test.parquet", build_text_file(config, table, repo, tag, ranges))
             operations.append(addition)
             files[addition.path_in_repo] = _describe(addition, len(table), table.nbytes)
-    card = render_card(card_facts(repo, publication), files)
-    stale = [name for name in existing if name.startswith(_OUR_FOLDERS) and name not in files]
+    work.mkdir(parents=True, exist_ok=True)
+    pictures = draw_card_pictures(publication, work)
+    card = render_card(facts, files, pictures)
+    kept = {*files, *pictures}
+    stale = [name for name in existing if name.startswith(_OUR_FOLDERS) and name not in kept]
     if repo == BENCHMARK:  # eval.yaml declares a leaderboard, and every other repository is a copy
         operations.append(CommitOperationAdd("eval.yaml", EVAL_YAML.read_bytes()))
     elif with_retries(lambda: _declares_leaderboard(api, repo, head, existing)):
         stale.append("eval.yaml")
     operations += [
         CommitOperationAdd("README.md", card.encode()),
+        *(CommitOperationAdd(name, content) for name, content in pictures.items()),
         *(CommitOperationDelete(name, is_folder=False) for name in stale),
     ]
     # Not retried: if only the answer was lost, the parent commit does not match any more.

@@ -28,6 +28,7 @@ FILE_NAMES = {
 }
 DOMAIN_FOLDERS = ("movie", "real")
 VIDEOS_ZIP = "videos.zip"
+CURATED = "curation.json"  # a folder with this file is a release of `microg4m curate`
 # Copies of the clips with the boxes drawn on them, not the clips themselves.
 _NOT_CLIPS = "videos_annotated"
 
