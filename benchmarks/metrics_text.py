@@ -3,7 +3,8 @@
     python benchmarks/metrics_text.py                    # random texts of the size of the released ones
     python benchmarks/metrics_text.py --shared ../shared # the released captions and answers
 
-Prints a table and writes ``benchmarks/results/metrics_text.json``. ``--skip-encoder`` skips the sentence encoder.
+Prints a table and writes ``benchmarks/results/metrics_text.json``. ``--skip-encoder`` skips the sentence encoder;
+``--encoder-only`` measures nothing else, and keeps the other rows of the results file.
 """
 
 from __future__ import annotations
@@ -101,40 +102,57 @@ def growth(repeats: int) -> dict[int, Any]:
     return rows
 
 
-def encoder_times(said: list[str], meant: list[str]) -> dict[str, Any]:
-    """Time the embedding of all texts and with ``model.encode``, and VQA scoring including model loading."""
+def embed_afresh(encoder: Any, texts: list[str]) -> None:
+    """Embed without what earlier calls have embedded."""
+    encoder._rows.clear()
+    encoder.encode(texts)
+
+
+def encoder_times(said: list[str], meant: list[str], repeats: int) -> dict[str, Any]:
+    """Time the embedding of all references with ``model.encode`` and with ours, in turns, on one and on two threads."""
+    import torch
     from sentence_transformers import SentenceTransformer
 
-    from microg4m_hf.metrics import SentenceEncoder, vqa_scores
+    from microg4m_hf.metrics import SentenceEncoder
     from microg4m_hf.metrics.text.sentence import locate_encoder
 
     model = SentenceTransformer(locate_encoder(None)[0], device="cpu")
-    model.encode(meant[:64])
-    expected: list[np.ndarray] = []
-    slow = best_time(lambda: expected.append(model.encode(meant)), 1)
-    encoder = SentenceEncoder(device="cpu")
-    encoder.encode(["warm", "it is warm"])
-    found: list[np.ndarray] = []
-    fast = best_time(lambda: found.append(encoder.encode(meant)), 1)
-    again = best_time(lambda: encoder.encode(meant), 3)
-    worst = float(np.abs(found[0] - expected[0]).max())
-    assert worst < 1e-6, f"embeddings differ by {worst}"
-    keys = [(f"film{number % 18}_{number:04d}", "question") for number in range(len(said))]
-    predictions, references = dict(zip(keys, said, strict=True)), dict(zip(keys, meant, strict=True))
-    metrics = ["bleu", "cider", "rouge_l", "svqa"]
-    everything = best_time(
-        lambda: vqa_scores(predictions, references, metrics=metrics, encoder=SentenceEncoder(device="cpu")), 1
-    )
-    return {
-        "texts": len(meant),
-        "different texts": len(set(meant)),
-        "model.encode(list) [s]": slow,
-        "SentenceEncoder.encode(list) [s]": fast,
-        "the same list again, from its cache [s]": again,
-        "times faster (wall, cpu)": [slow[i] / fast[i] for i in (0, 1)],
-        "largest difference of an embedding": worst,
-        "whole VQA scoring, encoder loaded and both sides embedded [s]": everything,
+    tokens = [len(ids) for ids in model.tokenizer(meant)["input_ids"]]
+    result: dict[str, Any] = {
+        "torch": torch.__version__,
+        "texts, different texts": [len(meant), len(set(meant))],
+        "tokens, tokens of different texts": [sum(tokens), sum(dict(zip(meant, tokens, strict=True)).values())],
     }
+    encoders = {dtype: SentenceEncoder(device="cpu", dtype=dtype) for dtype in ("float32", "bfloat16")}
+    for encoder in encoders.values():
+        encoder.encode(["warm", "it is warm"])
+    expected = model.encode(meant)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        seconds: dict[str, list[tuple[float, float]]] = {"model.encode": [], **{dtype: [] for dtype in encoders}}
+        for _ in range(repeats):
+            seconds["model.encode"].append(best_time(lambda: model.encode(meant), 1))
+            for dtype, encoder in encoders.items():
+                seconds[dtype].append(best_time(lambda one=encoder: embed_afresh(one, meant), 1))
+        best = {name: [min(column) for column in zip(*rows, strict=True)] for name, rows in seconds.items()}
+        result[f"{threads} threads"] = {
+            "seconds (wall, cpu)": best,
+            "times faster than model.encode (wall, cpu)": {
+                dtype: [best["model.encode"][column] / best[dtype][column] for column in (0, 1)] for dtype in encoders
+            },
+        }
+        print(threads, "threads", json.dumps(result[f"{threads} threads"]), flush=True)
+    pairs = [[reference] for reference in meant]
+    cosines = {dtype: encoder.similarities(said, pairs) for dtype, encoder in encoders.items()}
+    result["largest difference of an embedding"] = {
+        dtype: float(np.abs(encoder.encode(meant) - expected).max()) for dtype, encoder in encoders.items()
+    }
+    result["svqa"] = {dtype: float(values.mean()) for dtype, values in cosines.items()}
+    result["largest difference of a similarity, bfloat16"] = float(
+        np.abs(cosines["float32"] - cosines["bfloat16"]).max()
+    )
+    assert result["largest difference of an embedding"]["float32"] < 1e-6
+    return result
 
 
 def main() -> None:
@@ -142,6 +160,8 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, help="folder with data/text_cases.json (default: random texts)")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--skip-encoder", action="store_true")
+    parser.add_argument("--encoder-only", action="store_true")
+    parser.add_argument("--encoder-texts", type=int, help="embed only this many texts, drawn at random")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "metrics_text.json")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -152,16 +172,22 @@ def main() -> None:
         "texts": "released" if options.shared else "drawn",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
     }
+    if options.encoder_only and options.output.exists():
+        result = json.loads(options.output.read_text())
     sets = text_sets(options.shared)
-    result["n-gram metrics"] = {}
-    for name, (said, meant) in sets.items():
-        row = compare_with_peer(name, said, meant, options.repeats)
-        result["n-gram metrics"][name] = row
-        print(name, json.dumps(row), flush=True)
-    result["growth"] = growth(3)
+    if not options.encoder_only:
+        result["n-gram metrics"] = {}
+        for name, (said, meant) in sets.items():
+            row = compare_with_peer(name, said, meant, options.repeats)
+            result["n-gram metrics"][name] = row
+            print(name, json.dumps(row), flush=True)
+        result["growth"] = growth(3)
     if not options.skip_encoder:
         said, meant = sets.get("vqa_drop3") or sets["answers"]
-        result["encoder"] = encoder_times(said, meant)
+        if options.encoder_texts:
+            chosen = np.random.RandomState(0).permutation(len(meant))[: options.encoder_texts]
+            said, meant = [said[one] for one in chosen], [meant[one] for one in chosen]
+        result["encoder"] = encoder_times(said, meant, min(options.repeats, 3))
         print("encoder", json.dumps(result["encoder"]))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -28,6 +28,10 @@ CORPUS = ["the astronaut floats in the cabin of the station", "a cat sits on the
 @pytest.fixture(scope="module")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random sentence encoder, saved as any other."""
+    return make_encoder(tmp_path_factory.mktemp("encoder"), "gelu")
+
+
+def make_encoder(folder: Path, activation: str) -> Path:
     pytest.importorskip("sentence_transformers")
     import torch
     from sentence_transformers import SentenceTransformer
@@ -38,7 +42,6 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         from sentence_transformers.models import Pooling, Transformer
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    folder = tmp_path_factory.mktemp("encoder")
     words = [
         "[PAD]",
         "[UNK]",
@@ -49,7 +52,7 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(words)))
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(words), max_position_embeddings=64, **SIZES)
+    config = BertConfig(vocab_size=len(words), max_position_embeddings=64, hidden_act=activation, **SIZES)
     BertModel(config).save_pretrained(folder / "bert")
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"), max_seq_length=64)
@@ -64,6 +67,40 @@ def test_equals_the_library(encoder_folder: Path) -> None:
     theirs = SentenceTransformer(str(encoder_folder), device="cpu").encode(TEXTS)
     np.testing.assert_allclose(ours.encode(TEXTS), theirs, atol=1e-6)
     assert len(ours) == len(set(TEXTS))
+
+
+def test_a_bert_takes_the_fast_pass_and_other_networks_do_not(encoder_folder: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    assert type(SentenceEncoder(encoder_folder, device="cpu")._packed).__name__ == "PackedBert"
+    other = make_encoder(tmp_path, "relu")
+    encoder = SentenceEncoder(other, device="cpu")
+    assert encoder._packed is None and "PackedLinear" in {type(part).__name__ for part in encoder.model.modules()}
+    expected = SentenceTransformer(str(other), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-6)
+
+
+def test_without_the_operators_of_torch_the_model_itself_is_used(
+    encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = SentenceEncoder(encoder_folder, device="cpu").encode(TEXTS)
+    monkeypatch.setattr("torch.ops.mkldnn", object())
+    encoder = SentenceEncoder(encoder_folder, device="cpu")
+    assert encoder._packed is None
+    np.testing.assert_allclose(encoder.encode(TEXTS), whole, atol=1e-6)
+
+
+def test_bfloat16_moves_values_a_little_and_is_named(encoder_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exact, fast = (SentenceEncoder(encoder_folder, device="cpu", dtype=dtype) for dtype in sentence.DTYPES)
+    difference = np.abs(exact.encode(TEXTS) - fast.encode(TEXTS)).max()
+    assert 1e-5 < difference < 0.05
+    scored = text_scores(["a cat"], ["three dogs"], metrics=["sbert"], encoder=fast)
+    assert "encoder_dtype:bfloat16" in scored["signature"]
+    assert "encoder_dtype" not in text_scores(["a cat"], ["dogs"], metrics=["sbert"], encoder=exact)["signature"]
+    with pytest.raises(ValueError, match="computes in float32 or bfloat16"):
+        SentenceEncoder(encoder_folder, dtype="float16")
+    with pytest.raises(ValueError, match="loaded model, which keeps its own"):
+        SentenceEncoder(exact.model, dtype="bfloat16")
 
 
 def test_equal_strings_are_embedded_once(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from ..bench.render.formatting import BASELINE_NOTE, percent
+from ..errors import MicroG4MError
 from ..metrics.jackknife import MIN_SOURCES
 from .options import (
     FoundReferences,
@@ -37,6 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         texts.add_argument("--protocol", choices=("paper", "coco"), default="paper", help=text)
         texts.add_argument("--metrics", default="bleu,cider,rouge_l", help="names with commas, e.g. bleu,cider,sbert")
         texts.add_argument("--encoder", help="sentence encoder: a folder or a Hub id (id@revision)")
+        text = "bfloat16 is faster on new processors, moves similarities by up to 0.005, and is in the signature"
+        texts.add_argument("--encoder-dtype", choices=("float32", "bfloat16"), default="float32", help=text)
         texts.add_argument("--bert-model", help="BERTScore model: a folder or a Hub id (id@revision)")
         texts.add_argument("--on-empty", choices=("error", "score"), default="error", help="for texts without a word")
         texts.add_argument("--by", action="append", default=[], choices=("source",), help="score every film as well")
@@ -94,11 +97,19 @@ def _score_har(args: argparse.Namespace, references: FoundReferences) -> dict[st
 
 
 def _score_texts(args: argparse.Namespace, references: FoundReferences) -> dict[str, Any]:
-    from ..metrics import caption_scores, vqa_scores
+    from ..metrics import SentenceEncoder, caption_scores, vqa_scores
 
     score = caption_scores if args.what == "caption" else vqa_scores
     metrics = [name.strip() for name in args.metrics.split(",") if name.strip()]
-    options = {"metrics": metrics, "on_empty": args.on_empty, "encoder": args.encoder, "bert_model": args.bert_model}
+    encoder = args.encoder
+    if args.encoder_dtype != "float32":
+        if {"sbert", "svqa"}.isdisjoint(metrics):
+            raise MicroG4MError(
+                f"--encoder-dtype {args.encoder_dtype} without a metric that uses the sentence encoder; add sbert or "
+                "svqa to --metrics, or leave the option out"
+            )
+        encoder = SentenceEncoder(encoder, dtype=args.encoder_dtype)
+    options = {"metrics": metrics, "on_empty": args.on_empty, "encoder": encoder, "bert_model": args.bert_model}
     return score(args.predictions, references.data, **options, **_shared_options(args))
 
 
