@@ -52,6 +52,19 @@ def test_no_link_is_dead_and_nothing_comes_from_other_servers(site: Path) -> Non
     assert found.pages > 50 and found.links > 4000
 
 
+def test_the_site_has_a_report_to_look_at(site: Path) -> None:
+    page = (site / "sample_report.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("careful", "hasty", "blind", "majority", "data:image/jpeg"))
+    assert "runs/careful.parquet" in page and str(site.parent) not in page and "/tmp" not in page
+    for name in ("index", "getting_started", "report"):
+        assert 'href="sample_report.html"' in (site / f"{name}.html").read_text(encoding="utf-8"), name
+
+
+def test_no_table_has_an_empty_head(site: Path) -> None:
+    empty = re.compile(r"<th[^>]*>\s*</th>")
+    assert [page.name for page in site.rglob("*.html") if empty.search(page.read_text(encoding="utf-8"))] == []
+
+
 def test_a_dead_link_is_found(site: Path, tmp_path: Path) -> None:
     page = (
         '<a href="gone.html">1</a><a href="#gone">2</a><a href="index.html#here" id="here">3</a>'

@@ -151,6 +151,84 @@ def draw_splits(data: Path) -> None:
     bars("splits", "Test clips with a relative in training", groups, 100)
 
 
+def draw_films(data: Path) -> None:
+    """The clips of some films as small squares in the color of their split, under both schemes."""
+    import microg4m_hf
+
+    colors = {"train": PALE[BLUE], "validation": MUTED, "test": ORANGE}
+    schemes = ("official", "source_disjoint")
+    split_of: dict[str, dict[tuple[str, int], str]] = {}
+    for scheme in schemes:
+        splits = microg4m_hf.load_dataset("har", data_dir=str(data), scheme=scheme, videos=False)
+        rows = [(row["source"], row["clip_index"], name) for name, split in splits.items() for row in split]
+        split_of[scheme] = {(source, index): name for source, index, name in sorted(rows)}
+    films: dict[str, list[int]] = {}
+    for source, index in split_of["official"]:
+        films.setdefault(source, []).append(index)
+    # Two films of each split of the second scheme, of a size that fits a line.
+    chosen = []
+    for split in colors:
+        of_split = [film for film in films if split_of["source_disjoint"][film, films[film][0]] == split]
+        chosen += [film for film in of_split if 24 <= len(films[film]) <= 60][:2]
+    drawing = Drawing(66 + 22 * len(chosen), "The clips of some films by split, under both schemes")
+    for column, scheme in enumerate(schemes):
+        left = 12 + 360 * column
+        drawing.text(left, 24, scheme, size=15)
+        for place, (name, color) in enumerate(colors.items()):
+            drawing.rect(left + 90 * place, 36, 12, 12, color)
+            drawing.text(left + 90 * place + 18, 47, name, size=12, color=MUTED)
+        for row, film in enumerate(chosen):
+            step = 336 / max(len(films[one]) for one in chosen)
+            for place, index in enumerate(films[film]):
+                color = colors[split_of[scheme][film, index]]
+                drawing.rect(left + step * place, 60 + 22 * row, step - 1, 16, color)
+    drawing.save("films")
+
+
+def draw_orientation() -> None:
+    """The mAP of each turn with some remedies, from ``benchmarks/results/orientation.json``."""
+    results = json.loads((PROJECT / "benchmarks" / "results" / "orientation.json").read_text(encoding="utf-8"))
+    remedies = results["har"]["remedies"]["new scenes"]
+    groups = []
+    for text, key in (
+        ("trained upright", "trained upright"),
+        ("four turns of each clip", "--turns 4"),
+        ("trained on turned clips", "data.rotate=quarter"),
+        ("turn pooling", "turn pooling in the model"),
+    ):
+        turns = remedies[key]["map_of_turns"].items()
+        groups.append((text, [(turn, 100 * value, BLUE if turn == "0°" else ORANGE) for turn, value in turns]))
+    bars("orientation", "mAP of the same clips under each turn (new scenes of the sample)", groups, 100)
+
+
+def draw_turns() -> None:
+    """A key frame of the sample under the turns of the probe, with its box."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    import microg4m_hf
+    from microg4m_hf.data import open_clip
+    from microg4m_hf.data.turns import TURNS, turn_boxes, turn_frames
+
+    clip = microg4m_hf.load_dataset("har", source="sample")["train"][0]
+    person = clip["persons"][0]
+    with open_clip(clip["video"]) as video:
+        frame = video.frames([person["key_frame"] - 1])
+    size, gap = 200, 12
+    page = Image.new("RGB", (len(TURNS) * (size + gap) - gap, size + 22), "white")
+    canvas = ImageDraw.Draw(page)
+    for column, turn in enumerate(TURNS):
+        picture = Image.fromarray(turn_frames(frame, turn)[0])
+        picture.thumbnail((size, size))
+        (box,) = turn_boxes(np.array([person["key_box"]]), turn)
+        sides = [float(side) * length for side, length in zip(box, picture.size * 2, strict=True)]
+        ImageDraw.Draw(picture).rectangle(sides, outline="#ffd400", width=2)
+        left = column * (size + gap)
+        page.paste(picture, (left + (size - picture.width) // 2, (size - picture.height) // 2))
+        canvas.text((left + size / 2, size + 4), turn.name, fill=INK, anchor="ma", font_size=14)
+    page.quantize(64).save(ASSETS / "turns.png", optimize=True)
+
+
 def draw_coverage() -> None:
     """How often nominal 95 % intervals hold the true value, from ``benchmarks/results/coverage.json``."""
     results = json.loads((PROJECT / "benchmarks" / "results" / "coverage.json").read_text(encoding="utf-8"))
@@ -185,8 +263,11 @@ def draw_key_frame() -> None:
 def main() -> None:
     data, predictions = (Path(word) for word in sys.argv[1:3])
     draw_key_frame()
+    draw_turns()
     draw_coverage()
+    draw_orientation()
     draw_splits(data)
+    draw_films(data)
     draw_ties(data, predictions)
     draw_protocols(data, predictions)
 

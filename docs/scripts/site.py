@@ -14,6 +14,7 @@ from pathlib import Path
 from . import commands, reference, troubleshooting, tutorials
 from .check import check_pages, check_site
 from .links import ADOPTED, PROJECT, relink
+from .sample_report import write_sample_report
 
 CONFIG = "mkdocs.yml"
 
@@ -45,7 +46,9 @@ def build(root: Path = PROJECT) -> Path:
     Returns:
         The folder of the site.
     """
-    problems = check_pages(stage(root / "build" / "docs"))
+    pages = stage(root / "build" / "docs")
+    write_sample_report(pages)
+    problems = check_pages(pages)
     if problems:
         raise SystemExit("\n".join(problems))
     if root != PROJECT:

@@ -67,5 +67,6 @@ def _output(output: Any, picture: str) -> str:
     data = output.get("data", {})
     if "image/png" in data:
         return f"![Output of the cell above]({picture})"
-    text = output.get("text") or data.get("text/plain") or ""
-    return f"```text\n{ANSI.sub('', text).rstrip()}\n```" if text.strip() else ""
+    text = ANSI.sub("", output.get("text") or data.get("text/plain") or "").rstrip()
+    fence = max(re.findall(r"`{3,}", text), key=len, default="``")  # text that holds fences needs a longer one
+    return f"{fence}`text\n{text}\n{fence}`" if text else ""
