@@ -22,7 +22,7 @@ from docs.scripts.check import check_pages, check_site
 from docs.scripts.commands import commands, options_of
 from docs.scripts.messages import UNKNOWN, collect
 from docs.scripts.reference import names_of, packages, page_of
-from docs.scripts.troubleshooting import AREAS, area_of
+from docs.scripts.troubleshooting import AREAS, SHARED, area_of
 from microg4m_hf import errors, exits
 from microg4m_hf.cli.main import main
 from microg4m_hf.training.recipes.recipe_keys import recipe_keys
@@ -128,15 +128,35 @@ def test_every_message_is_in_troubleshooting_with_a_cure(site: Path) -> None:
     messages = collect()
     assert len(messages) > 700
     for message in messages:
-        area, cure = area_of(message)
+        area = area_of(message)[0]
         if re.search("[a-z]{3}", message.problem):
             assert message.problem.replace("`", "") in pages[area.name], message
-        assert cure, message
     assert all(advice in pages["commands"].lower() for advice in map(str.lower, map(_plain, exits._ADVICE.values())))
 
 
 def _plain(text: str) -> str:
     return text.replace("`", "")
+
+
+# A cure is what to do (`give 1 or more`), or what a value must be like (`it can be 'a' or 'b'`).
+CURE = re.compile(
+    r"\b(add|build|call|check|choose|connect|convert|copy|correct|count|create|crop|cut|delete|divide|do|download|draw|"
+    r"export|fill|free|get|give|install|keep|leave|load|log in|lower|make|map|move|name|normalize|pass|point|predict|"
+    r"process|push|put|quote|raise|re-encode|read|release|remove|rename|repair|reset|restore|resume|return|review|round|"
+    r"run|sample|save|say|scale|score|see|send|set|settle|start|train|try|tune|unpack|unset|update|use|wait|write)\b|"
+    r"must be|can be|needs|the keys are|did you mean|it has|one of|are packed|are released|microg4m ",
+    re.IGNORECASE,
+)
+
+
+def test_every_message_says_what_to_do_in_its_own_words_or_in_those_of_a_named_group() -> None:
+    messages = [message for message in collect() if re.search("[a-z]{3}", message.problem)]
+    without = [message for message in messages if not CURE.search(area_of(message)[1])]
+    assert without == []
+    shared = [message for message in messages if area_of(message)[1] in {advice for _, _, advice in SHARED}]
+    assert 0 < len(shared) < 20, "put what to do into the message itself"
+    for file, words, _ in SHARED:
+        assert any(one.file.startswith(file) and re.search(words, one.problem) for one in messages), (file, words)
 
 
 # Commands that end with an error, to see that the list has what is really printed.

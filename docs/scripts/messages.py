@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from microg4m_hf import errors
+from microg4m_hf.data.release.faults import FAULT_HINT
 
 from .links import PROJECT
 
@@ -28,7 +29,9 @@ _CLASSES = {name for name, value in vars(errors).items() if isinstance(value, ty
 _WORDS = {"problem", "reason", "text", "message", "why", "what_is_wrong"}
 _HINTS = {"hint", "advice", "cure"}
 _VERBS = (
-    "(?:[Gg]ive|[Pp]ass|[Uu]se|[Dd]ownload|[Ll]ower|[Rr]un|[Ss]et|microg4m|pip install|All names|it must be|it can be)"
+    "(?:[Cc]heck|[Cc]hoose|[Cc]onvert|[Cc]orrect|[Cc]ount|[Dd]ownload|[Ee]xport|[Gg]ive|[Kk]eep|[Ll]eave|[Ll]oad|"
+    "[Ll]ower|[Nn]ame|[Pp]ass|[Rr]emove|[Rr]un|[Ss]ave|[Ss]et|[Uu]se|[Ww]rite|"
+    "microg4m|pip install|All names|it must be|it can be)"
 )
 
 
@@ -48,15 +51,17 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class _Sink:
-    """A function that takes a message: the places and names of the message and of the hint."""
+    """A function that takes a message: the places and names of the message and of the hint, and its own advice."""
 
     message: tuple[int, str] | None
     hint: tuple[int, str] | None
+    cure: str = ""
 
 
 _KNOWN = {name: _Sink((0, "problem"), (9, "hint")) for name in _CLASSES} | {
     "error": _Sink((0, "problem"), (1, "hint")),
-    "report": _Sink((3, "reason"), (4, "hint")),
+    "report": _Sink((3, "reason"), (4, "hint"), FAULT_HINT),
+    "damaged": _Sink((1, "problem"), None, str(errors.ClipError.damaged("", "")).rpartition("; ")[2]),
 }
 
 
@@ -92,8 +97,11 @@ class _Module:
                 names = names[1:] if names[:1] in (["self"], ["cls"]) else names
                 only = [one.arg for one in function.args.kwonlyargs]
                 message = hint = None
+                cure = ""
                 for call in self.calls(function):
+                    cure = cure or self.sinks[_name(call.func)].cure
                     for expression, is_hint in self.arguments(call):
+                        cure = cure or self._advice(expression, is_hint, function)
                         for name in _names(expression):
                             if name not in names + only:
                                 continue
@@ -103,7 +111,17 @@ class _Module:
                             elif isinstance(expression, ast.Name) or name in _WORDS:
                                 message = (place, name)
                 if message:
-                    self.sinks[function.name] = _Sink(message, hint)
+                    self.sinks[function.name] = _Sink(message, hint, cure)
+
+    def _advice(self, expression: ast.expr, is_hint: bool, function: ast.FunctionDef) -> str:
+        """Return what a function adds to every message: its own hint, or what follows the message that it was given."""
+        if is_hint:
+            texts = [text for text in self.texts(expression, function) if re.search("[a-z]{2}", text)]
+            return texts[-1] if texts else ""
+        if isinstance(expression, ast.JoinedStr) and isinstance(expression.values[-1], ast.Constant):
+            tail = re.fullmatch(r"(?:; |\. )(.+)", str(expression.values[-1].value))
+            return tail[1] if tail else ""
+        return ""
 
     def calls(self, within: ast.AST) -> Iterator[ast.Call]:
         for node in ast.walk(within):
@@ -128,13 +146,13 @@ class _Module:
         for call in self.calls(self.tree):
             around = [one for one in functions if any(node is call for node in ast.walk(one))]
             scope = around[-1] if around else self.tree
-            problems, hints = [], [""]
+            problems, hints = [], [self.sinks[_name(call.func)].cure]
             for expression, is_hint in self.arguments(call):
                 texts = [text for text in self.texts(expression, scope) if re.search(r"[a-z]{2}", text)]
                 if is_hint:
-                    hints = texts or [""]
+                    hints = texts or hints
                 else:
-                    problems = texts
+                    problems = [text for text in texts if " " in text]  # a single word is a key of a table
             for problem, hint in itertools.product(problems, hints):
                 yield _split(self.file, problem, hint)
 
@@ -144,6 +162,8 @@ class _Module:
             return [str(expression.value)] if isinstance(expression.value, str) else [UNKNOWN]
         if isinstance(expression, ast.IfExp):
             return self.texts(expression.body, scope, depth) + self.texts(expression.orelse, scope, depth)
+        if isinstance(expression, ast.BoolOp):
+            return [text for value in expression.values for text in self.texts(value, scope, depth)]
         if isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Add):
             left, right = (self.texts(side, scope, depth) for side in (expression.left, expression.right))
             return [a + b for a, b in itertools.product(left, right)][:8]
@@ -168,7 +188,13 @@ class _Module:
                 ]
             if not found and expression.id in self.constants:
                 found = self.texts(self.constants[expression.id], scope, depth + 1)
-            return found or [UNKNOWN]
+            added = [
+                text
+                for node in ast.walk(scope)
+                if isinstance(node, ast.AugAssign) and _names(node.target) == [expression.id]
+                for text in self.texts(node.value, scope, depth + 1)
+            ]
+            return [text + more for text in found for more in added or [""]] or [UNKNOWN]
         if isinstance(expression, ast.Call) and depth < DEPTH:
             if isinstance(expression.func, ast.Attribute) and expression.func.attr == "format":
                 return [text.replace("{}", UNKNOWN) for text in self.texts(expression.func.value, scope, depth + 1)]
@@ -236,18 +262,18 @@ def _names(expression: ast.expr) -> list[str]:
 def _split(file: str, problem: str, hint: str) -> Message:
     """Separate what is wrong from what to do.
 
-    The second is the hint, or what follows a semicolon, or begins with a verb, or is in parentheses at the end.
+    The second is the hint, or what follows a semicolon, or begins with a verb, also in parentheses at the end.
     """
     problem, hint = (" ".join(text.split()) for text in (problem, hint))
     if hint:
         return Message(file, problem, hint)
     head, semicolon, tail = problem.rpartition("; ")
-    if semicolon and re.search("[a-z]{2}", head):
-        return Message(file, head, tail)
-    verb = re.fullmatch(rf"(.+?)(?:: |\\. |, )({_VERBS} .+)", problem)
+    if semicolon:  # where all before it is known at run time only, the list shows the rest as the message
+        return Message(file, head if re.search("[a-z]{2}", head) else problem, tail)
+    verb = re.fullmatch(rf"(.+?)(?:: |\. |, )({_VERBS} .+)", problem)
     if verb and re.search("[a-z]{3}", verb[1]):
         return Message(file, verb[1], verb[2])
-    inside = re.fullmatch(r"(.*) \(([^()]*[a-z]{2}[^()]*)\)", problem)
+    inside = re.fullmatch(rf"(.*) \(({_VERBS} [^()]*)\)", problem)
     if inside:
         return Message(file, inside[1], inside[2])
     return Message(file, problem, "")
@@ -262,6 +288,9 @@ def collect() -> list[Message]:
     for module in modules:
         module.find_sinks()
     defined = Counter(function.name for module in modules for function in module.functions())
+    imported = {name: value for module in modules for name, value in module.constants.items() if name.isupper()}
+    for module in modules:
+        module.constants = imported | module.constants
     shared = {
         name: sink
         for module in modules
@@ -269,6 +298,8 @@ def collect() -> list[Message]:
         if defined[name] == 1 and not name.startswith("_")
     }
     for module in modules:
+        if module.file == "errors.py":
+            continue  # it puts messages together
         for message in module.messages(shared):
             found.setdefault(message)
     return list(found)

@@ -11,18 +11,17 @@ from microg4m_hf import exits
 from .commands import cell
 from .messages import Message, collect
 
-_OPEN = "Check the path, and that you may read the file."
-_RELEASE = (
-    "Correct the line in the file, or download the release again. `microg4m data check` lists every fault; "
-    '`read_release(…, on_error="skip")` continues without such rows and counts them.'
+# What to do about messages that do not say it themselves, because another part of the message does: beginning of the
+# file, words of the message, advice.
+SHARED = (
+    ("settings", "must be|it can be", "Give a value as the message says; [all keys](../reference/recipe_keys.md)."),
+    ("training/recipe_io", "must be", "Give a value as the message says; [all keys](../reference/recipe_keys.md)."),
+    ("safe_yaml", "not valid YAML", "Correct the line; `microg4m train show demo` prints a recipe that is right."),
+    ("data/sources", "the Hub cannot be", "Check the network, or work [offline](../caches.md#without-network)."),
+    ("hub", "cannot", "Do what the reason in the message says: log in, choose another name, wait, or run it again."),
+    ("extras", "needs the package", "Run the `pip install` that ends the message."),
+    ("models/download", "sent a web page|the server", "Put the file into a folder and set `MICROG4M_WEIGHTS` to it."),
 )
-_CLIP = (
-    "Download or copy the clip again. `microg4m data check --decode` lists all such clips; `data.on_error=skip` and "
-    "`predict har --on-error skip` continue without them."
-)
-_ARCHIVE = "Download `videos.zip` again: this one is damaged, or not that of the release. Nothing of it was unpacked."
-_WEIGHTS = "Check the file, or download it again (`microg4m weights verify`)."
-_PREDICTIONS = "Correct the file; [the accepted forms](../har_scores.md#inputs) are in the guide."
 
 
 class Area(NamedTuple):
@@ -31,8 +30,8 @@ class Area(NamedTuple):
     name: str
     title: str
     text: str
-    files: dict[str, str]
-    """Prefix of a file -> what to do when the message itself does not say it."""
+    files: tuple[str, ...]
+    """The beginnings of the files whose messages are on the page."""
 
 
 AREAS = (
@@ -40,100 +39,48 @@ AREAS = (
         "data",
         "The dataset",
         "Loading, checking and publishing. Faults in files are reported with file, line and value before the message.",
-        {
-            "data/unpack": _ARCHIVE,
-            "data/check": _RELEASE,
-            "data/publish/plan": _RELEASE,
-            "data/publish": "Run the same command again; if it stays, report it with the output of `microg4m env`.",
-            "data/release": _RELEASE,
-            "data/sources": "Check the network and `HF_ENDPOINT`, or work [offline](../caches.md#without-network).",
-            "data/tables": _RELEASE,
-            "data/builder": "Choose another split, domain or scheme; `microg4m data stats` shows what each one has.",
-            "data/features": "Update `datasets`.",
-            "data/": "Pass one of the values that the reference of the function lists.",
-            "hub": "Log in with `hf auth login`, check the name of the repository and the network, and run it again.",
-            "storage": "Use another folder, or free some space.",
-            "scratch": "Use another folder, or free some space.",
-        },
+        ("data/", "hub", "storage", "scratch"),
     ),
-    Area("clips", "Clips", "Opening and decoding video files.", {"data/video": _CLIP}),
-    Area(
-        "scores",
-        "Scores",
-        "Reading predictions and references, and scoring them.",
-        {
-            "metrics/text/base": "Pass one prediction for each reference.",
-            "metrics/": _PREDICTIONS,
-        },
-    ),
-    Area(
-        "models",
-        "Models and weights",
-        "Building networks, calling them, and reading checkpoints.",
-        {
-            "models/checkpoint_reader": _WEIGHTS,
-            "models/download": "Run the same command again.",
-            "models/weights": "Choose a name of `microg4m weights list`.",
-            "models/pyslowfast": _WEIGHTS,
-            "models/": "Change the input; the docstring of the method gives the shapes.",
-        },
-    ),
+    Area("clips", "Clips", "Opening and decoding video files.", ("data/video",)),
+    Area("scores", "Scores", "Reading predictions and references, and scoring them.", ("metrics/",)),
+    Area("models", "Models and weights", "Building networks, calling them, and reading checkpoints.", ("models/",)),
     Area(
         "training",
         "Training",
         "Recipes, run folders, checkpoints and the loop.",
-        {
-            "training/recipe": "Change the value; [all keys](../reference/recipe_keys.md) with their types and limits.",
-            "settings": "Change the value; see [all keys](../reference/recipe_keys.md), or `--help` for an option.",
-            "safe_yaml": "Correct the file; `microg4m train show demo` prints one that is right.",
-            "training/jhmdb": "Download JHMDB again; the message names the file.",
-            "training/ava_folder": "Correct the line; a row is `clip, frame, x1, y1, x2, y2, action id, person`.",
-            "training/checkpoints": "Remove the damaged checkpoint; the run resumes at the one before.",
-            "training/loader": "Lower `data.workers`, or raise the limit that the message names.",
-            "training/": "Change the option or key that the message names.",
-        },
+        ("training/", "settings", "safe_yaml"),
     ),
     Area(
         "prediction",
         "Captions and answers",
         "Models in this process, behind a server, or in another environment.",
-        {
-            "inference/isolated": "Try the interpreter by hand: `envs/owl/bin/python -c 'import torch'`.",
-            "inference/vlm/loading": "Check the name, log in with `hf auth login`, or give a folder with the files.",
-            "inference/": "Change the option or argument that the message names.",
-        },
+        ("inference/",),
     ),
     Area(
         "curation",
         "Curation",
         "Making a dataset from films: work folders, stages, reviews and releases.",
-        {
-            "curate/cvat": "Export the annotations again, in the format that the guide names.",
-            "curate/label_studio": "Export the annotations again, in the format that the guide names.",
-            "curate/": "Change what the message names; `microg4m curate status WORK` shows each stage.",
-        },
+        ("curate/",),
     ),
     Area(
         "commands",
         "Commands and reports",
         "The command line, reports, the explorer, and packages that are missing.",
-        {
-            "bench/explorer": "Name the dataset of the predictions with `--data-dir` or `--source`.",
-            "bench/": "Check the run folder; `microg4m report` lists every run that it cannot read, with the reason.",
-            "cli/": "Change the option that the message names.",
-            "": "See the options of the command with `--help`.",
-        },
+        ("bench/", "cli/", ""),
     ),
 )
 
 
 def area_of(message: Message) -> tuple[Area, str]:
-    """Return the page of a message, and what to do about it: its own words, or those for its file."""
+    """Return the page of a message, and what to do about it: its own words, or those that it shares with others."""
     matches = [(prefix, area) for area in AREAS for prefix in area.files if message.file.startswith(prefix)]
-    prefix, area = max(matches, key=lambda match: len(match[0]))
+    area = max(matches, key=lambda match: len(match[0]))[1]
     if re.fullmatch(r"(?:\w+ ){1,3}…\.?", message.cure):
         return area, "Use one of the values that the message lists."
-    return area, _sentence(message.cure) if message.cure else area.files[prefix]
+    if re.search("[a-z]{2}", message.cure):
+        return area, _sentence(message.cure)
+    mine = (row for row in SHARED if message.file.startswith(row[0]) and re.search(row[1], message.problem))
+    return area, next((advice for _, _, advice in mine), "")
 
 
 def pages() -> dict[str, str]:
@@ -143,7 +90,7 @@ def pages() -> dict[str, str]:
         if not re.search("[a-z]{3}", message.problem):
             continue  # a place for words that another file provides
         area, cure = area_of(message)
-        own = cell(cure) if message.cure else cure
+        own = cell(cure) if re.search("[a-z]{2}", message.cure) else cure
         rows[area.name].setdefault(f"| {cell(message.problem)} | {own} |")
     found = {}
     for area in AREAS:

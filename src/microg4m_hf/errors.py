@@ -82,6 +82,16 @@ class HubError(MicroG4MError, ConnectionError):
 class ClipError(MicroG4MError, ValueError):
     """A video file cannot be decoded or is not the expected clip."""
 
+    @classmethod
+    def damaged(cls, name: object, problem: str) -> ClipError:
+        """Return the error of a file that is damaged or cut short.
+
+        Example:
+            >>> str(ClipError.damaged("ISS_001.mp4", "shows no frames"))
+            'ISS_001.mp4: shows no frames; download or copy it again'
+        """
+        return cls(f"{name}: {problem}; download or copy it again")
+
 
 class PredictionError(MicroG4MError, ValueError):
     """Predictions are invalid or do not match the references."""

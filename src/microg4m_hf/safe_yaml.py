@@ -42,7 +42,7 @@ def read_yaml(path: str | os.PathLike[str], error: type[Exception] = RecipeError
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         if len(content) <= MAX_BYTES:
-            raise error(f"{path} is not valid YAML: it is not UTF-8 text") from None
+            raise error(f"{path} is not valid YAML: it is not UTF-8 text; save it as UTF-8") from None
         text = content.decode("utf-8", "replace")
     return parse_yaml(text, str(path), error)
 
@@ -57,7 +57,9 @@ def parse_yaml(text: str, where: str = "the text", error: type[Exception] = Reci
     microg4m_hf.errors.RecipeError: mine.yaml is not valid YAML: the key 'lr' appears twice, again in line 2
     """
     if len(text) > MAX_BYTES:
-        raise error(f"{where} is not valid YAML: it is longer than {MAX_BYTES} bytes, a recipe has about 2 KB")
+        raise error(
+            f"{where} is not valid YAML: it is longer than {MAX_BYTES} bytes; give a recipe, which has about 2 KB"
+        )
     try:
         return _Loader(text).get_single_data()
     except yaml.YAMLError as problem:

@@ -479,7 +479,7 @@ def test_a_clip_that_cannot_be_decoded_is_counted(planted: Planted, tmp_path: Pa
         (["--references", "x.csv"], "--references is for --predictions"),
         (["--predictions", "none.csv"], "none.csv does not exist; give a prediction file"),
         (["x3d_s", "x3d_l", "--weights", "a.pyth"], "does not say of which row; give --weights NAME=a.pyth"),
-        (["x3d_s", "--weights", "x3d_l=a.pyth"], "weights of x3d_l are given, but that row is not asked for"),
+        (["x3d_s", "--weights", "x3d_l=a.pyth"], "weights of x3d_l are given, but not that row"),
         (["x3d_s", "--batch-size", "0"], "a batch of 0 predicts nothing"),
     ],
 )
@@ -537,7 +537,7 @@ def test_bad_weights_are_one_line_each(planted: Planted, hub: HubServer, tmp_pat
         "slow_8x8_r50": "not a Caffe2 checkpoint",
         "mvitv1_b_16x4": r"2 files of mvitv1_b_16x4 \(part0/.*choose one",
         "x3d_l": f"{MODELS_REPO} at .* has no file of x3d_l",
-        "slow_8x8_r50_ava": "the server replied 404; without network, put C2D_8x8_R50.pkl into a folder",
+        "slow_8x8_r50_ava": "the server replied 404; put C2D_8x8_R50.pkl into a folder",
         "slowfast_32x2_r101_ava": "are free; free some space or set MICROG4M_HOME",
     }.items():
         assert re.search(rf"–\s*\|\s*– \| not possible: .*(?:{reason})", table[name]), table[name]

@@ -63,7 +63,7 @@ def test_films_that_cannot_be_cut_are_left_out_with_a_reason(
         ("path,license\ngood.mp4,WTFPL\n", "line 2: unknown license: 'WTFPL' (known are "),
         ("path,license\n../other.mp4,MIT\n", "line 2: the path leaves the folder of the file: '../other.mp4'"),
         ("path,license,domain\ngood.mp4,MIT,news\n", "line 2: the domain is neither real nor movie: 'news'"),
-        ("name,terms\n", "line 1: it needs the columns path (or source) and license"),
+        ("name,terms\n", "line 1: the first line does not name path (or source) and license (name the columns there)"),
     ],
 )
 def test_a_wrong_table_of_sources(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,5 +129,5 @@ def test_neither_pickles_nor_code_of_a_detector_are_loaded(tmp_path: Path) -> No
 
 def test_a_detector_without_people_is_refused(tmp_path: Path) -> None:
     folder = save_tiny_detector(tmp_path / "model", {0: "cat", 1: "dog"})
-    with pytest.raises(ModelError, match="has no class for people; its classes are cat, dog"):
+    with pytest.raises(ModelError, match="has no class for people, only cat, dog"):
         load_detector(PeopleSettings(detector=str(folder)))

@@ -223,7 +223,7 @@ def test_errors_at_the_start_say_why(clips: dict[str, str], adapter: str, tmp_pa
     work = group(clips["red"], "fine 1")
     with pytest.raises(RecipeError, match=r"is not an executable; did you mean .*bin/python\?"):
         answers(settings(tmp_path / "model"), work, python=str(tmp_path))
-    with pytest.raises(RecipeError, match="neither internvl nor owl3 nor an existing Python file"):
+    with pytest.raises(RecipeError, match="not an existing Python file; use one, or internvl, owl3"):
         answers(settings(tmp_path / "model"), work, adapter="nowhere.py")
     with pytest.raises(ServerError, match=r"cannot be loaded under .*: OSError: no such weights \(adapter.py:\d+ load"):
         answers(settings(tmp_path / "model", revision="broken"), work, adapter=adapter)

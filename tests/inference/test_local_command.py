@@ -126,7 +126,7 @@ def test_errors_are_one_line_that_says_what_to_do(
         (remote, [], "--runner isolated"),
         (silent, [], "has no chat template"),
         (half, [], f"{half} is not whole: "),
-        (tmp_path / "nowhere", [], "neither a folder nor the name of a Hub repository"),
+        (tmp_path / "nowhere", [], "neither a folder nor a Hub repository; give a folder or owner/name"),
         (tiny("llava"), ["--quantization", "4bit"], "pip install bitsandbytes"),
         (tiny("llava"), ["--prompts", "loud"], "there is no prompt set 'loud'"),
         (tiny("llava"), ["--batch-size", "0"], "--batch-size must be at least 1"),

@@ -157,7 +157,7 @@ def test_other_files(tmp_path: Path) -> None:
         ({}, "nothing was given"),
         ([], "holds no predictions"),
         ([{"video_id": "a", "frame": 1, "boxes": [[0, 0, 1, 1]], "scores": []}], "1 boxes but 0 of 'score'"),
-        ([{"video_id": "a", "frame": 1, "boxes": [[0, 0, 1]], "scores": [[0.0] * 50]}], "a box is x1, y1, x2, y2"),
+        ([{"video_id": "a", "frame": 1, "boxes": [[0, 0, 1]], "scores": [[0.0] * 50]}], "give x1, y1, x2, y2"),
         ([{"video_id": 7, "frame": 1, "boxes": [[0, 0, 1, 1]], "scores": [[0.0] * 50]}], "video_id is not a string"),
         (
             {"video_id": ["a", "b"], "frame": [1], "boxes": np.zeros((2, 4)), "scores": np.zeros((2, 50))},

@@ -202,7 +202,7 @@ def test_cider_of_one_item_is_explained() -> None:
     [
         (["a"], ["a", "b"], {}, "1 predictions for 2 references"),
         ([], [], {}, "nothing to score"),
-        ("a", ["a"], {}, "must be a list"),
+        ("a", ["a"], {}, "give a list of texts"),
         (["a", None, float("nan")], ["a", "b", "c"], {}, "2 of 3 predictions are not strings: 1: None, 2: nan"),
         (["a", " "], ["a", "b"], {}, "1 of 2 predictions are empty: 1: ' '"),
         (["a", ""], ["a", "b"], {"ids": ["x", "y"]}, "'y': ''"),

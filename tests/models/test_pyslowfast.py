@@ -130,7 +130,7 @@ def test_no_code_in_a_malicious_file_runs(kind: str, tmp_path: Path) -> None:
         path.write_bytes(pickle.dumps({"blobs": {"conv1_w": np.array([_Payload(trap)], object)}}, protocol=2))
     else:
         torch.save({"model_state": {"x": _Payload(trap)}}, path, _use_new_zipfile_serialization=kind == "torch")
-    with pytest.raises(CheckpointError, match=r"nothing of it was|only numbers are allowed"):
+    with pytest.raises(CheckpointError, match=r"nothing of it was|give a checkpoint of numbers"):
         models.load_pyslowfast("tiny_slow", path)
     assert not trap.exists()
 

@@ -232,7 +232,7 @@ def test_a_file_that_changes_in_between_is_downloaded_as_a_whole(monkeypatch: py
     ("fault", "reason"),
     [
         ("html", "web page instead of a checkpoint"),
-        ("status:404", r"replied 404; without network, put TINY_SLOW\.pkl"),
+        ("status:404", r"replied 404; put TINY_SLOW\.pkl"),
         ("endless", "sends more than"),
         ("redirect:file:///etc/passwd", "cannot be downloaded"),
         ("drip", "only [0-9]+ bytes came in"),

@@ -141,7 +141,7 @@ def test_adapter_card(model: Path, tmp_path: Path) -> None:
 def test_recipes_are_read_strictly(tmp_path: Path) -> None:
     assert load_vlm_recipe(RECIPE).scheme == "source_disjoint"
     for word, what in (
-        ("tasks=[har]", "tasks can be caption and vqa"),
+        ("tasks=[har]", "choose caption, vqa or both"),
         ("rnk=4", "unknown key rnk; did you mean rank"),
         ("batch=0", "batch must be at least 1"),
         ("frames=many", "frames must be int"),

@@ -75,7 +75,7 @@ def leak_gap(
         if run.problem is not None:
             raise PredictionError(f"{run.path}: {run.problem}")
         if run.task != "har":
-            raise PredictionError(f"{run.path} holds {run.task} predictions; leak compares predicted actions")
+            raise PredictionError(f"{run.path} holds {run.task} predictions; give predicted actions to leak")
         if run.scheme is None:
             run.scheme = scheme
             assumed.append(f"{run.path.name} does not record its scheme, {scheme} is assumed")

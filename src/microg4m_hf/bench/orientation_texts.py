@@ -103,7 +103,8 @@ def probe_texts(
     """
     if len(turns) < 2 or settings.task != "vqa":
         raise RecipeError(
-            f"the probe compares answers under at least two turns, given {len(turns)} and the task {settings.task}"
+            f"the probe compares answers under at least two turns, given {len(turns)} and the task "
+            f"{settings.task}; give two turns or more, and settings with task='vqa'"
         )
     if settings.model in BASELINES:
         raise RecipeError(f"{settings.model} does not look at the video; give a model, and the probe adds blind to it")

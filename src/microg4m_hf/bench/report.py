@@ -113,7 +113,7 @@ def make_report(
     sections.append(_remarks(found, data))
     if not data["tasks"]:
         reasons = "; ".join(f"{one['name']}: {one['why']}" for one in data["not_scored"][:5])
-        raise PredictionError(f"no run could be scored. {reasons}")
+        raise PredictionError(f"no run could be scored; correct what each one lacks: {reasons}")
     facts = [
         ("date", made.replace("T", " ").replace("+00:00", " UTC")),
         ("command", command or "make_report in Python"),

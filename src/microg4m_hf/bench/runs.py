@@ -112,11 +112,11 @@ def _inspect(run: RunInfo, task: str | None) -> None:
     elif path.is_dir():
         content = sorted(child.name for child in path.iterdir())[:5]
         raise PredictionError(
-            f"{path} is not a run folder (no config.yaml, settings.json or detections_test.csv); "
-            f"it contains {content or 'nothing'}"
+            f"{path} is not a run folder (no config.yaml, settings.json or detections_test.csv; it contains "
+            f"{content or 'nothing'}); give a run folder or a prediction file"
         )
     elif not path.exists():
-        raise PredictionError(f"{path} does not exist")
+        raise PredictionError(f"{path} does not exist; check the path")
     else:
         run.predictions = path
         run.task = task or task_of_file(path)
@@ -170,12 +170,14 @@ def _read_training_run(run: RunInfo) -> None:
     folder = run.path
     config = read_yaml(folder / "config.yaml", PredictionError)
     if not isinstance(config, dict):
-        raise PredictionError("config.yaml contains no recipe")
+        raise PredictionError("config.yaml contains no recipe; restore it, or give the file of predictions instead")
     data, model = (part if isinstance(part := config.get(key), dict) else {} for key in ("data", "model"))
     run.data = {key: data[key] for key in ("data_dir", "source", "revision") if _text(data.get(key))}
     run.scheme = _text(data.get("scheme", "official"))
     if run.scheme is None:
-        raise PredictionError(f"data.scheme in config.yaml is {data['scheme']!r}, not the name of a split scheme")
+        raise PredictionError(
+            f"data.scheme in config.yaml is {data['scheme']!r}, not a split scheme; write official or source_disjoint"
+        )
     # Two runs have the same recipe when everything but the scheme, the place of the data and practical settings agrees.
     ignored = PRACTICAL | {"data.scheme", "variant"}
     run.about = {
@@ -202,7 +204,10 @@ def _read_training_run(run: RunInfo) -> None:
         content = f"; predictions/ contains {others}" if others else ""
         if "map" in run.recorded_scores:
             content += f"; results.json records mAP {100 * run.recorded_scores['map']:.2f}"
-        raise PredictionError(f"predictions/test.parquet is missing, so the run cannot be scored{content}")
+        raise PredictionError(
+            f"predictions/test.parquet is missing, so the run cannot be scored{content}; predict with "
+            f"`microg4m predict har --model {folder}`, and give that file"
+        )
     run.predictions, run.split = predictions, "test"
     _read_about(run)
 
@@ -220,14 +225,16 @@ def _read_text_run(run: RunInfo) -> None:
     if asked is not None:
         _record(run, asked)
     if run.task is None:
-        raise PredictionError(f"the task in settings.json is {settings.get('task')!r}, expected caption or vqa")
+        raise PredictionError(f"the task in settings.json is {settings.get('task')!r}; write caption or vqa")
     results = _read_json(folder / "results.json", run, "the run is not finished")
     run.notes += [f"{results[word]} items {word} in the run" for word in ("failed", "missing") if results.get(word)]
     if results.get("cost") is not None:
         run.about["cost"] = results["cost"]
     predictions = folder / "predictions.jsonl"
     if not predictions.is_file():
-        raise PredictionError("predictions.jsonl is missing, so the run cannot be scored")
+        raise PredictionError(
+            "predictions.jsonl is missing; run the same `microg4m predict` command again, which writes it"
+        )
     run.predictions = predictions
 
 
@@ -278,7 +285,9 @@ def task_of_file(path: Path) -> str:
         try:
             return _task_of_names(pq.read_schema(path).names, path)
         except (pa.ArrowException, OSError) as error:
-            raise PredictionError(f"{path.name} is not valid Parquet: {' '.join(str(error).split())[:100]}") from None
+            raise PredictionError(
+                f"{path.name} is not valid Parquet ({' '.join(str(error).split())[:100]}); write it again"
+            ) from None
     return _task_of_csv(path) if suffix in (".csv", ".tsv") else _task_of_json(path)
 
 

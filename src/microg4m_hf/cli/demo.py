@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
     datasets.disable_progress_bars()  # the sample is small, and bars would interrupt the output
     if args.steps is not None and args.steps < 1:
-        raise RecipeError(f"--steps is {args.steps}, but a training needs at least 1")
+        raise RecipeError(
+            f"--steps is {args.steps}, but a training needs at least 1; give a larger number, or leave it out"
+        )
     demo = Demo(args.out.resolve(), args.steps)
     demo.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

@@ -46,7 +46,7 @@ def run_har(args: argparse.Namespace) -> int:
     from ..training.recipe_io import load_recipe, override_recipe
 
     if bool(args.model) == bool(args.config):
-        raise RecipeError("pass exactly one of --model and --config")
+        raise RecipeError("a prediction needs one model; give either --model or --config")
     names = ("data_dir", "source", "revision", "scheme", "key_frame", "on_error", "workers")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.as_released:

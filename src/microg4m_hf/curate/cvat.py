@@ -17,6 +17,7 @@ from .sheet import ClipSheet, SheetReader, read_bounded
 LABEL = "person"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _MAX_DEPTH = 16
+_EXPORT = 'export it as "CVAT for video 1.1"'
 _ATTRIBUTES = {"person_id": "number", "actions": "text", "excluded": "checkbox", "reason": "text"}
 
 
@@ -126,7 +127,8 @@ def read_cvat(path: Path, known: Any = ()) -> ClipSheet:
     try:
         parser.Parse(read_bounded(path), True)
     except expat.ExpatError as error:
-        raise DataError("the file is not valid XML", file=path, line=error.lineno, hint=str(error)[:80]) from None
+        problem = f"the file is not valid XML ({str(error)[:80]})"
+        raise DataError(problem, file=path, line=error.lineno, hint=_EXPORT) from None
     except (ValueError, LookupError, TypeError) as error:
         if isinstance(error, DataError):
             raise
@@ -153,14 +155,14 @@ class _Handler:
 
     def refuse(self, *_: object) -> int:
         raise DataError(
-            "the file declares a document type or entities, which CVAT never writes; it is not read", file=self.path
+            "the file declares a document type or entities, which CVAT never writes", file=self.path, hint=_EXPORT
         )
 
     def start(self, tag: str, given: dict[str, str]) -> None:
         self.stack.append(tag)
         self.words = []
         if len(self.stack) > _MAX_DEPTH:
-            raise DataError("the XML is nested too deeply", file=self.path)
+            raise DataError("the XML is nested too deeply", file=self.path, hint=_EXPORT)
         if self.stack == ["annotations", "track"]:
             self.tracks.append(({}, []))
         elif self.stack == ["annotations", "track", "box"] and given.get("outside", "0") != "1":
@@ -171,7 +173,7 @@ class _Handler:
         elif self.stack == ["annotations", "image"]:
             raise DataError('this is "CVAT for images"; export it as "CVAT for video 1.1"', file=self.path)
         elif len(self.stack) == 1 and tag != "annotations":
-            raise DataError("this is not a file of CVAT", file=self.path, value=tag)
+            raise DataError("this is not a file of CVAT", file=self.path, value=tag, hint=_EXPORT)
 
     def text(self, text: str) -> None:
         self.words.append(text)

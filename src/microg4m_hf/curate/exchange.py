@@ -104,15 +104,17 @@ def import_review(
     for file in files:
         for sheet in _read(file, to, work, clips):
             if sheet.video_id not in clips:
-                raise DataError("the work folder has no such clip", file=file, value=sheet.video_id)
+                hint = "name the work folder that was exported"
+                raise DataError("the work folder has no such clip", file=file, value=sheet.video_id, hint=hint)
             if sheet.video_id in sheets:
-                raise DataError("two tasks are about the same clip", file=file, value=sheet.video_id)
+                hint = "leave one of them out"
+                raise DataError("two tasks are about the same clip", file=file, value=sheet.video_id, hint=hint)
             sheets[sheet.video_id] = sheet
     found = {name: _changes(work, reviewer, sheet, events.get(name, [])) for name, sheet in sheets.items()}
     for name, edits in found.items():
         fault = next(filter(None, (event_fault(*edit) for edit in edits)), None)
         if fault:
-            raise DataError(f"{name} cannot be imported: {fault}")
+            raise DataError(f"{name} cannot be imported: {fault}; correct it in the tool, and export it again")
     log = ReviewLog(work, reviewer)
     for edits in found.values():
         if edits:

@@ -109,7 +109,9 @@ def init_work(
             skipped.append(str(error))
     if not films:
         what = list_some(str(one) for one in given)
-        raise SourceError(skipped[0] if len(skipped) == 1 else f"{what}: there is no film that can be cut")
+        raise SourceError(
+            skipped[0] if len(skipped) == 1 else f"{what}: there is no film that can be cut; name a folder with films"
+        )
     added, repeated = _new_sources(films, known, domain, details)
     folder.mkdir(parents=True, exist_ok=True)
     everything = [_with_details(source, details) for source in known] + added
@@ -204,7 +206,8 @@ def read_details(path: Path) -> dict[str, dict[str, str]]:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
             if not columns & {"path", "source"} or "license" not in columns:
-                raise DataError("it needs the columns path (or source) and license", file=path, line=1)
+                problem = "the first line does not name path (or source) and license"
+                raise DataError(problem, file=path, line=1, hint="name the columns there")
             for row in reader:
                 name = _film_of(row, folder, path, reader.line_num)
                 values = {key: (row.get(key) or "").strip() for key in ("domain", "license", "url", "attribution")}
@@ -212,12 +215,14 @@ def read_details(path: Path) -> dict[str, dict[str, str]]:
                     check_license(values["license"], path, reader.line_num)
                 if values["domain"] not in ("", *DOMAINS):
                     problem = "the domain is neither real nor movie"
-                    raise DataError(problem, file=path, line=reader.line_num, value=values["domain"])
+                    raise DataError(
+                        problem, file=path, line=reader.line_num, value=values["domain"], hint="write one of them"
+                    )
                 found[name] = values
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"it is not a CSV file in UTF-8 ({error})", file=path) from None
+        raise DataError(f"it is not a CSV file in UTF-8 ({error})", file=path, hint="save it as CSV in UTF-8") from None
     except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror})", file=path) from None
+        raise DataError(f"the file cannot be read ({error.strerror})", file=path, hint="check the path") from None
     return found
 
 

@@ -127,7 +127,9 @@ def _read_task(path: Path, task: Any, size_of: Callable[[str], tuple[int, int]])
         reader = SheetReader(path, name)
         size = size_of(reader.video_id)
         if not all(size):
-            raise reader.fault("the work folder has no tracks of this clip")
+            raise reader.fault(
+                "the work folder has no tracks of this clip", hint="name the work folder that was exported"
+            )
         if not annotations:
             return None
         regions: dict[str, dict[str, Any]] = {}
@@ -161,7 +163,7 @@ def _read_region(reader: SheetReader, fields: dict[str, Any], width: int, height
     sequence = sorted(fields["box"]["sequence"], key=lambda one: int(one["frame"]))
     for place, one in enumerate(sequence):
         if one.get("rotation"):
-            raise reader.fault("a box is rotated; boxes are upright here", one["rotation"])
+            raise reader.fault("a box is rotated", one["rotation"], "draw it upright, and export it again")
         box = _to_pixels(reader, one, width, height)
         boxes.append(box)
         after = sequence[place + 1] if place + 1 < len(sequence) else None

@@ -118,7 +118,8 @@ def release_work(
         report = check(scratch)
         if report["faults"]:
             raise DataError(
-                f"the release would have {report['faults']} faults, the first: {report['problems'][0]['text']}"
+                f"the release would have {report['faults']} faults, the first: {report['problems'][0]['text']}",
+                hint="correct the clip with `microg4m curate review`",
             )
     return {"folder": str(folder), **summary, "notes": report["notes"]}
 
@@ -167,7 +168,8 @@ def collect_contents(
         )
     if not contents:
         reasons = ", ".join(f"{reason} {count}" for reason, count in count_reasons(verdicts.values()).items())
-        raise DataError(f"no clip is left to release ({reasons or 'there are no clips'})", file=work.folder)
+        problem = f"no clip is left to release ({reasons or 'there are no clips'})"
+        raise DataError(problem, file=work.folder, hint="keep clips with `microg4m curate review`")
     return contents
 
 

@@ -195,7 +195,9 @@ class ReviewLog:
         for clip, do, values in events:
             fault = event_fault(clip, do, values)
             if fault:
-                raise DataError(f"the review of {shorten(clip, 60)} was not changed: {fault}")
+                raise DataError(
+                    f"the review of {shorten(clip, 60)} was not changed: {fault}", hint="load the page again"
+                )
             name, now = secrets.token_hex(8), round(time.time(), 3)
             written.append(Event(name, now, self.reviewer, clip, do, dict(values), tracks))
         about = {"tracks": tracks} if tracks else {}

@@ -56,9 +56,10 @@ class SheetReader:
         self.people: dict[int, Person] = {}
         self._unnamed: list[Person] = []
 
-    def fault(self, problem: str, value: object = None) -> DataError:
+    def fault(self, problem: str, value: object = None, hint: str = "") -> DataError:
         """Return the error about a value of this file."""
-        return DataError(f"clip {self.video_id}: {problem}", file=self.file, value=value)
+        hint = hint or "correct it in the tool, and export it again"
+        return DataError(f"clip {self.video_id}: {problem}", file=self.file, value=value, hint=hint)
 
     def box(self, frame: int, corners: Sequence[float]) -> Box:
         """Return a box, or raise a ``DataError``."""
@@ -124,10 +125,14 @@ def read_bounded(path: Path) -> bytes:
     """Return the content of a file of a tool, or raise a ``DataError``."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"the file is larger than {MAX_BYTES >> 20} MiB", file=path)
+            raise DataError(
+                f"the file is larger than {MAX_BYTES >> 20} MiB", file=path, hint="export fewer clips at once"
+            )
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror or error})", file=path) from None
+        raise DataError(
+            f"the file cannot be read ({error.strerror or error})", file=path, hint="check the path"
+        ) from None
 
 
 def read_json(path: Path) -> Any:
@@ -139,7 +144,8 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_bounded(path), parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"the file is not valid JSON ({shorten(str(error), 80)})", file=path) from None
+        problem = f"the file is not valid JSON ({shorten(str(error), 80)})"
+        raise DataError(problem, file=path, hint="export it again") from None
 
 
 def changes(sheet: ClipSheet, judgment: Judgment, texts: Mapping[str, Any]) -> list[Change]:

@@ -155,7 +155,7 @@ def _detect(
             shown.update()
         flush()
     if not found:
-        raise ClipError(f"{path}: shows no pictures")
+        raise ClipError.damaged(path, "shows no pictures")
     return found, size
 
 

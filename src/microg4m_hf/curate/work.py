@@ -184,11 +184,13 @@ def read_sources(path: Path) -> list[Source]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         if missing := set(names[:4]) - set(reader.fieldnames or ()):
-            raise DataError(f"the column {sorted(missing)[0]} is missing", file=path)
+            hint = "run `microg4m curate init` again"
+            raise DataError(f"the column {sorted(missing)[0]} is missing", file=path, hint=hint)
         rows = [Source(**{name: row.get(name) or "" for name in names}) for row in reader]
     for row in rows:
         if row.domain not in DOMAINS:
-            raise DataError("the domain is neither real nor movie", file=path, value=row.domain)
+            problem = "the domain is neither real nor movie"
+            raise DataError(problem, file=path, value=row.domain, hint="write one of them")
         try:
             split_clip_id(f"{row.source}_0")  # it becomes the name of a folder
         except DataError:

@@ -147,7 +147,8 @@ def read_tables(request: Request, resolved: ResolvedRequest) -> SplitTables:
     built = build_tables(request, fetch_clips(request, resolved))
     if not any(table.num_rows for table in built.tables.values()):
         of_domain = f" in the domain {request.domain!r}" if request.domain else ""
-        raise DataError(f"the release has nothing for {request.config}{of_domain}", file=resolved.root)
+        hint = "leave out domain=" if request.domain else "see what it has with `microg4m data stats`"
+        raise DataError(f"the release has nothing for {request.config}{of_domain}", file=resolved.root, hint=hint)
     if built.left_out:
         warnings.warn(built.left_out, UserWarning, stacklevel=2)
     return built
@@ -161,6 +162,7 @@ def _explain_unknown_split(request: Request) -> Iterator[None]:
         if not str(error).startswith(("Unknown split", "Bad split")):
             raise
         if request.split_scheme:
-            raise DataError(f"{request.config} has no such split: {error}") from None
+            hint = "use train, validation or test"
+            raise DataError(f"{request.config} has no such split: {error}", hint=hint) from None
         hint = "scheme='official' or 'source_disjoint' divides it into train, validation and test"
         raise DataError(f"{request.config} is one split 'test'; {error}", hint=hint) from None

@@ -46,7 +46,7 @@ class Request:
                 hint = f"use {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
                 raise DataError(f"unknown {name}", value=value, hint=hint)
         if not isinstance(self.videos, bool):
-            raise DataError("videos= must be True or False", value=self.videos)
+            raise DataError("videos= must be True or False", value=self.videos, hint="leave it out to load clips")
         if self.data_dir is not None:
             object.__setattr__(self, "data_dir", os.path.abspath(os.path.expanduser(os.fspath(self.data_dir))))
         if self.config == "har" and self.scheme == "official":

@@ -73,7 +73,7 @@ def resolve_root(
     if data_dir is not None:
         if source is not None or revision is not None:
             other = "source=" if source is not None else "revision="
-            raise DataError(f"data_dir= and {other} exclude each other", hint="a local folder is used as it is")
+            raise DataError(f"data_dir= and {other} exclude each other", hint="leave one of them out")
         folder = Path(data_dir).expanduser()
         if not folder.is_dir():
             problem = "is a file, not a folder" if folder.exists() else "is not a folder"
@@ -162,7 +162,7 @@ def _check_places(names: list[str], repo: str) -> None:
         top = name.split("/")[0].casefold()
         folders = {str(parent).casefold() for parent in PurePosixPath(name).parents}
         if top in taken or top.startswith(".videos") or folders & {other.casefold() for other in names}:
-            raise SourceError(f"{repo} has {name!r}, a place that is used for something else; nothing of it is used")
+            raise SourceError(f"{repo} has {name!r}, a place that is used for something else; use another repository")
 
 
 def pinned_revision(root: str | os.PathLike[str] | None) -> str | None:
@@ -219,7 +219,7 @@ def list_files(repo: str, revision: str) -> RepoFiles:
     for name in names:
         parts = name.split("/")
         if "\\" in name or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
-            raise SourceError(f"{repo} lists a file {name!r} whose path leaves the folder; nothing of it is used")
+            raise SourceError(f"{repo} lists a file {name!r} whose path leaves the folder; use another repository")
     found = RepoFiles(repo, info.sha or revision, tuple(names))
     for known_as in {revision, found.sha}:
         write_atomic(_memory(repo, known_as), json.dumps({"sha": found.sha, "files": names}))

@@ -38,7 +38,7 @@ def leak_report(split_of_clip: Mapping[str, str], window: int = 1, *, test: str 
         (1, 2, 1)
     """
     if window < 1:
-        raise DataError("the window must be at least one clip", value=window)
+        raise DataError("the window must be at least one clip", value=window, hint="give 1 or more")
     clips: dict[str, list[tuple[str, int]]] = {test: [], train: []}
     for video_id, split in split_of_clip.items():
         clips.setdefault(split, []).append(split_clip_id(video_id))

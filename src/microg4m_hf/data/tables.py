@@ -177,7 +177,7 @@ def _add_videos(table: pa.Table, layout: Layout, policy: ErrorPolicy) -> pa.Tabl
     """Add a column ``video``; the clip of every row must exist and be a complete mp4 file."""
     if layout.videos is None:
         where = f"{layout.root} contains no clips (a folder videos/ with movie/ and real/)"
-        raise SourceError(f"{where}; videos=False loads the annotations alone")
+        raise SourceError(f"{where}; use videos=False to load the annotations alone")
     # Check each clip once, even if it has many rows.
     names = table["video_id"].combine_chunks().dictionary_encode()
     first = np.unique(names.indices.to_numpy(), return_index=True)[1]
@@ -202,7 +202,8 @@ def _divide(table: pa.Table, split_of_clip: Mapping[str, str], scheme: str, poli
     place = pc.index_in(table["video_id"], value_set=clips)
     splits = pa.array(list(split_of_clip.values()), pa.string()).take(place.combine_chunks())
     for video_id in table.filter(pc.is_null(splits))["video_id"].unique().to_pylist():
-        policy.report("the release", None, video_id, f"the scheme {scheme!r} puts this clip in no split")
+        reason = f"the scheme {scheme!r} puts this clip in no split"
+        policy.report("the release", None, video_id, reason, hint="use scheme='source_disjoint'")
     return {split: table.filter(pc.equal(splits, split)) for split in SPLITS}
 
 

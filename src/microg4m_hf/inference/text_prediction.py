@@ -195,7 +195,7 @@ def resolve_settings(settings: TextSettings, environment: IsolatedEnvironment | 
 
 def _require_environment(environment: IsolatedEnvironment | None) -> IsolatedEnvironment:
     if environment is None:
-        raise RecipeError("--runner isolated needs --python, the interpreter of the model's environment")
+        raise RecipeError("--runner isolated needs the interpreter of the model's environment; give it with --python")
     return environment
 
 

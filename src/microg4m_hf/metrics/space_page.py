@@ -85,7 +85,7 @@ def _read_json(text: str, side: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise PredictionError(f"the {side} are not valid JSON: {error}; begin from the example") from error
+        raise PredictionError(f"the {side} are not valid JSON ({error}); correct them as in the example") from error
 
 
 def _as_lines(entries: list[Any]) -> str:

@@ -47,12 +47,12 @@ def config_of(name: str, **overrides: Any) -> MicroG4MHarConfig:
     settings = (*sorted(values), *_CONFIG_SETTINGS)
     for key, value in overrides.items():
         if key not in network and key not in settings:
-            has = f"it has {', '.join(settings)}, and its network {', '.join(sorted(network))}"
-            raise ModelError(f"{name} has no setting {key!r}; {has}")
+            known = ", ".join((*settings, *sorted(network)))
+            raise ModelError(f"{name} has no setting {key!r}; use one of {known}")
         (network if key in network else values)[key] = value
     for key in COUNTS:
         if not isinstance(values[key], int) or values[key] < 1:
-            raise ModelError(f"{name}: {key} is {values[key]!r}, it must be a whole number of at least 1")
+            raise ModelError(f"{name}: {key} is {values[key]!r}; give a whole number of at least 1")
     changed = {key for key, value in overrides.items() if key in network or value != getattr(variant, key, value)}
     if changed - {"num_labels"} or overrides.get("turn_pooling"):
         values["settings"] = "custom"

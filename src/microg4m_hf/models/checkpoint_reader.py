@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 
 # Files of torch.save from before zip archives start with this number as a pickled long; Caffe2 pickles do not.
+_AGAIN = "check the path, or download it again"
 _LEGACY_TORCH = bytes.fromhex("6cfc9c46f9206aa85019")
 
 
@@ -47,17 +48,18 @@ def read_checkpoint(source: Mapping[str, Any] | str | os.PathLike[str]) -> dict[
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise CheckpointError(f"{path}: damaged or not a safetensors file ({error})") from error
+            raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}); {_AGAIN}") from error
     if head.startswith(b"PK") or _LEGACY_TORCH in head:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise CheckpointError(
-                f"{path}: refused because it contains more than tensors and plain values; nothing of it was run "
-                f"({str(error).splitlines()[0]})"
+                f"{path}: refused because it contains more than tensors and plain values "
+                f"({str(error).splitlines()[0]}), and nothing of it was run; give the state dict alone"
             ) from error
         except Exception as error:  # a damaged archive fails in many ways
-            raise CheckpointError(f"{path}: damaged or not a torch file ({type(error).__name__}: {error})") from error
+            problem = f"{path}: damaged or not a torch file ({type(error).__name__}: {error})"
+            raise CheckpointError(f"{problem}; {_AGAIN}") from error
         return _state_dict(content, path)
     return _state_dict(read_caffe2(path.read_bytes(), path), path)
 
@@ -70,15 +72,13 @@ def _state_dict(content: Any, where: object) -> dict[str, Tensor]:
                 content = content[key]
                 break
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(f"{where}: no state dict found (neither model_state nor a dict of tensors)")
+        raise CheckpointError(f"{where}: no state dict found; give a checkpoint with model_state or a dict of tensors")
     state = {}
     for key, value in content.items():
         if isinstance(value, np.ndarray | np.generic):
             value = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{where}: {str(key)[:80]!r} is {type(value).__name__}; a state dict contains tensors"
-            )
+            raise CheckpointError(f"{where}: {str(key)[:80]!r} is {type(value).__name__}; give a state dict of tensors")
         state[key.removeprefix("module.")] = value
     return state
 
@@ -103,16 +103,19 @@ def read_caffe2(data: bytes, file: object = None) -> dict[str, np.ndarray]:
     except CheckpointError:
         raise
     except Exception as error:  # a damaged pickle fails in many ways
-        raise CheckpointError(f"{file}: not a Caffe2 checkpoint ({type(error).__name__}: {error})") from error
+        problem = f"{file}: not a Caffe2 checkpoint ({type(error).__name__}: {error})"
+        raise CheckpointError(f"{problem}; {_AGAIN}") from error
     blobs = content.get("blobs", content) if isinstance(content, dict) else None
     if not isinstance(blobs, dict):
-        raise CheckpointError(f"{file}: a Caffe2 checkpoint contains a dict of blobs, not {type(content).__name__}")
+        raise CheckpointError(
+            f"{file}: holds a {type(content).__name__}, not a dict of blobs; give a Caffe2 checkpoint"
+        )
     state = {}
     for name, blob in blobs.items():
         if not isinstance(name, str) or _IGNORED.search(name):
             continue
         if not isinstance(blob, _Array):
-            raise CheckpointError(f"{file}: blob {name!r} is {type(blob).__name__}, not an array")
+            raise CheckpointError(f"{file}: blob {name!r} is {type(blob).__name__}, not an array; {_AGAIN}")
         state[pyslowfast_key(name)] = blob.value
     return state
 
@@ -155,7 +158,7 @@ class _Dtype:
     def __init__(self, code: Any, *_: Any) -> None:
         self.dtype = np.dtype(str(code))
         if self.dtype.kind not in "fiub":
-            raise CheckpointError(f"the file contains an array of {code!r}; only numbers are allowed")
+            raise CheckpointError(f"the file contains an array of {code!r}; give a checkpoint of numbers")
 
     def __setstate__(self, state: Any) -> None:
         if state[1] in ("<", ">"):
@@ -193,5 +196,5 @@ class _ArraysOnly(pickle.Unpickler):
             return _ALLOWED[module, name]
         except KeyError:
             raise CheckpointError(
-                f"the file refers to {module}.{name}; a checkpoint contains arrays only, so nothing of it was loaded"
+                f"the file refers to {module}.{name}, and nothing of it was loaded; give a checkpoint of arrays"
             ) from None

@@ -45,7 +45,7 @@ def download(url: str, path: Path, by_hand: str) -> str:
 
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise CheckpointError(f"{url} is not an https address; weights are not downloaded over {parts.scheme or 'it'}")
+        raise CheckpointError(f"{url} is not an https address; give one, or download the file yourself")
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):  # released by the system if its process dies
         if not path.is_file():
@@ -126,7 +126,7 @@ def _check(reply: Any, total: int | None, path: Path, begun: int, url: str) -> N
     if reply.headers.get_content_type() == "text/html":
         raise CheckpointError(f"{url} sends a web page instead of a checkpoint; check the network and try again")
     if total is not None and total > MAX_BYTES:
-        raise CheckpointError(f"{url} has {total} bytes; a checkpoint of the zoo has at most {MAX_BYTES}")
+        raise CheckpointError(f"{url} has {total} bytes; give that of a checkpoint, of at most {MAX_BYTES}")
     free = shutil.disk_usage(path.parent).free
     if total is not None and free < total - begun + SPARE_DISK_BYTES:
         raise CheckpointError(

@@ -33,20 +33,21 @@ def flatten_boxes(boxes: Boxes, batch: int, device: torch.device, mask: Tensor |
     if isinstance(boxes, Tensor) and boxes.ndim == 2 and boxes.shape[1] == 5:
         owners = boxes[:, 0].to(device, torch.int64)
         if not torch.compiler.is_compiling() and bool(((owners < 0) | (owners >= batch)).any()):
-            raise ModelError(f"boxes name clips {sorted(set(owners.tolist()))}, but there are {batch}, counted from 0")
+            named = sorted(set(owners.tolist()))
+            raise ModelError(f"boxes name clips {named}, but the batch has {batch}; count clips from 0")
         return boxes[:, 1:].to(device, torch.float32), owners
     if isinstance(boxes, Tensor):
         if boxes.ndim != 3 or boxes.shape[0] != batch or boxes.shape[2] != 4:
             raise ModelError(
                 f"padded boxes have shape (clips, boxes, 4) = ({batch}, n, 4), got {tuple(boxes.shape)}; "
-                "a list with one (n, 4) tensor per clip works as well, and a tensor (people, 5) of clip and box"
+                "give this shape, a list with one (n, 4) tensor per clip, or a tensor (people, 5) of clip and box"
             )
         boxes = boxes.to(device, torch.float32)
         keep = mask.to(device, torch.bool) if mask is not None else (boxes > 0).any(-1)
         owners, rows = keep.nonzero().unbind(1)
         return boxes[owners, rows], owners
     if len(boxes) != batch:
-        raise ModelError(f"{batch} clips need {batch} lists of boxes, got {len(boxes)}; a clip without people has []")
+        raise ModelError(f"{batch} clips need {batch} lists of boxes, got {len(boxes)}; give [] where nobody is")
     tables = [_rows(b, i, device) for i, b in enumerate(boxes)]
     owners = torch.tensor([i for i, table in enumerate(tables) for _ in table], dtype=torch.int64, device=device)
     return torch.cat(tables) if tables else torch.zeros(0, 4, device=device), owners
@@ -57,7 +58,7 @@ def _rows(boxes: Any, clip: int, device: torch.device) -> Tensor:
     if rows.numel() == 0:
         return rows.reshape(0, 4)
     if rows.ndim != 2 or rows.shape[1] != 4:
-        raise ModelError(f"the boxes of clip {clip} have shape {tuple(rows.shape)}; a box has 4 numbers: (n, 4)")
+        raise ModelError(f"the boxes of clip {clip} have shape {tuple(rows.shape)}; give (n, 4)")
     return rows
 
 
@@ -72,7 +73,7 @@ def check_boxes(boxes: Tensor) -> None:
         values = [round(v, 4) for v in boxes[row].tolist()]
         why = "x1 <= x2 and y1 <= y2 must hold" if bool(inside[row]) else "all four numbers must lie in 0..1"
         raise ModelError(
-            f"box {row} of the batch is {values}: {why}; boxes are (x1, y1, x2, y2) divided by the width and height "
+            f"box {row} of the batch is {values}: {why}; give (x1, y1, x2, y2) divided by the width and height "
             "of the frame"
         )
 
@@ -128,7 +129,7 @@ def round_boxes(boxes: Tensor) -> Tensor:
 def check_shape(clips: Tensor, config: Any) -> None:
     """Raise a ``ModelError`` unless clips are floating point (B, 3, T, H, W) with the T of the model."""
     if clips.ndim != 5 or clips.shape[1] != 3:
-        raise ModelError(f"pixel_values are clips of shape (B, 3, T, H, W), got {tuple(clips.shape)}")
+        raise ModelError(f"pixel_values have the shape {tuple(clips.shape)}; give clips of shape (B, 3, T, H, W)")
     if clips.shape[2] != config.num_frames:
         raise ModelError(
             f"{config.variant} takes {config.num_frames} frames, got {clips.shape[2]}; sample {config.num_frames} "

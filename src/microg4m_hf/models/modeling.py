@@ -266,7 +266,7 @@ class MicroG4MHarForVideoClassification(MicroG4MHarPreTrainedModel):
         """
         check_shape(pixel_values, self.config)
         if boxes is None:
-            raise ModelError("no boxes given: the model classifies people, so pass boxes=[(n, 4) per clip]")
+            raise ModelError("no boxes given, but the model classifies people; pass boxes=[(n, 4) per clip]")
         flat, owners = flatten_boxes(boxes, pixel_values.shape[0], pixel_values.device, box_mask)
         if self.config.check_inputs and not torch.compiler.is_compiling():
             check_boxes(flat)

@@ -99,7 +99,9 @@ class MicroG4MHarProcessor(CodeInPackage, ProcessorMixin):
         batch = [clips] if single else list(clips)
         tables = [None] * len(batch) if boxes is None else [boxes] if single else list(boxes)
         if len(tables) != len(batch):
-            raise ModelError(f"{len(batch)} clips need {len(batch)} lists of boxes, got {len(tables)}")
+            raise ModelError(
+                f"{len(batch)} clips need {len(batch)} lists of boxes, got {len(tables)}; give one per clip"
+            )
         outputs = [self._process(clip, table, center) for clip, table in zip(batch, tables, strict=True)]
         shapes = sorted({tuple(pixels.shape[1:]) for pixels, _ in outputs})
         if len(shapes) > 1:
@@ -126,7 +128,8 @@ class MicroG4MHarProcessor(CodeInPackage, ProcessorMixin):
         frames = torch.as_tensor(np.asarray(clip))
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != torch.uint8 or not frames.numel():
             raise ModelError(
-                f"a clip is an array (frames, height, width, 3) of uint8 RGB, got {tuple(frames.shape)} {frames.dtype}"
+                f"a clip has the shape {tuple(frames.shape)} and the type {frames.dtype}; give uint8 RGB of shape "
+                "(frames, height, width, 3)"
             )
         if len(frames) != self.num_frames or center is not None:
             middle = len(frames) // 2 if center is None else center
@@ -160,7 +163,9 @@ def _crop(pixels: Tensor, boxes: Tensor, edge: int) -> tuple[Tensor, Tensor]:
     height, width = pixels.shape[2:]
     top, left = math.ceil((height - edge) / 2), math.ceil((width - edge) / 2)
     if top < 0 or left < 0:
-        raise ModelError(f"frames of {height}x{width} are too small for a crop of {edge}")
+        raise ModelError(
+            f"frames of {height}x{width} are too small for a crop of {edge}; use a smaller crop or a larger short side"
+        )
     return pixels[:, :, top : top + edge, left : left + edge], boxes - torch.tensor([left, top, left, top])
 
 

@@ -107,7 +107,7 @@ def load_pyslowfast(
     fitted, report = match_keys(model, state, inflate=inflate)
     where = "the state dict" if isinstance(source, Mapping) else str(source)
     if (not partial and not report.fits) or not report.loaded:
-        error = CheckpointError(f"{where} does not fit {name}: {report}; partial=True loads what fits")
+        error = CheckpointError(f"{where} does not fit {name}: {report}; use partial=True to load what fits")
         error.report = report  # type: ignore[attr-defined]
         raise error
     if report.dropped or not report.fits:
@@ -148,7 +148,9 @@ def load_saved(source: str | os.PathLike[str], *, partial: bool = False, **setti
         raise
     except Exception as error:  # what libraries raise for a damaged file is not a closed list
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise CheckpointError(f"{source} cannot be loaded as a model ({reason})") from error
+        raise CheckpointError(
+            f"{source} cannot be loaded as a model ({reason}); check the path, or save it again"
+        ) from error
     report = KeyReport(
         loaded=[key for key in model.state_dict() if key not in found["missing_keys"]],
         missing=sorted(found["missing_keys"]),

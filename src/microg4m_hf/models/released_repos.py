@@ -128,7 +128,9 @@ def _write_model(api: Any, name: str, repo_id: str, folder: Path, revision: str 
         try:
             model: Any = load_released(name, revision=revision, file=file)
         except UserWarning as warning:
-            raise CheckpointError(f"{found.origin} is not the whole model {name}: {warning}") from None
+            raise CheckpointError(
+                f"{found.origin} is not the whole model {name} ({warning}); download it again"
+            ) from None
     model.save_pretrained(folder)
     scores = _scores(name)
     origin, repository, license_name = _origin(api, name, found)

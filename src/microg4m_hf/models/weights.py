@@ -219,7 +219,7 @@ def fetch_zoo(file: str) -> WeightsFile:
     if local is not None and (found := _find_zoo_file(local, file)) is not None:
         return WeightsFile(found, str(found))
     if any(part in ("", ".", "..") for part in file.split("/")) or "\\" in file or ":" in file:
-        raise CheckpointError(f"{file!r} is not a path under {ZOO}")
+        raise CheckpointError(f"{file!r} is not a path under {ZOO}; give one such as kinetics400/I3D_8x8_R50.pyth")
     path = cache_home() / "weights" / "zoo" / file
     url = _zoo_address(file)
     return WeightsFile(path, url, download(url, path, _by_hand(PurePosixPath(file).name)))
@@ -365,7 +365,7 @@ def _named(name: str) -> NamedWeights:
     weights = WEIGHTS.get(name.removesuffix("_corrected"))
     if weights is None:
         kind = "has no weights to download" if name in VARIANTS else "is not a model"
-        raise ModelError(f"{name} {kind}; these have: {', '.join(WEIGHTS)}")
+        raise ModelError(f"{name} {kind}; choose among {', '.join(WEIGHTS)}")
     return weights
 
 
@@ -420,7 +420,7 @@ def _has_classes(path: Path, file: str) -> bool:
 
 
 def _by_hand(file: str) -> str:
-    return f"without network, put {file} into a folder and set MICROG4M_WEIGHTS to it"
+    return f"put {file} into a folder and set MICROG4M_WEIGHTS to it, which needs no network"
 
 
 def _read_once(file: WeightsFile) -> dict[str, Tensor]:

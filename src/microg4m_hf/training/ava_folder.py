@@ -21,6 +21,8 @@ from .loading.dataset import KeyFrame
 from .predict import reference_columns
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
+_TWO_BOXES = "a person has two boxes in one frame"
+_ROW = "write rows of clip, frame, x1, y1, x2, y2, action id, person"
 
 
 def ava_items(folder: str | os.PathLike[str]) -> list[KeyFrame]:
@@ -28,20 +30,21 @@ def ava_items(folder: str | os.PathLike[str]) -> list[KeyFrame]:
     root = Path(folder)
     file = root / "annotations.csv"
     if not file.is_file():
-        raise DataError("the folder has no annotations.csv", file=root)
+        raise DataError("the folder has no annotations.csv", file=root, hint="write it, or name another folder")
     clips = {path.stem: path for path in (root / "videos").rglob("*") if path.suffix.lower() in SUFFIXES}
     persons_by_frame: dict[tuple[str, int], dict[int, tuple[list[float], set[int]]]] = {}
     with file.open(encoding="utf-8", newline="") as lines:
         for number, row in enumerate(csv.reader(lines), start=1):
             video, frame, box, action, person = _row(row, file, number)
             if video not in clips:
-                raise DataError("there is no such clip below videos/", file=file, line=number, value=video)
+                hint = "put it there, or remove the row"
+                raise DataError("there is no such clip below videos/", file=file, line=number, value=video, hint=hint)
             known, actions = persons_by_frame.setdefault((video, frame), {}).setdefault(person, (box, set()))
             if known != box:
-                raise DataError("a person has two boxes in one frame", file=file, line=number, value=person)
+                raise DataError(_TWO_BOXES, file=file, line=number, value=person, hint="keep one of them")
             actions.add(action)
     if not persons_by_frame:
-        raise DataError("the file is empty", file=file)
+        raise DataError("the file is empty", file=file, hint=_ROW)
     return [
         _key_frame(clips[video], video, frame, persons) for (video, frame), persons in sorted(persons_by_frame.items())
     ]
@@ -71,13 +74,15 @@ def _row(row: list[str], file: Path, line: int) -> tuple[str, int, list[float], 
         video, frame, *sides, action, person = row
         box, numbers = [float(side) for side in sides], [int(frame), int(action), int(person)]
     except ValueError:
-        raise DataError(
-            "a row needs a clip, a frame, four sides, an action and a person", file=file, line=line
-        ) from None
+        raise DataError("the line cannot be read", file=file, line=line, hint=_ROW) from None
     if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-        raise DataError("a box needs x1 < x2 and y1 < y2, between 0 and 1", file=file, line=line, value=sides)
+        problem = "a box needs x1 < x2 and y1 < y2, between 0 and 1"
+        raise DataError(problem, file=file, line=line, value=sides, hint="divide pixels by the size of the frame")
     if numbers[0] < 1 or not 1 <= numbers[1] <= NUM_AVA_CLASSES:
-        raise DataError("frames count from 1, actions from 1 to 80", file=file, line=line, value=numbers[:2])
+        hint = "count frames from 1, and use the ids of AVA, 1 to 80"
+        raise DataError(
+            "the frame or the action id is out of range", file=file, line=line, value=numbers[:2], hint=hint
+        )
     return video, numbers[0], box, numbers[1], numbers[2]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _LIST = "files.json"
+_REMOVE = "remove this checkpoint to resume at the one before"
 _PROGRESS = "progress.json"
 _ADAPTER, _OPTIMIZER = "adapter.safetensors", "optimizer.pt"
 
@@ -236,9 +237,9 @@ def _read_progress(checkpoint: Path) -> TrainState:
     try:
         values: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not readable ({_first_line(error)})") from None
+        raise CheckpointError(f"{path} is not readable ({_first_line(error)}); {_REMOVE}") from None
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds a {type(values).__name__} instead of the progress of a run")
+        raise CheckpointError(f"{path} holds a {type(values).__name__} instead of the progress of a run; {_REMOVE}")
     foreign = sorted(set(values) - set(fields))
     if foreign:
         raise CheckpointError(
@@ -248,10 +249,10 @@ def _read_progress(checkpoint: Path) -> TrainState:
     for name, value in values.items():
         kind = type(fields[name].default)
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise CheckpointError(f"{path}: {name} must be {kind.__name__}, given {value!r}")
+            raise CheckpointError(f"{path}: {name} must be {kind.__name__}, given {value!r}; {_REMOVE}")
     state = TrainState(**values)
     if f"step-{state.step:08d}" != checkpoint.name:
-        raise CheckpointError(f"{path} is of step {state.step}, which is not the step of its folder")
+        raise CheckpointError(f"{path} is of step {state.step}, which is not the step of its folder; {_REMOVE}")
     return state
 
 

@@ -27,6 +27,7 @@ AVA_ID: dict[str, int | None] = {
     "stand": 6, "swing_baseball": 34, "throw": 58, "walk": 14, "wave": 69,
 }  # fmt: skip
 FPS = 25  # of all clips
+_AGAIN = "download JHMDB again"
 JOINT_MARGIN = 0.1  # joints lie inside the person: grow their extent by this fraction to reach the outline
 
 
@@ -36,7 +37,7 @@ def convert(root: Path, target: Path, split: int = 1, part: str = "test") -> int
 
     clips = _list_clips(root, split, {"train": 1, "test": 2}[part])
     if not clips:
-        raise DataError(f"split {split} of JHMDB lists no clip", file=root / "splits")
+        raise DataError(f"split {split} of JHMDB lists no clip", file=root / "splits", hint=_AGAIN)
     rows = []
     with atomic_folder(target) as scratch:
         for name, clip in progress(clips, "converting", unit="clip"):
@@ -59,11 +60,11 @@ def _list_clips(root: Path, split: int, code: int) -> list[tuple[str, str]]:
         if action is None:
             continue
         if not file.is_file():
-            raise DataError("the list of a class is missing", file=file)
+            raise DataError("the list of a class is missing", file=file, hint=_AGAIN)
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             words = line.split()
             if len(words) != 2 or words[1] not in ("1", "2") or Path(words[0]).name != words[0]:
-                raise DataError("a line needs a clip and 1 or 2", file=file, line=number, value=line)
+                raise DataError("a line needs a clip and 1 or 2", file=file, line=number, value=line, hint=_AGAIN)
             if int(words[1]) == code:
                 clips.append((name, Path(words[0]).stem))
     return clips
@@ -74,7 +75,7 @@ def _read_frames(folder: Path) -> list[np.ndarray]:
 
     files = sorted(folder.glob("*.png"))
     if not files:
-        raise DataError("the folder has no png files", file=folder)
+        raise DataError("the folder has no png files", file=folder, hint=_AGAIN)
     frames = []
     for file in files:
         with Image.open(file) as image:
@@ -98,7 +99,7 @@ def _read_box(root: Path, name: str, clip: str, frame: int, height: int, width: 
     sides = np.array([x.min() - margin, y.min() - margin, x.max() + margin, y.max() + margin], float)
     box = np.clip(sides / [width, height, width, height], 0, 1).tolist()
     if not (box[0] < box[2] and box[1] < box[3]):
-        raise DataError("the joints lie outside the frame", file=joints)
+        raise DataError("the joints lie outside the frame", file=joints, hint=_AGAIN)
     return box
 
 
@@ -106,13 +107,14 @@ def _read_mat(file: Path, name: str) -> np.ndarray:
     """A numeric array in a MATLAB file; reading it with scipy runs no code."""
     io: Any = require("scipy.io", "reading MATLAB files")
     if not file.is_file():
-        raise DataError("there is neither an outline nor joints of the person", file=file)
+        raise DataError("there is neither an outline nor joints of the person", file=file, hint=_AGAIN)
     try:
         values = np.asarray(io.loadmat(file, variable_names=[name])[name])
     except Exception as error:  # scipy's parser can raise anything on an invalid file
-        raise DataError(f"this is not a MATLAB file with {name} ({type(error).__name__})", file=file) from error
+        problem = f"this is not a MATLAB file with {name} ({type(error).__name__})"
+        raise DataError(problem, file=file, hint=_AGAIN) from error
     if values.ndim != 3 or values.dtype.kind not in "biuf":
-        raise DataError(f"{name} is not a numeric array with 3 axes", file=file)
+        raise DataError(f"{name} is not a numeric array with 3 axes", file=file, hint=_AGAIN)
     return values
 
 

@@ -88,7 +88,7 @@ def _recipe_of_model(model: str) -> Recipe:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise RecipeError(
-            f"{model} is not a run, a model folder, a Hub id or a name from `microg4m models list` ({reason})"
+            f"{model} is not a run, a model folder or a Hub id ({reason}); use one, or a name of `microg4m models list`"
         ) from error
     if model not in VARIANTS:
         with contextlib.suppress(OSError):  # this model has none

@@ -87,7 +87,7 @@ class Data(Settings, prefix="data."):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.short_side) != 2 or self.short_side[0] > self.short_side[1]:
-            raise RecipeError(f"data.short_side is [smallest, largest], given {list(self.short_side)}")
+            raise RecipeError(f"data.short_side is {list(self.short_side)}; give [smallest, largest]")
         if self.cache is not None and self.decoder == "as_released":
             raise RecipeError("data.decoder=as_released has a cache of its own; leave data.cache out")
         if self.crop is None and self.short_side[0] != self.short_side[1]:
@@ -159,9 +159,11 @@ class Schedule(Settings, prefix="schedule."):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.steps) != len(self.factors) or self.steps[:1] != (0,):
-            raise RecipeError("schedule.steps must begin with 0 and be as long as schedule.factors")
+            raise RecipeError(
+                "schedule.steps and schedule.factors do not fit; give both one length, and begin steps with 0"
+            )
         if list(self.steps) != sorted(set(self.steps)):
-            raise RecipeError(f"schedule.steps must increase, given {list(self.steps)}")
+            raise RecipeError(f"schedule.steps do not increase: {list(self.steps)}; give them in order, each once")
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,7 @@ class VlmRecipe(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.tasks or set(self.tasks) - {"caption", "vqa"}:
-            raise RecipeError(f"tasks can be caption and vqa, given {list(self.tasks)}")
+            raise RecipeError(f"tasks are {list(self.tasks)}; choose caption, vqa or both")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values only, as they are written to ``config.yaml``."""

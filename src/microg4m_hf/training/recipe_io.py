@@ -221,7 +221,9 @@ def _number(text: str) -> float | str:
 def build_settings(kind: type, values: Any, prefix: str, where: str) -> Any:
     """Build a dataclass from a mapping, and the dataclasses in its fields."""
     if not isinstance(values, dict):
-        raise RecipeError(f"{where}: {prefix.rstrip('.') or 'the recipe'} must be a mapping, given {values!r}")
+        raise RecipeError(
+            f"{where}: {prefix.rstrip('.') or 'the recipe'} is {values!r}; give a mapping of keys to values"
+        )
     hints, choices = typing.get_type_hints(kind), choices_of(kind)
     hints = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     arguments = {}
@@ -237,7 +239,9 @@ def build_settings(kind: type, values: Any, prefix: str, where: str) -> Any:
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in arguments
     ]
     if missing:
-        raise RecipeError(f"{where}: {', '.join(prefix + name for name in missing)} is missing")
+        raise RecipeError(
+            f"{where}: {', '.join(prefix + name for name in missing)} is missing; write it into the recipe"
+        )
     try:
         return kind(**arguments)
     except RecipeError as error:

@@ -53,7 +53,7 @@ def training_step(
         except NonFiniteLoss as error:
             file = _save_bad_batch(run, batch, accelerator.process_index)
             raise RecipeError(
-                f"{error}; the batch is in {file}. Lower optim.lr or use loop.mixed_precision=no"
+                f"{error} (the batch is in {file}); lower optim.lr, or use loop.mixed_precision=no"
             ) from None
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or micro_batch == 1:

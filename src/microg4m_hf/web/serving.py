@@ -89,7 +89,9 @@ def serve_page(
                 **_page_style(gr, style),
             )
     except Exception as error:  # Gradio requests its own page once, which fails in many ways
-        raise RecipeError(f"the page does not respond on {host}:{port} ({type(error).__name__}: {error})") from error
+        raise RecipeError(
+            f"the page does not respond on {host}:{port} ({type(error).__name__}: {error}); try another --port"
+        ) from error
     return page
 
 

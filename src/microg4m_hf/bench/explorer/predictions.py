@@ -26,6 +26,8 @@ from ..runs import RunInfo, find_runs
 from ..scoring import read_actions
 from .catalogue import Catalogue
 
+_OTHER = "name the dataset that was predicted with --data-dir or --source"
+
 
 @dataclass(frozen=True)
 class ActionRanking:
@@ -128,7 +130,7 @@ def _join_actions(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
     if repeated:
         run.notes.append(f"{repeated} boxes match a person that has another box already and are not shown")
     if not of_clip:
-        raise PredictionError("no predicted box matches a labeled person of this dataset")
+        raise PredictionError(f"no predicted box matches a labeled person of this dataset; {_OTHER}")
     for place, values in of_clip.items():
         run.score[place] = float(np.mean(values))
         run.right[place] = min(values) == 1.0  # the true actions of every person lead the ranking
@@ -143,7 +145,10 @@ def _action_references(catalogue: Catalogue) -> ActionRows:
     rows = np.array([row_of.get(person, -1) for person in persons], dtype=np.int64)
     visible = np.flatnonzero(rows >= 0)
     if not len(visible):
-        raise PredictionError("this dataset has no boxes, so predicted actions cannot be matched with persons")
+        raise PredictionError(
+            "this dataset has no boxes, so predicted actions cannot be matched with persons; give --data-dir a folder "
+            "with bounding_boxes.csv"
+        )
     rows = rows[visible]
     columns = {
         "video_id": [videos[row] for row in rows],
@@ -176,7 +181,7 @@ def _join_texts(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
     if unmatched:
         run.notes.append(f"{unmatched} predictions are for items that are not in this dataset")
     if not texts:
-        raise PredictionError("no prediction is for an item of this dataset")
+        raise PredictionError(f"no prediction is for an item of this dataset; {_OTHER}")
     values = rouge_l_items(pair_texts(list(texts.values()), [references[key] for key in texts]))
     of_clip: dict[str, list[float]] = {}
     right: dict[str, list[bool]] = {}

@@ -89,7 +89,7 @@ def load_catalogue(
     except MissingFileError as error:
         if error.file != VIDEOS_ZIP:
             raise
-        raise SourceError(f"{error} (here: --no-clips, clips=False)") from None
+        raise SourceError(f"{error}; on this page: use --no-clips, or clips=False") from None
     name = "the built-in sample" if source == "sample" else Path(data_dir).name if data_dir else source or "the Hub"
     return read_catalogue(root, f"{name} at {revision}" if revision else name)
 

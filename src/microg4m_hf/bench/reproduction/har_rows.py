@@ -225,11 +225,13 @@ def _path_of(model: str, table: PublishedTable, options: HarOptions) -> Path:
     if run is None:
         raise PredictionError(f"there is no prediction file of {model}; name one as {model}=PATH")
     if run.problem is not None or run.predictions is None:
-        raise PredictionError(run.problem or f"{run.path} has no predictions")
+        raise PredictionError(run.problem or f"{run.path} has no predictions; give another file")
     split = "test" if table.id in TABLES else "earth"  # as `predict har --ava-format` records it
     for what, own, published in (("split", run.split, split), ("scheme", run.scheme, "official")):
         if own not in (None, published):
-            raise PredictionError(f"{run.path} predicts the {what} {own}, and the row is of {published}")
+            raise PredictionError(
+                f"{run.path} predicts the {what} {own}, and the row is of {published}; give a file of that {what}"
+            )
     return run.predictions
 
 

@@ -77,7 +77,9 @@ class RowRunner:
             raise RecipeError(f"a batch of {options.batch} predicts nothing; give --batch-size at least 1")
         for name in options.weights:
             if name not in names and name.removesuffix("_corrected") not in names:
-                raise RecipeError(f"weights of {name} are given, but that row is not asked for")
+                raise RecipeError(
+                    f"weights of {name} are given, but not that row; name the row, too, or leave them out"
+                )
         first = str(names[0])
         self.accelerator: Accelerator = build_accelerator(self._recipe(first)[0], RunFolder(out / first))
 

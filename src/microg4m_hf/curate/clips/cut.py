@@ -52,7 +52,7 @@ def cut_source(work: Work, source: Source) -> dict[str, Any]:
                 clips.append({"id": video_id, "sha256": hashlib.sha256(data).hexdigest(), **size})
                 pending = []
     if not total:
-        raise ClipError(f"{path}: shows no pictures")
+        raise ClipError.damaged(path, "shows no pictures")
     return {"status": "ok", "result": clips, "pictures": total, "rest": len(pending)}
 
 

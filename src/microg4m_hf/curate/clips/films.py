@@ -26,6 +26,7 @@ _HDR = (16, 18)  # PQ and HLG
 _ROUNDING = Fraction(1, 2000)  # Matroska rounds times to milliseconds
 _LONGEST_GAP = 60  # seconds; a longer one is a jump of the clock, not a picture that stays
 _LONGEST_FILM = 48 * 3600
+_CONVERT = "convert it to H.264 with 4:2:0 colors"
 # A stored point (x, y) is displayed at (a·x + c·y, b·x + d·y).
 _TURNS: dict[Matrix, str] = {
     (1, 0, 0, 1): "",
@@ -47,13 +48,13 @@ def open_film(path: Path) -> Any:
     """
     try:
         if not path.is_file():
-            raise ClipError(f"{path}: there is no such file")
+            raise ClipError(f"{path}: there is no such file; check the path")
         if not path.stat().st_size:
-            raise ClipError(f"{path}: the file is empty")
+            raise ClipError.damaged(path, "the file is empty")
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(MAX_PIXELS)}
         return av.open(f"file:{path}", options=options)
     except av.error.FFmpegError as error:
-        raise ClipError(f"{path}: cannot be read as a video ({error.strerror or error})") from error
+        raise ClipError.damaged(path, f"cannot be read as a video ({error.strerror or error})") from error
 
 
 def video_stream(container: Any, path: Path) -> Any:
@@ -61,10 +62,11 @@ def video_stream(container: Any, path: Path) -> Any:
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise ClipError(f"{path}: holds no video track" + (", only sound" if container.streams.audio else ""))
+        problem = "holds no video track, only sound" if container.streams.audio else "holds no video track"
+        raise ClipError(f"{path}: {problem}; leave it out")
     stream = streams[0]
     if stream.codec_context is None:
-        raise ClipError(f"{path}: uses a codec that FFmpeg does not know")
+        raise ClipError(f"{path}: uses a codec that FFmpeg does not know; convert it to H.264")
     check_frame_size(str(path), stream.codec_context.width, stream.codec_context.height)
     return stream
 
@@ -73,7 +75,7 @@ def check_film(path: Path) -> None:
     """Decode the first picture of a film, or raise a ``ClipError``."""
     with open_film(path) as container:
         if next(decode_film(container, path), None) is None:
-            raise ClipError(f"{path}: shows no pictures")
+            raise ClipError.damaged(path, "shows no pictures")
 
 
 def hash_file(path: Path) -> str:
@@ -100,7 +102,7 @@ def decode_film(container: Any, path: Path) -> Iterator[tuple[Fraction, Fraction
             damaged += 1
             continue
         except av.error.FFmpegError as error:
-            raise ClipError(f"{path}: cannot be decoded ({error.strerror or error})") from error
+            raise ClipError.damaged(path, f"cannot be decoded ({error.strerror or error})") from error
         for frame in frames:
             if frame.is_corrupt and not shown:
                 continue  # a cut without a key frame
@@ -117,7 +119,7 @@ def decode_film(container: Any, path: Path) -> Iterator[tuple[Fraction, Fraction
                 raise ClipError(f"{path}: is longer than {_LONGEST_FILM // 3600} hours; cut it into parts")
             yield time, end, frame
     if damaged and not shown:
-        raise ClipError(f"{path}: cannot be decoded, the film is damaged")
+        raise ClipError.damaged(path, "cannot be decoded, the film is damaged")
 
 
 def _exact_time(pts: int, base: Fraction, rate: Fraction) -> Fraction:
@@ -246,9 +248,11 @@ class _Finisher:
         try:
             finished = list(self._graph.pull())
         except av.error.FFmpegError as error:
-            raise ClipError(f"{self.path}: its colors cannot be converted ({error.strerror or error})") from error
+            raise ClipError(
+                f"{self.path}: its colors cannot be converted ({error.strerror or error}); {_CONVERT}"
+            ) from error
         if len(finished) != 1:
-            raise ClipError(f"{self.path}: its pictures cannot be converted")
+            raise ClipError(f"{self.path}: its pictures cannot be converted; {_CONVERT}")
         return finished[0]
 
     def _filters(self, frame: Any, matrix: Matrix, hdr: bool) -> str:

@@ -53,7 +53,7 @@ def find_cuts(path: Path, settings: ShotSettings) -> list[int]:
             return sorted({int(frame) for frame in returned} - {0})
         except (TypeError, ValueError):
             raise ModelError(
-                f"{settings.method} must return the frames of the cuts, it returned {returned!r:.80}"
+                f"{settings.method} returned {returned!r:.80}; it must return the frames of the cuts, as whole numbers"
             ) from None
     if settings.method != "content":
         raise RecipeError(f"shots.method is {settings.method!r}, it can be 'content' or 'module:function'")

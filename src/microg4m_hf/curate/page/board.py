@@ -60,7 +60,7 @@ class ReviewBoard:
 
     def __init__(self, work: Work, *, rule: str = "unanimous", overlap: float = 0.1) -> None:
         if not 0 <= overlap <= 1:
-            raise RecipeError(f"overlap is {overlap:g}, it is a share of the clips: from 0 to 1")
+            raise RecipeError(f"overlap is {overlap:g}; give a share of the clips from 0 to 1")
         self.work, self.rule, self.overlap = work, check_rule(rule), overlap
         self.verdicts = {name: one for name, one in sorted(judge_clips(work).items()) if one.reason != NOT_JUDGED}
         self.paths = {clip.video_id: clip.path for clip in work.clips()}

@@ -45,11 +45,13 @@ def load_callable(name: str, what: str) -> Callable[..., Any]:
         for part in path.split("."):
             found = getattr(found, part)
     except ImportError as error:
-        raise RecipeError(f"{what}={name}: {module_name} cannot be imported ({error})") from error
+        raise RecipeError(
+            f"{what}={name}: {module_name} cannot be imported ({error}); check its name and PYTHONPATH"
+        ) from error
     except AttributeError:
-        raise RecipeError(f"{what}={name}: {module_name} has no {path}") from None
+        raise RecipeError(f"{what}={name}: {module_name} has no {path}; check its name") from None
     if not callable(found):
-        raise RecipeError(f"{what}={name}: this is not a function")
+        raise RecipeError(f"{what}={name}: this is not a function; name one as module:function")
     return found
 
 
@@ -66,7 +68,7 @@ def checked_detections(returned: Any, frames: int, name: str) -> list[Detections
     """
     if not isinstance(returned, Sequence) or len(returned) != frames:
         raise ModelError(
-            f"{name} must return (boxes, scores) for each of {frames} frames, it returned {returned!r:.80}"
+            f"{name} returned {returned!r:.80}; it must return (boxes, scores) for each of {frames} frames"
         )
     found = []
     for item in returned:
@@ -75,10 +77,11 @@ def checked_detections(returned: Any, frames: int, name: str) -> list[Detections
             boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
             scores = np.asarray(scores, dtype=np.float64).reshape(-1)
         except (TypeError, ValueError):
-            raise ModelError(f"{name} must return boxes (n, 4) and scores (n,), it returned {item!r:.80}") from None
+            raise ModelError(f"{name} returned {item!r:.80}; it must return boxes (n, 4) and scores (n,)") from None
         if len(boxes) != len(scores) or not np.isfinite(boxes).all() or not np.isfinite(scores).all():
             raise ModelError(
-                f"{name} returned {len(boxes)} boxes and {len(scores)} scores, or numbers that are not finite"
+                f"{name} returned {len(boxes)} boxes and {len(scores)} scores, or numbers that are not "
+                "finite; it must return a finite score for each box"
             )
         found.append((boxes, scores))
     return found

@@ -68,12 +68,14 @@ class _Transformers:
             self.processor: Any = AutoImageProcessor.from_pretrained(name, **where)
         except (OSError, ValueError) as error:
             first = next(iter(str(error).splitlines()), "")
-            raise ModelError(f"people.detector={name} cannot be loaded: {first}") from error
+            raise ModelError(
+                f"people.detector={name} cannot be loaded ({first}); check the name, or give a folder"
+            ) from error
         labels = {int(key): str(value).lower() for key, value in self.model.config.id2label.items()}
         self.person = [key for key, label in labels.items() if label in _PERSON_NAMES]
         if not self.person:
             known = ", ".join(list(labels.values())[:5])
-            raise ModelError(f"people.detector={name} has no class for people; its classes are {known}, …")
+            raise ModelError(f"people.detector={name} has no class for people, only {known}, …; choose another")
         self.device = local_device()
         self.model.to(self.device).eval()
         self.min_score, self.batch_size = settings.min_score, batch_size

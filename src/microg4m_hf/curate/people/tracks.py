@@ -83,9 +83,11 @@ def _checked_ids(returned: Any, given: list[Detections], name: str) -> list[NDAr
     try:
         ids = [np.asarray([-1 if one is None else one for one in frame], dtype=np.int64) for frame in returned]
     except (TypeError, ValueError, OverflowError):
-        raise ModelError(f"{name} must return the ids of each frame, it returned {returned!r:.80}") from None
+        raise ModelError(f"{name} returned {returned!r:.80}; it must return the ids of each frame") from None
     if [len(frame) for frame in ids] != [len(boxes) for boxes, _ in given]:
-        raise ModelError(f"{name} must return one id for each box of each frame, -1 for none")
+        raise ModelError(
+            f"{name} returned another number of ids than of boxes; it must return one for each, -1 for none"
+        )
     return ids
 
 

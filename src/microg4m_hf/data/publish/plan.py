@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ...errors import DataError
 from ..features import published_features
+from ..release.faults import FAULT_HINT
 from ..request import Request
 from ..sources import resolve_root
 from ..tables import build_tables
@@ -108,7 +109,7 @@ def read_publication(
     }
     shards = plan_shards(har, disjoint, shard_bytes=shard_bytes)
     if not shards:
-        raise DataError("there is no clip to publish", file=root)
+        raise DataError("there is no clip to publish", file=root, hint="give a release with videos/ or videos.zip")
     caption, vqa = read_tables("caption")["test"], read_tables("vqa")["test"]
     skipped = "; ".join(dict.fromkeys(filter(None, left_out)))
     return Publication(root, har, disjoint, caption, vqa, shards, skipped, source)
@@ -134,7 +135,8 @@ def build_text_file(config: str, table: pa.Table, repo: str, tag: str, ranges: C
     video_ids = table["video_id"].to_pylist()
     unknown = next((video_id for video_id in video_ids if video_id not in ranges), None)
     if unknown is not None:
-        raise DataError(f"a {config} row belongs to a clip that has no row in har", value=unknown)
+        problem = f"a {config} row belongs to a clip that has no row in har"
+        raise DataError(problem, value=unknown, hint=FAULT_HINT)
     references = [make_reference(repo, tag, video_id, ranges) for video_id in video_ids]
     empty = pa.nulls(len(table), pa.binary())
     video = pa.StructArray.from_arrays([empty, pa.array(references, pa.string())], names=["bytes", "path"])

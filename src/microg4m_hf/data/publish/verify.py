@@ -13,6 +13,8 @@ from ..features import published_features
 from ..video.clip import open_clip
 from .plan import Publication, PushReport
 
+_AGAIN = "run the same command again"
+
 
 def verify_push(report: PushReport, publication: Publication, token: str | None) -> list[str]:
     """Load every config at the pushed commit with ``datasets``, count all rows and decode one clip of each config.
@@ -39,17 +41,19 @@ def verify_push(report: PushReport, publication: Publication, token: str | None)
     for config, expected in report.rows.items():
         builder = load_dataset_builder(report.repo_id, config, revision=report.commit, token=token)
         if builder.info.features != published_features(config.removesuffix("_source_disjoint")):
-            raise HubError(f"{report.repo_id} was pushed, but the columns of {config} changed on the way")
+            raise HubError(f"{report.repo_id} was pushed, but the columns of {config} changed on the way; {_AGAIN}")
         data_files = builder.config.data_files
         found = {str(split): sum(_count_rows(hub, url) for url in files) for split, files in data_files.items()}
         if found != expected:
-            raise HubError(f"{report.repo_id} was pushed, but {config} has {found} rows there, not {expected}")
+            raise HubError(
+                f"{report.repo_id} was pushed, but {config} has {found} rows there, not {expected}; {_AGAIN}"
+            )
         # One clip of each config is enough: all clips of a config are stored the same way.
         row = _read_first_row(hub, next(iter(data_files.values()))[0])
         video_id = row["video_id"]
         with open_clip(_read_video(row["video"], token)) as published, open_clip(paths[video_id]) as local:
             if not np.array_equal(published.frames([0]), local.frames([0])):
-                raise HubError(f"{report.repo_id} was pushed, but clip {video_id} has other pixels there")
+                raise HubError(f"{report.repo_id} was pushed, but clip {video_id} has other pixels there; {_AGAIN}")
         checked.append(video_id)
     return checked
 

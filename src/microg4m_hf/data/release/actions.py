@@ -14,7 +14,7 @@ from ...clip_ids import CLIP_ID_RULE, split_clip_ids
 from ...errors import DataError
 from ...taxonomy import ACTION_IDS, ACTIONS, NUM_AVA_CLASSES, RELEASED_GROUPS
 from .csv_reader import TEXT, WHOLE, CsvRows, read_csv_rows
-from .faults import ErrorPolicy
+from .faults import FAULT_HINT, ErrorPolicy
 from .layout import read_text
 
 CLIP_COLUMNS = {"video_id": TEXT, "movie_or_real": TEXT}
@@ -60,7 +60,7 @@ def read_actions(path: Path, policy: ErrorPolicy, *, name: str | None = None, li
     rows = rows.drop(is_no_action(rows.numbers("action")), "unknown action id", "action", hint=ACTION_HINT)
     rows = _drop_bad_clips(drop_bad_persons(rows))
     if not len(rows) and listed is None:
-        raise DataError("the file names no clip", file=rows.name)
+        raise DataError("the file names no clip", file=rows.name, hint=FAULT_HINT)
     clips, place, ids = _clip_table(rows)
     if listed is not None:
         clips = _add_listed(clips, listed)
@@ -191,7 +191,7 @@ def check_label_map(path: Path, *, name: str | None = None) -> int:
         >>> _ = path.write_text('item {\\n  name: "sit"\\n  id: 12\\n}\\n')
         >>> check_label_map(path)
         Traceback (most recent call last):
-        microg4m_hf.errors.DataError: label_map.pbtxt, line 1: action 12 is 'stand', but the file calls it: 'sit'
+        microg4m_hf.errors.DataError: label_map.pbtxt, line 1: action 12 is 'stand', but the file calls it: 'sit' (...)
     """
     name = name or path.name
     text = read_text(path, name, _MAX_BYTES)
@@ -202,17 +202,17 @@ def check_label_map(path: Path, *, name: str | None = None) -> int:
         fields = {key: quoted or bare for key, quoted, bare in _FIELD.findall(item[1])}
         number = fields.get("id", fields.get("label_id", ""))
         if not re.fullmatch(r"[0-9]{1,9}", number) or int(number) not in known:
-            raise DataError("unknown action id", file=name, line=line, value=number)
+            raise DataError("unknown action id", file=name, line=line, value=number, hint=FAULT_HINT)
         action = known[int(number)]
         if action.action_id in seen:
-            raise DataError("the action id appears twice", file=name, line=line, value=number)
+            raise DataError("the action id appears twice", file=name, line=line, value=number, hint=FAULT_HINT)
         seen.add(action.action_id)
         if fields.get("name") != action.name:
             what = f"action {number} is {action.name!r}, but the file calls it"
-            raise DataError(what, file=name, line=line, value=fields.get("name"))
+            raise DataError(what, file=name, line=line, value=fields.get("name"), hint=FAULT_HINT)
         if "label_type" in fields and RELEASED_GROUPS.get(fields["label_type"]) != action.group:
             what = f"action {number} is a {action.group}, but the file calls it"
-            raise DataError(what, file=name, line=line, value=fields["label_type"])
+            raise DataError(what, file=name, line=line, value=fields["label_type"], hint=FAULT_HINT)
     if not seen:
         raise DataError("the file contains no action", file=name, hint='items look like item { name: "stand" id: 12 }')
     return len(seen)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from ...errors import DataError
-from .faults import ErrorPolicy
+from .faults import READ_HINT, ErrorPolicy
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 WHOLE = pa.int32()
@@ -118,7 +118,7 @@ def read_csv_rows(
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         rows = _read_row_by_row(path, name, columns, policy, header, may_be_empty)
     except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
+        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name, hint=READ_HINT) from error
     for column in columns:
         cells = rows.table[column]
         if cells.null_count and column not in may_be_empty:

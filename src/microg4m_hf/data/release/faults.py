@@ -9,6 +9,8 @@ from ...errors import DataError
 
 OnError = Literal["raise", "skip"]
 ON_ERROR: tuple[OnError, ...] = ("raise", "skip")
+FAULT_HINT = "correct or download the file again; `microg4m data check` lists all faults"
+READ_HINT = "check that you may read it"
 
 # All faults are counted, but a file of junk must not fill the memory with the list of its faults.
 LISTED_PER_REASON = 1000
@@ -56,7 +58,7 @@ class ErrorPolicy:
     def report(self, file: str, line: int | None, value: object, reason: str, hint: str | None = None) -> None:
         """Raise a ``DataError``, or count the fault and go on."""
         if self.on_error == "raise":
-            raise DataError(reason, file=file, line=line, value=value, hint=hint)
+            raise DataError(reason, file=file, line=line, value=value, hint=hint or FAULT_HINT)
         self.by_reason[file, reason] += 1
         if self.by_reason[file, reason] <= LISTED_PER_REASON:
             self.faults.append(Fault(file, line, value, reason))

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ...errors import DataError, SourceError
+from .faults import READ_HINT
 
 MAX_DEPTH = 3
 
@@ -142,14 +143,14 @@ def read_text(path: Path, name: str, max_bytes: int) -> str:
     try:
         data = path.read_bytes() if path.stat().st_size <= max_bytes else None
     except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name) from error
+        raise DataError(f"the file cannot be read ({error.strerror or error})", file=name, hint=READ_HINT) from error
     if data is None:
-        raise DataError(f"the file is larger than {max_bytes >> 20} MiB", file=name)
+        raise DataError(f"the file is larger than {max_bytes >> 20} MiB", file=name, hint="download it again")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, value = data.count(b"\n", 0, error.start) + 1, data[error.start : error.start + 8]
-        raise DataError("this is not UTF-8 text", file=name, line=line, value=value) from None
+        raise DataError("this is not UTF-8 text", file=name, line=line, value=value, hint="save it as UTF-8") from None
 
 
 def _allowed_targets(top: Path) -> tuple[Path, ...]:

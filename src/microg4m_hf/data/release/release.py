@@ -118,7 +118,7 @@ def read_release(
     """
     need = {need} if isinstance(need, str) else set(need)
     if wrong := need - NEEDS:
-        raise DataError("unknown need", value=sorted(wrong)[0], hint=f"one or more of {sorted(NEEDS)}")
+        raise DataError("unknown need", value=sorted(wrong)[0], hint=f"use one or more of {sorted(NEEDS)}")
     layout = root if isinstance(root, Layout) else find_layout(root)
     policy = ErrorPolicy(on_error)
     actions = layout.require("actions")

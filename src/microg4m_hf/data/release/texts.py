@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...errors import DataError
-from .faults import ErrorPolicy
+from .faults import FAULT_HINT, ErrorPolicy
 from .layout import read_text
 
 UNANSWERABLE = "Not mentioned"
@@ -82,7 +82,7 @@ def _parse_entries(text: str, name: str) -> list[Any]:
         if len(found) != len(pairs):
             names = [key for key, _ in pairs]
             twice = next(key for key in names if names.count(key) > 1)
-            raise DataError("an object has a duplicate key", file=name, value=twice)
+            raise DataError("an object has a duplicate key", file=name, value=twice, hint=FAULT_HINT)
         return found
 
     try:
@@ -90,13 +90,13 @@ def _parse_entries(text: str, name: str) -> list[Any]:
     except json.JSONDecodeError as error:
         what = "the JSON is incomplete" if error.pos >= len(text.rstrip()) else f"this is not valid JSON ({error.msg})"
         value = text[max(error.pos - 20, 0) : error.pos + 20]
-        raise DataError(what, file=name, line=error.lineno, value=value) from None
+        raise DataError(what, file=name, line=error.lineno, value=value, hint=FAULT_HINT) from None
     except RecursionError:
-        raise DataError("the JSON is nested too deeply", file=name) from None
+        raise DataError("the JSON is nested too deeply", file=name, hint=FAULT_HINT) from None
     except DataError:
         raise
     except ValueError as error:  # an integer of thousands of digits
-        raise DataError(f"this is not valid JSON ({error})", file=name) from None
+        raise DataError(f"this is not valid JSON ({error})", file=name, hint=FAULT_HINT) from None
     if not isinstance(entries, list):
         hint = 'it must be a list of {"video_id": …, "caption": …, "qa_pairs": [{"Q": …, "A": …}, …]}'
         raise DataError(f"the file contains a {type(entries).__name__} instead of a list", file=name, hint=hint)

@@ -65,13 +65,13 @@ def read_index(source: ClipSource) -> FrameIndex:
         with av.open(target, format="mov" if mp4 else "matroska", options=options, **more) as container:
             return _build_index(av, container, source.name, track)
     except av.error.FFmpegError as error:
-        raise ClipError(f"{source.name}: cannot be read as a video ({error.strerror or error})") from error
+        raise ClipError.damaged(source.name, f"cannot be read as a video ({error.strerror or error})") from error
 
 
 def check_frame_size(name: str, width: int, height: int) -> None:
     """Raise ``ClipError`` for frames larger than 8K."""
     if width * height > MAX_PIXELS or max(width, height) > 16_384:
-        raise ClipError(f"{name}: claims frames of {width}×{height}; the limit is 7680×4320")
+        raise ClipError(f"{name}: claims frames of {width}×{height}; scale them to at most 7680×4320")
 
 
 def _build_index(av: Any, container: Any, name: str, track: Track | None) -> FrameIndex:
@@ -79,7 +79,7 @@ def _build_index(av: Any, container: Any, name: str, track: Track | None) -> Fra
     cover = av.stream.Disposition.attached_pic  # a number from PyAV 18 on, before that only a flag
     videos = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not videos:
-        raise ClipError(f"{name}: holds no video track")
+        raise ClipError.damaged(name, "holds no video track")
     stream = videos[0]
     context = stream.codec_context
     if context is None or context.codec.name not in _CODECS:
@@ -92,15 +92,15 @@ def _build_index(av: Any, container: Any, name: str, track: Track | None) -> Fra
         if not packet.size:
             continue
         if packet.is_corrupt:
-            raise ClipError(f"{name}: is cut short or damaged within its frame {len(packets)}")
+            raise ClipError.damaged(name, f"is cut short or damaged within its frame {len(packets)}")
         packets.append(packet)
         if len(packets) > MAX_FRAMES:
-            raise ClipError(f"{name}: has more than {MAX_FRAMES:,} frames; a clip has a few hundred")
+            raise ClipError(f"{name}: has more than {MAX_FRAMES:,} frames; cut it into clips of a few seconds")
     if len(packets) < listed:
-        raise ClipError(f"{name}: is cut short: its index lists {listed} frames, the file holds {len(packets)}")
+        raise ClipError.damaged(name, f"is cut short: its index lists {listed} frames, the file holds {len(packets)}")
     pts = sorted(packet.pts for packet in packets if not packet.is_discard and packet.pts is not None)
     if not pts:
-        raise ClipError(f"{name}: shows no frames")
+        raise ClipError.damaged(name, "shows no frames")
     if any(packet.pts is None for packet in packets) or len({packet.pts for packet in packets}) < len(packets):
         raise ClipError(f"{name}: two of its frames have the same timestamp, or one has none; re-encode it")
     return FrameIndex(
@@ -149,13 +149,13 @@ def _check_matroska_complete(file: BinaryIO, name: str) -> None:
         head = file.read(12)
         found = int.from_bytes(head[:4], "big")
         if expected == _EBML and found != _EBML:
-            raise ClipError(f"{name}: is not a video file (mp4, mov, mkv or webm)")
+            raise ClipError(f"{name}: is not a video file; give mp4, mov, mkv or webm")
         size, used = _parse_ebml_length(head[4:])
         if found != expected or not used:
-            raise ClipError(f"{name}: its header is damaged or cut short")
+            raise ClipError.damaged(name, "its header is damaged or cut short")
         at += 4 + used
         if size is not None and at + size > end:
-            raise ClipError(f"{name}: is cut short: it needs {at + size:,} bytes, the file has {end:,}")
+            raise ClipError.damaged(name, f"is cut short: it needs {at + size:,} bytes, the file has {end:,}")
         at += size or 0
 
 

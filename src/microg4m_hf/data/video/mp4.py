@@ -62,17 +62,17 @@ def read_mp4(file: BinaryIO, name: str) -> Track:
     for kind, start, size in _outer_boxes(file, name):
         if kind == b"moov" and not moov:
             if size > _MAX_MOOV_BYTES:
-                raise ClipError(f"{name}: its index claims {size:,} bytes; a clip's has a few thousand")
+                raise ClipError.damaged(name, f"its index claims {size:,} bytes, where a clip's has a few thousand")
             file.seek(start)
             moov = file.read(size)
         fragmented = fragmented or kind == b"moof"
     if not moov:
-        raise ClipError(f"{name}: has no index (moov); the file was cut short or never finished")
+        raise ClipError.damaged(name, "has no index (moov), as a file that was cut short or never finished")
     track = next((track for track in _read_tracks(moov, name) if track.kind == b"vide"), None)
     if track is None:
-        raise ClipError(f"{name}: holds no video track")
+        raise ClipError.damaged(name, "holds no video track")
     if not track.samples and not fragmented:
-        raise ClipError(f"{name}: its video track holds no frames")
+        raise ClipError.damaged(name, "its video track holds no frames")
     return track
 
 
@@ -82,9 +82,9 @@ def check_mp4_complete(file: BinaryIO, name: str) -> None:
     Only the outermost boxes are read, which takes microseconds.
     """
     if not is_mp4(file):
-        raise ClipError(f"{name}: does not begin like an mp4 file")
+        raise ClipError.damaged(name, "does not begin like an mp4 file")
     if all(kind != b"moov" for kind, _, _ in list(_outer_boxes(file, name))):
-        raise ClipError(f"{name}: has no index (moov); the file was cut short or never finished")
+        raise ClipError.damaged(name, "has no index (moov), as a file that was cut short or never finished")
 
 
 def _outer_boxes(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
@@ -94,17 +94,17 @@ def _outer_boxes(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int, int]]:
     while at < end:
         count += 1
         if count > _MAX_BOXES:
-            raise ClipError(f"{name}: has more than {_MAX_BOXES:,} boxes; a clip has a few")
+            raise ClipError.damaged(name, f"has more than {_MAX_BOXES:,} boxes, where a clip has a few")
         file.seek(at)
         head = file.read(16)
         if len(head) < 8:
             return  # a few stray bytes after the last box
         size, kind, skip = _parse_box_header(head, end - at)
         if size < skip:
-            raise ClipError(f"{name}: its boxes are damaged (a {_printable(kind)!r} box of {size} bytes)")
+            raise ClipError.damaged(name, f"its boxes are damaged (a {_printable(kind)!r} box of {size} bytes)")
         if at + size > end:
-            raise ClipError(
-                f"{name}: is cut short: its {_printable(kind)!r} box needs {at + size:,} bytes, the file has {end:,}"
+            raise ClipError.damaged(
+                name, f"is cut short: its {_printable(kind)!r} box needs {at + size:,} bytes, the file has {end:,}"
             )
         yield kind, at + skip, size - skip
         at += size
@@ -134,15 +134,15 @@ def _read_tracks(moov: bytes, name: str) -> list[Track]:
         if kind != b"trak":
             continue
         if len(tracks) == _MAX_TRACKS:
-            raise ClipError(f"{name}: has more than {_MAX_TRACKS} tracks")
+            raise ClipError.damaged(name, f"has more than {_MAX_TRACKS} tracks")
         track = Track()
         try:
             _fill_track(track, moov, start, end)
         except (struct.error, IndexError) as error:
-            raise ClipError(f"{name}: its index is damaged ({error})") from error
+            raise ClipError.damaged(name, f"its index is damaged ({error})") from error
         limit = MAX_FRAMES if track.kind == b"vide" else _MAX_SAMPLES
         if track.samples > limit:
-            raise ClipError(f"{name}: its index claims {track.samples:,} frames; the limit is {limit:,}")
+            raise ClipError.damaged(name, f"its index claims {track.samples:,} frames, the limit is {limit:,}")
         tracks.append(track)
     return tracks
 

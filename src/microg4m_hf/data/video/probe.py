@@ -80,12 +80,12 @@ def read_frame_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         >>> _ = junk.write_bytes(b"not a video")
         >>> read_frame_size(junk)
         Traceback (most recent call last):
-        microg4m_hf.errors.ClipError: ...clip.mp4: does not begin like an mp4 file
+        microg4m_hf.errors.ClipError: ...clip.mp4: does not begin like an mp4 file; download or copy it again
     """
     clip = ClipSource(str(path), path=Path(path))
     track = _read_mp4_track(clip)
     if track is None:
-        raise ClipError(f"{clip.name}: does not begin like an mp4 file")
+        raise ClipError.damaged(clip.name, "does not begin like an mp4 file")
     return _read_geometry(track, clip.name)[:2]
 
 
@@ -97,7 +97,7 @@ def _read_mp4_track(clip: ClipSource) -> Track | None:
 def _read_geometry(track: Track, name: str) -> tuple[int, int, Matrix]:
     """Return the displayed width and height, and the display matrix reduced to signs."""
     if track.width < 1 or track.height < 1:
-        raise ClipError(f"{name}: its header states no frame size")
+        raise ClipError.damaged(name, "its header states no frame size")
     check_frame_size(name, track.width, track.height)
     matrix = parse_display_matrix(track.matrix, name)
     return *displayed_size(track.width, track.height, matrix), matrix

@@ -36,7 +36,9 @@ def to_rgb(index: FrameIndex, frame: Any, reformatter: Any) -> np.ndarray:
         plane = reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
     except OSError as error:
         reason = f"{frame.format.name}: {error.strerror or error}"
-        raise ClipError(f"{index.name}: its colors cannot be converted to RGB ({reason})") from error
+        raise ClipError(
+            f"{index.name}: its colors cannot be converted to RGB ({reason}); re-encode it as H.264"
+        ) from error
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(index.height, plane.line_size)
     return rows[:, : 3 * index.width].reshape(index.height, index.width, 3)
 
@@ -57,7 +59,7 @@ def decode_frames(index: FrameIndex, wanted: Iterable[int]) -> Iterator[tuple[in
         if not missing:
             return
     reason = f"cannot be decoded, the clip is damaged ({damage})" if damage else "is not in the decoder's output"
-    raise ClipError(f"{index.name}: frame {min(missing)} {reason}") from damage
+    raise ClipError.damaged(index.name, f"frame {min(missing)} {reason}") from damage
 
 
 def drop_undecodable_frames(index: FrameIndex) -> FrameIndex:
@@ -72,9 +74,9 @@ def drop_undecodable_frames(index: FrameIndex) -> FrameIndex:
     try:
         decoded = sorted(i for i, _ in _decode(index, set(range(len(index.pts))), skip=False))
     except _DamagedError as error:
-        raise ClipError(f"{index.name}: cannot be decoded, the clip is damaged ({error})") from error
+        raise ClipError.damaged(index.name, f"cannot be decoded, the clip is damaged ({error})") from error
     if not decoded:
-        raise ClipError(f"{index.name}: shows no frames")
+        raise ClipError.damaged(index.name, "shows no frames")
     return replace(index, pts=tuple(index.pts[i] for i in decoded))
 
 
@@ -129,7 +131,8 @@ def _select(index: FrameIndex, decoded: list[Any], frame_of_pts: dict[int, int])
             raise _DamagedError("a frame it refers to is missing")
         if (frame.width, frame.height) != (index.width, index.height):
             raise ClipError(
-                f"{index.name}: frame {i} is {frame.width}×{frame.height}, the clip {index.width}×{index.height}"
+                f"{index.name}: frame {i} is {frame.width}×{frame.height}, the clip "
+                f"{index.width}×{index.height}; re-encode it in one size"
             )
         yield i, frame
 

@@ -36,6 +36,7 @@ RATE = 30  # images per second, whatever the rate of the clip
 _MAX_IMAGES = 3000  # a released clip has about 90
 _MAX_PIXELS = 4_000_000_000  # of all images together; a released clip has 37 million
 _SECONDS = 600  # for one clip
+_OTHER_WAY = "download or copy it again, or read it with data.decoder=auto"
 _WAIT = 0.02
 
 
@@ -71,7 +72,9 @@ class ReleasedClip:
         cv2 = load_opencv()
         pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
         if pixels is None:
-            raise ClipError(f"{self.name}: OpenCV cannot read {self._names[index]}, which FFmpeg extracted from it")
+            raise ClipError(
+                f"{self.name}: OpenCV cannot read {self._names[index]}, which FFmpeg extracted; {_OTHER_WAY}"
+            )
         return pixels[:, :, ::-1]  # OpenCV has BGR
 
     def _use(self, read: Callable[[zipfile.ZipFile], Any]) -> Any:
@@ -220,12 +223,12 @@ def _run_ffmpeg(program: str, source: ClipSource, clip: Path, images: Path) -> N
     try:
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ClipError(f"{source.name}: FFmpeg did not finish in {_SECONDS} s") from error
+        raise ClipError(f"{source.name}: FFmpeg did not finish in {_SECONDS} s; {_OTHER_WAY}") from error
     said = ran.stderr.decode("utf-8", "replace").strip()
     if ran.returncode:
         if os.strerror(errno.ENOSPC) in said:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(images.parent))
         reason = said.splitlines()[0][:200] if said else f"exit code {ran.returncode}"
-        raise ClipError(f"{source.name}: FFmpeg cannot extract its frames ({reason})")
+        raise ClipError(f"{source.name}: FFmpeg cannot extract its frames ({reason}); {_OTHER_WAY}")
     if next(images.parent.iterdir(), None) is None:
-        raise ClipError(f"{source.name}: FFmpeg extracts no frame from it")
+        raise ClipError(f"{source.name}: FFmpeg extracts no frame from it; {_OTHER_WAY}")

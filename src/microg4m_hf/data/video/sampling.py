@@ -67,8 +67,8 @@ def window(n_frames: int, centre: int, length: int, stride: int = 1, *, one_base
     stride = _positive_int(stride, "stride")
     center = as_int(centre, "centre") - bool(one_based)
     if center < 0:
-        first = "1, as the release counts from 1" if one_based else "0"
-        raise ClipError(f"centre={centre} lies in front of the clip; the first key frame is {first}")
+        first = "1 (the release counts from 1)" if one_based else "0"
+        raise ClipError(f"centre={centre} lies in front of the clip; use {first} or more")
     half = length * stride // 2
     # Equal to the range, except that an odd length with stride 1 keeps its last frame.
     indices = center - half + stride * np.arange(length, dtype=np.int64)

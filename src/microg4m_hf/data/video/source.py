@@ -41,7 +41,9 @@ class ClipSource:
         try:
             return open(self.path, "rb")
         except OSError as error:
-            raise ClipError(f"{self.name}: cannot be opened ({error.strerror or error})") from error
+            raise ClipError(
+                f"{self.name}: cannot be opened ({error.strerror or error}); check the path, and that you may read it"
+            ) from error
 
 
 def as_source(clip: Any) -> ClipSource:
@@ -63,7 +65,10 @@ def as_source(clip: Any) -> ClipSource:
     if isinstance(clip, Mapping):
         data, path = clip.get("bytes"), clip.get("path")
         if data is None and path is None:
-            raise ClipError(f"a row without a video: 'bytes' and 'path' are both missing or None in {sorted(clip)}")
+            raise ClipError(
+                f"a row without a video: 'bytes' and 'path' are both missing or None in {sorted(clip)}; load "
+                "the dataset with videos=True"
+            )
         if data is None:
             return as_source(path)
         return _from_bytes(data, str(path) if path else "<bytes>")
@@ -81,7 +86,7 @@ def as_source(clip: Any) -> ClipSource:
 
 def _from_bytes(data: Any, name: str) -> ClipSource:
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise ClipError(f"{name}: 'bytes' holds {type(data).__name__}, not bytes")
+        raise ClipError(f"{name}: 'bytes' holds {type(data).__name__}; give the content of a file as bytes")
     content = bytes(data)
     _check_file_size(name, len(content))
     return ClipSource(name, data=content)
@@ -91,7 +96,7 @@ def _from_path(clip: str | os.PathLike[str]) -> ClipSource:
     text = os.fsdecode(clip)
     name = text.encode("utf-8", "backslashreplace").decode()  # so that a name that is not UTF-8 can be printed
     if "\0" in text or not text:
-        raise ClipError(f"{name!r} is not a file path")
+        raise ClipError(f"{name!r} is not a file path; give the path of a video file")
     path = Path(os.path.abspath(text))
     try:
         status = path.stat()
@@ -107,9 +112,9 @@ def _from_path(clip: str | os.PathLike[str]) -> ClipSource:
 
 def _check_file_size(name: str, size: int) -> None:
     if size == 0:
-        raise ClipError(f"{name}: is empty (0 bytes)")
+        raise ClipError.damaged(name, "is empty (0 bytes)")
     if size > MAX_BYTES:
-        raise ClipError(f"{name}: has {size:,} bytes; a clip of a few seconds has a few MB (limit {MAX_BYTES:,})")
+        raise ClipError(f"{name}: has {size:,} bytes; cut it into clips of a few seconds (at most {MAX_BYTES:,})")
 
 
 def _download_reference(address: str) -> bytes:
@@ -117,7 +122,7 @@ def _download_reference(address: str) -> bytes:
 
     file, offset, length = _parse_reference(address)
     if length > MAX_BYTES:
-        raise ClipError(f"{file}: the reference asks for {length:,} bytes; a clip has a few MB (limit {MAX_BYTES:,})")
+        raise ClipError(f"{file}: the reference asks for {length:,} bytes; give shorter clips (at most {MAX_BYTES:,})")
     with hub_errors(f"read a clip from {file}", error=ClipError):
         hub = HfFileSystem()
         # huggingface_hub 0.24 to 2.4 does not retry the request that resolves the revision.

@@ -73,7 +73,7 @@ def find_key(base_url: str | None, key_env: str | None) -> tuple[str, str]:
     url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RecipeError("--base-url is not a web address; it looks like http://localhost:8000/v1")
+        raise RecipeError("--base-url is not a web address; give one such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query:
         raise RecipeError(
             "--base-url holds a user, a password or a query, which would be written to logs; "

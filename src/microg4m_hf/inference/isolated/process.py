@@ -73,7 +73,10 @@ class WorkerProcess:
         hello = self.receive(120)
         if hello.get("hello") != PROTOCOL:
             self.kill()
-            raise ServerError(f"the worker under {python} uses another protocol: {str(hello)[:200]}")
+            raise ServerError(
+                f"the worker under {python} uses another protocol ({str(hello)[:200]}); give --python the "
+                "interpreter itself, not a script that prints"
+            )
 
     @classmethod
     def start(
@@ -90,10 +93,11 @@ class WorkerProcess:
             reply = worker.request({"load": load}, timeout)
         except WorkerError as error:
             seconds = time.monotonic() - start
-            raise ServerError(f"{load['model']} cannot be loaded under {python} ({seconds:.0f} s): {error}") from None
+            where = f"{load['model']} cannot be loaded under {python} ({seconds:.0f} s)"
+            raise ServerError(f"{where}: {error}; try `{python} -c 'import torch'` by hand") from None
         if "error" in reply:
             worker.kill()
-            hint = ""
+            hint = "; check the name of the model, and install there what it needs"
             if "trust_remote_code" in reply["error"] and not load["trust_remote_code"]:
                 hint = "; read the model's code, then allow it with --trust-remote-code"
             raise ServerError(f"{load['model']} cannot be loaded under {python}: {reply['error'][:1000]}{hint}")

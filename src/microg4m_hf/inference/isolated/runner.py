@@ -45,7 +45,9 @@ def isolated_runner(settings: TextSettings, environment: IsolatedEnvironment) ->
     python = shutil.which(environment.python)
     if python is None:
         folder = Path(environment.python)
-        hint = f"; did you mean {folder / 'bin' / 'python'}?" if folder.is_dir() else ""
+        hint = (
+            f"; did you mean {folder / 'bin' / 'python'}?" if folder.is_dir() else "; give the python of an environment"
+        )
         raise RecipeError(f"--python {os.fspath(environment.python)} is not an executable{hint}")
     load = {
         "model": settings.model,
@@ -87,7 +89,7 @@ def _resolve_adapter(adapter: str | None) -> str | None:
         return adapter
     path = Path(adapter).expanduser().resolve()
     if path.suffix != ".py" or not path.is_file():
-        raise RecipeError(f"--adapter {adapter} is neither {' nor '.join(ADAPTERS)} nor an existing Python file")
+        raise RecipeError(f"--adapter {adapter} is not an existing Python file; use one, or {', '.join(ADAPTERS)}")
     return str(path)
 
 

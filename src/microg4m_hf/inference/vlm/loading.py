@@ -115,11 +115,13 @@ def identify_weights(model: str, revision: str | None) -> str:
                 raise
             path = Path(hf_hub_download(model, "adapter_config.json", revision=revision))
     except HFValidationError:
-        raise ModelError(f"{model!r} is neither a folder nor the name of a Hub repository (owner/name)") from None
+        raise ModelError(f"{model!r} is neither a folder nor a Hub repository; give a folder or owner/name") from None
     except LocalEntryNotFoundError as error:
-        raise ModelError(f"{model}: the Hub cannot be reached and the model is not in the cache ({error})") from error
+        problem = f"{model}: the Hub cannot be reached and the model is not in the cache ({error})"
+        raise ModelError(f"{problem}; connect once to download it, or give a folder with its files") from error
     except (EntryNotFoundError, OSError) as error:
-        raise ModelError(f"{model}: no model found ({' '.join(str(error).split())[:300]})") from error
+        problem = f"{model}: no model found ({' '.join(str(error).split())[:300]})"
+        raise ModelError(f"{problem}; check the name, log in with `hf auth login`, or give a folder") from error
     return path.parent.name if path.parent.parent.name == "snapshots" else (revision or "unknown")
 
 
@@ -157,5 +159,8 @@ def _translated_errors(model: str) -> Iterator[None]:
                 "environment of its own (--runner isolated), or serve it and use --runner api"
             ) from error
         if isinstance(error, ImportError):
-            raise ModelError(f"{model} needs a package that is not installed: {text[:300]}") from error
-        raise ModelError(f"{model} cannot be loaded as a vision-language model: {text[:400]}") from error
+            raise ModelError(
+                f"{model} needs a package that is not installed ({text[:300]}); install it with pip"
+            ) from error
+        problem = f"{model} cannot be loaded as a vision-language model ({text[:400]})"
+        raise ModelError(f"{problem}; choose one whose page says image-text-to-text or video-text-to-text") from error

@@ -141,7 +141,8 @@ class LocalRunner:
         self._failures += kind != "decode"
         if not self._successes and self._failures >= _MAX_FAILURES:
             raise ModelError(
-                f"{self.settings.model} has answered nothing yet; the last of {_MAX_FAILURES} failures: {why}"
+                f"{self.settings.model} failed on each of the first {_MAX_FAILURES} items ({why}); correct its "
+                "settings, and try them with --limit 1"
             )
         for query in queries:
             yield query, {"status": "failed", "kind": kind, "why": why}

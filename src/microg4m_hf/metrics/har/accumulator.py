@@ -160,7 +160,9 @@ class HarAccumulator:
             else ["box " + " ".join(f"{side:.4f}" for side in box) for box in boxes]
         )
         if len(names) != len(boxes):
-            raise PredictionError(f"update(): clip {video!r} has {len(boxes)} boxes and {len(names)} person ids")
+            raise PredictionError(
+                f"update(): clip {video!r} has {len(boxes)} boxes and {len(names)} person ids; give one for each"
+            )
         for place, (name, box, score, label) in enumerate(zip(names, boxes, scores, labels, strict=True)):
             self._put(_Key(video, frame, name), _Person(box, score, label, place))
 
@@ -187,7 +189,9 @@ class HarAccumulator:
         else:
             labels = [np.empty(0, dtype=np.int64)] * count
         if len(labels) != count:
-            raise PredictionError(f"update(): clip {video!r} has {count} boxes and labels for {len(labels)}")
+            raise PredictionError(
+                f"update(): clip {video!r} has {count} boxes and labels for {len(labels)}; give one row each"
+            )
         return labels
 
     def _unpack(self, values: Any, ids: np.ndarray, origin: Origin) -> list[np.ndarray]:

@@ -59,7 +59,7 @@ def rows_from_columns(
         needed = "action_id" if origin.references else "action_id, score or scores"
         raise origin.error(
             f"column {missing[0]!r} is missing; the columns are {list(columns)}",
-            f"needed: video_id, frame, x1, y1, x2, y2 and {needed}",
+            f"give video_id, frame, x1, y1, x2, y2 and {needed}",
         )
     video, videos = _read_videos(named["video_id"], origin)
     frame, boxes = _read_frames(named["frame"], origin), _read_boxes(named, origin)
@@ -168,7 +168,7 @@ def _read_boxes(named: dict[str, Any], origin: Origin) -> np.ndarray:
         if boxes.size == 0:
             return boxes.reshape(-1, 4)
         if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise origin.error(f"boxes have the shape {boxes.shape}", "a box is x1, y1, x2, y2: four numbers")
+            raise origin.error(f"boxes have the shape {boxes.shape}", "give x1, y1, x2, y2 of each box")
         return boxes
     sides = [_to_floats(named[side], side, origin) for side in SIDES]
     lengths = {side.size for side in sides}
@@ -207,7 +207,7 @@ def _read_labels(named: dict[str, Any], origin: Origin, count: int) -> tuple[np.
         )
     packed = "action_id" not in named
     if packed and "label" not in named:
-        raise origin.error("column 'action_id' is missing", "references need the action of each box")
+        raise origin.error("column 'action_id' is missing", "give the action of each box")
     column = "label" if packed else "action_id"
     plain = as_array(named[column])
     table = _multi_hot_table(plain) if packed else None

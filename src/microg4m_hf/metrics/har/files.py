@@ -148,9 +148,8 @@ def read_csv(path: str | os.PathLike[str], *, references: bool) -> ActionRows:
     for name, column in zip(names, table.columns, strict=True):
         if column.null_count and name in _CSV_TYPES and name != "person_id":
             line = column.is_null().to_pylist().index(True) + first_line
-            hint = "fill it in or leave the row out"
-            if name in {"action_id", "score"}:
-                hint = "a file of boxes alone (…_predicted_boxes.csv) cannot be scored: " + hint
+            boxes_alone = " (a file of boxes alone, …_predicted_boxes.csv, cannot be scored)"
+            hint = f"fill it in or leave the row out{boxes_alone if name in ('action_id', 'score') else ''}"
             raise origin.error(f"line {line}: {name} is empty", hint)
     columns: dict[str, Any] = dict(zip(names, table.columns, strict=True))
     if columns.get("person_id") is not None and columns["person_id"].null_count:
@@ -193,7 +192,7 @@ def _column_names(file: Path, origin: Origin) -> tuple[list[str], int]:
     last = "person_id" if origin.references else "score"
     if len(fields) == len(FLAT) + 1 or (origin.references and len(fields) == len(FLAT)):
         return [*FLAT, last][: len(fields)], 0
-    hint = f"without a header a row is {', '.join(FLAT)}, {last}"
+    hint = f"give a header, or rows of {', '.join(FLAT)}, {last}"
     raise origin.error(f"line 1 has {len(fields)} columns", hint)
 
 

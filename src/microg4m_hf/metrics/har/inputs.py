@@ -176,7 +176,7 @@ def _read_dictionaries(entries: list[dict[str, Any]], origin: Origin, action_ids
         named = rename_columns(entry)
         missing = [key for key in keys if key not in named]
         if missing:
-            raise origin.error(f"entry {place} has no {missing[0]!r}", "every entry needs the same keys")
+            raise origin.error(f"entry {place} has no {missing[0]!r}", "give every entry the same keys")
         for key, values in _split_boxes(named, place, origin).items():
             if key in keys:
                 columns.setdefault(key, []).extend(values)

@@ -44,7 +44,7 @@ class HarSettings(Settings, error=PredictionError):
             raise PredictionError(f"protocol={self.protocol!r} is not known; use 'paper' or 'instance'")
         if isinstance(self.threshold, Mapping) and self.protocol == "paper":
             raise PredictionError(
-                "protocol='paper' has one threshold on raw scores; tuned ones need protocol='instance'"
+                "protocol='paper' has one threshold on raw scores; use protocol='instance' with tuned ones"
             )
         if isinstance(self.threshold, (int, float)) and not math.isfinite(self.threshold):
             raise PredictionError(f"threshold={self.threshold} is not finite; give a number, 0.5 as published")

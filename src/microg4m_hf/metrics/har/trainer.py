@@ -68,7 +68,7 @@ def make_compute_metrics(
             )
         real = (labels != PADDING).all(axis=2)
         if not real.any():
-            raise PredictionError("every box is padding (labels of -100): there is nothing to score")
+            raise PredictionError("every box is padding (labels of -100); give batches with labeled boxes")
         ids = class_ids(logits.shape[2], action_ids, "logits")
         frames = _check_frames(frames, real, one_key_frame)
         clip, slot = np.nonzero(real)

@@ -62,7 +62,7 @@ def check_texts(
     """
     for role, value in (("predictions", predictions), ("references", references)):
         if isinstance(value, (str, bytes, dict)):
-            raise PredictionError(f"{role} must be a list of texts, one per item; given: one {type(value).__name__}")
+            raise PredictionError(f"{role} are one {type(value).__name__}; give a list of texts, one per item")
     predictions, references = list(predictions), list(references)
     if len(predictions) != len(references):
         raise PredictionError(
@@ -70,7 +70,7 @@ def check_texts(
             "same order, or join them by id with caption_scores / vqa_scores"
         )
     if not predictions:
-        raise PredictionError("nothing to score: both lists are empty")
+        raise PredictionError("nothing to score: both lists are empty; give a prediction and its reference")
     if ids is not None and len(ids) != len(predictions):
         raise PredictionError(f"{len(ids)} ids for {len(predictions)} predictions; give one id per item")
     names = range(len(predictions)) if ids is None else ids

@@ -177,7 +177,7 @@ def _from_vlmevalkit(row: Mapping[str, Any]) -> dict[str, Any]:
 def _read_answer(video_id: str, location: str, pair: Any, fields: tuple[str, ...], origin: Origin) -> TextEntry:
     if not isinstance(pair, Mapping):
         problem = f"{location} is a {type(pair).__name__}"
-        raise origin.error(problem, hint="expected {'Q': question, 'A': answer}")
+        raise origin.error(problem, hint="give {'Q': question, 'A': answer}")
     question = next((pair[name] for name in _QUESTION_FIELDS if name in pair), None)
     field = next((name for name in fields if name in pair), None)
     if not isinstance(question, str) or not question.strip() or field is None:

@@ -37,7 +37,7 @@ def read_text_rows(path: Path, origin: Origin) -> list[LocatedRow] | dict[str, A
     if path.is_dir():
         raise origin.error("is a folder", hint="give the file inside it")
     if not path.is_file():
-        raise origin.error("there is no such file", hint=f"looked in {path.resolve().parent}")
+        raise origin.error("there is no such file", hint=f"check the path; looked in {path.resolve().parent}")
     if suffix == ".parquet":
         return _read_parquet(path, origin)
     if suffix == ".xlsx":
@@ -47,7 +47,7 @@ def read_text_rows(path: Path, origin: Origin) -> list[LocatedRow] | dict[str, A
     except UnicodeDecodeError as error:
         raise origin.error(f"is not UTF-8 at byte {error.start}", hint="save it as UTF-8") from None
     if not text.strip():
-        raise origin.error("is empty")
+        raise origin.error("is empty", hint="write one text per item into it")
     if suffix in (".csv", ".tsv"):
         return _read_csv(text, origin, "," if suffix == ".csv" else "\t")
     if suffix == ".json":
@@ -62,7 +62,7 @@ def _read_json(text: str, origin: Origin) -> list[LocatedRow] | dict[str, Any]:
         return value
     if isinstance(value, list):
         return [(f"entry {number}", row) for number, row in enumerate(value, start=1)]
-    raise origin.error(f"holds one {type(value).__name__}", hint="expected a list or an object {video_id: text}")
+    raise origin.error(f"holds one {type(value).__name__}", hint="give a list or an object {video_id: text}")
 
 
 def _parse_json(text: str, origin: Origin, line: int | None = None) -> Any:
@@ -78,27 +78,27 @@ def _parse_json(text: str, origin: Origin, line: int | None = None) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
-        hint = "one object per line belongs in a .jsonl file" if error.msg == "Extra data" else "was it cut off?"
-        hint = hint if line is None else "one JSON object per line; was the last line cut off?"
+        hint = "name a file of lines .jsonl" if error.msg == "Extra data" else "write it again; was it cut off?"
+        hint = hint if line is None else "write one JSON object per line; was the last line cut off?"
         raise origin.error(f"is not JSON: {error.msg}", line=line or error.lineno, hint=hint) from None
     except RecursionError:
-        raise origin.error("nests too deeply to be predictions", line=line) from None
+        raise origin.error("nests too deeply to be predictions", line=line, hint="give texts by video_id") from None
     except MicroG4MError:
         raise
     except ValueError as error:  # a number of thousands of digits
-        raise origin.error(f"is not JSON that can be read: {error}", line=line) from None
+        raise origin.error(f"is not JSON that can be read: {error}", line=line, hint="write it again") from None
 
 
 def _read_csv(text: str, origin: Origin, delimiter: str) -> list[LocatedRow]:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise origin.error("holds NUL bytes", line=line, hint="is it really a CSV?")
+        raise origin.error("holds NUL bytes", line=line, hint="save it as CSV in UTF-8")
     limit = csv.field_size_limit(1 << 24)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader)]
         if len(set(header)) < len(header):
-            raise origin.error(f"the header names a column twice: {header}", line=1)
+            raise origin.error(f"the header names a column twice: {header}", line=1, hint="keep one of them")
         if "video_id" not in header:
             hint = "name the columns in the first line"
             raise origin.error(f"the header {header[:6]} has no video_id", line=1, hint=hint)
@@ -110,7 +110,7 @@ def _read_csv(text: str, origin: Origin, delimiter: str) -> list[LocatedRow]:
             rows.append((f"line {reader.line_num}", dict(zip(header, row, strict=True))))
         return rows
     except csv.Error as error:
-        raise origin.error(f"is not CSV: {error}", line=reader.line_num, hint="is a quote left open?") from None
+        raise origin.error(f"is not CSV: {error}", line=reader.line_num, hint="close every quote") from None
     finally:
         csv.field_size_limit(limit)
 
@@ -124,7 +124,7 @@ def _read_parquet(path: Path, origin: Origin) -> list[LocatedRow]:
             names = [name for name in file.schema_arrow.names if name != "video"]
             table = file.read(columns=names)
     except (pa.ArrowException, OSError) as error:
-        raise origin.error(f"is not Parquet: {' '.join(str(error).split())[:120]}") from None
+        raise origin.error(f"is not Parquet: {' '.join(str(error).split())[:120]}", hint="write it again") from None
     return [(f"row {number}", row) for number, row in enumerate(table.to_pylist(), start=1)]
 
 

@@ -54,13 +54,13 @@ def join_texts(
         example = next(map(repr, reference_of), "nothing")
         raise PredictionError(
             f"{len(extra)} of {len(prediction_of)} predictions are for items that the references lack: "
-            f"{list_some(map(repr, extra), 3)}; the references hold for example {example} "
-            "(unknown='drop' leaves them out)"
+            f"{list_some(map(repr, extra), 3)}; use keys such as {example}, or "
+            "unknown='drop' to leave them out"
         )
     if absent and missing == "error":
         raise PredictionError(
-            f"{len(absent)} of {len(reference_of)} references have no prediction: {list_some(map(repr, absent), 3)} "
-            "(missing='zero' scores them as zero, missing='drop' leaves them out; the result says how many)"
+            f"{len(absent)} of {len(reference_of)} references have no prediction: {list_some(map(repr, absent), 3)}; "
+            "use missing='zero' to score them as zero, or missing='drop' to leave them out"
         )
     if extra:
         notes.append(f"{len(extra)} predictions for unknown items were left out")
@@ -69,7 +69,7 @@ def join_texts(
         notes.append(f"{len(absent)} of {len(reference_of)} items have no prediction and were {outcome}")
     keys = [key for key in reference_of if key in prediction_of or missing == "zero"]
     if not keys:
-        raise PredictionError("no reference has a prediction: nothing to score")
+        raise PredictionError("no reference has a prediction: nothing to score; check that both have the same keys")
     return JoinedTexts(
         keys=keys,
         predictions=[prediction_of.get(key, "") for key in keys],

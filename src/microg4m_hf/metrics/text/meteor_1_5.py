@@ -52,7 +52,7 @@ def meteor_counts(predictions: Sequence[str], references: Sequence[Sequence[str]
         done = subprocess.run(command, input=text, cwd=jar.parent, capture_output=True, timeout=limit)
     except subprocess.TimeoutExpired:
         raise MicroG4MError(
-            f"METEOR 1.5 did not answer within {limit:.0f} s for {len(lines)} items; are 2 GB of memory free?"
+            f"METEOR 1.5 did not answer within {limit:.0f} s for {len(lines)} items; free 2 GB of memory"
         ) from None
     answers = done.stdout.decode("utf-8", "replace").splitlines()
     if done.returncode or len(answers) != len(lines):

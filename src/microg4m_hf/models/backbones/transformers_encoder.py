@@ -56,7 +56,9 @@ class WrappedEncoder(nn.Module):
         grid = (frames // self.tubelet, height // self.patch, width // self.patch)
         count = grid[0] * grid[1] * grid[2]
         if tokens.shape[1] < count:
-            raise ModelError(f"the encoder returned {tokens.shape[1]} tokens for a grid of {grid}")
+            raise ModelError(
+                f"the encoder returned {tokens.shape[1]} tokens for a grid of {grid}; choose another, such as videomae"
+            )
         return [tokens[:, tokens.shape[1] - count :].transpose(1, 2).unflatten(2, grid)]
 
 

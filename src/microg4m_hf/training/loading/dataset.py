@@ -123,8 +123,8 @@ def align_items(items: Sequence[KeyFrame], data: Data) -> list[KeyFrame]:
     unknown = sum(name not in angles for name in names)
     if unknown == len(names):
         raise RecipeError(
-            f"data.align: {data.align} lists no person of these key frames; the first one is "
-            f"{','.join(map(str, names[0]))} (video_id,frame_id,person_id)"
+            f"data.align: {data.align} lists no person of these key frames; name them as "
+            f"(video_id,frame_id,person_id), the first one as {','.join(map(str, names[0]))}"
         )
     if unknown and is_main_process():
         print(f"{unknown} of {len(names)} persons have no angle in {data.align}; they are not turned", file=sys.stderr)
@@ -238,7 +238,7 @@ class KeyFrameWindows:
 def report_faults(faults: Sequence[str], on_error: str) -> int:
     """Print which clips of a batch are unreadable and return their number; with ``"raise"``, stop at the first."""
     if faults and on_error == "raise":
-        raise ClipError(f"{faults[0]}; repair the file, or set data.on_error=skip to continue without such clips")
+        raise ClipError(f"{faults[0]}; or set data.on_error=skip to continue without such clips")
     for fault in faults:
         print(f"skipped: {fault}", file=sys.stderr)
     return len(faults)

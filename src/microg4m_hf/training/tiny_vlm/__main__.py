@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     if args.steps < 1 or args.practice < 0:
-        parser.error("--steps must be at least 1 and --practice at least 0")
+        parser.error("the numbers are too small; use --steps of at least 1 and --practice of at least 0")
     arguments = {"steps": args.steps, "practice": args.practice, "seed": args.seed}
     if args.out.exists():
         return _check_existing(args.out, arguments)
