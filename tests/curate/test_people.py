@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from microg4m_hf.curate.angles import detected_angles
 from microg4m_hf.curate.people.callables import checked_detections
 from microg4m_hf.curate.people.detectors import load_detector
-from microg4m_hf.curate.people.quarter_turns import detect_in_turns, suppress, turn_back
+from microg4m_hf.curate.people.quarter_turns import detect_in_turns, find_in_turns, suppress, turn_back
 from microg4m_hf.curate.protocols import PeopleSettings
+from microg4m_hf.curate.reviews import Box
 from microg4m_hf.errors import ModelError, RecipeError
 from tests.support.drawn_films import find_red, walk
 
@@ -34,6 +36,34 @@ def test_four_turns_find_a_person_at_every_turn(turn: int) -> None:
     assert four[0].tolist() == truth.tolist() and four[1].tolist() == [0.9]
     one = detect_in_turns([frame], find_upright, PeopleSettings(turns=1))[0]
     assert len(one[0]) == (1 if turn % 2 == 0 else 0)
+
+
+def find_heads_up(frames: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Find red figures, and be surer of those whose upper half, the head, is greener."""
+    found = []
+    for frame, (boxes, _) in zip(frames, find_red(frames), strict=True):
+        x1, y1, x2, y2 = boxes[0].astype(int)
+        green, middle = frame[..., 1], (y1 + y2) // 2
+        is_up = green[y1:middle, x1:x2].mean() > green[middle:y2, x1:x2].mean() + 20
+        found.append((boxes, np.array([0.9 if is_up else 0.4])))
+    return found
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_the_surest_turn_says_where_a_head_points(turn: int) -> None:
+    frames = walk(20)
+    for number, frame in enumerate(frames):
+        left = 4 + number // 2
+        frame[10:36, left : left + 20, 1] = 80
+    turned = [np.ascontiguousarray(np.rot90(frame, -turn)) for frame in frames]  # clockwise
+    found = find_in_turns(turned, find_heads_up, PeopleSettings(turns=4))
+    rows = [{"frame_id": place + 1, "boxes": [[*one.boxes[0], 0.9]], "turns": (100 * one.by_turn).round().tolist()}
+            for place, one in enumerate(found)]  # fmt: skip
+    rows[3]["turns"] = [[0, 0, 0, 0]]  # one frame without an answer does not matter
+    boxes = [Box(place + 1, *one.boxes[0].tolist()) for place, one in enumerate(found)]
+    angles = detected_angles(boxes, {"frames": rows})
+    assert set(angles.values()) == {(90.0 * turn, "detector")} and len(angles) == 20
+    assert detected_angles(boxes, {"frames": [{"frame_id": 1, "boxes": [[0, 0, 9, 9, 0.9]]}]}) == {}  # one turn only
 
 
 @pytest.mark.parametrize("turns", range(4))

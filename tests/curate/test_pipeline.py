@@ -17,9 +17,12 @@ from microg4m_hf.cli.main import main
 from microg4m_hf.curate import CurateSettings, ReviewLog, release_work
 from microg4m_hf.curate.action_proposals import read_proposals
 from microg4m_hf.curate.drafting import read_drafts
+from microg4m_hf.curate.reviews import tracks_digest
 from microg4m_hf.curate.stages import run_work, select_missing, stage_items
 from microg4m_hf.curate.work import Work
 from microg4m_hf.data.check import check
+from microg4m_hf.data.orientation import read_orientations
+from microg4m_hf.data.release.layout import find_layout
 from microg4m_hf.errors import MicroG4MError
 from tests.support.bad_api_server import BadServer
 from tests.support.drawn_films import DETECTOR, write_films
@@ -194,6 +197,40 @@ def test_reviews_decide_what_is_released(work: Path, tmp_path: Path, capsys: pyt
     assert "reviewers disagree on 1 clips (Mir_000)" in capsys.readouterr().err
     assert main(["curate", "release", str(copy), "--out", data, "--rule", "newest"]) == 2
     assert "no clip is left to release" in capsys.readouterr().err
+
+
+def test_a_release_says_how_people_are_turned(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the marks of a reviewer, else from the turn in which the detector was surest. `data check` reads it."""
+    shutil.copytree(work, tmp_path / "work")
+    copy, out = Work(tmp_path / "work"), str(tmp_path / "out")
+    released = ["curate", "release", str(copy.folder), "--out", out, "--unreviewed"]
+    assert main(released) == 0 and find_layout(out).orientation is None  # nobody looked
+    four = copy.settings.override(["people.turns=4"])
+    four.save(copy.folder / "curate.yaml")
+    assert main(["curate", "run", str(copy.folder)]) == 0
+    digest = tracks_digest(copy.folder, "Mir_000")
+    ReviewLog(copy.folder, "ann").append_all(
+        [("Mir_000", "angle", {"person": 1, "frame": 1, "degrees": 90}),
+         ("Mir_000", "angle", {"person": 1, "frame": 41, "degrees": 270.5}),
+         ("Mir_000", "angle", {"person": 1, "frame": 51, "degrees": None})],
+        digest,
+    )  # fmt: skip
+    capsys.readouterr()
+    assert main(released) == 0
+    assert "  angles          140\n" in capsys.readouterr().out  # frames 1 to 50, and 90 that the detector saw
+    path = find_layout(out).orientation
+    assert path is not None
+    angles = read_orientations(path)
+    assert [angles.get(("Mir_000", frame, 1)) for frame in (1, 21, 41, 50, 51)] == [90, 0.2, 270.5, 270.5, None]
+    assert angles["Sky-lab_000", 90, 1] == 0
+    text = path.read_text(encoding="utf-8")
+    assert "Mir_000,1,1,90,reviewer\n" in text and "Sky-lab_000,1,1,0,detector\n" in text
+    report = check(out)
+    assert report["faults"] == 0
+    path.write_text(f"{text}Mir_000,95,1,0,reviewer\n", encoding="utf-8")
+    assert ["the person has no box in that frame" in one["text"] for one in check(out)["problems"]] == [True]
+    path.write_text(f"{text}Mir_000,51,1,up,reviewer\n", encoding="utf-8")
+    assert check(out)["problems"][0]["file"] == "annotation_files/orientation.csv"
 
 
 def test_a_cluster_that_is_not_there_is_one_line(work: Path) -> None:

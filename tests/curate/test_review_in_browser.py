@@ -60,6 +60,11 @@ class Reviewer:
         self.strokes += 1
         self.browser.wait_for(f"{SERIAL} > {before}")
 
+    def select_all(self) -> None:
+        """Press Ctrl+A."""
+        self.browser.press("a", 65, modifiers=2)
+        self.strokes += 1
+
     def see(self, script: str) -> Any:
         return self.browser.wait_for(script)
 
@@ -135,9 +140,9 @@ def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> N
         start = browser.evaluate(FRAME)
         hands.local("ArrowRight", "ArrowRight")
         hands.see(f"{FRAME} === {start} + 2 || {FRAME} === 3")
-        slider = "document.querySelector('#rv-player input[type=range]')"
-        # In one step: a frame that is shown in between would set the slider back.
-        browser.evaluate(f"({slider}.value = 40, {slider}.dispatchEvent(new Event('input', {{bubbles: true}})))")
+        hands.local("g")
+        hands.type("40")
+        hands.local("Enter")
         hands.see(f"{FRAME} === 40")
         hands.press("s")
         assert "From frame 40 on" in browser.evaluate(NOTICE) and browser.evaluate(FRAME) == 40  # the video stays
@@ -153,7 +158,21 @@ def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> N
             hands.press("3")
             hands.local("ArrowDown")
         finish("k")
-        # 3: a person is excluded, one is deleted and restored; an action from the list of all.
+        # 3: the head of a person points to the right from frame 20 on, then to the lower left; one mark is undone.
+        hands.local("g")
+        hands.type("20")
+        hands.local("Enter")
+        hands.see(f"{FRAME} === 20")
+        hands.local("o")
+        _shot(browser, "head")
+        hands.press("ArrowRight")
+        assert "points to 90°" in browser.evaluate(NOTICE) and browser.evaluate(FRAME) == 20
+        hands.local("o")
+        hands.press("1")
+        assert "down left from frame 20" in browser.evaluate("document.querySelector('.rv-turned').textContent")
+        hands.press("u")
+        turned = (hands.at(), browser.evaluate(SELECTED))
+        # Then a person is excluded, one is deleted and restored; an action from the list of all.
         hands.press("e", "e", "x", "u")
         for _ in people[hands.at()]:
             hands.local("a")
@@ -171,7 +190,7 @@ def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> N
         finish("Enter")
         # 6: a caption and a question are written.
         hands.local("c")
-        browser.evaluate("document.activeElement.select()")
+        hands.select_all()
         hands.type("A person floats.")
         _shot(browser, "caption")
         hands.save()
@@ -193,6 +212,7 @@ def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> N
         assert [clip for clip, _ in seen] == [clip for clip in order if clip in dict(seen)] and len(seen) == 10
         state = reviewed_state(tmp_path)
         assert [state[clip].keep for clip, _ in seen] == [True] * 3 + [False] * 2 + [True] * 5
+        assert state[turned[0]].people[turned[1]].marks == ((20, 90),)
         assert state[first].caption == "Two people float beside a hatch."
         assert all(one.actions == {12, 79} for one in state[first].people.values())
         assert sorted(state[second].people) == people[second]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from microg4m_hf.curate.review_log import Event, ReviewLog, ReviewReader, read_events
+from microg4m_hf.curate.review_log import Event, ReviewLog, ReviewReader, event_fault, read_events
 from microg4m_hf.curate.reviews import Box, ReviewedClip, fold_clip, reviewed_state, tracks_digest
 from microg4m_hf.errors import DataError, RecipeError
 from tests.support.curated import walker, work_folder
@@ -254,3 +254,21 @@ def test_two_reviewers_at_once_and_kills_lose_nothing_that_was_confirmed(tmp_pat
     reader.refresh()
     assert set(confirmed) <= {event.id for event in reader.events}
     assert len({event.id for event in reader.events if event.reviewer == "ben"}) == 60
+
+
+def test_marks_of_heads_follow_the_people_and_are_no_disagreement() -> None:
+    def mark(frame: int, degrees: float | None, person: int = 1, who: str = "a") -> tuple[Any, ...]:
+        return who, "angle", {"person": person, "frame": frame, "degrees": degrees}
+
+    assert _state(mark(40, 90), mark(1, 0), mark(40, 180)).people[1].marks == ((1, 0), (40, 180))
+    split = _state(mark(1, 0), mark(40, 90), ("a", "split", {"person": 1, "frame": 30, "new": 4}))
+    assert (split.people[1].marks, split.people[4].marks) == (((1, 0),), ((40, 90),))
+    merged = _state(mark(1, 0), mark(50, 90), mark(50, 270, 2), ("a", "merge", {"person": 1, "into": 2}))
+    assert merged.people[2].marks == ((1, 0), (50, 270))  # at one frame, that of the person who stays
+    keep = [(who, "keep", {"reason": ""}) for who in "ab"]
+    agreed = _state(mark(1, 45, who="a"), *keep)  # b keeps last, and has marked nothing
+    assert agreed.status == "reviewed" and agreed.people[1].marks == ((1, 45),)
+    assert _state(mark(1, 0, 9)).judgments["a"].ignored == ["angle: there is no person 9"]
+    for degrees in (360, -1, "up", True, float("nan")):
+        assert event_fault(CLIP, "angle", {"person": 1, "frame": 1, "degrees": degrees})
+    assert event_fault(CLIP, "angle", {"person": 1, "frame": 1, "degrees": None}) is None

@@ -183,7 +183,7 @@ def run_release(args: argparse.Namespace) -> int:
 
     work = Work(args.work)
     summary = release_work(work, args.out or work.folder / "release", unreviewed=args.unreviewed, rule=args.rule)
-    for name in ("clips", "people", "boxes", "labels", "captions", "questions", "sources"):
+    for name in ("clips", "people", "boxes", "labels", "captions", "questions", "angles", "sources"):
         print(f"  {name:10}{summary[name]:>9,}")
     print("  splits    " + ", ".join(f"{split} {clips}" for split, clips in summary["splits"].items()))
     for note in summary["notes"]:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from .._version import __version__
 from ..data.check import check
 from ..data.export_ava import FILES, ava_lines
+from ..data.orientation import COLUMNS
 from ..data.release.clip_files import clip_path
 from ..data.release.layout import CURATED
 from ..data.release.release import Release, read_release
@@ -29,6 +30,7 @@ from ..errors import DataError, SourceError, list_some
 from ..runtime import progress
 from ..storage import atomic_folder, write_atomic
 from ..taxonomy import ACTION_IDS
+from .angles import FILE as ORIENTATION, Angle, find_angles, read_detected
 from .dataset_card import render_dataset_card
 from .footage import check_license
 from .reviews import ReviewedClip, reviewed_state
@@ -48,6 +50,7 @@ class ClipContent:
     caption: str = ""
     questions: list[tuple[str, str]] = field(default_factory=list)
     reviewed: bool = False
+    angles: dict[int, dict[int, Angle]] = field(default_factory=dict)  # of each person, by frame
 
 
 def release_work(
@@ -97,6 +100,7 @@ def release_work(
             "labels": sum(len(actions) for row in contents for actions in row.actions.values()),
             "captions": sum(bool(row.caption) for row in contents),
             "questions": sum(len(row.questions) for row in contents),
+            "angles": sum(len(found) for row in contents for found in row.angles.values()),
             "sources": len(sources),
             "splits": {split: clips for split, (clips, _) in splits.items()},
         }
@@ -155,7 +159,7 @@ def collect_contents(
         elif kept:
             open_clips.append(clip.video_id)
         if kept:
-            contents.append(_content_of(clip, state))
+            contents.append(_content_of(clip, state, read_detected(work, clip.video_id)))
     if disputed and not unreviewed:
         hint = "settle them on the review page, or pass rule='majority' or rule='newest'"
         raise DataError(
@@ -173,7 +177,7 @@ def collect_contents(
     return contents
 
 
-def _content_of(clip: ClipRecord, state: ReviewedClip) -> ClipContent:
+def _content_of(clip: ClipRecord, state: ReviewedClip, detected: dict[str, Any] | None) -> ClipContent:
     people = state.released_people()
     boxes = [[box.frame, number, *box.corners] for number, person in people.items() for box in person.boxes]
     return ClipContent(
@@ -183,6 +187,7 @@ def _content_of(clip: ClipRecord, state: ReviewedClip) -> ClipContent:
         state.caption or "",
         [(pair["Q"], pair["A"]) for pair in state.questions or ()],
         state.status == "reviewed",
+        {number: find_angles(person.boxes, person.marks, detected) for number, person in people.items()},
     )
 
 
@@ -199,11 +204,19 @@ def _write_annotations(folder: Path, contents: Sequence[ClipContent], sources: S
         if content.caption:
             pairs = [{"Q": question, "A": answer} for question, answer in content.questions]
             texts.append({"video_id": video_id, "caption": content.caption, "qa_pairs": pairs})
+    angles = [
+        (content.clip.video_id, frame, person, f"{angle.degrees:g}", angle.origin)
+        for content in contents
+        for person, found in sorted(content.angles.items())
+        for frame, angle in sorted(found.items())
+    ]
     labeled = {row[0] for row in actions}
     place = folder / "annotation_files"
     _write_csv(place / "actions.csv", ("video_id", "movie_or_real", "person_id", "action"), actions)
     header = ("video_id", "frame_id", "person_id", "xmin", "ymin", "xmax", "ymax")
     _write_csv(place / "bounding_boxes.csv", header, boxes)
+    if angles:
+        _write_csv(place / ORIENTATION, (*COLUMNS, "origin"), angles)
     if any(content.clip.video_id not in labeled for content in contents):
         clips = [(content.clip.video_id, content.clip.domain[0]) for content in contents]
         _write_csv(place / "clips.csv", ("video_id", "movie_or_real"), clips)

@@ -91,11 +91,17 @@ EVENTS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "include": {"person": _is_number},
     "track": {"person": _is_number, "boxes": lambda value: _are_boxes(value)},  # boxes of an annotation tool
     "actions": {"person": _is_number, "actions": _are_actions},
+    "angle": {"person": _is_number, "frame": _is_number, "degrees": lambda value: _is_angle(value)},
     "caption": {"text": _is_reason},
     "questions": {"pairs": _are_questions},
     "undo": {"event": _is_text},
     "adjudicate": {"part": _is_part, "person": lambda value: value is None or _is_number(value), "take": _is_reviewer},
 }
+
+
+def _is_angle(value: Any) -> bool:
+    """Whether a value is degrees clockwise to the head of a person, or None where nobody can tell."""
+    return value is None or (type(value) in (int, float) and 0 <= value < 360)
 
 
 def _are_boxes(value: Any) -> bool:

@@ -46,6 +46,7 @@ class Box(NamedTuple):
         return self.x1, self.y1, self.x2, self.y2
 
 
+Mark = tuple[int, "float | None"]  # from this frame on, the head of the person points there; None: nobody can tell
 Tracks = dict[int, list[Box]]  # person -> boxes in the order of their frames
 
 
@@ -57,6 +58,7 @@ class Person:
     actions: frozenset[int] = frozenset()  # released action ids
     excluded: bool = False
     reason: str = ""  # of an excluded person
+    marks: tuple[Mark, ...] = ()  # how the person is turned, in the order of the frames
 
 
 @dataclass
@@ -347,8 +349,10 @@ def _merge(people: dict[int, Person], values: Mapping[str, Any]) -> str:
         held = boxes.get(box.frame)
         if held is None or (held.interpolated, -held.score) > (box.interpolated, -box.score):
             boxes[box.frame] = box
-    actions = people[target].actions | people.pop(source).actions
-    people[target] = Person(sorted(boxes.values()), actions, people[target].excluded, people[target].reason)
+    joined, gone = people[target], people.pop(source)
+    marks = tuple(sorted((dict(gone.marks) | dict(joined.marks)).items()))
+    actions = joined.actions | gone.actions
+    people[target] = Person(sorted(boxes.values()), actions, joined.excluded, joined.reason, marks)
     return ""
 
 
@@ -362,8 +366,10 @@ def _split(people: dict[int, Person], values: Mapping[str, Any]) -> str:
     later = [box for box in boxes if box.frame >= values["frame"]]
     if not later or len(later) == len(boxes):
         return f"person {number} has no boxes on both sides of frame {values['frame']}"
-    people[number].boxes = boxes[: len(boxes) - len(later)]
-    people[new] = Person(later)
+    first = people[number]
+    first.boxes = boxes[: len(boxes) - len(later)]
+    people[new] = Person(later, marks=tuple(mark for mark in first.marks if mark[0] >= values["frame"]))
+    first.marks = tuple(mark for mark in first.marks if mark[0] < values["frame"])
     return ""
 
 
@@ -403,6 +409,14 @@ def _act(people: dict[int, Person], values: Mapping[str, Any]) -> str:
     return problem
 
 
+def _turn(people: dict[int, Person], values: Mapping[str, Any]) -> str:
+    problem = _missing(people, values["person"])
+    if not problem:
+        person = people[values["person"]]
+        person.marks = tuple(sorted((dict(person.marks) | {values["frame"]: values["degrees"]}).items()))
+    return problem
+
+
 _EDITS: dict[str, Callable[[dict[int, Person], Mapping[str, Any]], str]] = {
     "merge": _merge,
     "split": _split,
@@ -410,6 +424,7 @@ _EDITS: dict[str, Callable[[dict[int, Person], Mapping[str, Any]], str]] = {
     "exclude": _exclude,
     "include": _include,
     "actions": _act,
+    "angle": _turn,
 }
 
 _Part = tuple[str, "int | None"]
@@ -456,7 +471,9 @@ def _settle(state: ReviewedClip, judgments: list[Judgment], taken: Mapping[_Part
         judged = [one for one in same if not one.people[number].excluded] or same
         winner = settle("actions", number, judged) if not person.excluded else chosen
         actions = winner.people[number].actions
-        state.people[number] = Person(person.boxes, actions, person.excluded, person.reason)
+        # How somebody is turned is no judgment: whoever said it, newest first, and first of all whose people count.
+        marks = next((found for one in (chosen, *reversed(same)) if (found := one.people[number].marks)), ())
+        state.people[number] = Person(person.boxes, actions, person.excluded, person.reason, marks)
 
 
 def _in_words(judgment: Judgment, part: str, person: int | None) -> str:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ..errors import ClipError, MicroG4MError, list_some
 from .check_clips import check_archive, check_clips, find_last_frames
+from .orientation import COLUMNS, read_orientations
 from .release.actions import check_label_map, person_keys, persons_of
 from .release.bounding_boxes import BOX
 from .release.clip_files import check_clip_files, clip_path
@@ -65,6 +66,8 @@ def check(root: str | os.PathLike[str], *, decode: bool = False, workers: int | 
             if part is not None:
                 _add_faults(part, policy, layout.name(path))
                 notes += _compare_boxes(part, policy) if need == "har" else _text_notes(part)
+                if need == "har" and layout.orientation is not None:
+                    _attempt(partial(_check_orientation, layout.orientation, part, policy), layout, policy)
                 last_frames |= find_last_frames(part) if need == "har" else {}
         for path in filter(None, (layout.val_predicted_boxes, layout.test_predicted_boxes)):
             _attempt(partial(_check_predicted_boxes, path, release, policy), layout, policy)
@@ -174,6 +177,17 @@ def _check_predicted_boxes(path: Path, release: Release, policy: ErrorPolicy) ->
         if row not in known:
             reason = "a predicted box that is not a key box of the ground truth"
             policy.report(release.layout.name(path), None, row, reason)
+
+
+def _check_orientation(path: Path, release: Release, policy: ErrorPolicy) -> None:
+    """Report angles of persons in frames where they have no box."""
+    boxes = release.boxes
+    assert boxes is not None
+    columns = (boxes[name].to_pylist() for name in ("video_id", "frame", "person_id"))
+    known = set(zip(*columns, strict=True))
+    name = release.layout.name(path)
+    for key in sorted(read_orientations(path, name=name).keys() - known):
+        policy.report(name, None, dict(zip(COLUMNS, key, strict=False)), "the person has no box in that frame")
 
 
 def _release_notes(layout: Layout, release: Release) -> list[str]:

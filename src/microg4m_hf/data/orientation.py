@@ -19,7 +19,7 @@ COLUMNS = ("video_id", "frame_id", "person_id", "angle_degrees")
 Angles = dict[tuple[str, int, int], float]  # by video_id, frame_id and person_id
 
 
-def read_orientations(file: str | os.PathLike[str]) -> Angles:
+def read_orientations(file: str | os.PathLike[str], *, name: str | None = None) -> Angles:
     """Read the angles of persons from a CSV file with the columns ``video_id,frame_id,person_id,angle_degrees``.
 
     Columns may come in any order and beside others. An empty angle means that the orientation is not known; the person
@@ -27,6 +27,7 @@ def read_orientations(file: str | os.PathLike[str]) -> Angles:
 
     Args:
         file: The path of the file.
+        name: How errors name the file; by default its own name.
 
     Returns:
         For ``(video_id, frame_id, person_id)`` the clockwise angle, at least 0 and below 360.
@@ -45,12 +46,13 @@ def read_orientations(file: str | os.PathLike[str]) -> Angles:
     path = Path(file).expanduser()
     hint = f"give a CSV file with the columns {','.join(COLUMNS)}"
     angles: Angles = {}
+    name = name or path.name
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines)
             missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
             if missing:
-                raise DataError(f"no column {', '.join(missing)}", file=path.name, line=1, hint=hint)
+                raise DataError(f"no column {', '.join(missing)}", file=name, line=1, hint=hint)
             for row in rows:
                 text = (row["angle_degrees"] or "").strip()
                 try:
@@ -60,11 +62,11 @@ def read_orientations(file: str | os.PathLike[str]) -> Angles:
                     angle, key = math.nan, ("", 0, 0)
                 if angle is not None and not math.isfinite(angle):
                     problem = "frame_id and person_id must be whole numbers, and angle_degrees a number"
-                    raise DataError(problem, file=path.name, line=rows.line_num, hint=hint)
+                    raise DataError(problem, file=name, line=rows.line_num, hint=hint)
                 if key in angles:
                     raise DataError(
                         f"person {key[2]} in frame {key[1]} of {key[0]} is listed twice",
-                        file=path.name,
+                        file=name,
                         line=rows.line_num,
                         hint="keep one of the two rows",
                     )
@@ -73,7 +75,7 @@ def read_orientations(file: str | os.PathLike[str]) -> Angles:
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}); {hint}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"the file is not CSV text in UTF-8 ({error})", file=path.name, hint=hint) from None
+        raise DataError(f"the file is not CSV text in UTF-8 ({error})", file=name, hint=hint) from None
     return angles
 
 

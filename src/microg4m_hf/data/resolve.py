@@ -25,7 +25,11 @@ ROW_CODE = (
     "data/release/*.py",
     *("data/video/h264.py", "data/video/index.py", "data/video/mp4.py", "data/video/probe.py", "data/video/source.py"),
 )
-_UNREAD_FILES = {"har": {"texts"}, "caption": {"boxes"}, "vqa": {"boxes"}}
+_UNREAD_FILES = {
+    "har": {"texts", "orientation"},
+    "caption": {"boxes", "orientation"},
+    "vqa": {"boxes", "orientation"},
+}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import MicroG4MError, RecipeError
 from ...taxonomy import ACTION_IDS
 from ..action_proposals import read_proposals
+from ..angles import Angle, find_angles, read_detected
 from ..drafting import Drafts, clip_drafts, read_text_records
 from ..review_log import Event, ReviewLog, ReviewReader, check_reviewer
 from ..reviews import (
@@ -47,6 +48,7 @@ class ClipView:
     proposals: Mapping[int, list[tuple[int, float]]]  # of each person: action ids with scores, best first
     caption: str | None
     questions: list[dict[str, str]] | None
+    angles: Mapping[int, Mapping[int, Angle]]  # of each person: angles by frame
 
 
 class ReviewBoard:
@@ -106,9 +108,11 @@ class ReviewBoard:
                 mine = fold_judgment(reviewer, read_tracks(self.work.folder, video_id).people, [])
             drafts = self.drafts(video_id)
             proposals = self.proposals.get(video_id, {})
+            detected = read_detected(self.work, video_id)
+            angles = {number: find_angles(one.boxes, one.marks, detected) for number, one in mine.people.items()}
             return ClipView(
                 state, mine, self.verdicts[video_id], self.sizes[video_id], drafts, proposals, state.caption,
-                state.questions,
+                state.questions, angles,
             )  # fmt: skip
 
     def drafts(self, video_id: str) -> Drafts:
@@ -283,6 +287,15 @@ def _exclude(board: ReviewBoard, reviewer: str, video_id: str, message: Mapping[
     return f"Person {number} is excluded."
 
 
+def _angle(board: ReviewBoard, reviewer: str, video_id: str, message: Mapping[str, Any]) -> str:
+    number, _ = _person(board, reviewer, video_id, message)
+    frame, degrees = int(message["frame"]), message["degrees"]
+    board.write(reviewer, video_id, "angle", person=number, frame=frame, degrees=degrees)
+    if degrees is None:
+        return f"From frame {frame} on, nobody can tell how person {number} is turned."
+    return f"From frame {frame} on, the head of person {number} points to {degrees:g}°."
+
+
 def _caption(board: ReviewBoard, reviewer: str, video_id: str, message: Mapping[str, Any]) -> str:
     text = " ".join(str(message["text"]).split())
     if text == (board.state(video_id).caption or ""):
@@ -359,6 +372,7 @@ _ACTS: dict[str, _Act] = {
     "split": _split,
     "delete": _delete,
     "exclude": _exclude,
+    "angle": _angle,
     "caption": _caption,
     "questions": _questions,
     "accept": _accept,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape as escape_attribute
 
 from ...taxonomy import ACTIONS
 from ...web.html import element, with_noun
 from ...web.player import COLORS, PlayerTrack, read_times, render_player
+from ..angles import Angle
 from ..reviews import Person
 from .board import LISTS, ClipView, ReviewBoard
 
@@ -46,6 +48,8 @@ KEYS = (
     ("s", "split the person at this frame"),
     ("x", "delete the person: it is nobody"),
     ("e", "exclude or include the person"),
+    ("o", "where the head points, from this frame on"),
+    ("g", "go to a frame"),
     ("c", "write the caption"),
     ("q", "write the questions"),
     ("y", "accept the proposed text"),
@@ -57,6 +61,8 @@ KEYS = (
     ("b", "boxes on or off"),
     ("?", "these keys"),
 )
+_DIRECTIONS = ("up", "up right", "right", "down right", "down", "down left", "left", "up left")
+_POINTS = {45.0 * place: name for place, name in enumerate(_DIRECTIONS)}
 _NAMES = {action.action_id: action.name for action in ACTIONS}
 
 
@@ -218,6 +224,8 @@ def _card(place: int, number: int, person: Person, view: ClipView) -> str:
     chips = chips or f'<li class="rv-none">{element("span", "no action yet")}</li>'
     proposed = ", ".join(f"{_NAMES[one]} {score:.2f}" for one, score in view.proposals.get(number, []))
     line = element("p", f"the model proposes: {proposed}", "mg-quiet rv-proposed") if proposed else ""
+    if turned := _turned(person, view.angles.get(number, {})):
+        line += element("p", turned, "mg-quiet rv-turned")
     first = frames[0] if frames else 1
     return (
         f'<div class="rv-person{" rv-excluded" * person.excluded}" data-person="{number}">'
@@ -225,6 +233,27 @@ def _card(place: int, number: int, person: Person, view: ClipView) -> str:
         f'{element("span", about, "mg-quiet")}<button type="button" data-frame="{first}">frame {first}</button></h4>'
         f'<ul class="mg-true">{chips}</ul>{line}</div>'
     )
+
+
+def _turned(person: Person, angles: Mapping[int, Angle]) -> str:
+    """Where the head of a person points: the marks of the reviewer, else what the detector found most often."""
+    if person.marks:
+        said = (f"{_point(degrees)} from frame {frame}" for frame, degrees in person.marks)
+        return f"head: {', '.join(said)}"
+    if not angles:
+        return ""
+    counts = Counter(angle.degrees for angle in angles.values())
+    parts = (f"{_point(degrees)}{f' in {count} frames' * (len(counts) > 1)}" for degrees, count in counts.most_common())
+    return f"head, as the detector found it: {', '.join(parts)}"
+
+
+def _point(degrees: float | None) -> str:
+    """Name a direction.
+
+    >>> [_point(degrees) for degrees in (0, 315, 20, None)]
+    ['up', 'up left', '20°', 'unknown']
+    """
+    return "unknown" if degrees is None else _POINTS.get(degrees, f"{degrees:g}°")
 
 
 def _texts(view: ClipView) -> str:

@@ -5,7 +5,7 @@ Detectors are trained on upright people and lose others; a person who floats ups
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,14 @@ from .callables import Boxes, Detections
 from .detectors import Detector
 
 _SAME_TURN = 0.7
+
+
+class TurnedPeople(NamedTuple):
+    """The people of a frame: boxes, scores, and for each box its best score in every turn that was looked at."""
+
+    boxes: Boxes
+    scores: NDArray[np.float64]
+    by_turn: NDArray[np.float64]
 
 
 def detect_people(work: Work, clip: ClipRecord, detector: Detector) -> dict[str, Any]:
@@ -31,16 +39,18 @@ def detect_people(work: Work, clip: ClipRecord, detector: Detector) -> dict[str,
     with open_clip(clip.path) as opened:
         count = len(opened)
         looked_at = list(range(0, count, settings.every))
-        found = detect_in_turns(list(opened.frames(looked_at)), detector, settings)
+        found = find_in_turns(list(opened.frames(looked_at)), detector, settings)
     frames = []
-    for frame, (boxes, scores) in zip(looked_at, found, strict=True):
+    for frame, (boxes, scores, by_turn) in zip(looked_at, found, strict=True):
         rows = [
             [*(round(v, 2) for v in box), round(s, 4)] for box, s in zip(boxes.tolist(), scores.tolist(), strict=True)
         ]
-        frames.append({"frame_id": frame + 1, "boxes": rows})
+        # In hundredths, from which `angles` tells how a person is turned.
+        turns = {"turns": (100 * by_turn).round().astype(int).tolist()} if settings.turns > 1 else {}
+        frames.append({"frame_id": frame + 1, "boxes": rows, **turns})
     content = {"video_id": clip.video_id, "width": clip.width, "height": clip.height, "frames": frames, "length": count}
     sha256 = work.write_result("people", clip.video_id, work.result_key("people", clip.sha256), content)
-    best = [round(float(scores.max(initial=0.0)), 4) for _, scores in found]
+    best = [round(float(one.scores.max(initial=0.0)), 4) for one in found]
     return {"status": "ok", "result": [{"sha256": sha256, "best_scores": best}]}
 
 
@@ -61,6 +71,17 @@ def detect_in_turns(frames: list[NDArray[np.uint8]], detector: Detector, setting
         detector: The detector.
         settings: How many turns, the weakest score, and the overlap above which boxes of two turns are one person.
     """
+    return [(boxes, scores) for boxes, scores, _ in find_in_turns(frames, detector, settings)]
+
+
+def find_in_turns(frames: list[NDArray[np.uint8]], detector: Detector, settings: PeopleSettings) -> list[TurnedPeople]:
+    """Return the people of every frame as `detect_in_turns` does, and how sure the detector is of each in every turn.
+
+    Args:
+        frames: RGB frames of one size.
+        detector: The detector.
+        settings: As for `detect_in_turns`.
+    """
     if not frames:
         return []
     height, width = frames[0].shape[:2]
@@ -76,8 +97,13 @@ def detect_in_turns(frames: list[NDArray[np.uint8]], detector: Detector, setting
         turn_of_box = np.repeat(np.arange(len(found)), [len(scores) for _, scores in found])
         fits = (scores >= settings.min_score) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         boxes, scores = boxes[fits], scores[fits]
-        stays = suppress(boxes, scores, settings.overlap, turn_of_box[fits])
-        merged.append((boxes[stays], scores[stays]))
+        turn_of_box = turn_of_box[fits]
+        stays = suppress(boxes, scores, settings.overlap, turn_of_box)
+        by_turn = np.zeros((len(stays), settings.turns))
+        same = iou(boxes[stays], boxes) > settings.overlap
+        for turns in range(settings.turns):
+            by_turn[:, turns] = np.where(same & (turn_of_box == turns), scores, 0.0).max(axis=1, initial=0.0)
+        merged.append(TurnedPeople(boxes[stays], scores[stays], by_turn))
     return merged
 
 

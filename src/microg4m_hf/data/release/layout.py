@@ -18,6 +18,7 @@ FILE_NAMES = {
     "actions": "actions.csv",
     "clips": "clips.csv",
     "boxes": "bounding_boxes.csv",
+    "orientation": "orientation.csv",
     "label_map": "label_map.pbtxt",
     "texts": "vqa_and_captioning*.json",
     "ava_all": "ava_all.csv",
@@ -42,6 +43,7 @@ class Layout:
     actions: Path | None = None
     clips: Path | None = None  # all clips of a curated release, also those that nobody has labeled
     boxes: Path | None = None
+    orientation: Path | None = None  # how the people of a curated release are turned
     label_map: Path | None = None
     texts: Path | None = None
     ava_all: Path | None = None

@@ -133,6 +133,30 @@ const search = () => {
   show();
 };
 
+// Degrees clockwise by key: arrows, and the digits as they lie on a number pad.
+const heads = {
+  ArrowUp: 0, ArrowRight: 90, ArrowDown: 180, ArrowLeft: 270, 8: 0, 9: 45, 6: 90, 3: 135, 2: 180, 1: 225, 4: 270, 7: 315,
+  5: null,
+};
+let asked = 1;
+const goTo = (number) => {
+  const range = player()?.querySelector("input[type=range]");
+  if (!range) return;
+  range.value = number;
+  range.dispatchEvent(new Event("input", { bubbles: true }));
+};
+const askFrame = () => {
+  const field = document.createElement("input");
+  field.inputMode = "numeric";
+  ask("frame", "Go to frame: Enter goes there, Escape does not", [], field);
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !/^\d+$/.test(field.value.trim())) return;
+    close();
+    goTo(Number(field.value));
+    event.preventDefault();
+  });
+};
+
 const drop = (reason) => {
   close();
   send({ do: "drop", reason });
@@ -163,6 +187,9 @@ const answer = (key) => {
     const into = Math.min(selected, other);  // who appears first keeps the id
     send({ do: "merge", person: Math.max(selected, other), into });
     selected = into;
+  } else if (mode === "angle" && key in heads) {
+    close();
+    send({ do: "angle", person: selected, frame: asked, degrees: heads[key] });
   } else if (mode === "dispute" && facts.disputes[0]?.reviewers[number - 1]) {
     const { part, person, reviewers } = facts.disputes[0];
     close();
@@ -202,6 +229,11 @@ const keys = {
   s: () => withPerson(() => send({ do: "split", person: selected, frame: frame() })),
   x: () => withPerson(() => send({ do: "delete", person: selected })),
   e: () => withPerson(() => send({ do: "exclude", person: selected, reason: "" })),
+  o: () => withPerson(() => {
+    asked = frame();
+    ask("angle", `Where does the head of person ${selected} point, from frame ${asked} on? An arrow, or 7 8 9, 4 6, 1 2 3 as on a number pad; 5: nobody can tell; Escape closes`, [], null);
+  }),
+  g: askFrame,
   c: () => ask("caption", "Caption: Ctrl+Enter saves, Escape does not", [], area(facts.caption, 6)),
   q: () => ask("questions", "A question, its answer on the next line, an empty line: Ctrl+Enter saves, Escape does not", [],
     area(facts.questions, 18)),
@@ -255,11 +287,7 @@ element.addEventListener("click", (event) => {
     mark();
   }
   const first = event.target.closest("button[data-frame]");
-  const range = player()?.querySelector("input[type=range]");
-  if (first && range) {
-    range.value = first.dataset.frame;
-    range.dispatchEvent(new Event("input", { bubbles: true }));
-  }
+  if (first) goTo(first.dataset.frame);
 });
 element.addEventListener("submit", (event) => {
   event.preventDefault();
