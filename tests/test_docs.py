@@ -114,6 +114,7 @@ NOT_RUN = {
     "demo-own": "a trained run; test_predict_run",
     "report runs/demo": "a trained run; test_wheel",
     "--predictions runs/blind --source": "a run of the command above it; test_wheel",
+    "compare vqa runs/blind": "runs of the commands above it; test_score_and_compare",
     "microg4m curate": "films and a detector; test_pipeline",
     "microg4m_hf curate": "several processes; test_pipeline",
     "microg4m watch": "a film and a detector; test_watch",
