@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,9 +35,17 @@ def test_caption_vqa_and_score(tiny: Tiny, tmp_path: Path, family: str, capsys: 
     for task, count in (("caption", 3), ("vqa", 18)):
         folder = tmp_path / task
         assert predict(task, tiny(family), folder) == 0
-        assert f"{count} finished ({count} now" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert f"{count} finished ({count} now" in said and re.search(
+            r"% encoding, \d+ % prefill, \d+ % decoding", said
+        )
         assert len(rows(folder)) == count
         results = json.loads((folder / "results.json").read_text())
+        spent = results["phases"]
+        assert min(spent[name] for name in ("reading", "preparing", "encoding", "prefill", "decoding")) > 0
+        assert sum(spent[name] for name in ("encoding", "prefill", "decoding")) == pytest.approx(
+            results["seconds"], abs=0.1
+        )
         assert results["prefix_hit_rate"] == (1.0 if task == "vqa" else 0.0)
         assert results["tokens_per_second"] > 0
         assert results["settings"]["weights"].startswith("files-")

@@ -125,6 +125,7 @@ def _add_old_spelling(parser: Any, option: str, dest: str, **options: Any) -> No
 def run(args: argparse.Namespace) -> int:
     from ..data import load_dataset
     from ..inference import TextSettings, predict_texts, resolve_settings
+    from ..inference.vlm.phases import describe_phases
     from ..runtime import rank_and_world_size
 
     names = ("model", "revision", "temperature", "seed", "turns", *ASKED)
@@ -146,6 +147,7 @@ def run(args: argparse.Namespace) -> int:
         f"{summary['failed']} failed{f' ({kinds})' if kinds else ''}, {summary['missing']} missing; "
         f"predictions are in {summary['predictions']}"
         + ("; run the command with --retry-failed to repeat the failed items" if summary["failed"] else "")
+        + (f"; {describe_phases(summary['phases'])}" if "phases" in summary else "")
     )
     # A launcher stops all processes when one exits with an error, and a failed item is not a reason to do so.
     return 1 if summary["failed"] and world_size == 1 else 0

@@ -141,13 +141,17 @@ def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) ->
 
 
 def _throughput(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Speed and prefix cache hits of a local model. Seconds are summed over processes and exclude loading."""
+    """Speed, phases and prefix cache hits of a local model. Seconds are summed over processes and exclude loading."""
     timed = [record for record in records if "seconds" in record]
     seconds = sum(record["seconds"] for record in timed)
     if not seconds:
         return {}
+    phases: Counter[str] = Counter()
+    for record in timed:
+        phases.update(record.get("phases", {}))
     return {
         "seconds": round(seconds, 2),
+        **({"phases": {name: round(value, 3) for name, value in phases.items()}} if phases else {}),
         "items_per_second": round(len(timed) / seconds, 3),
         "tokens_per_second": round(sum(record["tokens"]["out"] for record in timed) / seconds, 1),
         "prefix_hit_rate": round(sum(record["shared_prefix"] for record in timed) / len(timed), 4),

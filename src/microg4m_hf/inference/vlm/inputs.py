@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,6 +91,7 @@ class ClipInputs:
     visual: dict[str, Any]  # pixels, grids, sizes: the same for every query
     # Other per-token inputs, such as token_type_ids: the values of the common prefix, and the value behind it.
     token_fields: dict[str, tuple[list[int], int]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # how long reading and preparing took, per query
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -220,12 +222,13 @@ class Prefetcher:
         return prefetch(self._prepare, clips, workers=workers, depth=depth)
 
     def _prepare(self, clip: ClipQueries) -> list[ClipInputs] | PrepareFailure:
+        start = time.perf_counter()
         try:
             frames = read_frames(clip.video, self._settings.frames, self._settings.frame_sampling, clip.turn)
         except (ClipError, OSError) as error:
             message = f"the clip cannot be read: {' '.join(str(error).split())}"
             return PrepareFailure(message, is_decode_error=True)
-        preparer = self._preparer_of_thread()
+        preparer, read = self._preparer_of_thread(), time.perf_counter()
         try:
             items = preparer.prepare(clip, frames)
         except MicroG4MError:
@@ -234,6 +237,9 @@ class Prefetcher:
             return PrepareFailure(format_error(error), is_decode_error=False)
         if preparer.not_shared_because:
             self.not_shared_because = preparer.not_shared_because
+        end, count = time.perf_counter(), len(clip.queries)
+        for item in items:
+            item.seconds = {"reading": (read - start) / count, "preparing": (end - read) / count}
         return items
 
     def _preparer_of_thread(self) -> InputPreparer:

@@ -15,6 +15,7 @@ from ..run import Results, Runner
 from .generate import Generation, Generator, Row
 from .inputs import ClipInputs, Prefetcher, PrepareFailure, PromptBuilder, format_error
 from .loading import Placement, load_model
+from .phases import IN_THREADS, PhaseClock
 from .prefix_cache import find_mismatch, generate_from_prefix, plain_inputs
 
 Item = TypeVar("Item")
@@ -45,12 +46,18 @@ class LocalRunner:
         self.halver = BatchSizeHalver(1 if self.generator.needs_batch_size_one else placement.batch_size or default)
         self.shares_prefix: bool | None = None if placement.shared_prefix else False  # None: not yet checked
         self._successes = self._failures = 0
+        self._clock, self._waited = PhaseClock(model), 0.0
 
     def __call__(self, clips: Sequence[ClipQueries]) -> Results:
+        with self._clock.watch():
+            yield from self._answer_clips(clips)
+
+    def _answer_clips(self, clips: Sequence[ClipQueries]) -> Results:
         prefetcher = Prefetcher(self.prompt_builder, self.settings)
         workers = self.placement.workers
         buckets: dict[Any, list[ClipInputs]] = {}  # items that can share a batch
-        for clip, prepared in prefetcher(clips, workers=workers, depth=2 * self.halver.size + workers):
+        ahead = prefetcher(clips, workers=workers, depth=2 * self.halver.size + workers)
+        for clip, prepared in self._time_waiting(ahead):
             if isinstance(prepared, PrepareFailure):
                 yield from self._fail(clip.queries, "decode" if prepared.is_decode_error else "error", prepared.why)
                 continue
@@ -63,6 +70,16 @@ class LocalRunner:
                     yield from self._answer_bucket(buckets.pop(key))
         for bucket in buckets.values():
             yield from self._answer_bucket(bucket)
+
+    def _time_waiting(self, clips: Iterator[Item]) -> Iterator[Item]:
+        while True:
+            start = time.perf_counter()
+            try:
+                clip = next(clips)
+            except StopIteration:
+                return
+            self._waited += time.perf_counter() - start
+            yield clip
 
     def _answer_bucket(self, items: Sequence[ClipInputs]) -> Results:
         """Answer all queries of a bucket. After an error, retry the remaining ones one by one."""
@@ -117,19 +134,27 @@ class LocalRunner:
         shared_prefix: bool,
     ) -> Results:
         start = time.perf_counter()
+        self._clock.split(0)  # leave out the check of the prefix cache
         for batch, answers in self.halver(items, rows_per_item, generate):
-            queries = [query for item in batch for query in queries_of(item)]
+            asked = [(query, item) for item in batch for query in queries_of(item)]
+            queries = [query for query, _ in asked]
             if answers is None:
                 yield from self._fail(queries, "memory", _OUT_OF_MEMORY)
             else:
                 self._successes += len(queries)
-                seconds = round((time.perf_counter() - start) / len(queries), 4)
-                for query, answer in zip(queries, answers, strict=True):
+                passed = time.perf_counter() - start
+                seconds = round(passed / len(queries), 4)
+                phases = {"waiting": self._waited, **self._clock.split(passed)}
+                phases = {name: round(value / len(queries), 6) for name, value in phases.items()}
+                self._waited = 0.0
+                for (query, item), answer in zip(asked, answers, strict=True):
+                    clip = item[0] if isinstance(item, tuple) else item
                     record = {
                         "status": "ok",
                         "text": answer.text,
                         "tokens": {"in": answer.prompt_tokens, "out": answer.new_tokens},
                         "seconds": seconds,
+                        "phases": {name: round(clip.seconds.get(name, 0.0), 6) for name in IN_THREADS} | phases,
                         "shared_prefix": shared_prefix,
                     }
                     if answer.likelihood is not None:
