@@ -90,7 +90,7 @@ def _is_plain_bert(model: Any) -> bool:
     kinds = [type(part).__name__ for part in model]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         return False
-    config = getattr(model[0].auto_model, "config", None)
+    config: Any = getattr(model[0].auto_model, "config", None)
     return (
         type(model[0].auto_model).__name__ == "BertModel"
         and config.hidden_act == "gelu"
