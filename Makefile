@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint docs notebooks clean footage
+.PHONY: demo test test-fast lint docs notebooks clean footage
 
 # Remove the environment after a failed step, so that a second try starts clean.
 $(PY):
@@ -27,7 +27,10 @@ demo: $(VENV)/.train ## draw the sample, train on it, score, report
 	$(PY) -m microg4m_hf demo
 
 test: $(VENV)/.dev lint ## everything that CI runs
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: $(VENV)/.dev ## the tests that start no other process and take less than ten seconds
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not processes'
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff check .

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import warm_python
 from tests.support.hub_server import HubServer
 
 # Scripts of their own for other environments; reading them for examples would run them.
@@ -23,6 +29,30 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Their Hub is on this machine too, so they run where the real one is switched off.
 for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(switch, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of ``warm_python``'s server in the first process; workers inherit it."""
+    if warm_python.FOLDER not in os.environ:
+        folder = tempfile.mkdtemp(prefix="warm-python-")
+        os.environ |= {warm_python.FOLDER: folder, f"{warm_python.FOLDER}_OWNER": str(os.getpid())}
+        config.add_cleanup(lambda: shutil.rmtree(folder))
+
+
+# A test file with one of these words starts other processes: Python, a browser, an environment, or a training.
+STARTS_PROCESSES = re.compile(r"\b(subprocess|warm_python|Browser|[tT]rainers|linked_environment)\b")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the files that start processes; workers begin with the files that have the most slow tests."""
+    starts = {path: bool(STARTS_PROCESSES.search(path.read_text(encoding="utf-8"))) for path in {i.path for i in items}}
+    for item in items:
+        if starts[item.path] and item.path.name.startswith("test_"):
+            item.add_marker("processes")
+    tests = Counter(item.path for item in items)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: (-slow[item.path], -tests[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,3 +86,21 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
     """A Hub on this machine; ``hub.environment()`` is what a process needs to talk to it."""
     with HubServer(tmp_path / "hub") as server:
         yield server
+
+
+class _Quick:
+    """The module ``time``, whose ``sleep`` takes a fiftieth of the time."""
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds / 50)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to the Hub are repeated as often as always, and sooner."""
+    for module in ("huggingface_hub.utils._http", "microg4m_hf.hub"):
+        monkeypatch.setattr(f"{module}.time", _Quick())

@@ -94,6 +94,7 @@ def test_the_memory_of_a_small_network_is_what_torch_keeps() -> None:
     assert found["batch on four GPUs"] < found["batch on one GPU"]
 
 
+@pytest.mark.slow
 def test_a_part_of_the_gpu_script_runs_on_a_cpu(tmp_path: Path) -> None:
     script = PROJECT / "benchmarks" / "gpu" / "run.sh"
     command = [str(script), str(tmp_path / "out"), "--dry-run", "--only", "decoding"]

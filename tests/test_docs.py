@@ -6,6 +6,7 @@ import importlib.resources
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from microg4m_hf.data import ensure_sample
 from tests.support.documents import PAGES, PROJECT, commands_of, parse_command, python_of, readme_commands
 from tests.support.hub_server import HubServer
 from tests.support.report_runs import as_csv, caption_file, har_run, labeled_items
+from tests.support.warm_python import warm_python
 
 CODE = [page for page in PAGES if python_of(page) and page != PROJECT / "README.md"]  # see test_wheel
 COMMANDS = [(page, line) for page in PAGES for line in commands_of(page)]
@@ -25,33 +27,39 @@ def _name(page: Path) -> str:
     return str(page.relative_to(PROJECT))
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """A folder with the files that the pages name: references of the sample, and predictions with noise."""
-    sample = ensure_sample()
+@pytest.fixture(scope="module")
+def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the pages name: references of the sample, and predictions with noise."""
+    folder, sample = tmp_path_factory.mktemp("workspace"), ensure_sample()
     for name in ("ava_test_gt.csv", "ava_val_gt.csv"):
-        (tmp_path / name).symlink_to(sample / "train_ready" / name)
-    (tmp_path / "vqa_and_captioning.json").symlink_to(sample / "vqa_and_captioning.json")
-    (tmp_path / "metrics").symlink_to(PROJECT / "metrics")
+        (folder / name).symlink_to(sample / "train_ready" / name)
+    (folder / "vqa_and_captioning.json").symlink_to(sample / "vqa_and_captioning.json")
+    (folder / "metrics").symlink_to(PROJECT / "metrics")
     for number, name in enumerate(("mine", "theirs")):
-        har_run(tmp_path / "runs" / name, labeled_items(), noise=2.0 + number, seed=number)
-        (tmp_path / f"{name}.parquet").symlink_to(tmp_path / "runs" / name / "predictions" / "test.parquet")
-    har_run(tmp_path / "held_out", labeled_items(split="validation"), noise=2.0)
-    (tmp_path / "validation.parquet").symlink_to(tmp_path / "held_out" / "predictions" / "test.parquet")
+        har_run(folder / "runs" / name, labeled_items(), noise=2.0 + number, seed=number)
+        (folder / f"{name}.parquet").symlink_to(Path("runs", name, "predictions", "test.parquet"))
+    har_run(folder / "held_out", labeled_items(split="validation"), noise=2.0)
+    (folder / "validation.parquet").symlink_to(Path("held_out", "predictions", "test.parquet"))
     for name in ("detections_test.csv", "test.parquet", "mine.csv", "theirs.csv"):
-        source = tmp_path / ("theirs.parquet" if name.startswith("theirs") else "mine.parquet")
-        (tmp_path / name).write_bytes(as_csv(source) if name.endswith(".csv") else source.read_bytes())
-    captions = json.loads(caption_file(tmp_path / "captions.json", keep=0.8).read_text())
+        source = folder / ("theirs.parquet" if name.startswith("theirs") else "mine.parquet")
+        (folder / name).write_bytes(as_csv(source) if name.endswith(".csv") else source.read_bytes())
+    captions = json.loads(caption_file(folder / "captions.json", keep=0.8).read_text())
     lines = [json.dumps({"video_id": clip, "caption": text}) for clip, text in captions.items()]
-    (tmp_path / "captions.jsonl").write_text("\n".join(lines))
-    entries = json.loads((tmp_path / "vqa_and_captioning.json").read_text())
+    (folder / "captions.jsonl").write_text("\n".join(lines))
+    entries = json.loads((folder / "vqa_and_captioning.json").read_text())
     answers = [
         {"video_id": entry["video_id"], "question": pair["Q"], "answer": pair["A"]}
         for entry in entries
         for pair in entry["qa_pairs"]
     ]
-    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, answers)))
-    return tmp_path
+    (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, answers)))
+    return folder
+
+
+@pytest.fixture
+def workspace(named_files: Path, tmp_path: Path) -> Path:
+    """A folder of its own with these files."""
+    return Path(shutil.copytree(named_files, tmp_path, symlinks=True, dirs_exist_ok=True))
 
 
 @pytest.mark.parametrize("page", CODE, ids=_name)
@@ -63,7 +71,7 @@ def test_python_runs(page: Path, workspace: Path, hub: HubServer) -> None:
         hub.put("model", "sentence-transformers/all-MiniLM-L6-v2", files)
         environment |= hub.environment() | {"HF_HOME": str(workspace / "hf")}
     ran = subprocess.run(
-        [sys.executable, "-c", python_of(page)],
+        [warm_python(), "-c", python_of(page)],
         cwd=workspace,
         env=environment,
         capture_output=True,
@@ -135,7 +143,7 @@ def test_commands_run(line: str, workspace: Path) -> None:
     for name in ("i3d", "c2d"):
         (workspace / name).mkdir()
         (workspace / name / "detections_test.csv").write_bytes((workspace / "detections_test.csv").read_bytes())
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(warm_python()).parent), str(Path(sys.executable).parent), os.environ["PATH"]])
     with HubServer(workspace / "hub", orgs=("my-name",)) as hub:
         environment = os.environ | hub.environment() | {"PATH": path}
         shell = ["bash", "-c", line]

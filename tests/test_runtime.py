@@ -17,6 +17,7 @@ import pytest
 from microg4m_hf import runtime
 from microg4m_hf.errors import ModelError
 from microg4m_hf.runtime import is_out_of_memory
+from tests.support.warm_python import warm_python
 
 # What torch, the CUDA libraries and other backends raise, in their own words.
 MESSAGES = [
@@ -141,7 +142,7 @@ def test_a_training_uses_accelerators_other_than_cuda(variables: dict[str, str],
         f"run = RunFolder({str(tmp_path)!r})\n"
         "print(build_accelerator(load_recipe('demo', []), run).device.type)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **variables})
+    ran = subprocess.run([warm_python(), "-c", code], capture_output=True, text=True, env={**os.environ, **variables})
     assert ran.stdout.split() == [used], ran.stderr
 
 

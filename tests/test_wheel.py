@@ -23,7 +23,9 @@ from tests.support.dataset_versions import DOWNLOAD_ERRORS
 from tests.support.documents import PROJECT, readme_commands, readme_python
 from tests.support.hub_server import HubServer
 from tests.support.report_runs import as_csv
+from tests.support.warm_python import warm_python
 
+pytestmark = pytest.mark.slow
 GENERATED = shutil.ignore_patterns(
     ".git", ".venv", ".venvs", "__pycache__", "*.egg-info", "*.lock", ".*_cache", ".hypothesis", ".ipynb_checkpoints",
     "build", "dist", "runs", "demo_output", "site", ".cache",
@@ -77,11 +79,11 @@ class Environment:
     def __init__(self, place: Path) -> None:
         self.bin, self.home = place / "env" / "bin", place / "home"
         self.home.mkdir()
+        self.installed: list[str] = []
         uv("venv", "--quiet", "--python", sys.executable, str(self.bin.parent))
         nowhere = "http://127.0.0.1:9"
         self.variables = {
             **{name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ},
-            "PATH": f"{self.bin}{os.pathsep}{os.defpath}",
             "HOME": str(self.home),
             "OMP_NUM_THREADS": "1",
             "HTTP_PROXY": nowhere,
@@ -90,13 +92,16 @@ class Environment:
         }
 
     def install(self, *packages: str) -> None:
+        self.installed += packages
         uv("pip", "install", "--quiet", "--python", str(self.bin / "python"), *packages)
 
     def run(self, command: str | list[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a line of the README in a shell, or words."""
         words = ["bash", "-c", command] if isinstance(command, str) else command
+        warm = Path(warm_python(str(self.bin / "python"), self.variables, label=" ".join(self.installed))).parent
+        variables = self.variables | more | {"PATH": os.pathsep.join([str(warm), str(self.bin), os.defpath])}
         return subprocess.run(
-            words, cwd=folder, env=self.variables | more, capture_output=True, text=True, timeout=3600, check=False
+            words, cwd=folder, env=variables, capture_output=True, text=True, timeout=3600, check=False
         )
 
 
@@ -244,7 +249,6 @@ def _outputs(path: Path) -> list[list[str]]:
 RESULTS = {"05_the_gap": _only_the_upright_network_has_a_gap}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks(path: Path, trainer: Environment, tmp_path: Path) -> None:
     shutil.copy(path, tmp_path)

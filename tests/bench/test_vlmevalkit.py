@@ -7,7 +7,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics import caption_scores, vqa_scores
 from microg4m_hf.metrics.text.entries import read_entries
 from tests.support.hub_server import HubServer
+from tests.support.warm_python import warm_python
 
 ODD = ["a\tb", 'two\nlines "quoted"', "\r\n", "\x0b\x0c\x1c\u2028\u0085", " blank ", "'", "é", '"', "_x000B_"]
 
@@ -103,7 +103,7 @@ def test_a_published_copy_gives_the_same_files(exported: Path, hub: HubServer, t
     environment = os.environ | hub.environment() | {"HF_HOME": str(tmp_path / "hf")}
 
     def run(line: str) -> tuple[int, str]:
-        words = [sys.executable, "-m", "microg4m_hf", *line.split()]
+        words = [warm_python(), "-m", "microg4m_hf", *line.split()]
         done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
         return done.returncode, done.stderr
 

@@ -11,6 +11,7 @@ import pytest
 from microg4m_hf.cli import main as command_line
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import DataError
+from tests.support.warm_python import warm_python
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -69,7 +70,7 @@ def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path, module: str) -> N
     if module == "microg4m_hf":
         words = ["data", "export-ava", "--source", "sample", "--out", str(tmp_path / "run")]
     ensure_sample()
-    ended = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=600)
+    ended = subprocess.run([warm_python(), "-c", script, *words], capture_output=True, text=True, timeout=600)
     assert ended.returncode == 2, ended.stderr[-2000:]
     said = [line for line in ended.stderr.splitlines() if line.startswith("microg4m: ")]
     assert len(said) == 1 and "File too large; raise the limit" in said[0]

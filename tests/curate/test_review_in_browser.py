@@ -105,6 +105,7 @@ def _draft(work: Work, clip: str) -> None:
         journal.add({"id": f"{clip}:caption", "status": "ok", "text": "Two people float beside a hatch."})
 
 
+@pytest.mark.slow
 def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> None:
     work = work_of_sample(tmp_path, 11)  # the filter dropped one
     order = sorted(clip.video_id for clip in work.clips())
@@ -257,6 +258,7 @@ def _serve(work: Path, port: int) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 def test_two_reviewers_and_a_crash_in_the_middle_lose_nothing(
     browser: Browser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from microg4m_hf.data.features import features_of
 from microg4m_hf.errors import DataError, SourceError
 from microg4m_hf.taxonomy import ACTION_NAMES, label_of
 from tests.support.fake_release import FakeRelease, make_release, put_clips
+from tests.support.warm_python import warm_python
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_a_stream_is_read_by_workers(release: FakeRelease) -> None:
     assert Counter(row["question_id"] for row in loader) == Counter(kept)
     # A spawned worker starts like this: nothing but the pickled stream.
     code = "import pickle, sys; print(*(row['question_id'] for row in pickle.load(sys.stdin.buffer)))"
-    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(stream), capture_output=True, check=True)
+    done = subprocess.run([warm_python(), "-c", code], input=pickle.dumps(stream), capture_output=True, check=True)
     assert done.stdout.decode().split() == kept
 
 

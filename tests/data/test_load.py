@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import subprocess
-import sys
 from pathlib import Path
 
 import datasets
@@ -13,6 +12,7 @@ import pytest
 import microg4m_hf
 from microg4m_hf.errors import DataError, MicroG4MError
 from tests.support.fake_release import FakeRelease, make_release
+from tests.support.warm_python import warm_python
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_without_data_names_and_features_are_still_known(tmp_path: Path) -> None
         "        print(type(error).__name__, 'data_dir=' in str(error), 'sample' in str(error))\n"
     )
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "MICROG4M_HOME": str(tmp_path), "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=offline, cwd=tmp_path)
+    done = subprocess.run([warm_python(), "-c", code], capture_output=True, text=True, env=offline, cwd=tmp_path)
     assert done.stdout.splitlines() == [
         "['train', 'validation', 'test']",
         "9",

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from microg4m_hf.taxonomy import ACTION_NAMES
 from tests.support.hub_release import CLIPS, tiny_release
 from tests.support.hub_server import HubServer
 from tests.support.hub_store import Repo
+from tests.support.warm_python import warm_python
 
 NAME = "me/MicroG-4M"
 
@@ -35,7 +35,7 @@ def pushed(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A Hub to which the command line has pushed, and the output of the command."""
     folder = tmp_path_factory.mktemp("pushed")
     with HubServer(folder / "hub") as hub:
-        command = [sys.executable, "-m", "microg4m_hf", "data", "push", NAME, "--data-dir", str(release)]
+        command = [warm_python(), "-m", "microg4m_hf", "data", "push", NAME, "--data-dir", str(release)]
         done = subprocess.run(command, env=_environment(hub, folder), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         yield hub, done.stdout
@@ -157,7 +157,7 @@ def outsider(pushed: tuple[HubServer, str], repo: Repo, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("outsider")
     hub, _ = pushed
     child = subprocess.Popen(
-        [sys.executable, "-c", _OUTSIDER, NAME, str(folder / "copy"), repo.sha],
+        [warm_python(), "-c", _OUTSIDER, NAME, str(folder / "copy"), repo.sha],
         env=_environment(hub, folder, token=None),
         cwd=folder,
         stdin=subprocess.PIPE,
@@ -257,7 +257,7 @@ with open_clip(rows[0]["video"]) as clip:
 def test_open_clip_follows_the_reference_of_a_published_row(
     pushed: tuple[HubServer, str], release: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", _WITH_LIBRARY, NAME]
+    command = [warm_python(), "-c", _WITH_LIBRARY, NAME]
     environment = _environment(pushed[0], tmp_path, token=None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -110,7 +110,7 @@ def test_a_push_that_fails_late_leaves_main_as_it_was_and_is_resumed(
 
 
 def test_every_request_survives_a_server_error_and_a_lost_connection(
-    hub: HubServer, release: Path, undisturbed: dict[str, str]
+    hub: HubServer, release: Path, undisturbed: dict[str, str], quick_retries: None
 ) -> None:
     requests = [
         ("POST", "/api/repos/create"),

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import datasets
@@ -20,6 +19,7 @@ from tests.support.fake_release import FakeRelease, make_release, put_clips
 from tests.support.hub_release import put_release
 from tests.support.hub_server import HubServer
 from tests.support.videos import write_video
+from tests.support.warm_python import warm_python
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_clips_are_downloaded_when_needed_and_again_when_deleted(release: FakeRe
     def load(*, clips: bool) -> dict:
         homes = {"HF_HOME": str(tmp_path / "hf"), "MICROG4M_HOME": str(tmp_path / "microg4m")}
         done = subprocess.run(
-            [sys.executable, "-c", FROM_THE_HUB, "clips" if clips else "no clips"],
+            [warm_python(), "-c", FROM_THE_HUB, "clips" if clips else "no clips"],
             env={**os.environ, **hub.environment(), **homes},
             capture_output=True,
             text=True,

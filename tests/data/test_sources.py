@@ -103,7 +103,7 @@ def test_an_unreachable_hub_raises_soon_with_three_ways_out(tmp_path: Path, monk
     assert "\n" not in str(caught.value)
 
 
-def test_lost_connections_are_retried(released_hub: HubServer) -> None:
+def test_lost_connections_are_retried(released_hub: HubServer, quick_retries: None) -> None:
     released_hub.fail("GET", "resolve/.*videos.zip", cut=True)
     released_hub.fail("GET", "resolve/.*actions.csv", status=503)
     root = resolve_root("har")

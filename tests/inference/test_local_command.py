@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from microg4m_hf.cli.main import main
+from tests.support.warm_python import warm_python
 
 Tiny = Callable[[str], Path]
 FIVE = ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "internvl", "smolvlm")
@@ -151,10 +151,9 @@ def test_errors_are_one_line_that_says_what_to_do(
 def test_two_processes_write_the_file_of_one(tiny: Tiny, tmp_path: Path) -> None:
     words = ["-m", "microg4m_hf", "predict", "vqa", "--model", str(tiny("video_llava")), "--source", "sample"]
     words += ["--limit", "3", "--frames", "3", "--max-new-tokens", "8", "--out", str(tmp_path / "two")]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
-    done = subprocess.run(
-        [*launcher, *words], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400
-    )
+    launcher = [warm_python(), "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": warm_python()}
+    done = subprocess.run([*launcher, *words], env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "18 finished" in done.stdout
     assert predict("vqa", tiny("video_llava"), tmp_path / "one") == 0

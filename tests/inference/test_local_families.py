@@ -146,6 +146,7 @@ def test_sampled_answers_depend_only_on_the_seed_and_the_item(tiny: Tiny, questi
     assert sampled(2, questions[:2]) != first
 
 
+@pytest.mark.slow
 def test_the_number_of_prefix_caches_in_memory_is_bounded(tiny: Tiny, questions: list[ClipQueries]) -> None:
     """At most one cache and one copy of it exist at a time."""
     import gc

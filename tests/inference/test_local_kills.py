@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
 def test_twenty_kills_of_one_and_two_processes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.support.tiny_vlm_kills", str(tmp_path), "20", "0"]
+    command = [warm_python(), "-m", "tests.support.tiny_vlm_kills", str(tmp_path), "20", "0"]
     done = subprocess.run(
         command, cwd=PROJECT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500
     )

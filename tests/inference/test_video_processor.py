@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from microg4m_hf import models
 from microg4m_hf.data import open_clip
 from microg4m_hf.models.processing import MicroG4MHarProcessor
 from tests.support.videos import pictures, write_video
+from tests.support.warm_python import warm_python
 
 BOXES = [[0.1, 0.1, 0.5, 0.9], [0.4, 0.0, 1.0, 1.0]]
 
@@ -86,5 +86,5 @@ importlib.import_module({first!r})
 from transformers.models.auto.video_processing_auto import video_processor_class_from_name
 print(video_processor_class_from_name("MicroG4MHarVideoProcessor")().num_frames)
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    ran = subprocess.run([warm_python(), "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0 and ran.stdout.strip().isdecimal(), ran.stderr[-2000:]

@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from microg4m_hf.metrics import HarAccumulator, har_scores
 from microg4m_hf.taxonomy import ACTION_IDS
 from tests.support.har_split import dense, draw, labeled
 from tests.support.har_two_processes import clips
+from tests.support.warm_python import warm_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -113,9 +113,10 @@ def test_faults() -> None:
 
 def test_two_accelerate_processes_equal_one(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [warm_python(), "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
     command += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", "-m", "tests.support.har_two_processes"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PYTHON_EXEC"] = warm_python()  # torchrun starts the processes with it
     out = subprocess.run(
         [*command, "accumulator", str(tmp_path)],
         cwd=PROJECT,

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from microg4m_hf.metrics import compare_texts, har_scores, text_scores
 from microg4m_hf.metrics.har.inputs import read_rows
 from tests.support.hub_server import HubServer
 from tests.support.videos import pictures, write_video
+from tests.support.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
 TRUTH = [  # clip, frame, box, action, person; the last row repeats the first
@@ -151,8 +151,8 @@ def test_five_doors_give_one_result(
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MICROG4M_"))}
         home = {"HF_HOME": str(tmp_path / "hf"), "MICROG4M_HOME": str(tmp_path / "home")}
         environment = kept | hub.environment("hf_test") | home
-        push = [sys.executable, "-m", "microg4m_hf", "data", "push", "me/MicroG-4M", "--data-dir", str(publishable)]
-        for command in (push, [sys.executable, "-c", _PUBLISHED_COPY, predictions]):
+        push = [warm_python(), "-m", "microg4m_hf", "data", "push", "me/MicroG-4M", "--data-dir", str(publishable)]
+        for command in (push, [warm_python(), "-c", _PUBLISHED_COPY, predictions]):
             done = subprocess.run(
                 command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
             )

@@ -15,6 +15,7 @@ from microg4m_hf import load_dataset
 from microg4m_hf.errors import DataError
 from microg4m_hf.metrics import har_scores
 from tests.support.har_split import dense, draw, labeled
+from tests.support.warm_python import warm_python
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -150,7 +151,7 @@ def test_loads_by_its_relative_path(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow  # evaluate is imported by two more processes
 def test_two_processes_equal_one(metric, tmp_path: Path) -> None:
     truth, found = draw(21, clips=13, persons=3, ties=True)
-    command = [sys.executable, "-m", "tests.support.har_two_processes", "evaluate", str(tmp_path)]
+    command = [warm_python(), "-m", "tests.support.har_two_processes", "evaluate", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     started = [
         subprocess.Popen([*command, str(rank)], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True)

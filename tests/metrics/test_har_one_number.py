@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from microg4m_hf.errors import DataError, MicroG4MError, PredictionError, Recipe
 from microg4m_hf.metrics import HarAccumulator, har_scores, make_compute_metrics
 from microg4m_hf.taxonomy import ACTION_IDS
 from tests.support.har_two_processes import several_key_frames
+from tests.support.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROTOCOLS = ("paper", "instance")
@@ -68,9 +68,10 @@ def test_compute_metrics_takes_the_key_frames_along_or_refuses(protocol: str) ->
 
 
 def test_accumulator_in_one_and_in_two_processes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
+    command = [warm_python(), "-m", "torch.distributed.run", "--nproc_per_node", "2", "--rdzv_backend", "c10d"]
     command += ["--rdzv_endpoint", "localhost:0", "-m", "tests.support.har_two_processes", "several", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PYTHON_EXEC"] = warm_python()  # torchrun starts the processes with it
     ran = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     ranks = [json.loads(path.read_text()) for path in tmp_path.glob("rank*.json")]
     assert [rank["world"] for rank in ranks] == [2, 2], ran.stderr[-2000:]

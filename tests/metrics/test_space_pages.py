@@ -8,7 +8,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import yaml
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics.spaces import metric_folders
 from tests.support.browser import Browser, chromium
+from tests.support.warm_python import warm_python
 
 gradio = pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
 # The page shows the button before it listens to it.
@@ -42,7 +42,7 @@ def space(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path
         port = one.getsockname()[1]
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     with (tmp_path / "log").open("w") as log:
-        app = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=environment, stdout=log, stderr=log)
+        app = subprocess.Popen([warm_python(), "app.py"], cwd=folder, env=environment, stdout=log, stderr=log)
         try:
             _wait_for(port, app, tmp_path / "log")
             yield folder, f"http://127.0.0.1:{port}/"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.metrics.spaces import metric_folders
 from tests.support.hub_server import HubServer
+from tests.support.warm_python import warm_python
 
 LOAD = """
 import evaluate
@@ -27,7 +27,7 @@ def _run(hub: HubServer, home: Path, *words: str, token: str = "hf_test") -> sub
     environment = os.environ | hub.environment(token) | {"HF_HOME": str(home)}
     environment.pop("HF_EVALUATE_OFFLINE", None)
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, env=environment, cwd=home.parent, check=False
+        [warm_python(), *words], capture_output=True, text=True, env=environment, cwd=home.parent, check=False
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from microg4m_hf import load_dataset
 from microg4m_hf.errors import PredictionError, RecipeError
 from microg4m_hf.metrics import caption_scores, text_scores, vqa_scores
 from tests.support.text_two_processes import items
+from tests.support.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCORES = {"caption": caption_scores, "vqa": vqa_scores}
@@ -46,7 +46,7 @@ def test_batches_equal_one_call(task: str) -> None:
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.support.text_two_processes", str(tmp_path)]
+    command = [warm_python(), "-m", "tests.support.text_two_processes", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     started = [
         subprocess.Popen([*command, str(rank)], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.hub_server import HubServer
+from tests.support.warm_python import warm_python
 
 PUSH = """
 from microg4m_hf import models
@@ -38,7 +38,7 @@ model.save_pretrained("again")
 def _run(hub: HubServer, folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **hub.environment(), "HF_HOME": str(folder / "hf")}
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [warm_python(), "-c", code],
         capture_output=True,
         text=True,
         env=environment,

@@ -18,6 +18,7 @@ from microg4m_hf import models
 from microg4m_hf.models.backbones.layers import BatchNorm
 from microg4m_hf.models.registry import TINY
 from tests.support.hub_server import HubServer
+from tests.support.warm_python import warm_python
 
 BOXES = [[[0.1, 0.2, 0.6, 0.9]], [[0.0, 0.0, 1.0, 1.0]]]
 
@@ -43,7 +44,7 @@ def test_auto_classes_find_the_models_when_transformers_is_imported_first(tmp_pa
         "for auto in (AutoConfig, AutoProcessor, AutoModel, AutoModelForVideoClassification):\n"
         "    print(type(auto.from_pretrained(sys.argv[1])).__name__)\n"
     )
-    out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    out = subprocess.run([warm_python(), "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert out.stdout.split() == [
         "MicroG4MHarConfig",
         "MicroG4MHarProcessor",
@@ -166,7 +167,7 @@ def test_push_to_hub_and_load_from_it(hub: HubServer, tmp_path: Path) -> None:
         "print(AutoProcessor.from_pretrained('me/tiny').num_frames)\n"
     )
     environment = {**os.environ, **hub.environment(), "HF_HOME": str(tmp_path / "hf")}
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    out = subprocess.run([warm_python(), "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert out.returncode == 0, out.stderr[-3000:]
     assert out.stdout.strip() == "4"
     assert {"config.json", "model.safetensors", "processor_config.json"} <= set(hub.repo("model", "me/tiny").tree())

@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from microg4m_hf.cli.main import main
 from microg4m_hf.errors import CheckpointError
 from microg4m_hf.models.checkpoint_reader import pyslowfast_key, read_caffe2, read_checkpoint
 from microg4m_hf.models.registry import TINY
+from tests.support.warm_python import warm_python
 
 C2_FILES = ("C2D_8x8_R50", "C2D_NLN_8x8_R50", "I3D_8x8_R50", "SLOWFAST_4x16_R50", "SLOWONLY_4x16_R50")
 
@@ -70,7 +70,7 @@ def test_a_new_process_computes_the_same_bits(tmp_path: Path) -> None:
         "    logits = model(**torch.load(folder + '/inputs.pt')).logits\n"
         "torch.save(logits, folder + '/logits.pt')\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    subprocess.run([warm_python(), "-c", code, str(tmp_path)], check=True, capture_output=True)
     with torch.inference_mode():
         expected = model(**inputs("tiny_mvitv2")).logits
     assert torch.equal(torch.load(tmp_path / "logits.pt"), expected)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from microg4m_hf.models.weights import MODELS_REPO, WEIGHTS
 from tests.support import small_weights
 from tests.support.file_server import FileServer
 from tests.support.hub_server import HubServer
+from tests.support.warm_python import warm_python
 
 CARD = b"---\nlicense: cc-by-4.0\n---\n# Models\n"
 LOAD = """
@@ -49,6 +49,7 @@ def release(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         yield zoo
 
 
+@pytest.mark.slow
 def test_all_fourteen_are_pushed_and_loaded_in_a_fresh_process(
     release: FileServer, hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,7 +57,7 @@ def test_all_fourteen_are_pushed_and_loaded_in_a_fresh_process(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "14 of 14 models are at org" and len(lines) == 15
     environment = {**os.environ, **hub.environment(token=None), "HF_HOME": str(tmp_path / "hf")}
-    subprocess.run([sys.executable, "-c", LOAD, *PUBLISHED], check=True, env=environment, cwd=tmp_path)
+    subprocess.run([warm_python(), "-c", LOAD, *PUBLISHED], check=True, env=environment, cwd=tmp_path)
     for name, variant in PUBLISHED.items():
         loaded = torch.load(tmp_path / name, weights_only=True)
         expected = small_weights.small_state(name)

@@ -7,12 +7,14 @@ import copy
 import unittest
 from typing import Any
 
+import pytest
 import torch
 from transformers import VideoMAEConfig
 
 from microg4m_hf import models
 from tests.support.transformers_tests import model_tester_mixin
 
+pytestmark = pytest.mark.slow  # all of them together
 ModelTesterMixin = model_tester_mixin()
 # With expected_num_hidden_layers, and the last two sizes of the first hidden state: rows and columns of a map, or
 # tokens and channels.

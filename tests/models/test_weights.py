@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from microg4m_hf.training.recipe import Data, Model
 from tests.models.test_pyslowfast import _blob
 from tests.support.file_server import FileServer
 from tests.support.hub_server import HubServer
+from tests.support.warm_python import warm_python
 
 ZOO_FILE = "model_zoo/kinetics400/TINY_SLOW.pkl"
 RELEASED = "TINY-Slow/checkpoint_epoch_00003.pyth"
@@ -274,7 +274,7 @@ def test_four_processes_download_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with FileServer({ZOO_FILE: caffe2()}) as server:
         server.seconds = 0.5
         monkeypatch.setenv("MICROG4M_ZOO", server.url)
-        words = [sys.executable, "-c", _FETCH]
+        words = [warm_python(), "-c", _FETCH]
         children = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(4)]
         printed = {child.communicate()[0] for child in children}
         assert [child.returncode for child in children] == [0] * 4
@@ -309,4 +309,5 @@ def test_commands(
     assert line.split()[1:3] == ["here", "to"]
     assert main(["weights", "verify"]) == 0 and "ok: " in capsys.readouterr().out
     words = ["predict", "har", "--model", "released:tiny_slow", "--source", "sample", "--out", str(tmp_path / "run")]
+    words += ["--limit", "2"]
     assert main(words) == 0 and (tmp_path / "run" / "predictions" / "test.parquet").is_file()

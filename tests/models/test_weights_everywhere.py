@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from microg4m_hf.models.weights import MODELS_REPO, WEIGHTS
 from tests.support import small_weights
 from tests.support.file_server import FileServer
 from tests.support.hub_server import HubServer
+from tests.support.warm_python import warm_python
 
 X3D = small_weights.LAYOUT["x3d_s"]
 _FETCH = "from microg4m_hf.models import weights; print(weights.fetch_released('x3d_s').sha256)"
@@ -76,7 +76,7 @@ def test_downloads_from_the_hub_that_are_cut_go_on(zoo: FileServer, hub: HubServ
 def test_four_processes_download_from_the_hub_once(zoo: FileServer, hub: HubServer, tmp_path: Path) -> None:
     hub.put("model", MODELS_REPO, {X3D: small_weights.pyth(small_weights.small_state("x3d_s"))})
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf")}
-    words = [sys.executable, "-c", _FETCH]
+    words = [warm_python(), "-c", _FETCH]
     children = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(4)]
     assert len({child.communicate()[0] for child in children}) == 1
     assert [child.returncode for child in children] == [0] * 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from microg4m_hf.data import ensure_sample
 from microg4m_hf.training import Data, Geometry, KeyFrameWindows, load_recipe, split_items
 from microg4m_hf.training.loading.dataset import KeyFrame
 from tests.support.train_runs import RECIPE, write_recipe
+from tests.support.warm_python import warm_python
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 RESIZED = Data(num_frames=4, stride=8, source="sample", key_frame="exact", short_side=(70, 90), crop=64)
@@ -101,6 +101,7 @@ def test_too_little_memory_is_an_error_before_any_clip_is_decoded(monkeypatch: p
         next(loader.load_batches(items, [[0] * 8], workers=2, largest=8))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the limits and signals are those of Linux")
 def test_limits_and_faults_of_workers(tmp_path: Path) -> None:
     """None of them may hang: a test run that waits for ever is ended by the time limit."""
@@ -117,7 +118,7 @@ def test_limits_and_faults_of_workers(tmp_path: Path) -> None:
         "slow_worker": "6 items",
     }
     process = subprocess.run(
-        [sys.executable, str(script), *expected],
+        [warm_python(), str(script), *expected],
         env=os.environ | {"OMP_NUM_THREADS": "1", "TRIALS": str(tmp_path)},
         capture_output=True,
         text=True,

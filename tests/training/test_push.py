@@ -57,7 +57,7 @@ def test_repository_of_another_user(finished: Path, at_hub: HubServer) -> None:
         push_run(finished, "somebody/probe")
 
 
-def test_same_call_after_a_lost_connection(finished: Path, at_hub: HubServer) -> None:
+def test_same_call_after_a_lost_connection(finished: Path, at_hub: HubServer, quick_retries: None) -> None:
     at_hub.fail("POST", "/commit/", cut=True, times=9)
     with pytest.raises(HubError, match="run the same command again"):
         push_run(finished, "me/probe")

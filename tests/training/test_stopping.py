@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
 from tests.support.train_runs import Trainers, losses, run_command, steps_logged, write_recipe
+from tests.support.warm_python import warm_python
 
 
 @pytest.mark.parametrize(
@@ -119,5 +119,5 @@ def test_python_that_uses_the_door_gets_a_keyboard_interrupt() -> None:
         "    assert signal.getsignal(signal.SIGTERM) == before\n"
         "    print(error)\n"
     )
-    ended = run_command([sys.executable, "-c", script])
+    ended = run_command([warm_python(), "-c", script])
     assert ended.stdout == "SIGUSR1: stopped; run the same command again to resume\n", ended.stderr

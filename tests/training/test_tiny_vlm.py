@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from microg4m_hf.inference.items import ClipQueries, Query, prompt_set
 from microg4m_hf.inference.vlm.inputs import InputPreparer, PromptBuilder
 from microg4m_hf.training.tiny_vlm import __main__ as script
 from microg4m_hf.training.tiny_vlm.lessons import Clip, SampledFrames, lesson, loss_of, practice_clips, sample_clips
+from tests.support.warm_python import warm_python
 
 WALL = "What can be seen on the wall of the cabin?"
 PROJECT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def test_an_existing_folder_is_kept_or_refused(tmp_path: Path, capsys: pytest.Ca
     assert len(json.loads((tmp_path / "toy" / "training.json").read_text())["losses"]) == 1
     assert script.main(words) == 0
     assert "nothing to do" in capsys.readouterr().out
-    example = [sys.executable, str(PROJECT / "examples" / "tiny_vlm.py"), *words]
+    example = [warm_python(), str(PROJECT / "examples" / "tiny_vlm.py"), *words]
     assert "nothing to do" in subprocess.run(example, capture_output=True, text=True, check=True).stdout
     assert script.main([*words, "--steps", "2"]) == 2
     assert "steps is 2, but 1 in the folder" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from microg4m_hf.errors import RecipeError
 from microg4m_hf.training.recipe_io import load_vlm_recipe
 from tests.support.hub_server import HubServer
 from tests.support.tiny_vlm import tiny_vlm
+from tests.support.warm_python import warm_python
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "qwen2_5_vl_lora.yaml"
 SMALL = ["source=sample", "frames=2", "dtype=float32", "batch=4", "lr=0.01", "gradient_checkpointing=false"]
@@ -113,7 +113,7 @@ def test_python_and_module_train_the_same_adapter(
     words = [f"model={model}", *SMALL, "max_steps=2"]
     loss = run_vlm_training(load_vlm_recipe(RECIPE, words), tmp_path / "door")
     assert f"last loss {loss:.4f}" in capsys.readouterr().out
-    command = [sys.executable, "-m", "microg4m_hf.training.vlm", "--config", str(RECIPE)]
+    command = [warm_python(), "-m", "microg4m_hf.training.vlm", "--config", str(RECIPE)]
     ended = run_command([*command, "--out", str(tmp_path / "module"), *words], seconds=1200)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert f"last loss {loss:.4f}" in ended.stdout
