@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from microg4m_hf.cli.main import GROUPS, make_parser
+from microg4m_hf.data import ensure_sample
 from tests.support.environments import base_requirements, linked_environment
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the environment consists of links, which Windows restricts")
@@ -103,6 +104,9 @@ def results(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, l
     (folder / "qwen").mkdir()
     (folder / "qwen" / "config.json").write_text('{"model_type": "qwen2_5_vl", "architectures": ["Qwen2_5_VL"]}')
     (folder / "x3d.pyth").touch()
+    cache = folder / ".cache" / "microg4m"
+    cache.mkdir(parents=True)
+    (cache / ensure_sample().name).symlink_to(ensure_sample())  # test_wheel draws one without extras
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "x"}
     ran = subprocess.run(
         [base, "-c", RUN, json.dumps(list(COMMANDS))], capture_output=True, text=True, cwd=folder, env=environment

@@ -130,6 +130,7 @@ NOT_RUN = {
     "microg4m demo": "minutes; test_wheel",
     "train har": "minutes; test_wheel",
     "gap orientation": "trained runs; notebook 05",
+    "data sample --lying": "ten seconds each; notebook 05",
     "explore --source": "stays until Ctrl-C; test_explorer_process",
     "explore runs/* --source": "stays until Ctrl-C; test_explorer_process",
 }
