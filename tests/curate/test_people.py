@@ -63,6 +63,8 @@ def test_the_surest_turn_says_where_a_head_points(turn: int) -> None:
     boxes = [Box(place + 1, *one.boxes[0].tolist()) for place, one in enumerate(found)]
     angles = detected_angles(boxes, {"frames": rows})
     assert set(angles.values()) == {(90.0 * turn, "detector")} and len(angles) == 20
+    unsure = [row | {"turns": [[90, 70, 0, 0]]} for row in rows]
+    assert detected_angles(boxes, {"frames": unsure}) == {}
     assert detected_angles(boxes, {"frames": [{"frame_id": 1, "boxes": [[0, 0, 9, 9, 0.9]]}]}) == {}  # one turn only
 
 

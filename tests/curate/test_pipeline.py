@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -208,6 +209,8 @@ def test_a_release_says_how_people_are_turned(work: Path, tmp_path: Path, capsys
     four = copy.settings.override(["people.turns=4"])
     four.save(copy.folder / "curate.yaml")
     assert main(["curate", "run", str(copy.folder)]) == 0
+    found = copy.result_path("people", "Sky-lab_000")  # the detector of this test is equally sure in all turns
+    found.write_text(re.sub(r'"turns":\[\[90,90,90,90\]\]', '"turns":[[40,30,90,30]]', found.read_text()))
     digest = tracks_digest(copy.folder, "Mir_000")
     ReviewLog(copy.folder, "ann").append_all(
         [("Mir_000", "angle", {"person": 1, "frame": 1, "degrees": 90}),
@@ -222,9 +225,9 @@ def test_a_release_says_how_people_are_turned(work: Path, tmp_path: Path, capsys
     assert path is not None
     angles = read_orientations(path)
     assert [angles.get(("Mir_000", frame, 1)) for frame in (1, 21, 41, 50, 51)] == [90, 0.2, 270.5, 270.5, None]
-    assert angles["Sky-lab_000", 90, 1] == 0
+    assert angles["Sky-lab_000", 90, 1] == 180
     text = path.read_text(encoding="utf-8")
-    assert "Mir_000,1,1,90,reviewer\n" in text and "Sky-lab_000,1,1,0,detector\n" in text
+    assert "Mir_000,1,1,90,reviewer\n" in text and "Sky-lab_000,1,1,180,detector\n" in text
     report = check(out)
     assert report["faults"] == 0
     path.write_text(f"{text}Mir_000,95,1,0,reviewer\n", encoding="utf-8")

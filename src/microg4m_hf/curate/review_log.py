@@ -212,13 +212,15 @@ class ReviewLog:
             for one in written
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_name(f".{self.reviewer}.lock")), self.path.open("ab+") as file:
+        with FileLock(self.path.with_name(f".{self.reviewer}.lock")), self.path.open("ab+", 0) as file:
             size = file.seek(0, os.SEEK_END)
             if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                 text = "\n" + text  # a crash cut the last line off
+            # Without a buffer, which would be written once more when the file is closed.
+            rest = memoryview(text.encode())
             try:
-                file.write(text.encode())
-                file.flush()
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except OSError:
                 os.truncate(self.path, size)  # a full disk: what was not acknowledged is not there

@@ -80,10 +80,12 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._lock.release()
+        try:
+            with self._file:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        finally:
+            self._lock.release()
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """A tracker in two stages: sure detections first, then weak ones for the people who are left, by overlap and motion.
 
 The association is that of ByteTrack, the motion model and the numbers are those of BoT-SORT without appearance: a
-Kalman filter of center and size, and overlaps weighted by the score of the detection.
+Kalman filter of center and size, and overlaps weighted by the score of the detection. Two things differ on purpose, see
+`benchmarks/tracking.py`: a person has the id from the first frame on, not from the second, and somebody who is lost at
+the place of somebody visible, as behind them, is not forgotten.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ Array = NDArray[np.float64]
 # Moves a point from one frame to the next: (2, 3), as camera motion is estimated.
 CameraMotion = Callable[[int], Array]
 
-_WEAK_MATCH, _UNSURE_MATCH, _SAME = 0.5, 0.7, 0.15
+_WEAK_MATCH, _UNSURE_MATCH = 0.5, 0.7
 _POSITION, _VELOCITY = 1 / 20, 1 / 160
 
 
@@ -108,7 +110,6 @@ class _Tracker:
                 ids[column] = self.count
                 if frame == 0:
                     self.confirmed.add(self.count)
-        self._drop_repeated()
         return ids
 
     def _update(self, frame: int, ids: NDArray[np.int64], boxes: Boxes, pairs: list[tuple[_Track, np.intp]]) -> None:
@@ -117,16 +118,6 @@ class _Tracker:
             track.last, track.confirmed, track.lost = frame, True, False
             ids[place] = track.number
             self.confirmed.add(track.number)
-
-    def _drop_repeated(self) -> None:
-        """Of a visible and a lost track at the same place, keep the one that was followed longer."""
-        visible = [track for track in self.tracks if track.confirmed and not track.lost]
-        lost = [track for track in self.tracks if track.lost]
-        gone = set()
-        for row, column in np.argwhere(1 - iou(_boxes_of(visible), _boxes_of(lost)) < _SAME):
-            one, other = visible[row], lost[column]
-            gone.add(id(other if one.last - one.first > other.last - other.first else one))
-        self.tracks = [track for track in self.tracks if id(track) not in gone]
 
 
 def assign(cost: Array, limit: float) -> tuple[list[tuple[int, int]], list[int], NDArray[np.intp]]:
