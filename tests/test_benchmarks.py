@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
@@ -171,3 +172,28 @@ def test_the_scenes_of_the_orientation_benchmark() -> None:
         "turns": [{"turn": "0°", "text": "A.", "likelihood": -2.0}, {"turn": "90°", "text": "B.", "likelihood": -1.0}]
     }
     assert script.majority(record) == "B."
+
+
+def test_the_costs_on_the_page_follow_from_the_measured_parts() -> None:
+    from benchmarks import scale
+
+    found = json.loads((PROJECT / "benchmarks" / "results" / "scale.json").read_text())
+    assert scale.compute(found["measured"], found["networks"]) == found
+    page = (PROJECT / "docs" / "scale.md").read_text()
+    assert scale.tables(found) in page
+    hours = found["hours on 1, 8, 64 GPUs"]
+    assert all(row[0] >= row[1] >= row[2] > 0 for row in hours.values())
+    assert found["networks"]["x3d_s"]["parameters"] == 2_015_828
+    rows = json.loads((PROJECT / "benchmarks" / "results" / "stragglers.json").read_text())["scenarios"]
+    assert len({row["predictions"] for row in rows.values()}) == 1
+    for row in rows.values():
+        assert f"| {row['best possible']} s | {row['seconds']} s | {row['clips begun again']} |" in page
+
+
+def test_killed_processes_of_the_simulation_leave_whole_predictions(tmp_path: Path) -> None:
+    from benchmarks import stragglers
+
+    options = argparse.Namespace(clips=6, seconds=0.01, processes=2, seed=0)
+    rows = [stragglers.run_scenario(name, tmp_path / name, options) for name in ("even", "shrunk")]
+    assert [row["finished, failed, missing"] for row in rows] == [[36, 0, 0]] * 2
+    assert rows[0]["predictions"] == rows[1]["predictions"]
