@@ -67,6 +67,21 @@ def test_same_frames_from_every_decoder(clips: dict[str, Path], name: str, backe
             np.testing.assert_array_equal(clip.frames(plan), expected[plan])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_of_the_frames_has_the_pixels_of_whole_frames(clips: dict[str, Path], name: str, backend: str) -> None:
+    """Whatever the color format and the offset in its chroma samples."""
+    with open_clip(clips[name], backend=backend) as clip:
+        wanted = [len(clip) - 1, 0]
+        whole, height, width = clip.frames(wanted), clip.height, clip.width
+        corners = [(0, 0), (5, 7), (6, 2)]
+        for top, left in corners:
+            for bottom, right in ((height, width), (top + 1, left + 1), (min(top + 9, height), min(left + 20, width))):
+                part = clip.frames(wanted, (top, left, bottom, right))
+                np.testing.assert_array_equal(part, whole[:, top:bottom, left:right])
+        with pytest.raises(IndexError, match="have no part"):
+            clip.frames(wanted, (0, 0, height + 1, width))
+
+
 @pytest.mark.parametrize("name", ["long_gop", "vfr", "cut"])
 def test_bytes_and_odd_names_with_every_decoder(
     clips: dict[str, Path], name: str, backend: str, tmp_path: Path

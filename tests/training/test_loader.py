@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -39,6 +40,30 @@ def test_packed_pixels_are_those_of_the_float_path() -> None:
         assert (render(packed, geometry) - expected).abs().max() <= 1 / 512
     small = render(torch.from_numpy(frames), Geometry(64, 114, 0, 0, 64, 114)).round().permute(1, 2, 3, 0)
     assert np.array_equal(shrink(frames, 64), small.numpy())
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"crop": None, "short_side": (80, 80)}, {"rotate": "any"}, {"align": "box"}], ids=str
+)
+def test_an_item_has_only_the_part_of_the_frames_that_its_crop_needs(changes: dict[str, Any]) -> None:
+    """And from it the same pixels and boxes as from whole frames."""
+    from microg4m_hf.data import open_clip, window
+    from microg4m_hf.training.loading.dataset import align_items
+    from microg4m_hf.training.loading.transforms import move_boxes, render_packed
+
+    data = dataclasses.replace(RESIZED, **changes)
+    items = align_items(split_items(data, "test")[:3], data)
+    for training in (True, False):
+        windows = KeyFrameWindows(items, data, training=training, center_crop=True)
+        for index, item in enumerate(items):
+            part = windows[2, index]
+            with open_clip(item.video) as clip:
+                frames = clip.frames(window(len(clip), item.frame, 4, 8, one_based=True))
+            geometry = dataclasses.replace(part.geometry, part=None)
+            if changes == {}:
+                assert part.frames.nbytes < 0.7 * frames.nbytes
+            assert np.array_equal(render_packed(part.frames, part.geometry), render_packed(frames, geometry))
+            assert np.array_equal(part.boxes, move_boxes(item.boxes, *frames.shape[1:3], geometry))
 
 
 @pytest.mark.parametrize("training", [True, False])

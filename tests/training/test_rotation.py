@@ -236,8 +236,8 @@ def test_items_are_functions_of_seed_epoch_and_index(tmp_path: Any) -> None:
     data = dataclasses.replace(DATA, rotate="any", vertical_flip=0.5)
 
     class Windows(KeyFrameWindows):
-        def _frames(self, item: KeyFrame) -> np.ndarray:
-            return _frames(90, 160, 2)
+        def _read(self, item: KeyFrame, geometry_of: Any) -> tuple[np.ndarray, Geometry]:
+            return _frames(90, 160, 2), geometry_of(90, 160)
 
     first, second = (Windows([item] * 3, data, training=True, seed=4) for _ in range(2))
     forward = [first[epoch, index] for epoch in range(2) for index in range(3)]

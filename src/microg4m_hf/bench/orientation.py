@@ -19,6 +19,7 @@ from ..metrics.har.statistics import ClassScores
 from ..metrics.significance import add_corrected_p_values, paired_test
 from ..taxonomy import ACTIONS, Action
 from ..training.loading.dataset import KeyFrame, KeyFrameWindows
+from ..training.loading.transforms import Geometry
 from ..training.predict import pool_turns, predict_logits, prediction_columns, reference_columns
 from ..training.predict_run import load_model, recipe_of
 from ..training.recipe import Data
@@ -32,8 +33,9 @@ class TurnedWindows(KeyFrameWindows):
         super().__init__([_turned(item, turn) for item in items], data, **options)
         self.turn = turn
 
-    def _frames(self, item: KeyFrame) -> np.ndarray:
-        return turn_frames(super()._frames(item), self.turn)
+    def _read(self, item: KeyFrame, geometry_of: Callable[[int, int], Geometry]) -> tuple[np.ndarray, Geometry]:
+        frames = turn_frames(self._frames(item), self.turn)
+        return frames, geometry_of(*frames.shape[1:3])
 
 
 def _turned(item: KeyFrame, turn: Turn) -> KeyFrame:

@@ -52,18 +52,23 @@ def resolve_backend(backend: str) -> str:
 
 
 def read_stored_frames(
-    source: ClipSource, index: FrameIndex, wanted: list[int], backend: str
+    source: ClipSource, index: FrameIndex, wanted: list[int], backend: str, part: pyav.Part | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (i, stored frame) of the wanted frames, from PyAV where the requested decoder is not right."""
+    """Yield (i, stored frame) of the wanted frames, from PyAV where the requested decoder is not right.
+
+    With ``part``, yield only that part of each frame. An array is valid until the next one is yielded.
+    """
     if backend != "pyav":
+        top, left, bottom, right = part or (0, 0, index.height, index.width)
         try:
-            yield from _READ[backend](source, index, wanted)
+            for i, frame in _READ[backend](source, index, wanted):
+                yield i, frame[top:bottom, left:right]
             return
         except UnsupportedClipError as error:
             detail = str(error.__cause__ or "").strip().splitlines()
             clip = f"{index.name}: {detail[0]}" if detail else index.name
             _log_once(logging.WARNING, f"using PyAV instead of {backend}, which is not right for {error}", clip)
-    yield from pyav.decode_rgb(index, wanted)
+    yield from pyav.decode_rgb(index, wanted, part)
 
 
 def backend_status() -> dict[str, str]:

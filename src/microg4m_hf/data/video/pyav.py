@@ -19,14 +19,61 @@ from ...errors import ClipError
 from ...extras import require
 from .index import MAX_PIXELS, FrameIndex
 
+Part = tuple[int, int, int, int]  # of a frame: top, left, bottom and right
 
-def decode_rgb(index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (i, stored frame as uint8 RGB) for the wanted frames, which are ascending and distinct."""
+
+def decode_rgb(index: FrameIndex, wanted: list[int], part: Part | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (i, stored frame as uint8 RGB) for the wanted frames, which are ascending and distinct.
+
+    With ``part``, yield only that part of each frame. An array is valid until the next one is yielded.
+    """
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()
+    cropper: _Cropper | None = None
     for i, frame in decode_frames(index, wanted):
-        yield i, to_rgb(index, frame, reformatter)
+        if part is None:
+            yield i, to_rgb(index, frame, reformatter)
+        elif not _Cropper.fits(frame):
+            top, left, bottom, right = part
+            yield i, to_rgb(index, frame, reformatter)[top:bottom, left:right]
+        else:
+            if cropper is None or cropper.format != frame.format.name:
+                cropper = _Cropper(index, frame, part)
+            yield i, cropper.rgb(frame, reformatter)
+
+
+class _Cropper:
+    """Converts a part of progressive 4:2:0 frames of even size: FFmpeg converts each of their pixels by itself."""
+
+    def __init__(self, index: FrameIndex, frame: Any, part: Part) -> None:
+        import av
+
+        self.index, self.format = index, frame.format.name
+        top, left, bottom, right = part
+        # Chroma samples cover two rows and two columns.
+        self.top, self.left = top & ~1, left & ~1
+        self.height, self.width = (bottom - self.top + 1) & ~1, (right - self.left + 1) & ~1
+        self.inside = slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left)
+        self.frame = av.VideoFrame(self.width, self.height, self.format)
+        self.planes = [_pixels(plane)[:, : plane.width] for plane in self.frame.planes]
+
+    @staticmethod
+    def fits(frame: Any) -> bool:
+        planar = frame.format.name in ("yuv420p", "yuvj420p")
+        return planar and not (frame.height | frame.width) & 1 and not frame.interlaced_frame
+
+    def rgb(self, frame: Any, reformatter: Any) -> np.ndarray:
+        self.frame.colorspace, self.frame.color_range = frame.colorspace, frame.color_range
+        for target, plane, step in zip(self.planes, frame.planes, (1, 2, 2), strict=True):
+            top, left = self.top // step, self.left // step
+            target[:] = _pixels(plane)[top : top + self.height // step, left : left + self.width // step]
+        return to_rgb(self.index, self.frame, reformatter)[self.inside]
+
+
+def _pixels(plane: Any) -> np.ndarray:
+    """The rows of a plane of bytes, with the padding at their ends."""
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
 
 
 def to_rgb(index: FrameIndex, frame: Any, reformatter: Any) -> np.ndarray:
@@ -39,8 +86,7 @@ def to_rgb(index: FrameIndex, frame: Any, reformatter: Any) -> np.ndarray:
         raise ClipError(
             f"{index.name}: its colors cannot be converted to RGB ({reason}); re-encode it as H.264"
         ) from error
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(index.height, plane.line_size)
-    return rows[:, : 3 * index.width].reshape(index.height, index.width, 3)
+    return _pixels(plane)[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
 
 
 def decode_frames(index: FrameIndex, wanted: Iterable[int]) -> Iterator[tuple[int, Any]]:

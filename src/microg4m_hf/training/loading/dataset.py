@@ -12,7 +12,7 @@ import dataclasses
 import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,15 @@ from ...errors import ClipError, MicroG4MError, RecipeError
 from ...runtime import is_main_process
 from ...taxonomy import NUM_ACTIONS
 from ..recipe import Data
-from .transforms import Geometry, aligned_geometry, evaluation_geometry, move_boxes, shrink, training_geometry
+from .transforms import (
+    Geometry,
+    aligned_geometry,
+    evaluation_geometry,
+    move_boxes,
+    needed_part,
+    shrink,
+    training_geometry,
+)
 from .window_cache import WindowCache
 
 _SYSTEM_LIMITS = (errno.EMFILE, errno.ENFILE)  # no fault of the clip that could not be opened
@@ -52,7 +60,7 @@ class Item:
     """A decoded key frame on its way to the device."""
 
     index: int
-    frames: np.ndarray  # uint8 (T, H, W, 3)
+    frames: np.ndarray  # uint8 (T, H, W, 3); only ``geometry.part`` of the frames, if it is given
     geometry: Geometry
     boxes: np.ndarray  # the boxes after `geometry`, as the model sees them
     labels: np.ndarray
@@ -178,14 +186,26 @@ class KeyFrameWindows:
         epoch, index = place if isinstance(place, tuple) else (self.epoch, place)
         item = self.items[index]
         fault = None
+
+        def geometry_of(height: int, width: int) -> Geometry:
+            return self._geometry(height, width, epoch, index)
+
         try:
-            frames = self._frames(item)
+            frames, geometry = self._read(item, geometry_of)
         except ClipError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _SYSTEM_LIMITS:
                 raise RecipeError(f"{error}; raise the limit with `ulimit -n 4096`, or lower data.workers") from error
             fault = str(error)
             frames = np.zeros((self.data.num_frames, *RELEASED_SIZE, 3), np.uint8)
-        height, width = frames.shape[1:3]
+            geometry = geometry_of(*RELEASED_SIZE)
+        height, width = geometry.part[4:] if geometry.part else frames.shape[1:3]
+        if self.backend == "as_released":  # the size is then right, and rendering only crops and flips
+            frames = resize_as_released(frames, geometry.height, geometry.width)
+        return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)
+
+    def _geometry(self, height: int, width: int, epoch: int, index: int) -> Geometry:
+        """What happens to an item whose frames have this size."""
+        item = self.items[index]
         if self.training:
             rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch << 32 | index]))
             geometry = training_geometry(height, width, self.data, rng, item.boxes)
@@ -196,11 +216,20 @@ class KeyFrameWindows:
             angle = angle_from_box(box, height, width) if item.angles is None else float(item.angles[0])
             side = self.data.crop or min(geometry.height, geometry.width)
             geometry = aligned_geometry(geometry, side if self.training else self.data.eval_short_side, box, angle)
-        if self.backend == "as_released":  # the size is then right, and rendering only crops and flips
-            frames = resize_as_released(frames, geometry.height, geometry.width)
-        return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)
+        return geometry
+
+    def _read(self, item: KeyFrame, geometry_of: Callable[[int, int], Geometry]) -> tuple[np.ndarray, Geometry]:
+        """Return the pixels that the geometry needs, and the geometry for the size of the frames."""
+        if self.cache is not None or self.backend == "as_released":
+            frames = self._frames(item)
+            return frames, geometry_of(*frames.shape[1:3])
+        with open_clip(item.video, backend=self.backend) as clip:
+            geometry = geometry_of(clip.height, clip.width)
+            part = needed_part(clip.height, clip.width, geometry)
+            return clip.frames(self._window(len(clip), item), part[:4]), dataclasses.replace(geometry, part=part)
 
     def _frames(self, item: KeyFrame) -> np.ndarray:
+        """Return whole frames."""
         if self.cache is None:
             return self._decode(item)
         # No training scale is larger than this, so cached windows need not be either.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,25 @@ from .rotation import Rotation, Samples, crop_positions, frame_samples, rotated_
 if TYPE_CHECKING:
     import torch
 
+    AxisSamples = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # left neighbors, right neighbors, weights of these
+
+
+class Part(NamedTuple):
+    """A part of frames that are ``height`` by ``width``."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    height: int
+    width: int
+
 
 @dataclass(frozen=True)
 class Geometry:
     """Resize to ``(height, width)``, crop ``(crop_height, crop_width)`` at ``(top, left)``, rotate, then flip if asked.
 
-    With a rotation, the crop may reach beyond the frame.
+    With a rotation, the crop may reach beyond the frame. ``part`` is what there is of the frames, if not all.
     """
 
     height: int
@@ -38,6 +51,7 @@ class Geometry:
     crop_width: int
     flip: bool = False
     rotation: Rotation | None = None
+    part: Part | None = None
 
 
 def training_geometry(
@@ -200,19 +214,11 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 
     if frames.dtype == torch.int16:
         return frames.permute(3, 0, 1, 2).float().add_(_MIDDLE).div_(_STEPS)
-    height, width = frames.shape[1:3]
     if geometry.rotation is not None:
-        pixels = _sample(frames.flatten(1, 2), _rotated_samples(geometry, height, width))
+        pixels = _sample(frames.flatten(1, 2), _rotated_samples(geometry, *frames.shape[1:3]))
         return pixels.unflatten(1, (geometry.crop_height, geometry.crop_width)).permute(3, 0, 1, 2)
-    first_row, rows = _samples(geometry.top, geometry.crop_height, geometry.height, height, frames.device)
-    first_column, columns = _samples(geometry.left, geometry.crop_width, geometry.width, width, frames.device)
-    # Only the pixels that the crop needs become float.
-    needed = frames[
-        :, first_row : first_row + int(rows[1][-1]) + 1, first_column : first_column + int(columns[1][-1]) + 1
-    ]
-    clip = needed.permute(0, 3, 1, 2).float()
-    if geometry.flip:
-        columns = (columns[0].flip(0), columns[1].flip(0), columns[2].flip(0))
+    needed, rows, columns = _crop_samples(*frames.shape[1:3], geometry, frames.device)
+    clip = frames[:, needed[0], needed[1]].permute(0, 3, 1, 2).float()  # only the pixels that the crop needs
     clip = _lerp(clip, rows, 2)
     clip = _lerp(clip, columns, 3)
     return clip.permute(1, 0, 2, 3)
@@ -257,25 +263,23 @@ def _scaled_frames(frames: np.ndarray, geometry: Geometry) -> Iterator[torch.Ten
     """Yield each frame as float ``(crop height, crop width, 3)``; a frame at a time stays in the processor's cache."""
     import torch
 
-    height, width = frames.shape[1:3]
     if geometry.rotation is not None:
-        samples = _rotated_samples(geometry, height, width)
+        samples = _rotated_samples(geometry, *frames.shape[1:3])
         for frame in frames:
             pixels = torch.from_numpy(np.ascontiguousarray(frame)).reshape(1, -1, 3)
             yield _sample(pixels, samples)[0].unflatten(0, (geometry.crop_height, geometry.crop_width))
         return
-    device = torch.device("cpu")
-    first_row, rows = _samples(geometry.top, geometry.crop_height, geometry.height, height, device)
-    first_column, columns = _samples(geometry.left, geometry.crop_width, geometry.width, width, device)
-    last_row, last_column = first_row + int(rows[1][-1]) + 1, first_column + int(columns[1][-1]) + 1
-    if geometry.flip:
-        columns = (columns[0].flip(0), columns[1].flip(0), columns[2].flip(0))
+    size = geometry.crop_height, geometry.crop_width, 3
+    needed, rows, columns = _crop_samples(*frames.shape[1:3], geometry, torch.device("cpu"))
+    # Rows of single values, of which there are three in a pixel, take half the time of rows of pixels.
+    left_values, right_values = ((3 * pixel.unsqueeze(1) + torch.arange(3)).flatten() for pixel in columns[:2])
+    down, across = rows[2].view(-1, 1), columns[2].repeat_interleave(3)
     for frame in frames:
-        needed = torch.from_numpy(np.ascontiguousarray(frame[first_row:last_row, first_column:last_column]))
-        above, below = needed.index_select(0, rows[0]).float(), needed.index_select(0, rows[1]).float()
-        lines = torch.lerp(above, below, rows[2].view(-1, 1, 1), out=above)
-        left, right = lines.index_select(1, columns[0]), lines.index_select(1, columns[1])
-        yield torch.lerp(left, right, columns[2].view(1, -1, 1), out=left)
+        pixels = torch.from_numpy(np.ascontiguousarray(frame[needed])).flatten(1)
+        above, below = pixels.index_select(0, rows[0]).float(), pixels.index_select(0, rows[1]).float()
+        lines = torch.lerp(above, below, down, out=above)
+        left, right = lines.index_select(1, left_values), lines.index_select(1, right_values)
+        yield torch.lerp(left, right, across, out=left).view(size)
 
 
 def _rotated_samples(geometry: Geometry, height: int, width: int) -> Samples:
@@ -323,9 +327,38 @@ def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry]
     return clips.div_(255.0).sub_(mean).div_(std)
 
 
-def _samples(
-    offset: int, count: int, scaled: int, original: int, device: torch.device
-) -> tuple[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+def needed_part(height: int, width: int, geometry: Geometry) -> Part:
+    """Return the part of frames of this size that :func:`render` reads: all of them for a rotation.
+
+    >>> needed_part(480, 854, Geometry(256, 455, 16, 100, 224, 224))
+    Part(top=30, left=188, bottom=450, right=608, height=480, width=854)
+    """
+    import torch
+
+    if geometry.rotation is not None:
+        return Part(0, 0, height, width, height, width)
+    (rows, columns), *_ = _crop_samples(height, width, geometry, torch.device("cpu"))
+    return Part(rows.start, columns.start, rows.stop, columns.stop, height, width)
+
+
+def _crop_samples(
+    height: int, width: int, geometry: Geometry, device: torch.device
+) -> tuple[tuple[slice, slice], AxisSamples, AxisSamples]:
+    """The rows and columns of the pixels that a crop needs, and counted from there, samples for rows and for columns.
+
+    The pixels are ``height`` by ``width``, and the part of the frame that ``geometry`` names.
+    """
+    part = geometry.part or Part(0, 0, height, width, height, width)
+    first_row, rows = _samples(geometry.top, geometry.crop_height, geometry.height, part.height, device)
+    first_column, columns = _samples(geometry.left, geometry.crop_width, geometry.width, part.width, device)
+    top, left = first_row - part.top, first_column - part.left
+    needed = slice(top, top + int(rows[1][-1]) + 1), slice(left, left + int(columns[1][-1]) + 1)
+    if geometry.flip:
+        columns = (columns[0].flip(0), columns[1].flip(0), columns[2].flip(0))
+    return needed, rows, columns
+
+
+def _samples(offset: int, count: int, scaled: int, original: int, device: torch.device) -> tuple[int, AxisSamples]:
     """The first pixel needed, and counted from it: left neighbors, right neighbors, and weights of the right ones."""
     import torch
 
@@ -338,7 +371,7 @@ def _samples(
     return first, ((left - first).to(device), (right - first).to(device), weight.to(device))
 
 
-def _lerp(clip: torch.Tensor, samples: tuple[torch.Tensor, torch.Tensor, torch.Tensor], axis: int) -> torch.Tensor:
+def _lerp(clip: torch.Tensor, samples: AxisSamples, axis: int) -> torch.Tensor:
     import torch
 
     left, right, weight = samples
