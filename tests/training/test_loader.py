@@ -25,7 +25,7 @@ RESIZED = Data(num_frames=4, stride=8, source="sample", key_frame="exact", short
 def test_packed_pixels_are_those_of_the_float_path() -> None:
     import torch
 
-    from microg4m_hf.training.loading.transforms import render, render_packed, shrink
+    from microg4m_hf.training.loading.transforms import render, render_packed
 
     frames = np.random.default_rng(0).integers(0, 256, (2, 120, 214, 3), dtype=np.uint8)
     for geometry in (
@@ -38,8 +38,6 @@ def test_packed_pixels_are_those_of_the_float_path() -> None:
         packed = torch.from_numpy(render_packed(frames, geometry))
         assert packed.element_size() == 2
         assert (render(packed, geometry) - expected).abs().max() <= 1 / 512
-    small = render(torch.from_numpy(frames), Geometry(64, 114, 0, 0, 64, 114)).round().permute(1, 2, 3, 0)
-    assert np.array_equal(shrink(frames, 64), small.numpy())
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,52 @@ def test_a_full_cache_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "raise data.cache_gb" in capsys.readouterr().err, "the next run says it again"
 
 
+def _spoil(folder: Path) -> None:
+    """Write wrong pixels into every file of a cache."""
+    import numpy as np
+
+    for path in folder.glob("*.npy"):
+        record = np.load(path)
+        record["planes"] = 128
+        np.save(path, record)
+
+
+def test_the_exact_cache_keeps_pixels_and_the_compact_one_keeps_them_nearly(tmp_path: Path) -> None:
+    """The first reading is that of all others, and a damaged file is written again."""
+    import numpy as np
+
+    from microg4m_hf.training import Data, KeyFrameWindows, split_items
+
+    data = Data(num_frames=8, stride=4, source="sample", key_frame="exact", short_side=(70, 90), crop=64)
+    items = split_items(data, "train")[:3]
+    decoded = KeyFrameWindows(items, data, training=True)
+    sizes = {}
+    for form in ("exact", "compact"):
+        folder = tmp_path / form
+        kept = dataclasses.replace(data, cache=str(folder), cache_format=form)
+        cached = KeyFrameWindows(items, kept, training=True)
+        for epoch in range(2):
+            for index in range(len(items)):
+                expected, first, again = decoded[epoch, index], cached[epoch, index], cached[epoch, index]
+                assert first.geometry == again.geometry == expected.geometry
+                assert np.array_equal(first.frames, again.frames)
+                if form == "exact":
+                    assert np.array_equal(first.frames, expected.frames)
+                difference = first.frames.astype(float) - expected.frames
+                assert (difference**2).mean() < 255**2 / 10**3.8, "38 dB"
+        sizes[form] = sum(path.stat().st_size for path in folder.iterdir())
+        before = cached[0, 0].frames
+        for path in folder.iterdir():
+            record = np.load(path)
+            record["places"] = 99
+            np.save(path, record)
+        assert np.array_equal(cached[0, 0].frames, before)
+        for path in folder.iterdir():
+            path.write_bytes(path.read_bytes()[:-100])
+        assert np.array_equal(cached[0, 0].frames, before)
+    assert sizes["compact"] < sizes["exact"] / 3
+
+
 def test_no_content_of_the_cache_changes_an_evaluation(tmp_path: Path) -> None:
     """A cache that is full of wrong pixels: training reads them, validation and test do not, nor another clip."""
     import numpy as np
@@ -205,16 +251,14 @@ def test_no_content_of_the_cache_changes_an_evaluation(tmp_path: Path) -> None:
     items = split_items(recipe.data, "test")[:1]
     training, evaluation = (KeyFrameWindows(items, recipe.data, training=training) for training in (True, False))
     expected = training[0].frames
-    for path in (tmp_path / "windows").glob("*.npy"):
-        np.save(path, np.full_like(np.load(path), 7))
-    assert (training[0].frames == 7).all()
+    _spoil(tmp_path / "windows")
+    assert len(np.unique(training[0].frames)) == 1
     assert len(np.unique(evaluation[0].frames)) > 100
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(Path(items[0].video["path"]).read_bytes())
     moved = [dataclasses.replace(items[0], video=str(clip))]
     assert np.array_equal(KeyFrameWindows(moved, recipe.data, training=True)[0].frames, expected)
-    for path in (tmp_path / "windows").glob("*.npy"):
-        np.save(path, np.full_like(np.load(path), 7))
+    _spoil(tmp_path / "windows")
     clip.touch()  # the clip was written again under its old name
     os.utime(clip, ns=(1, 1))
     assert np.array_equal(KeyFrameWindows(moved, recipe.data, training=True)[0].frames, expected)

@@ -78,7 +78,9 @@ class Data(Settings, prefix="data."):
     on_error: str = setting("raise", choices=("raise", "skip"))
     """For an unreadable clip: "raise" stops the run, "skip" reports it and continues."""
     cache: str | None = None
-    """Folder for resized uint8 windows, used from the second epoch on."""
+    """Folder for decoded windows, used from the second epoch on."""
+    cache_format: str = setting("exact", choices=("exact", "compact"))
+    """"exact" keeps the decoded pixels, "compact" compresses them: a fifteenth of the bytes, and slower to read."""
     cache_gb: float = setting(20.0, at_least=0)
     """Largest size of this folder, or of the images that decoder "as_released" keeps."""
     workers: int = setting(2, at_least=0)

@@ -115,7 +115,7 @@ def _decode_supported(index: FrameIndex, wanted: list[int]) -> list[np.ndarray]:
             raise UnsupportedClipError("interlaced frames")
         if frame.colorspace not in _COLORSPACES:
             raise UnsupportedClipError(f"rare color matrices ({frame.colorspace})")
-        expected[i] = pyav.to_rgb(index, frame, reformatter)
+        expected[i] = pyav.to_rgb(index.name, frame, reformatter)
     return [expected[i] for i in wanted]
 
 

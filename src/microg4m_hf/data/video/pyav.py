@@ -9,7 +9,7 @@ The result is bit-equal to decoding everything in order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,63 +30,64 @@ def decode_rgb(index: FrameIndex, wanted: list[int], part: Part | None = None) -
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()
-    cropper: _Cropper | None = None
+    cropper: Cropper | None = None
     for i, frame in decode_frames(index, wanted):
         if part is None:
-            yield i, to_rgb(index, frame, reformatter)
-        elif not _Cropper.fits(frame):
+            yield i, to_rgb(index.name, frame, reformatter)
+        elif not Cropper.fits(frame):
             top, left, bottom, right = part
-            yield i, to_rgb(index, frame, reformatter)[top:bottom, left:right]
+            yield i, to_rgb(index.name, frame, reformatter)[top:bottom, left:right]
         else:
             if cropper is None or cropper.format != frame.format.name:
-                cropper = _Cropper(index, frame, part)
-            yield i, cropper.rgb(frame, reformatter)
+                cropper = Cropper(index.name, frame.format.name, part)
+            planes = [plane_pixels(plane) for plane in frame.planes]
+            yield i, cropper.rgb(planes, frame.colorspace, frame.color_range, reformatter)
 
 
-class _Cropper:
+class Cropper:
     """Converts a part of progressive 4:2:0 frames of even size: FFmpeg converts each of their pixels by itself."""
 
-    def __init__(self, index: FrameIndex, frame: Any, part: Part) -> None:
+    def __init__(self, name: str, form: str, part: Part) -> None:
         import av
 
-        self.index, self.format = index, frame.format.name
+        self.name, self.format = name, form
         top, left, bottom, right = part
         # Chroma samples cover two rows and two columns.
-        self.top, self.left = top & ~1, left & ~1
-        self.height, self.width = (bottom - self.top + 1) & ~1, (right - self.left + 1) & ~1
-        self.inside = slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left)
-        self.frame = av.VideoFrame(self.width, self.height, self.format)
-        self.planes = [_pixels(plane)[:, : plane.width] for plane in self.frame.planes]
+        self._top, self._left = top & ~1, left & ~1
+        self._height, self._width = (bottom - self._top + 1) & ~1, (right - self._left + 1) & ~1
+        self._inside = slice(top - self._top, bottom - self._top), slice(left - self._left, right - self._left)
+        self._frame = av.VideoFrame(self._width, self._height, form)
+        self._planes = [plane_pixels(plane)[:, : plane.width] for plane in self._frame.planes]
 
     @staticmethod
     def fits(frame: Any) -> bool:
+        """Whether a frame is of this kind."""
         planar = frame.format.name in ("yuv420p", "yuvj420p")
         return planar and not (frame.height | frame.width) & 1 and not frame.interlaced_frame
 
-    def rgb(self, frame: Any, reformatter: Any) -> np.ndarray:
-        self.frame.colorspace, self.frame.color_range = frame.colorspace, frame.color_range
-        for target, plane, step in zip(self.planes, frame.planes, (1, 2, 2), strict=True):
-            top, left = self.top // step, self.left // step
-            target[:] = _pixels(plane)[top : top + self.height // step, left : left + self.width // step]
-        return to_rgb(self.index, self.frame, reformatter)[self.inside]
+    def rgb(self, planes: Sequence[np.ndarray], colorspace: int, color_range: int, reformatter: Any) -> np.ndarray:
+        """Return the part of a frame, given as its planes, as uint8 RGB; valid until the next one."""
+        self._frame.colorspace, self._frame.color_range = colorspace, color_range
+        for target, plane, step in zip(self._planes, planes, (1, 2, 2), strict=True):
+            top, left = self._top // step, self._left // step
+            target[:] = plane[top : top + self._height // step, left : left + self._width // step]
+        return to_rgb(self.name, self._frame, reformatter)[self._inside]
 
 
-def _pixels(plane: Any) -> np.ndarray:
-    """The rows of a plane of bytes, with the padding at their ends."""
+def plane_pixels(plane: Any) -> np.ndarray:
+    """Return the rows of a plane of bytes, with the padding at their ends."""
     return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
 
 
-def to_rgb(index: FrameIndex, frame: Any, reformatter: Any) -> np.ndarray:
-    """Convert a decoded frame to uint8 RGB of shape (height, width, 3)."""
+def to_rgb(name: str, frame: Any, reformatter: Any) -> np.ndarray:
+    """Convert a frame of the clip ``name`` to uint8 RGB of shape (height, width, 3)."""
     try:
         # threads=1: the default starts a pool per clip, which is slower and does not survive a fork
         plane = reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
     except OSError as error:
         reason = f"{frame.format.name}: {error.strerror or error}"
-        raise ClipError(
-            f"{index.name}: its colors cannot be converted to RGB ({reason}); re-encode it as H.264"
-        ) from error
-    return _pixels(plane)[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
+        raise ClipError(f"{name}: its colors cannot be converted to RGB ({reason}); re-encode it as H.264") from error
+    return plane_pixels(plane)[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
 
 
 def decode_frames(index: FrameIndex, wanted: Iterable[int]) -> Iterator[tuple[int, Any]]:

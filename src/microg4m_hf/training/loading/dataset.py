@@ -20,6 +20,7 @@ import numpy as np
 
 from ...data import open_clip, window
 from ...data.orientation import angle_from_box, read_orientations
+from ...data.video.kept_frames import KeptFrames, keep_frames
 from ...data.video.released_frames import check_programs, open_released_clip, resize_as_released
 from ...errors import ClipError, MicroG4MError, RecipeError
 from ...runtime import is_main_process
@@ -30,9 +31,8 @@ from .transforms import (
     aligned_geometry,
     evaluation_geometry,
     move_boxes,
-    needed_part,
-    shrink,
     training_geometry,
+    with_part,
 )
 from .window_cache import WindowCache
 
@@ -172,7 +172,7 @@ class KeyFrameWindows:
             raise RecipeError("data.align crops around one person at a time; pass the items of `align_items`")
         if self.backend == "as_released":
             check_programs()  # here, and not at the first clip, which would count as unreadable
-        # Only training reads the cache: it rounds pixels, and no file in it may change a validation or a test.
+        # Only training reads the cache: no file in it may change a validation or a test.
         self.cache = WindowCache(data.cache, data.cache_gb) if data.cache and training else None
 
     def __len__(self) -> int:
@@ -220,33 +220,46 @@ class KeyFrameWindows:
 
     def _read(self, item: KeyFrame, geometry_of: Callable[[int, int], Geometry]) -> tuple[np.ndarray, Geometry]:
         """Return the pixels that the geometry needs, and the geometry for the size of the frames."""
-        if self.cache is not None or self.backend == "as_released":
+        if self.backend == "as_released":
             frames = self._frames(item)
             return frames, geometry_of(*frames.shape[1:3])
+        if self.cache is not None:
+            return self._read_cached(item, geometry_of, self.cache)
         with open_clip(item.video, backend=self.backend) as clip:
-            geometry = geometry_of(clip.height, clip.width)
-            part = needed_part(clip.height, clip.width, geometry)
-            return clip.frames(self._window(len(clip), item), part[:4]), dataclasses.replace(geometry, part=part)
+            geometry, part = with_part(clip.height, clip.width, geometry_of)
+            return clip.frames(self._window(len(clip), item), part[:4]), geometry
 
-    def _frames(self, item: KeyFrame) -> np.ndarray:
-        """Return whole frames."""
-        if self.cache is None:
-            return self._decode(item)
-        # No training scale is larger than this, so cached windows need not be either.
-        side = max(*self.data.short_side, self.data.crop or 0)
+    def _read_cached(
+        self, item: KeyFrame, geometry_of: Callable[[int, int], Geometry], cache: WindowCache
+    ) -> tuple[np.ndarray, Geometry]:
+        """The same from the cache. What is not in it is kept first, so that its content never changes pixels."""
         path = item.video.get("path") if isinstance(item.video, dict) else item.video
         with contextlib.suppress(OSError, TypeError, ValueError):  # a clip on the Hub has no such status
             status = os.stat(os.fspath(path))  # type: ignore[arg-type]
             path = f"{path} {status.st_size} {status.st_mtime_ns}"
-        frames = f"{item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame} {side}"
-        key = f"{path} {self.data.revision} {item.video_id} {frames}"
-        cached = self.cache.get(key)
-        if cached is None:
-            cached = shrink(self._decode(item), side)
-            self.cache.put(key, cached)
-        return cached
+        frames = f"{item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame}"
+        key = f"{path} {self.data.revision} {item.video_id} {frames} {self.data.cache_format}"
 
-    def _decode(self, item: KeyFrame) -> np.ndarray:
+        def read(record: np.ndarray) -> tuple[np.ndarray, Geometry]:
+            kept = KeptFrames(record)
+            geometry, part = with_part(kept.height, kept.width, geometry_of)
+            return kept.frames(part[:4]), geometry
+
+        record = cache.get(key)
+        if record is not None:
+            with contextlib.suppress(ClipError):  # a damaged file is written again
+                return read(record)
+        record = keep_frames(
+            item.video,
+            lambda count: self._window(count, item),
+            compact=self.data.cache_format == "compact",
+            backend=self.backend,
+        )
+        cache.put(key, record)
+        return read(record)
+
+    def _frames(self, item: KeyFrame) -> np.ndarray:
+        """Return whole frames."""
         if self.backend == "as_released":
             try:
                 released = open_released_clip(item.video, limit_gb=self.data.cache_gb)

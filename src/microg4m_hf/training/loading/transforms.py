@@ -9,7 +9,7 @@ together with the resize, so pixels are interpolated once. Workers of a loader m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,7 +217,8 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     if geometry.rotation is not None:
         pixels = _sample(frames.flatten(1, 2), _rotated_samples(geometry, *frames.shape[1:3]))
         return pixels.unflatten(1, (geometry.crop_height, geometry.crop_width)).permute(3, 0, 1, 2)
-    needed, rows, columns = _crop_samples(*frames.shape[1:3], geometry, frames.device)
+    height, width = frames.shape[1:3]
+    needed, rows, columns = _crop_samples(height, width, geometry, frames.device)
     clip = frames[:, needed[0], needed[1]].permute(0, 3, 1, 2).float()  # only the pixels that the crop needs
     clip = _lerp(clip, rows, 2)
     clip = _lerp(clip, columns, 3)
@@ -245,22 +246,11 @@ def render_packed(frames: np.ndarray, geometry: Geometry) -> np.ndarray:
     return packed
 
 
-def shrink(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Resize uint8 frames to ``short_side`` and round; smaller frames are returned as they are."""
-    height, width = frames.shape[1:3]
-    if min(height, width) <= short_side:
-        return frames
-    new_height, new_width = scaled_size(height, width, short_side)
-    small = np.empty((len(frames), new_height, new_width, 3), np.uint8)
-    for number, pixels in enumerate(
-        _scaled_frames(frames, Geometry(new_height, new_width, 0, 0, new_height, new_width))
-    ):
-        small[number] = pixels.round_().clamp_(0, 255).numpy()
-    return small
-
-
 def _scaled_frames(frames: np.ndarray, geometry: Geometry) -> Iterator[torch.Tensor]:
-    """Yield each frame as float ``(crop height, crop width, 3)``; a frame at a time stays in the processor's cache."""
+    """Yield each frame as float ``(crop height, crop width, 3)``, valid until the next.
+
+    A frame at a time stays in the processor's cache.
+    """
     import torch
 
     if geometry.rotation is not None:
@@ -269,17 +259,23 @@ def _scaled_frames(frames: np.ndarray, geometry: Geometry) -> Iterator[torch.Ten
             pixels = torch.from_numpy(np.ascontiguousarray(frame)).reshape(1, -1, 3)
             yield _sample(pixels, samples)[0].unflatten(0, (geometry.crop_height, geometry.crop_width))
         return
-    size = geometry.crop_height, geometry.crop_width, 3
-    needed, rows, columns = _crop_samples(*frames.shape[1:3], geometry, torch.device("cpu"))
-    # Rows of single values, of which there are three in a pixel, take half the time of rows of pixels.
+    height, width = frames.shape[1:3]
+    needed, rows, columns = _crop_samples(height, width, geometry, torch.device("cpu"))
+    # Rows of single values, of which a pixel has three, take half the time of rows of pixels, and so do buffers that
+    # all frames share.
     left_values, right_values = ((3 * pixel.unsqueeze(1) + torch.arange(3)).flatten() for pixel in columns[:2])
     down, across = rows[2].view(-1, 1), columns[2].repeat_interleave(3)
+    height, width = needed[0].stop - needed[0].start, needed[1].stop - needed[1].start
+    pixels, above, below = torch.empty(height, 3 * width), torch.empty(len(down), 3 * width), torch.empty(0)
+    left, right = torch.empty(len(down), len(across)), torch.empty(0)
     for frame in frames:
-        pixels = torch.from_numpy(np.ascontiguousarray(frame[needed])).flatten(1)
-        above, below = pixels.index_select(0, rows[0]).float(), pixels.index_select(0, rows[1]).float()
-        lines = torch.lerp(above, below, down, out=above)
-        left, right = lines.index_select(1, left_values), lines.index_select(1, right_values)
-        yield torch.lerp(left, right, across, out=left).view(size)
+        pixels.view(height, width, 3).copy_(torch.from_numpy(frame[needed]))
+        torch.index_select(pixels, 0, rows[0], out=above)
+        torch.index_select(pixels, 0, rows[1], out=below)
+        torch.lerp(above, below, down, out=above)
+        torch.index_select(above, 1, left_values, out=left)
+        torch.index_select(above, 1, right_values, out=right)
+        yield torch.lerp(left, right, across, out=left).view(geometry.crop_height, geometry.crop_width, 3)
 
 
 def _rotated_samples(geometry: Geometry, height: int, width: int) -> Samples:
@@ -327,18 +323,20 @@ def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry]
     return clips.div_(255.0).sub_(mean).div_(std)
 
 
-def needed_part(height: int, width: int, geometry: Geometry) -> Part:
-    """Return the part of frames of this size that :func:`render` reads: all of them for a rotation.
+def with_part(height: int, width: int, geometry_of: Callable[[int, int], Geometry]) -> tuple[Geometry, Part]:
+    """Return the geometry for frames of this size, and the part of them that :func:`render` reads.
 
-    >>> needed_part(480, 854, Geometry(256, 455, 16, 100, 224, 224))
-    Part(top=30, left=188, bottom=450, right=608, height=480, width=854)
+    >>> with_part(480, 854, lambda height, width: Geometry(256, 455, 16, 100, 224, 224))[1]
+    Part(top=30, left=187, bottom=451, right=609, height=480, width=854)
     """
     import torch
 
-    if geometry.rotation is not None:
-        return Part(0, 0, height, width, height, width)
-    (rows, columns), *_ = _crop_samples(height, width, geometry, torch.device("cpu"))
-    return Part(rows.start, columns.start, rows.stop, columns.stop, height, width)
+    geometry = geometry_of(height, width)
+    part = Part(0, 0, height, width, height, width)
+    if geometry.rotation is None:
+        (rows, columns), *_ = _crop_samples(height, width, geometry, torch.device("cpu"))
+        part = Part(rows.start, columns.start, rows.stop, columns.stop, height, width)
+    return replace(geometry, part=part), part
 
 
 def _crop_samples(

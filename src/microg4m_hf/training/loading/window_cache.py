@@ -1,4 +1,4 @@
-"""A cache of resized uint8 windows on disk: epochs after the first need no video decoder.
+"""A cache of decoded windows on disk: epochs after the first need not decode a whole clip for some of its frames.
 
 There is one file per key frame, renamed when complete, so workers and ranks share the folder without locks. A kill
 leaves at most a temporary file, which the next run removes. What does not fit into the size limit is decoded each time.
@@ -38,12 +38,12 @@ class WindowCache:
         self._is_full = False
 
     def get(self, key: str) -> np.ndarray | None:
-        """Return a window, or None if it is absent or incomplete."""
+        """Return a window, mapped into memory, or None if it is absent or incomplete."""
         try:
-            window = np.load(self._path(key), allow_pickle=False)
+            window: np.ndarray = np.load(self._path(key), mmap_mode="r", allow_pickle=False)
         except (FileNotFoundError, ValueError, EOFError):
             return None
-        return window if window.dtype == np.uint8 and window.ndim == 4 else None
+        return window
 
     def put(self, key: str, window: np.ndarray) -> None:
         """Store a window if it fits. A full disk or a full cache is not an error, only slower, and is said once."""

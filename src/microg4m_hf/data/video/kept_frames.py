@@ -1,0 +1,182 @@
+"""Keep chosen frames of a clip so that they are read again in a fraction of the time, whole or in part.
+
+A record is one structured numpy value, which ``numpy.save`` writes and ``numpy.load`` maps into memory. It has the
+frames as the decoder returned them, so that their pixels are exactly those of the clip; or, if it is ``compact``, as
+H.264 of high quality, at a fifteenth of the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ClipError
+from ...extras import require
+from .backends import resolve_backend
+from .clip import Clip
+from .index import MAX_PIXELS, FrameIndex, read_index
+from .mp4 import IDENTITY
+from .pyav import Cropper, Part, decode_frames, drop_undecodable_frames, plane_pixels
+from .source import as_source
+
+# Measured with benchmarks/training.py: other presets are smaller by a tenth, and take up to twice as long to read.
+_H264 = {"preset": "ultrafast", "crf": "12", "threads": "1"}
+_FORMATS = ("yuv420p", "yuvj420p")
+_COLORS = ("colorspace", "color_range")
+_CURE = "delete the file, and they are kept again"
+
+
+def keep_frames(
+    source: Any, plan: Callable[[int], NDArray[np.int64]], *, compact: bool = False, backend: str = "auto"
+) -> NDArray[Any]:
+    """Decode frames and return the record of them.
+
+    Args:
+        source: As for :func:`open_clip`.
+        plan: A function from the number of frames to indices.
+        compact: Compress the frames; those of rare color formats are kept as they are.
+        backend: As for :func:`open_clip`.
+
+    Raises:
+        ClipError: The file is not a valid clip, or a frame is damaged.
+    """
+    clip_source, name = as_source(source), resolve_backend(backend)
+    index = drop_undecodable_frames(read_index(clip_source))
+    wanted = plan(len(index.pts)).tolist()
+    shown = sorted(set(wanted))
+    places = np.array([shown.index(i) for i in wanted], np.int32)
+    if name == "pyav" and index.matrix == IDENTITY:
+        frames = [frame for _, frame in decode_frames(index, shown)]
+        kinds = {(frame.format.name, frame.colorspace, frame.color_range) for frame in frames}
+        if all(Cropper.fits(frame) for frame in frames) and len(kinds) == 1:
+            return _record_of_planes(index, frames, places, compact)
+    rgb = Clip(clip_source, index, name).frames(shown)
+    return _record(height=np.int32(rgb.shape[1]), width=np.int32(rgb.shape[2]), places=places, rgb=rgb)
+
+
+class KeptFrames:
+    """The frames of a record.
+
+    Args:
+        record: What :func:`keep_frames` returned, or a file with it.
+
+    Raises:
+        ClipError: It is no such record.
+    """
+
+    def __init__(self, record: NDArray[Any]) -> None:
+        try:
+            self._record = record
+            self.height, self.width = int(self._record["height"]), int(self._record["width"])
+            self._places = np.asarray(self._record["places"])
+            fields = record.dtype.names or ()
+            count, size = int(self._places.max()) + 1, self.height * self.width
+            self._kind = next(kind for kind in ("rgb", "planes", "packets") if kind in fields)
+            expected = {"rgb": (count, self.height, self.width, 3), "planes": (count, size * 3 // 2)}
+            sound = self._places.min() >= 0 and 0 < size <= MAX_PIXELS
+            if self._kind == "packets":
+                self._ends = np.cumsum(self._record["sizes"]).tolist()
+                sound &= len(self._ends) == count and self._ends[-1] == self._record["packets"].size
+            else:
+                sound &= self._record[self._kind].shape == expected[self._kind]
+            if self._kind != "rgb":
+                self._format = _FORMATS[int(self._record["format"])]
+                self._colors = [int(self._record[name]) for name in _COLORS]
+                sound &= not (self.height | self.width) & 1
+        except (IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+            raise ClipError(f"these are no kept frames ({error}); {_CURE}") from error
+        if not sound:
+            raise ClipError(f"these are no kept frames: their number or size is wrong; {_CURE}")
+
+    def frames(self, part: Part | None = None) -> NDArray[np.uint8]:
+        """Return pixels (n, height, width, 3), uint8 RGB, of the frames or of a part: top, left, bottom and right."""
+        top, left, bottom, right = part or (0, 0, self.height, self.width)
+        if self._kind == "rgb":
+            kept: NDArray[np.uint8] = self._record["rgb"][self._places, top:bottom, left:right]
+            return kept
+        from av.video.reformatter import VideoReformatter
+
+        reformatter = VideoReformatter()
+        cropper = Cropper("kept frames", self._format, (top, left, bottom, right))
+        first = np.unique(self._places, return_index=True)[1]
+        out = np.empty((len(self._places), bottom - top, right - left, 3), np.uint8)
+        for place, planes in zip(first, self._planes(), strict=True):
+            out[place] = cropper.rgb(planes, self._colors[0], self._colors[1], reformatter)
+        return out if len(first) == len(out) else out[first[self._places]]
+
+    def _planes(self) -> Any:
+        """Yield the three planes of each frame."""
+        if self._kind == "planes":
+            size = self.height * self.width
+            for frame in self._record["planes"]:
+                half = self.height // 2, self.width // 2
+                chroma = frame[size : size * 5 // 4].reshape(half), frame[size * 5 // 4 :].reshape(half)
+                yield frame[:size].reshape(self.height, self.width), *chroma
+            return
+        for frame in self._decode():
+            if (frame.height, frame.width, frame.format.name) != (self.height, self.width, self._format):
+                raise ClipError(f"kept frames have another size than their record says; {_CURE}")
+            yield tuple(map(plane_pixels, frame.planes))
+
+    def _decode(self) -> list[Any]:
+        av = require("av", "reading clips")
+        context = av.CodecContext.create("h264", "r")
+        context.thread_count = 1
+        context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+        packets, frames = self._record["packets"].tobytes(), []
+        try:
+            for start, end in zip([0, *self._ends], self._ends, strict=False):
+                frames += context.decode(av.Packet(packets[start:end]))
+            frames += context.decode(None)
+        except av.error.FFmpegError as error:
+            raise ClipError(f"kept frames cannot be decoded ({error.strerror or error}); {_CURE}") from error
+        if len(frames) != len(self._ends) or any(frame.is_corrupt for frame in frames):
+            raise ClipError(f"kept frames cannot be decoded: some are missing; {_CURE}")
+        return frames
+
+
+def _record_of_planes(index: FrameIndex, frames: list[Any], places: NDArray[np.int32], compact: bool) -> NDArray[Any]:
+    fields = {name: np.int32(getattr(frames[0], name)) for name in _COLORS}
+    fields |= {"height": np.int32(index.height), "width": np.int32(index.width)}
+    form = np.int32(_FORMATS.index(frames[0].format.name))
+    if compact:
+        packets = _encode(index, frames)
+        sizes = np.array([len(packet) for packet in packets], np.int32)
+        joined = np.frombuffer(b"".join(packets), np.uint8)
+        return _record(**fields, format=form, places=places, sizes=sizes, packets=joined)
+    planes = np.empty((len(frames), index.height * index.width * 3 // 2), np.uint8)
+    for target, frame in zip(planes, frames, strict=True):
+        start = 0
+        for plane in frame.planes:
+            end = start + plane.height * plane.width
+            target[start:end].reshape(plane.height, plane.width)[:] = plane_pixels(plane)[:, : plane.width]
+            start = end
+    return _record(**fields, format=form, places=places, planes=planes)
+
+
+def _encode(index: FrameIndex, frames: list[Any]) -> list[bytes]:
+    """Compress frames to one packet each; without B-frames, packets have the order of the frames."""
+    import av
+
+    context: Any = av.CodecContext.create("libx264", "w")
+    context.width, context.height, context.pix_fmt = index.width, index.height, frames[0].format.name
+    context.time_base, context.framerate, context.thread_count = Fraction(1, 30), Fraction(30), 1
+    context.options = _H264
+    packets = []
+    for number, frame in enumerate(frames):
+        frame.pts, frame.time_base, frame.pict_type = number, context.time_base, 0  # the encoder chooses the type
+        packets += context.encode(frame)
+    return [bytes(packet) for packet in (*packets, *context.encode(None))]
+
+
+def _record(**fields: Any) -> NDArray[Any]:
+    """One structured value with these fields."""
+    arrays = {name: np.asarray(value) for name, value in fields.items()}
+    record = np.empty((), [(name, array.dtype, array.shape) for name, array in arrays.items()])
+    for name, array in arrays.items():
+        record[name] = array
+    return record
