@@ -60,13 +60,15 @@ class Drawing:
         print(ASSETS / f"{name}.svg")
 
 
-def bars(name: str, title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float, str]]]], most: float) -> None:
+def bars(
+    name: str, title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float, str]]]], most: float, left: int = 250
+) -> None:
     """Draw groups of horizontal bars with their numbers."""
     rows = sum(len(group) for _, group in groups)
     height = 46 + rows * 24 + len(groups) * 14 + 40
     drawing = Drawing(height, title)
     drawing.text(12, 24, title, size=15)
-    left, right, y = 250, WIDTH - 70, 46.0
+    right, y = WIDTH - 70, 46.0
     drawing.axis(left, right, y, height - 40, most, " %")
     for label, group in groups:
         drawing.text(12, y + 16, label)
@@ -148,7 +150,7 @@ def draw_splits(data: Path) -> None:
             ("neighboring clip in training", report["test_clips_with_neighbour"], BLUE),
         ]
         groups.append((scheme, [(text, 100 * count / report["test_clips"], color) for text, count, color in share]))
-    bars("splits", "Test clips with a relative in training", groups, 100)
+    bars("splits", "Test clips with a relative in training", groups, 100, left=300)
 
 
 def draw_films(data: Path) -> None:

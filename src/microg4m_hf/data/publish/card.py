@@ -169,10 +169,11 @@ def _describe_actions(publication: Publication) -> str:
         return "No action is labeled."
     share = 100 * sum(totals[:5]) / sum(totals)
     test = sum(count > 0 for count in counts.get("test", []))
+    rare = sum(total < 10 for total in totals)
     return (
         f"{len(totals)} of the {NUM_ACTIONS} actions occur, {test} of them in the test split. The five most frequent "
-        f"have {share:.0f} % of the labels, and {sum(total < 10 for total in totals)} have fewer than ten: look at "
-        "a score by action before you trust its mean."
+        f"have {share:.0f} % of the labels{f', and {rare} have fewer than ten' if rare else ''}: look at a score by "
+        "action before you trust its mean."
     )
 
 
