@@ -40,9 +40,10 @@ def test_pulled_model_predicts_the_same(finished: Path, at_hub: HubServer, tmp_p
     scores = json.loads((finished / "results.json").read_text())["test"]["scores"]
     shown = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert shown["map"] == pytest.approx(100 * scores["map"], abs=0.01)
-    assert {"predictions/test.parquet", "results.json", "config_run.yaml", "processor_config.json"} <= set(
-        at_hub.repo("model", "me/probe").tree()
-    )
+    files = set(at_hub.repo("model", "me/probe").tree())
+    assert {"predictions/test.parquet", "results.json", "config_run.yaml", "processor_config.json"} <= files
+    assert 'model="me/probe"' in card.content and "(average_precision.svg)" in card.content
+    assert "average_precision.svg" in files
 
 
 def test_wrong_token(finished: Path, at_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,9 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         entry.unlink(missing_ok=True)
     classes = _test_classes(test["per_class"])
     write_atomic(folder / _PICTURE, _draw_classes(classes))
+    rows = [f"| {ACTIONS[label].name} | {count} | {ap:.2f} |" for label, count, ap in classes]
+    present = {label for label, _, _ in classes}
+    absent = [action for label, action in enumerate(ACTIONS) if label not in present]
     dataset = _describe_dataset(data.source, data.data_dir)
     front_matter = {
         "license": "cc-by-4.0",
@@ -62,8 +65,8 @@ def write_model_card(recipe: Recipe, summary: dict[str, Any], folder: Path) -> P
         "data": recipe.data,
         "revision": commit or recipe.data.revision or "unknown",
         "picture": _PICTURE,
-        "per_class": "\n".join(f"| {ACTIONS[label].name} | {count} | {ap:.2f} |" for label, count, ap in classes),
-        "absent": len(ACTIONS) - len(classes),
+        "per_class": "\n".join([*rows, *(f"| {action.name} | 0 | not in the split |" for action in absent)]),
+        "absent": len(absent),
         "leak": _LEAK[data.scheme],
         **{key: summary[key] for key in ("best_step", "steps", "skipped_clips")},
     }
