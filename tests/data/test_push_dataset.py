@@ -148,7 +148,8 @@ def test_changed_texts_do_not_change_the_clips(hub: HubServer, release: Path, tm
     assert (second.clips_tag, second.removed) == (first.clips_tag, [])
     repo = hub.repo("dataset", NAME)
     differing = {path for path, sha in tree(repo).items() if repo.tree(first.commit)[path].sha256 != sha}
-    assert differing == {"caption/test.parquet", "README.md"}  # the card: the version of the config
+    # The card has the version of the config, and its picture shows the caption.
+    assert differing == {"caption/test.parquet", "README.md", "assets/clips.jpg"}
 
 
 def test_only_the_benchmark_itself_declares_the_leaderboard(
