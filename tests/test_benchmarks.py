@@ -197,3 +197,31 @@ def test_killed_processes_of_the_simulation_leave_whole_predictions(tmp_path: Pa
     rows = [stragglers.run_scenario(name, tmp_path / name, options) for name in ("even", "shrunk")]
     assert [row["finished, failed, missing"] for row in rows] == [[36, 0, 0]] * 2
     assert rows[0]["predictions"] == rows[1]["predictions"]
+
+
+def test_prefix_hits_are_read_from_the_counters_of_both_servers() -> None:
+    from benchmarks.vlm_served import parse_metrics, server_figures
+
+    vllm = """# TYPE vllm:prefix_cache_queries counter
+vllm:prefix_cache_queries_total{{engine="0",model_name="m"}} {0}.0
+vllm:prefix_cache_hits_total{{engine="0",model_name="m"}} {1}.0
+vllm:generation_tokens_total{{engine="0",model_name="m"}} {2}
+vllm:time_to_first_token_seconds_bucket{{engine="0",le="0.1",model_name="m"}} 7.0
+vllm:time_to_first_token_seconds_sum{{engine="0",model_name="m"}} {3}
+vllm:time_to_first_token_seconds_count{{engine="0",model_name="m"}} {4}
+"""
+    before, after = (parse_metrics(vllm.format(*row)) for row in ((100, 0, 5, 1.5, 1), (1100, 800, 25, 4.5, 7)))
+    assert server_figures(before, after) == {
+        "generated tokens": 20.0,
+        "prefix looked up": 1000.0,
+        "prefix found": 800.0,
+        "prefix hit rate": 0.8,
+        "first token [s], mean": 0.5,
+    }
+    sglang = """sglang:prompt_tokens_total{{model_name="m"}} {0}
+sglang:cached_tokens_total{{cache_source="device",model_name="m"}} {1}
+sglang:cached_tokens_total{{cache_source="host",model_name="m"}} 1.0
+"""
+    before, after = (parse_metrics(sglang.format(*row)) for row in ((10, 2), (50, 12)))
+    assert server_figures(before, after)["prefix hit rate"] == 0.25
+    assert "none at /metrics" in server_figures(None, None)["metrics"]
