@@ -12,8 +12,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,16 @@ from PIL import Image
 
 from microg4m_hf.bench.explorer import Catalogue, Filter, export_space, read_catalogue, read_runs, select
 from microg4m_hf.bench.explorer.clip_view import ClipFacts, render_clip
-from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST
+from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST, choices
 from microg4m_hf.bench.explorer.list_view import render_list, render_runs
+from microg4m_hf.bench.explorer.report_page import ReportPage
 from microg4m_hf.bench.explorer.serve import free_port, launch, load_catalogue
 from microg4m_hf.citation import CITATION
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.taxonomy import ACTIONS, label_of
+from microg4m_hf.metrics import vqa_scores
+from microg4m_hf.taxonomy import ACTION_IDS, ACTIONS, label_of
 from microg4m_hf.web.routes import thumbnail
 from tests.support.hub_release import put_release, tiny_release
 from tests.support.hub_server import HubServer
@@ -82,6 +85,31 @@ def test_filters_match_the_annotation_files(catalogue: Catalogue) -> None:
         for split in ("train", "test")
     }
     assert disjoint["train"] and disjoint["test"] and not disjoint["train"] & disjoint["test"]
+
+
+def test_numbers_of_clips_follow_the_other_filters(catalogue: Catalogue, runs: Path) -> None:
+    """A number is what a click shows: every number is counted again with the filter that the click makes."""
+    good, noisy = read_runs([runs / "good", runs / "noisy & <b>odd"], catalogue)
+    stand, sit = label_of(12), label_of(11)
+    wanted = Filter(actions=[stand], domains=["real"], splits=["test"], words="cabin")
+    found = choices(catalogue, wanted, [good, noisy], good)
+    assert [value for _, value in found["splits"]] == ["train", "validation", "test"]
+
+    def number(label: str) -> int:
+        return int(label.rpartition("(")[2].rstrip(")"))
+
+    for field, name in (("groups", "groups"), ("domains", "domains"), ("splits", "splits"), ("texts", "texts")):
+        for label, value in found[field]:
+            assert number(label) == len(select(catalogue, replace(wanted, **{name: [value]}))), label
+    for label, value in found["actions"]:
+        assert number(label) == len(select(catalogue, replace(wanted, actions=[label_of(int(value))]))), label
+    ((no_run, _), (against, name)) = found["other"]
+    assert (no_run, name) == ("any run", noisy.name)
+    assert number(against) == len(select(catalogue, wanted, good, noisy))
+    # A clip that must show both actions: the number is that of the clips with both.
+    both = choices(catalogue, Filter(actions=[stand], all_actions=True))
+    (label,) = (label for label, value in both["actions"] if value == "11")
+    assert number(label) == len(select(catalogue, Filter(actions=[stand, sit], all_actions=True)))
 
 
 def test_search_covers_names_captions_questions_and_answers(catalogue: Catalogue) -> None:
@@ -139,6 +167,7 @@ def test_runs_are_compared_action_by_action(catalogue: Catalogue, runs: Path) ->
     persons = [key for key in good.persons if key[0] == catalogue.ids[found[0]]]
     assert page.count("<table") == page.count("Actions of person") >= len(persons)
     assert "missed: " in page and "wrong: " in page and "correct: " in page
+    assert page.count("ranking precision") == len(persons)
     alone = render_clip(catalogue, int(found[0]), [good])
     assert "missed: " not in alone and "wrong: " not in alone
 
@@ -149,8 +178,59 @@ def test_texts_of_runs_are_shown_with_the_references(catalogue: Catalogue, runs:
     page = render_clip(catalogue, catalogue.place_of[video_id], [blind, captions])
     assert page.count('data-column="vqa-blind"') == len(catalogue.questions[video_id])
     assert "ROUGE-L" in page
+    # Every answer is marked: ✓ is what exact_match counts, and the filter compares the same verdicts.
+    given = {key: text for key, text in blind.texts.items() if key[0] == video_id}
+    marks = [page.count(f'aria-hidden="true">{mark}</span><span class="mg-hidden">{words}: ')
+             for mark, words in (("✓", "correct"), ("✗", "another text"))]  # fmt: skip
+    assert marks[0] == len(blind.right & given.keys()) and sum(marks) == len(given)
+    truth = {(name, one.question): one.answer for name, found in catalogue.questions.items() for one in found}
+    predicted, expected = (
+        [{"video_id": name, "question": question, "answer": text} for (name, question), text in answers]
+        for answers in (
+            [(key, one.text) for key, one in blind.texts.items()],
+            [(key, truth[key]) for key in blind.texts],
+        )
+    )
+    score = vqa_scores(predicted, expected, metrics=["rouge_l"], resamples=0)["scores"]["exact_match"]
+    assert score == pytest.approx(len(blind.right) / len(blind.texts)) and 0 < score < 1
     assert len(captions.texts) == len(catalogue.captions)
     assert captions.system is captions.info and catalogue.haystack is catalogue.texts  # the former names
+
+
+def test_one_person_is_enough_for_a_run_to_be_better(catalogue: Catalogue, tmp_path: Path) -> None:
+    """A clip is found for one person that only one run has right, whatever the runs say about the others."""
+    counts = Counter(key["video_id"] for key in catalogue.release.key_frames.to_pylist())
+    name = next(name for name, count in counts.items() if count > 1)
+    persons = [key for key in catalogue.release.key_frames.to_pylist() if key["video_id"] == name]
+    actions = defaultdict(set)
+    for row in _rows("actions.csv"):
+        actions[row["video_id"], int(row["person_id"])].add(int(row["action"]))
+    for file, right in (("first", persons[0]), ("second", persons[1])):
+        lines = []
+        for key in persons:
+            box = ",".join(f"{key[side]:.4f}" for side in ("x1", "y1", "x2", "y2"))
+            true = actions[name, key["person_id"]]
+            for action in ACTION_IDS:
+                score = float((action in true) == (key is right))
+                lines.append(f"{name},{key['frame']},{box},{action},{score:.4f}")
+        (tmp_path / f"{file}.csv").write_text("\n".join(lines))
+    first, second = read_runs([tmp_path / "first.csv", tmp_path / "second.csv"], catalogue)
+    place = [catalogue.place_of[name]]
+    assert select(catalogue, Filter(), first, second).tolist() == place
+    assert select(catalogue, Filter(), second, first).tolist() == place
+
+
+def test_links_to_the_report_only_where_it_has_the_name(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="is not a report"):
+        ReportPage.read(tmp_path)
+    page = '<tr data-run="a &amp; b" data-action="12"></tr><article data-clip="ISS_004"></article>'
+    (tmp_path / "report.html").write_text(page)
+    report = ReportPage.read(tmp_path)
+    assert report.link("run", "a & b") == "microg4m/report#run=a%20%26%20b"
+    assert report.link("action", "12") and report.link("clip", "ISS_004")
+    assert (
+        report.link("clip", "ISS_005") == report.link("action", "11") == ReportPage(Path()).link("run", "a & b") == ""
+    )
 
 
 def test_markup_in_predictions_is_escaped(catalogue: Catalogue, tmp_path: Path) -> None:
@@ -172,7 +252,7 @@ def test_unreadable_runs_are_listed_with_the_reason(catalogue: Catalogue, tmp_pa
     words = [tmp_path / "odd.csv", tmp_path / "strangers.json", tmp_path / "other_001.csv", tmp_path / "absent.json"]
     found = read_runs(words, catalogue)
     assert all(run.problem for run in found)
-    shown = render_runs(found)
+    shown = render_runs(found).replace("<wbr>", "")
     for name in ("odd", "strangers", "other_001", "absent"):
         assert f"<strong>{name}" in shown
     assert shown.count("not shown: ") == 4
@@ -288,8 +368,9 @@ def test_only_actions_with_scores_are_ranked(catalogue: Catalogue, tmp_path: Pat
     file.write_text(f"{key['video_id']},{key['frame']},{box},12,0.9\n")
     (run,) = read_runs([file], catalogue)
     page = render_clip(catalogue, catalogue.place_of[key["video_id"]], [run])
-    ranking = page[page.index("<ol>") : page.index("</ol>")]
-    assert ranking.count("<li") == 1 and "stand" in ranking
+    rows = page[page.index("<tbody>") : page.index("</tbody>")].split("</tr>")
+    ranked = [row for row in rows if "rank 1" in row or "rank 2" in row]
+    assert len(ranked) == 1 and "stand" in ranked[0]
 
 
 def test_other_hosts_origins_routes_and_large_bodies_are_refused(catalogue: Catalogue) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from microg4m_hf.bench import make_report
 from microg4m_hf.bench.explorer import explore
+from microg4m_hf.bench.scoring import ScoringOptions
 from microg4m_hf.data import ensure_sample
 from tests.bench.test_explorer import MARKUP
 from tests.bench.test_report_in_browser import CONTRAST
+from tests.support.axe import axe_script, violations
 from tests.support.browser import Browser, chromium
 
 pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
@@ -30,13 +33,15 @@ VIDEO = "document.querySelector('.mg-stage video')"
 
 @pytest.fixture(scope="module")
 def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The explorer on the sample with two HAR runs, two runs of answers, captions with markup, and a broken file."""
+    """The explorer on the sample with HAR runs and their report, runs of answers, captions with markup, a bad file."""
     folder = tmp_path_factory.mktemp("given")
     entries = json.loads((ensure_sample() / "vqa_and_captioning.json").read_text())
     (folder / "markup.json").write_text(json.dumps({entry["video_id"]: MARKUP for entry in entries}))
     (folder / "broken.csv").write_text("nothing,here\n1,2\n")
     words = [runs, folder / "markup.json", f"<script>own(1)</script>={runs / 'captions.json'}", folder / "broken.csv"]
-    opened = explore(words, source="sample", port=0, block=False)
+    actions = [runs / "good", runs / "noisy & <b>odd"]
+    make_report(actions, folder / "report", source="sample", options=ScoringOptions(resamples=100))
+    opened = explore(words, source="sample", port=0, block=False, report=folder / "report")
     yield opened
     opened.close(verbose=False)
 
@@ -110,6 +115,45 @@ def test_boxes_belong_to_the_frame_that_plays(browser: Browser, page: Any) -> No
 
 
 @needs_browser
+def test_timeline_shows_tracks_and_jumps_to_key_frames(browser: Browser, page: Any) -> None:
+    """A lane per person with the frames that have boxes; a key frame is a click, a Tab stop or the key k away."""
+    _open(browser, page)
+    browser.evaluate(f"{VIDEO}.pause()")
+    with next(ensure_sample().rglob("bounding_boxes.csv")).open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["video_id"] == CLIP]
+    frames = {person: [int(row["frame_id"]) for row in rows if row["person_id"] == person] for person in ("1", "2")}
+    lanes = browser.evaluate(
+        "[...document.querySelectorAll('.mg-timeline li')].map(lane => [lane.querySelector('.mg-mark').textContent, "
+        "...[...lane.querySelectorAll('i')].map(bar => [parseFloat(bar.style.left), parseFloat(bar.style.width)])])"
+    )
+    assert [lane[0] for lane in lanes] == list(frames)
+    for person, *bars in lanes:
+        covered = {
+            frame
+            for left, width in bars
+            for frame in range(1 + round(left * 0.9), 1 + round((left + width) * 0.9))  # of 90 frames
+        }
+        assert covered == set(frames[person])
+    keys = browser.evaluate("[...document.querySelectorAll('.mg-rail button')].map(one => Number(one.dataset.frame))")
+    assert len(keys) == 2
+    shown = "Number(document.querySelector('.mg-boxes').dataset.frame)"
+    browser.evaluate("document.querySelectorAll('.mg-rail button')[1].focus()")
+    browser.press("Enter", 13)
+    browser.wait_for(f"{shown} === {keys[1]} && document.querySelector('.mg-box.mg-key') !== null")
+    at = (
+        "(r => r.dispatchEvent(new MouseEvent('click', {bubbles: true, clientX: r.getBoundingClientRect().left"
+        " + r.getBoundingClientRect().width * 0.25})))(document.querySelector('.mg-rail'))"
+    )
+    browser.evaluate(at)
+    browser.wait_for(f"{shown} === 23 && !{VIDEO}.seeking && Math.abs({VIDEO}.currentTime - 22.5 / 30) < 0.02")
+    ordered = sorted(set(keys))
+    for key, frame in (("k", ordered[0]), ("k", ordered[-1]), ("k", ordered[0]), ("K", ordered[-1])):
+        press = f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))"
+        browser.evaluate(press)
+        browser.wait_for(f"{shown} === {frame}")
+
+
+@needs_browser
 def test_filters_change_the_list(browser: Browser, page: Any) -> None:
     with next(ensure_sample().rglob("actions.csv")).open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -119,7 +163,8 @@ def test_filters_change_the_list(browser: Browser, page: Any) -> None:
     assert browser.evaluate(COUNT) == "50 of 50 clips"
     browser.evaluate("document.querySelector('#mg-domains input').click()")
     browser.wait_for(f"{COUNT} === '{len(real)} of 50 clips'")
-    browser.evaluate("document.querySelector('#mg-actions input').focus()")
+    browser.wait_for("document.querySelector('#mg-actions input')?.focus() === undefined && "
+                     "document.activeElement.closest('#mg-actions') !== null")  # fmt: skip
     browser.type("sit (")
     browser.press("Enter", 13)
     browser.wait_for(f"{COUNT} === '{len(real & sitting)} of 50 clips'")
@@ -130,6 +175,40 @@ def test_filters_change_the_list(browser: Browser, page: Any) -> None:
     browser.type("nowhere to be found")
     browser.wait_for(f"{COUNT} === '0 of 50 clips'")
     assert "No clip matches" in browser.evaluate("document.querySelector('#mg-list').textContent")
+
+
+@needs_browser
+def test_numbers_and_address_follow_the_filters(browser: Browser, page: Any) -> None:
+    """The numbers beside the values follow the other filters; the address brings back filters and clip."""
+    with next(ensure_sample().rglob("actions.csv")).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    real = {row["video_id"] for row in rows if row["movie_or_real"] == "r"}
+    standing = {row["video_id"] for row in rows if row["action"] == "12"}
+    _open(browser, page)
+    browser.wait_for("document.querySelector('#mg-actions input')?.focus() === undefined && "
+                     "document.activeElement.closest('#mg-actions') !== null")  # fmt: skip
+    browser.type("stand (")
+    browser.press("Enter", 13)
+    browser.wait_for(f"{COUNT} === '{len(standing)} of 50 clips'")
+    domains = "document.querySelector('#mg-domains').textContent"
+    browser.wait_for(f"{domains}.includes('real ({len(real & standing)})')")
+    assert (
+        browser.evaluate("document.querySelector('#mg-actions .token span').textContent") == f"stand ({len(standing)})"
+    )
+    browser.evaluate("document.querySelector('#mg-domains input').click()")
+    browser.wait_for(f"{COUNT} === '{len(real & standing)} of 50 clips'")
+    assert f"movie ({len(standing - real)})" in browser.evaluate(domains)  # what a click on it would add
+    browser.wait_for("new URL(location.href).searchParams.get('domains') === 'real'")
+    address = browser.evaluate("location.href")
+    assert "actions=12" in address
+    listed = browser.evaluate("[...document.querySelectorAll('.mg-name')].map(one => one.textContent)")
+    browser.open("about:blank")
+    browser.open(address)
+    browser.wait_for(f"{COUNT} === '{len(real & standing)} of 50 clips' && {READY}")
+    assert browser.evaluate("[...document.querySelectorAll('.mg-name')].map(one => one.textContent)") == listed
+    browser.wait_for("document.querySelector('#mg-domains input').checked")
+    assert "stand (" in browser.evaluate("document.querySelector('#mg-actions').textContent")
+    assert browser.evaluate("location.href") == address
 
 
 @needs_browser
@@ -168,6 +247,35 @@ def test_it_opens_on_the_worst_clip_and_the_address_follows(browser: Browser, pa
 
 
 @needs_browser
+def test_names_link_to_the_report_and_back(browser: Browser, page: Any) -> None:
+    """A run, an action and a clip lead to their rows in the report, whose links lead back to this explorer."""
+    browser.messages.clear()
+    _open(browser, page)
+    browser.evaluate("[...document.querySelectorAll('.mg-view thead a')].find(a => a.textContent === 'good').click()")
+    status = "document.querySelector('.choice [role=status]')?.textContent"
+    browser.wait_for(f"{status} === 'Only good'")
+    browser.evaluate("document.querySelector('tr[data-run=good] a.look').click()")
+    browser.wait_for(READY)
+    assert browser.evaluate("location.href").startswith(f"{page.local_url}?run=good")
+    browser.open(f"{page.local_url}microg4m/report#action=12")  # stand
+    browser.wait_for(f"{status} === 'Only stand'")
+    link = "document.activeElement.querySelector('a.look')"
+    assert browser.evaluate(f"{link}.getClientRects().length > 0")  # in a part that was folded
+    browser.evaluate(f"{link}.click()")
+    with next(ensure_sample().rglob("actions.csv")).open(newline="") as stream:
+        standing = {row["video_id"] for row in csv.DictReader(stream) if row["action"] == "12"}
+    browser.wait_for(f"{COUNT} === '{len(standing)} of 50 clips'")
+    browser.open(f"{page.local_url}microg4m/report")
+    example = "document.querySelector('article[data-clip]')"
+    clip = browser.evaluate(f"{example}.dataset.clip")
+    browser.evaluate(f"{example}.querySelector('a').click()")
+    browser.wait_for(f"document.querySelector('#mg-title')?.textContent === {json.dumps(clip)}")
+    browser.evaluate("document.querySelector('.mg-view .mg-quiet a').click()")
+    browser.wait_for(f"document.activeElement?.dataset.clip === {json.dumps(clip)}")
+    assert browser.messages == []
+
+
+@needs_browser
 @pytest.mark.parametrize("width", [800, 1000])
 def test_filters_are_above_the_list_on_a_tablet(browser: Browser, page: Any, width: int) -> None:
     _open(browser, page, width=width)
@@ -175,6 +283,15 @@ def test_filters_are_above_the_list_on_a_tablet(browser: Browser, page: Any, wid
     browser.wait_for("!document.querySelector('#mg-fold button').classList.contains('open')")
     assert browser.evaluate(f"{top.format('mg-filters')} < {top.format('mg-found')}")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    # Names break between words only: every part between two seams is on one line.
+    parts = (
+        "[...document.querySelectorAll('.mg-name, .mg-columns span, #mg-title, .mg-view th span, .mg-view th a')]"
+        ".flatMap(one => [...one.childNodes]).filter(one => one.nodeType === 3 && !/ /.test(one.data))"
+        ".map(one => { const range = document.createRange(); range.selectNodeContents(one);"
+        " return [one.data, new Set([...range.getClientRects()].map(r => Math.round(r.top))).size] })"
+    )
+    found = browser.evaluate(parts)
+    assert len(found) > 24 and [name for name, lines in found if lines > 1] == []
     _shot(browser, str(width), 900)
 
 
@@ -231,6 +348,7 @@ def test_contrast_of_text(browser: Browser, page: Any, dark: bool) -> None:
     _open(browser, page, dark=dark)
     ratio, where = browser.evaluate(CONTRAST)
     assert ratio >= 4.5, where
+    assert violations(browser, axe_script()) == []
     if dark:
         _shot(browser, "dark", 900)
 

@@ -201,7 +201,7 @@ def test_page_is_complete_self_contained_and_accessible(report: ReportFolder) ->
             assert attributes == {}  # inline
         for name in ("src", "href"):
             if name in attributes:
-                own = ("data:", "#", "http://127.0.0.1:7860/?clip=") if tag == "a" else ("data:", "#")
+                own = ("data:", "#", "http://127.0.0.1:7860/?") if tag == "a" else ("data:", "#")
                 assert str(attributes[name]).startswith(own)
         for name in ("aria-labelledby", "href"):
             if name in attributes and not str(attributes[name]).startswith(("data:", "http:")):

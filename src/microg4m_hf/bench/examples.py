@@ -6,7 +6,6 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from ..errors import ClipError
 from ..taxonomy import ACTIONS
 from .box_scores import BoxScores, top_actions
 from .render.document import ClipExample
+from .render.formatting import explorer_link
 
-EXPLORER = "http://127.0.0.1:7860"  # where `microg4m explore` serves
 _WIDTH = 320  # of a picture on the page, in pixels
 
 
@@ -48,11 +47,6 @@ def ranking_quality(scores: np.ndarray, is_true: np.ndarray) -> float:
     hit = is_true[np.argsort(-scores, kind="stable")]
     places = np.flatnonzero(hit) + 1
     return float(np.mean(np.arange(1, places.size + 1) / places))
-
-
-def explorer_link(video: str) -> str:
-    """Return the address of a clip in the explorer that ``microg4m explore`` starts on this machine."""
-    return f"{EXPLORER}/?clip={quote(video)}"
 
 
 def _why(scores: np.ndarray, is_true: np.ndarray) -> str:
@@ -101,7 +95,8 @@ def _action_example(boxes: BoxScores, top: np.ndarray, row: int, clips: Mapping[
         ],
         render_frame(clips.get(video), frame - 1, drawn),
         f"Frame {frame} of clip {video} with {len(drawn)} boxes; the thick one marks the person",
-        explorer_link(video),
+        explorer_link(clip=video),
+        video,
     )
 
 
@@ -128,7 +123,12 @@ def text_examples(
             image = render_frame(clips.get(videos[row]), None, [])
             examples.append(
                 ClipExample(
-                    videos[row], lines, image, f"Middle frame of clip {videos[row]}", explorer_link(videos[row])
+                    videos[row],
+                    lines,
+                    image,
+                    f"Middle frame of clip {videos[row]}",
+                    explorer_link(clip=videos[row]),
+                    videos[row],
                 )
             )
         found.append(examples)

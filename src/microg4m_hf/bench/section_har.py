@@ -21,7 +21,7 @@ from .render.charts import (
     known,
 )
 from .render.document import Cell, Collapsible, ContentBlock, ExampleGrid, Figure, Paragraph, Table
-from .render.formatting import percent, score_cell
+from .render.formatting import explorer_link, percent, score_cell
 from .scoring import RunScores, ScoringOptions, add_domain_intervals
 from .section_scores import breakdown_table
 
@@ -117,6 +117,7 @@ def _action_table(name: str, runs: Sequence[Series], rows: Sequence[ActionRow], 
         cells,
         ["few" if row.few else "" for row in rows],
         row_actions=[row.action for row in rows],
+        row_links=[explorer_link(actions=str(row.action)) for row in rows],
         sortable=True,
         short_head=["action", "n", "in training", *numbers],
         note=note,

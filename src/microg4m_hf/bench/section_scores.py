@@ -12,7 +12,15 @@ from .published import PublishedRow, PublishedTable, differences_from_published,
 from .references import References
 from .render.charts import Bar, ScoreChart, Series
 from .render.document import Cell, Collapsible, ContentBlock, Figure, Paragraph, Table
-from .render.formatting import BASELINE_NOTE, SCORE_NAMES, difference_cell, interval_text, score_cell, signed
+from .render.formatting import (
+    BASELINE_NOTE,
+    SCORE_NAMES,
+    difference_cell,
+    explorer_link,
+    interval_text,
+    score_cell,
+    signed,
+)
 from .scoring import RunScores
 
 _MATRIX_LIMIT = 12  # runs in the matrix on the page; the JSON has all pairs
@@ -131,6 +139,7 @@ def _score_table(
         [row.kind for row in rows],
         (last,),
         row_runs=[row.run for row in rows],
+        row_links=[explorer_link(run=row.cells[0].text) if row.run else "" for row in rows],
         sortable=True,
         short_head=[
             "run",
@@ -184,7 +193,7 @@ def _comparisons(
     by_names |= {(pair["second"], pair["first"]): (pair, -1) for pair in pairs}
     shown = runs[:_MATRIX_LIMIT]
     tested = sum(pair.get("p") is not None for pair in pairs)
-    rows, listed, keys = [], [], []
+    rows, listed, keys, links = [], [], [], []
     for number, row in enumerate(shown[:-1], start=1):
         cells = [Cell(f"{number} {row.name}")]
         for place, column in enumerate(shown[1:], start=1):
@@ -196,6 +205,7 @@ def _comparisons(
                 Cell(cell.text, strong=cell.strong, hint=f"{row.name} − {column.name}: {cell.text} ({cell.below})")
             )
             listed.append([Cell(f"{row.name} − {column.name}"), cell])
+            links.append(explorer_link(run=row.name, other=column.name))
         rows.append(cells)
         keys.append(row.info.file_name)
     score = SCORE_NAMES[main]
@@ -212,7 +222,9 @@ def _comparisons(
         paper_note=f"{len(shown)} {shown[-1].name}" if len(shown) > 1 else "",
     )
     caption = f"Differences of {score}, × 100, with 95 % interval (jackknife over films), p and corrected p; {star}"
-    table = Table(f"{name}-pairs", caption, ["pair", "difference"], listed, text_columns=(1,), sortable=True)
+    table = Table(
+        f"{name}-pairs", caption, ["pair", "difference"], listed, text_columns=(1,), row_links=links, sortable=True
+    )
     blocks: list[ContentBlock] = [matrix, Collapsible(f"{len(listed)} pairs with intervals and p-values", [table])]
     if len(shown) < len(runs):
         blocks.append(Paragraph(f"The {len(shown)} best of {len(runs)} runs; report.json has all pairs."))

@@ -14,6 +14,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_run_options(parser, clips_for="to play them", source="the authors' repositories")
     schemes = ("official", "source_disjoint")
     parser.add_argument("--scheme", choices=schemes, default="official", help="the split scheme that is shown first")
+    text = "folder of a report of these runs: it is served, too, and names link to their rows and back"
+    parser.add_argument("--report", metavar="FOLDER", help=text)
     parser.add_argument("--no-clips", action="store_true", help="do not download the clips from the Hub (boxes only)")
     text = "address to serve on; 0.0.0.0 gives the network access (default: this machine only)"
     parser.add_argument("--host", default=HOST, help=text)
@@ -27,14 +29,15 @@ def run(args: argparse.Namespace) -> int:
     if args.export_space:
         from ..bench.explorer import export_space
 
-        if (args.host, args.port, args.no_browser) != (HOST, PORT, False):
+        if (args.host, args.port, args.no_browser, args.report) != (HOST, PORT, False, None):
             raise RecipeError(
-                "--host, --port and --no-browser have no effect on a Space; leave them out with --export-space"
+                "--host, --port, --no-browser and --report have no effect on a Space; leave them out with "
+                "--export-space"
             )
         folder = export_space(args.export_space, args.runs, **shared)
         print(f"hf upload YOUR_NAME/microg4m-explorer {folder} --repo-type space")
         return 0
     from ..bench.explorer import explore
 
-    explore(args.runs, host=args.host, port=args.port, browser=not args.no_browser, **shared)
+    explore(args.runs, report=args.report, host=args.host, port=args.port, browser=not args.no_browser, **shared)
     return 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from ..visible import escape_html as escape
+
+_SEAM = re.compile(r"(?<=[_./-])(?=\w)|(?<=[a-z])(?=[A-Z])")
 
 
 def element(tag: str, text: str, css_class: str = "", **attributes: str) -> str:
@@ -16,6 +19,15 @@ def element(tag: str, text: str, css_class: str = "", **attributes: str) -> str:
     pairs = ({"class": css_class} if css_class else {}) | attributes
     written = "".join(f' {name.replace("_", "-")}="{escape(value)}"' for name, value in pairs.items())
     return f"<{tag}{written}>{escape(text)}</{tag}>"
+
+
+def breakable(text: str) -> str:
+    """Return an escaped name that breaks behind separators and before capital letters, so not within a word.
+
+    >>> breakable("TheLongRoll_063")
+    'The<wbr>Long<wbr>Roll_<wbr>063'
+    """
+    return "<wbr>".join(map(escape, _SEAM.split(text)))
 
 
 def with_noun(number: int, noun: str) -> str:

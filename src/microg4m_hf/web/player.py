@@ -1,9 +1,9 @@
-"""The player of a clip: the video, the boxes of the frame that is shown, and controls to go from frame to frame."""
+"""The player of a clip: the video, the boxes of the frame that is shown, a timeline of tracks, and frame controls."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -82,8 +82,45 @@ def render_player(
         '<button type="button" data-step="-1" aria-label="Previous frame">‹</button>'
         f'<input type="range" min="1" max="{last_frame}" value="{key}" step="1" aria-label="Frame">'
         '<button type="button" data-step="1" aria-label="Next frame">›</button>'
-        f'<span class="mg-frame">frame {key}</span></div>{below}</div>'
+        f'<span class="mg-frame">frame {key}</span></div>{_timeline(tracks, last_frame)}{below}</div>'
     )
+
+
+def _timeline(tracks: Sequence[PlayerTrack], last_frame: int) -> str:
+    """Return a lane per person: where the person has boxes, and a button at the key frame."""
+    lanes = ""
+    for number, track in enumerate(tracks):
+        name, parts, bars = f"Person {track.person}", _stretches(track.boxes), ""
+        for first, last in parts:
+            place = f"left:{100 * (first - 1) / last_frame:.2f}%;width:{100 * (last - first + 1) / last_frame:.2f}%"
+            bars += f'<i style="{place}"></i>'
+        if track.key_frame:
+            key = f"key frame {track.key_frame}"
+            place = f"left:{100 * (track.key_frame - 0.5) / last_frame:.2f}%"
+            bars += f'<button type="button" data-frame="{track.key_frame}" style="{place}" title="{key}" '
+            bars += f'aria-label="{name}, {key}"></button>'
+        spoken = ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in parts) or "none"
+        lanes += (
+            f'<li class="mg-color-{number % COLORS}"><span class="mg-mark" aria-hidden="true">{track.person}</span>'
+            f'<span class="mg-hidden">{name}, frames with boxes: {spoken}</span>'
+            f'<span class="mg-rail">{bars}</span></li>'
+        )
+    return f'<ol class="mg-timeline" aria-label="Tracks and key frames">{lanes}</ol>' if lanes else ""
+
+
+def _stretches(frames: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the first and the last frame of every unbroken part of a track.
+
+    >>> _stretches([4, 5, 6, 9])
+    [(4, 6), (9, 9)]
+    """
+    found: list[tuple[int, int]] = []
+    for frame in sorted(frames):
+        if found and frame == found[-1][1] + 1:
+            found[-1] = (found[-1][0], frame)
+        else:
+            found.append((frame, frame))
+    return found
 
 
 def _facts(tracks: Sequence[PlayerTrack], times: Sequence[float], last_frame: int) -> dict[str, Any]:

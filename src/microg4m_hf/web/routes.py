@@ -91,6 +91,7 @@ GET_PATHS = (
     "/robots.txt",
     "/theme.css",
     "/gradio_api/startup-events",
+    "/microg4m/report",
 )
 GET_FOLDERS = ("/assets/", "/static/", "/svelte/", "/microg4m/clips/", "/microg4m/pictures/", "/gradio_api/heartbeat/")
 POST_PATHS = ("/gradio_api/run/predict",)  # a click or a changed filter

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def serve_until_interrupt(start: Callable[[], Any], name: str) -> Any:
     Returns:
         The page, which is closed.
     """
+    # At its first event Gradio asks matplotlib for its backend, which loads pyplot if there is no answer yet.
+    os.environ.setdefault("MPLBACKEND", "agg")
     page = None
     try:
         page = start()
@@ -50,6 +52,7 @@ def serve_page(
     port: int = PORT,
     browser: bool = False,
     style: str = "",
+    routes: Sequence[Any] = (),
 ) -> Any:
     """Serve a page in the background, with its clips.
 
@@ -60,6 +63,7 @@ def serve_page(
         port: The port.
         browser: Whether to open a browser.
         style: Style sheets of this page, besides those that all pages share.
+        routes: Routes of this page; :mod:`.routes` lists what may be requested.
 
     Returns:
         The page; ``.local_url`` is its address and ``.close()`` stops the server.
@@ -85,7 +89,7 @@ def serve_page(
                 run_history=False,
                 enable_monitoring=False,
                 allowed_paths=[],
-                app_kwargs={"routes": clip_routes(find_clip), "middleware": [middleware]},
+                app_kwargs={"routes": [*clip_routes(find_clip), *routes], "middleware": [middleware]},
                 **_page_style(gr, style),
             )
     except Exception as error:  # Gradio requests its own page once, which fails in many ways

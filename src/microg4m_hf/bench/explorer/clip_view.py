@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...taxonomy import ACTIONS
-from ...web.html import element, with_noun
+from ...visible import escape_html as escape
+from ...web.html import breakable, element, with_noun
 from ...web.player import COLORS, PlayerTrack, read_times, render_player
 from ..render.formatting import percent
 from .catalogue import Catalogue
 from .predictions import ActionRanking, Prediction, Run
+from .report_page import ReportPage
 
-TOP_ACTIONS = 5  # predicted actions that are shown, or as many as the person does
+TOP_ACTIONS = 5  # actions of each run that are shown, or as many as the person does
 
 _CORRECT = '<span class="mg-hit" aria-hidden="true">✓</span><span class="mg-hidden">correct: </span>'
 _MISSED = '<span class="mg-miss" aria-hidden="true">✗</span><span class="mg-hidden">missed: </span>'
 _FALSE = '<span class="mg-miss" aria-hidden="true">✗</span><span class="mg-hidden">wrong: </span>'
-_TRUE = '<span class="mg-hit" aria-hidden="true">✓ </span><span class="mg-hidden">true: </span>'
-_WRONG = '<span class="mg-miss" aria-hidden="true">·</span>'
+_TRUE = '<span class="mg-hit" aria-hidden="true">✓</span><span class="mg-hidden">true: </span>'
+_OTHER = '<span class="mg-miss" aria-hidden="true">✗</span><span class="mg-hidden">another text: </span>'
+_MARKS = (
+    "For a person who does n actions: ✓ is a true action among the n top-ranked ones, ✗ a true one that is not, or a "
+    "false one that is."
+)
 
 
-def render_clip(catalogue: Catalogue, place: int, runs: Sequence[Run], *, scheme: str = "official") -> str:
-    """Return the right side of the page as HTML."""
+def render_clip(
+    catalogue: Catalogue,
+    place: int,
+    runs: Sequence[Run],
+    *,
+    scheme: str = "official",
+    report: ReportPage | None = None,
+) -> str:
+    """Return the right side of the page as HTML; with a report, names link to their rows in it."""
     facts = ClipFacts.read(catalogue, place)
     usable = [run for run in runs if run.problem is None]
-    parts = [_header(catalogue, facts, scheme), _player(facts), _persons(facts, usable)]
-    parts += [_captions(catalogue, facts.video_id, usable), _questions(catalogue, facts.video_id, usable)]
+    report = report or ReportPage(Path())
+    parts = [_header(catalogue, facts, scheme, report), _player(facts), _persons(facts, usable, report)]
+    parts += [_captions(catalogue, facts.video_id, usable), _questions(catalogue, facts.video_id, usable, report)]
     return f'<article class="mg-view" data-place="{place}" aria-labelledby="mg-title">{"".join(parts)}</article>'
 
 
@@ -86,7 +99,7 @@ class ClipFacts:
         ]
 
 
-def _header(catalogue: Catalogue, facts: ClipFacts, scheme: str) -> str:
+def _header(catalogue: Catalogue, facts: ClipFacts, scheme: str, report: ReportPage) -> str:
     about = [facts.row["domain"], f"source {facts.row['source']}"]
     if scheme in catalogue.splits:
         about.append(f"{catalogue.splits[scheme][facts.place]} ({scheme})")
@@ -95,7 +108,10 @@ def _header(catalogue: Catalogue, facts: ClipFacts, scheme: str) -> str:
         about.append(with_noun(len(facts.times), "frame"))
     if facts.size:
         about.append(f"{facts.size[0]}×{facts.size[1]}")
-    return element("h2", facts.video_id, id="mg-title") + element("p", " · ".join(about), "mg-quiet")
+    line = escape(" · ".join(about))
+    if link := report.link("clip", facts.video_id):
+        line += f" · {element('a', 'this clip in the report', href=link)}"
+    return f'<h2 id="mg-title">{breakable(facts.video_id)}</h2><p class="mg-quiet">{line}</p>'
 
 
 def _player(facts: ClipFacts) -> str:
@@ -115,18 +131,20 @@ def _player(facts: ClipFacts) -> str:
     )
 
 
-def _persons(facts: ClipFacts, runs: Sequence[Run]) -> str:
-    """Render a card for every person: the labeled actions, and the ranking of each run."""
+def _persons(facts: ClipFacts, runs: Sequence[Run], report: ReportPage) -> str:
+    """Render a card for every person: the labeled actions, and a table with the ranking of each run."""
     if not facts.persons:
         return ""
-    predicted = [run for run in runs if run.task == "har" and np.isfinite(run.score[facts.place])]
-    others = ", ".join(run.name for run in runs if run.task == "har" and not np.isfinite(run.score[facts.place]))
+    own = [run for run in runs if run.task == "har"]
+    predicted = [run for run in own if np.isfinite(run.score[facts.place])]
+    others = ", ".join(run.name for run in own if not np.isfinite(run.score[facts.place]))
     note = element("p", f"No prediction for this clip: {others}.", "mg-quiet") if others else ""
-    cards = "".join(_person_card(facts, number, one, predicted) for number, one in enumerate(facts.persons))
+    note += element("p", _MARKS, "mg-quiet") if predicted else ""
+    cards = "".join(_person_card(facts, number, one, predicted, report) for number, one in enumerate(facts.persons))
     return f'<section aria-label="People and actions"><h3>People and actions</h3>{note}{cards}</section>'
 
 
-def _person_card(facts: ClipFacts, number: int, person: dict[str, Any], runs: Sequence[Run]) -> str:
+def _person_card(facts: ClipFacts, number: int, person: dict[str, Any], runs: Sequence[Run], report: ReportPage) -> str:
     name, key = person["person_id"], person["key_frame"]
     mark = f'<span class="mg-mark mg-color-{number % COLORS}" aria-hidden="true">{name}</span>'
     key_frame = element("span", "no box", "mg-quiet")
@@ -135,45 +153,58 @@ def _person_card(facts: ClipFacts, number: int, person: dict[str, Any], runs: Se
     labels = [ACTIONS[label] for label in person["actions"]]
     chips = "".join(f"<li>{element('span', one.name)}{element('small', one.group)}</li>" for one in labels)
     chips = chips or f"<li>{element('span', 'no labeled action')}</li>"
-    found = {run.name: run.persons.get((facts.video_id, name)) for run in runs}
-    if len(found) > 1:
-        rankings = _ranking_table(name, found, person["actions"])
-    else:
-        rankings = "".join(_ranking(run, ranking, person["actions"]) for run, ranking in found.items())
-        rankings = f'<div class="mg-runs">{rankings}</div>' if rankings else ""
+    found = {run: run.persons.get((facts.video_id, name)) for run in runs}
+    rankings = _ranking_table(name, found, person["actions"], report) if found else ""
     return (
         f'<div class="mg-person"><h4>{mark}Person {name}{key_frame}</h4><ul class="mg-true">{chips}</ul>'
         f"{rankings}</div>"
     )
 
 
-def _ranking_table(person: int, found: dict[str, ActionRanking | None], actions: list[int]) -> str:
+def _ranking_table(
+    person: int, found: Mapping[Run, ActionRanking | None], actions: list[int], report: ReportPage
+) -> str:
     """Compare runs: a row for every action that is true or that a run ranks high, the true ones first."""
-    ranks, shown = {}, dict.fromkeys(actions)
+    ranks: dict[str, dict[int, int]] = {}
+    shown = dict.fromkeys(actions)
     most = max(TOP_ACTIONS, len(actions))
-    for name, ranking in found.items():
+    for run, ranking in found.items():
         if ranking is not None:
             order = np.argsort(-ranking.scores, kind="stable").tolist()
-            ranks[name] = {label: rank for rank, label in enumerate(order, 1) if np.isfinite(ranking.scores[label])}
-            shown |= dict.fromkeys(label for label, rank in ranks[name].items() if rank <= most)
-    head = "".join(element("th", name, scope="col") for name in ("action", *found))
+            ranks[run.name] = {label: rank for rank, label in enumerate(order, 1) if np.isfinite(ranking.scores[label])}
+            shown |= dict.fromkeys(label for label, rank in ranks[run.name].items() if rank <= most)
     rows = ""
     for label in shown:
         kind, note = ("mg-right", _TRUE) if label in actions else ("", "")
-        cells = f'<th scope="row" class="{kind}">{note}{element("span", ACTIONS[label].name)}</th>'
-        for name, ranking in found.items():
-            column = f'data-column="{escape(name)}"'
-            rank = ranks.get(name, {}).get(label)
-            if ranking is None or rank is None:
-                cells += f"<td {column}>{element('span', '–', 'mg-quiet')}</td>"
-                continue
-            mark = _verdict(label in actions, rank <= len(actions))
-            value = element("span", f"{float(ranking.probabilities[label]):.2f}", "mg-number")
-            cells += f"<td {column}>{mark}{value} {element('small', f'rank {rank}')}</td>"
+        name = _linked(ACTIONS[label].name, report.link("action", str(ACTIONS[label].action_id)))
+        cells = f'<th scope="row" class="{kind}">{note}{name}</th>'
+        for run, ranking in found.items():
+            cell, rank = element("span", "–", "mg-quiet"), ranks.get(run.name, {}).get(label)
+            if ranking is not None and rank is not None:
+                value = element("span", f"{float(ranking.probabilities[label]):.2f}", "mg-number")
+                cell = f"{_verdict(label in actions, rank <= len(actions))}{value} {element('small', f'rank {rank}')}"
+            cells += f'<td data-column="{escape(run.name)}">{cell}</td>'
         rows += f"<tr>{cells}</tr>"
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    label_text = f"Actions of person {person}, by run"
-    return f'<div class="mg-scroll" tabindex="0" role="region" aria-label="{label_text}">{table}</div>'
+    cells = "".join(
+        f'<td data-column="{escape(run.name)}">{percent(ranking.precision if ranking else None, 1)}</td>'
+        for run, ranking in found.items()
+    )
+    if actions:
+        rows += f'<tr><th scope="row">ranking precision</th>{cells}</tr>'
+    head = [("action", ""), *((run.name, report.link("run", run.file_name)) for run in found)]
+    return _table(f"Actions of person {person}, by run", head, rows)
+
+
+def _table(label: str, head: Iterable[tuple[str, str]], rows: str) -> str:
+    """Return a table that scrolls sideways, with links in its head."""
+    names = "".join(f'<th scope="col">{_linked(name, link)}</th>' for name, link in head)
+    table = f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="mg-scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>'
+
+
+def _linked(name: str, link: str) -> str:
+    tag = f'a href="{escape(link)}" title="in the report"' if link else "span"
+    return f"<{tag}>{breakable(name)}</{tag.partition(' ')[0]}>"
 
 
 def _verdict(is_true: bool, is_predicted: bool) -> str:
@@ -181,33 +212,6 @@ def _verdict(is_true: bool, is_predicted: bool) -> str:
     if is_true:
         return _CORRECT if is_predicted else _MISSED
     return _FALSE if is_predicted else ""
-
-
-def _ranking(name: str, ranking: ActionRanking | None, actions: list[int]) -> str:
-    if ranking is None:
-        return f'<div class="mg-run">{element("h5", name)}{element("p", "no prediction", "mg-quiet")}</div>'
-    order = np.argsort(-ranking.scores, kind="stable")
-    order = order[np.isfinite(ranking.scores[order])]
-    top = order[: max(TOP_ACTIONS, len(actions))].tolist()
-    lines = "".join(_ranked_action(label, float(ranking.probabilities[label]), label in actions) for label in top)
-    rank_of = {int(label): rank for rank, label in enumerate(order, start=1)}
-    missed = [
-        f"{ACTIONS[label].name} ({f'rank {rank_of[label]}' if label in rank_of else 'not scored'})"
-        for label in actions
-        if label not in top
-    ]
-    below = element("p", f"ranked lower: {', '.join(missed)}", "mg-quiet") if missed else ""
-    precision = element("small", f"ranking precision {percent(ranking.precision, 1)}") if actions else ""
-    return f'<div class="mg-run"><h5>{element("span", name)}{precision}</h5><ol>{lines}</ol>{below}</div>'
-
-
-def _ranked_action(label: int, probability: float, is_correct: bool) -> str:
-    probability = max(0.0, min(1.0, probability))
-    css_class, mark = ("mg-right", _CORRECT) if is_correct else ("mg-wrong", _WRONG)
-    return (
-        f'<li class="{css_class}" style="--part:{probability:.3f}">{mark}'
-        f"{element('span', ACTIONS[label].name, 'mg-action')}{element('span', f'{probability:.2f}', 'mg-number')}</li>"
-    )
 
 
 def _captions(catalogue: Catalogue, video_id: str, runs: Sequence[Run]) -> str:
@@ -221,28 +225,30 @@ def _captions(catalogue: Catalogue, video_id: str, runs: Sequence[Run]) -> str:
     return f'<section aria-label="Caption"><h3>Caption</h3><dl class="mg-captions">{lines}</dl></section>'
 
 
-def _questions(catalogue: Catalogue, video_id: str, runs: Sequence[Run]) -> str:
+def _questions(catalogue: Catalogue, video_id: str, runs: Sequence[Run], report: ReportPage) -> str:
     """Render a row for every question; on a narrow page each cell shows the name of its column."""
     questions = catalogue.questions.get(video_id)
     if not questions:
         return ""
     own = [run for run in runs if run.task == "vqa"]
-    head = "".join(element("th", name, scope="col") for name in ("question", "reference", *(run.name for run in own)))
     rows = ""
     for one in questions:
         cells = element("th", one.question, scope="row") + element("td", one.answer, data_column="reference")
         for run in own:
-            answer = _prediction(run.texts.get((video_id, one.question.strip())))
+            answer = _prediction(run.texts.get((video_id, one.question.strip())), _OTHER)
             cells += f'<td data-column="{escape(run.name)}">{answer}</td>'
         rows += f"<tr>{cells}</tr>"
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    scroll = f'<div class="mg-scroll" tabindex="0" role="region" aria-label="Questions and answers">{table}</div>'
-    return f'<section aria-label="Questions"><h3>Questions</h3>{scroll}</section>'
+    note = element("p", "✓ is the text of the reference but for case and spaces, ✗ another text.", "mg-quiet")
+    heads = [(name, "") for name in ("question", "reference")]
+    heads += [(run.name, report.link("run", run.file_name)) for run in own]
+    table = _table("Questions and answers", heads, rows)
+    return f'<section aria-label="Questions"><h3>Questions</h3>{note if own else ""}{table}</section>'
 
 
-def _prediction(one: Prediction | None) -> str:
+def _prediction(one: Prediction | None, otherwise: str = "") -> str:
+    """Render a text; one that is not the text of the reference has the mark ``otherwise``."""
     if one is None:
         return element("span", "no prediction", "mg-quiet")
     text = element("span", one.text) if one.text.strip() else element("span", "(empty)", "mg-quiet")
-    mark = _CORRECT if one.is_right else ""
+    mark = _CORRECT if one.is_right else otherwise
     return f'{mark}{text} <small class="mg-number">ROUGE-L {percent(one.rouge_l, 1)}</small>'

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...visible import escape_html as escape
-from ...web.html import element, thumbnail_address, with_noun
+from ...web.html import breakable, element, thumbnail_address, with_noun
 from ..render.formatting import percent
 from .catalogue import Catalogue
 from .predictions import Run
+from .report_page import ReportPage
 
 PAGE = 24  # clips on a page
 _PREDICTIONS = {"har": "actions", "caption": "captions", "vqa": "answers"}
@@ -33,16 +34,21 @@ def render_list(
     selected: int | None = None,
     run: Run | None = None,
     scheme: str = "official",
+    address: str = "",
 ) -> str:
-    """Return one page of the list as HTML; the selected clip is marked, also for screen readers."""
+    """Return one page of the list as HTML; the selected clip is marked, also for screen readers.
+
+    ``address`` is the query that the script writes into the address of the page.
+    """
     places = order[page * PAGE : (page + 1) * PAGE]
     if not len(places):
-        return element("p", "No clip matches. Remove a filter.", "mg-none")
+        return element("p", "No clip matches. Remove a filter.", "mg-none", data_address=address)
     items = "".join(_clip_item(catalogue, int(place), selected, run, scheme) for place in places)
     head = ""
     if run is not None:
-        head = f'<p class="mg-columns"><span>clip</span>{element("span", f"{run.measure}, {run.name}")}</p>'
-    return f'{head}<ol class="mg-list" start="{page * PAGE + 1}" aria-label="Clips">{items}</ol>'
+        head = f'<p class="mg-columns"><span>clip</span><span>{run.measure}, {breakable(run.name)}</span></p>'
+    start = f'start="{page * PAGE + 1}" aria-label="Clips" data-address="{escape(address)}"'
+    return f'{head}<ol class="mg-list" {start}>{items}</ol>'
 
 
 def render_count(catalogue: Catalogue, order: np.ndarray, page: int) -> str:
@@ -66,11 +72,7 @@ def _clip_item(catalogue: Catalogue, place: int, selected: int | None, run: Run 
         # The name is beside the thumbnail, so the alternative text stays empty.
         picture = f'<img class="mg-thumb" src="{thumbnail_address(name)}" alt="" loading="lazy" width="96" height="54">'
     score = element("span", percent(float(run.score[place]), 1), "mg-score", title=run.measure) if run else ""
-    # Names break behind a separator, not within a word.
-    lines = f'<span class="mg-name">{escape(name).replace("_", "_<wbr>")}</span>' + element(
-        "span", _join(about), "mg-about"
-    )
-    lines += element("span", _join(texts), "mg-about") if texts else ""
+    lines = f'<span class="mg-name">{breakable(name)}</span>' + element("span", _join([*about, *texts]), "mg-about")
     current = ' aria-current="true"' if place == selected else ""
     css_class = "mg-clip" if picture else "mg-clip mg-bare"
     button = f'<button type="button" class="{css_class}" data-place="{place}"{current}>'
@@ -79,22 +81,24 @@ def _clip_item(catalogue: Catalogue, place: int, selected: int | None, run: Run 
 
 def _join(parts: list[str]) -> str:
     """Join parts into a line that breaks only between them."""
-    return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+    return "\N{NO-BREAK SPACE}· ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
-def render_runs(runs: Sequence[Run]) -> str:
-    """Return the list of all runs as HTML, including those that cannot be shown."""
+def render_runs(runs: Sequence[Run], report: ReportPage | None = None) -> str:
+    """Return the list of all runs as HTML, including those that cannot be shown; with a report, they link to it."""
     if not runs:
         line = "No runs are shown. Start with microg4m explore RUN_OR_FILE … to see predictions."
         return element("p", line, "mg-quiet")
-    return f'<ul class="mg-given">{"".join(map(_run_item, runs))}</ul>'
+    return f'<ul class="mg-given">{"".join(_run_item(run, report) for run in runs)}</ul>'
 
 
-def _run_item(run: Run) -> str:
-    name = element("strong", run.name)
+def _run_item(run: Run, report: ReportPage | None) -> str:
+    name = f"<strong>{breakable(run.name)}</strong>"
     if run.problem is not None:
         return f"<li>{name} {element('span', 'not shown: ' + run.problem, 'mg-problem')}</li>"
     mean = percent(float(np.nanmean(run.score)), 1)
     about = f"{_PREDICTIONS[str(run.task)]} of {with_noun(run.clips, 'clip')}, mean {run.measure} {mean}"
     notes = "".join(element("span", note, "mg-quiet") for note in run.notes)
+    link = report.link("run", run.file_name) if report else ""
+    notes += element("a", "in the report", href=link) if link else ""
     return f"<li>{name} {element('span', about)}{notes}</li>"

@@ -16,6 +16,7 @@ from ...metrics.har.checks import resolve_classes
 from ...metrics.har.files import read_about
 from ...metrics.har.inputs import read_rows
 from ...metrics.har.rows import ActionRows
+from ...metrics.text.caption_vqa import is_same_answer
 from ...metrics.text.entries import join_key, read_entries
 from ...metrics.text.ngrams import pair_texts
 from ...metrics.text.rouge_l import rouge_l_items
@@ -44,10 +45,10 @@ class Prediction:
 
     text: str
     rouge_l: float
-    is_right: bool = False  # the words of a reference, whatever their case and punctuation
+    is_right: bool = False  # the text of a reference, as ``exact_match`` compares them
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """A run with its predictions joined to the clips of a catalogue."""
 
@@ -57,7 +58,8 @@ class Run:
     problem: str | None = None  # why there are no predictions
     notes: list[str] = field(default_factory=list)
     score: np.ndarray = field(default_factory=lambda: np.empty(0))  # per clip, nan where nothing was predicted
-    right: np.ndarray = field(default_factory=lambda: np.empty(0, bool))  # per clip: everything in it is right
+    right: set[Any] = field(default_factory=set)  # keys of persons and texts, as below
+    wrong: set[Any] = field(default_factory=set)
     persons: dict[tuple[str, int], ActionRanking] = field(default_factory=dict)
     texts: dict[Any, Prediction] = field(default_factory=dict)  # by clip, or by (clip, question)
     info: RunInfo | None = None
@@ -66,6 +68,11 @@ class Run:
     def system(self) -> RunInfo | None:
         """The former name of ``info``."""
         return self.info
+
+    @property
+    def file_name(self) -> str:
+        """The name of the run in file names, which a report uses as its key."""
+        return self.info.file_name if self.info else self.name
 
     @property
     def measure(self) -> str:
@@ -96,7 +103,6 @@ def read_runs(runs: Iterable[str | os.PathLike[str]], catalogue: Catalogue, *, t
 def _read(info: RunInfo, catalogue: Catalogue) -> Run:
     run = Run(valid_unicode(info.name), info.task, str(info.path), info.problem, info.notes, info=info)
     run.score = np.full(len(catalogue), np.nan)
-    run.right = np.zeros(len(catalogue), bool)
     if run.problem is None:
         try:
             (_join_actions if run.task == "har" else _join_texts)(run, info, catalogue)
@@ -126,6 +132,8 @@ def _join_actions(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
             continue
         precision = ranking_quality(boxes.scores[row], boxes.labels[row])
         run.persons[person] = ActionRanking(boxes.scores[row], probabilities[row], precision)
+        # Right is a person whose true actions lead the ranking.
+        (run.right if precision == 1.0 else run.wrong).add(person)
         of_clip.setdefault(catalogue.place_of[video_id], []).append(precision)
     if repeated:
         run.notes.append(f"{repeated} boxes match a person that has another box already and are not shown")
@@ -133,7 +141,6 @@ def _join_actions(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
         raise PredictionError(f"no predicted box matches a labeled person of this dataset; {_OTHER}")
     for place, values in of_clip.items():
         run.score[place] = float(np.mean(values))
-        run.right[place] = min(values) == 1.0  # the true actions of every person lead the ranking
 
 
 def _action_references(catalogue: Catalogue) -> ActionRows:
@@ -184,21 +191,10 @@ def _join_texts(run: Run, info: RunInfo, catalogue: Catalogue) -> None:
         raise PredictionError(f"no prediction is for an item of this dataset; {_OTHER}")
     values = rouge_l_items(pair_texts(list(texts.values()), [references[key] for key in texts]))
     of_clip: dict[str, list[float]] = {}
-    right: dict[str, list[bool]] = {}
     for (key, text), value in zip(texts.items(), values.tolist(), strict=True):
-        words = _plain_words(text)
-        run.texts[key] = Prediction(text, value, any(words == _plain_words(one) for one in references[key]))
-        right.setdefault(key if info.task == "caption" else key[0], []).append(run.texts[key].is_right)
+        is_right = any(is_same_answer(text, one) for one in references[key])
+        run.texts[key] = Prediction(text, value, is_right)
+        (run.right if is_right else run.wrong).add(key)
         of_clip.setdefault(key if info.task == "caption" else key[0], []).append(value)
     for video_id, found in of_clip.items():
         run.score[catalogue.place_of[video_id]] = float(np.mean(found))
-        run.right[catalogue.place_of[video_id]] = all(right[video_id])
-
-
-def _plain_words(text: str) -> list[str]:
-    """Return the words of a text without case and punctuation.
-
-    >>> _plain_words("A crew, floating.")
-    ['a', 'crew', 'floating']
-    """
-    return "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()

@@ -16,6 +16,7 @@ from ...web.serving import HOST, PORT, check_port, free_port, serve_page, serve_
 from .app import build
 from .catalogue import Catalogue, read_catalogue
 from .predictions import Run, read_runs
+from .report_page import ReportPage
 
 
 def explore(
@@ -26,6 +27,7 @@ def explore(
     revision: str | None = None,
     scheme: str = "official",
     task: str | None = None,
+    report: str | os.PathLike[str] | None = None,
     clips: bool = True,
     host: str = HOST,
     port: int = PORT,
@@ -41,6 +43,7 @@ def explore(
         revision: Commit, tag or branch of the Hub repository.
         scheme: The split scheme that is shown first.
         task: The task of files whose entries do not show it.
+        report: The folder of a report of the same runs. It is served, too; names link to it, and its links lead back.
         clips: Whether to download the clips from the Hub.
         host: The address to serve on; ``"0.0.0.0"`` gives the network access.
         port: The port; 0 for any free port.
@@ -51,7 +54,7 @@ def explore(
         The page; ``.local_url`` is its address and ``.close()`` stops the server.
 
     Raises:
-        RecipeError: The port or the scheme cannot be used.
+        RecipeError: The port or the scheme cannot be used, or there is no report.
 
     Example:
         >>> page = explore(source="sample", port=0, block=False)  # doctest: +SKIP
@@ -63,11 +66,12 @@ def explore(
     if scheme not in SCHEMES:
         raise RecipeError(f"unknown scheme {scheme!r}; use {' or '.join(SCHEMES)}")
 
+    shown = ReportPage.read(report) if report is not None else None
+
     def start() -> Any:
         catalogue = load_catalogue(data_dir=data_dir, source=source, revision=revision, clips=clips)
-        return launch(
-            catalogue, read_runs(runs, catalogue, task=task), scheme=scheme, host=host, port=port, browser=browser
-        )
+        found = read_runs(runs, catalogue, task=task)
+        return launch(catalogue, found, scheme=scheme, report=shown, host=host, port=port, browser=browser)
 
     return serve_until_interrupt(start, "explorer") if block else start()
 
@@ -99,6 +103,7 @@ def launch(
     runs: list[Run],
     *,
     scheme: str = "official",
+    report: ReportPage | None = None,
     host: str = HOST,
     port: int = PORT,
     browser: bool = False,
@@ -109,6 +114,7 @@ def launch(
         catalogue: The clips.
         runs: The runs whose predictions are shown.
         scheme: The split scheme that is shown first.
+        report: The report that names link to.
         host: The address to serve on.
         port: The port.
         browser: Whether to open a browser.
@@ -119,4 +125,6 @@ def launch(
     Raises:
         RecipeError: The page does not respond.
     """
-    return serve_page(build(catalogue, runs, scheme=scheme), catalogue.clip_file, host=host, port=port, browser=browser)
+    page = build(catalogue, runs, scheme=scheme, report=report)
+    routes = report.routes() if report else ()
+    return serve_page(page, catalogue.clip_file, host=host, port=port, browser=browser, routes=routes)

@@ -33,6 +33,7 @@ class Table:
     text_columns: tuple[int, ...] = ()  # columns that hold words instead of numbers, besides the first
     row_runs: list[str] = field(default_factory=list)  # the run that a row is about, "" for none
     row_actions: list[int] = field(default_factory=list)  # the action that a row is about
+    row_links: list[str] = field(default_factory=list)  # where to look closer, "" for nowhere
     sortable: bool = False  # whether a click on a column sorts the rows
     short_head: list[str] = field(default_factory=list)  # for papers, where the columns are narrow
     is_matrix: bool = False  # columns are as wide as their cells, with upright names above them
@@ -82,6 +83,7 @@ class ClipExample:
     jpeg: bytes | None = None
     alt: str = ""
     link: str = ""  # where to look closer
+    clip: str = ""
 
 
 @dataclass

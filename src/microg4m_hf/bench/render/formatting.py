@@ -6,8 +6,11 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from .document import Cell
+
+EXPLORER = "http://127.0.0.1:7860"  # where `microg4m explore` serves
 
 SCORE_NAMES = {
     "map": "mAP@0.5", "f1": "F1", "recall": "recall", "auroc": "AUROC", "precision": "precision",
@@ -21,6 +24,15 @@ BASELINE_NOTE = (
     "a baseline repeats references of other films and looks at no clip: its scores show what the wording of the "
     "references alone is worth"
 )
+
+
+def explorer_link(**query: str) -> str:
+    """Return an address in the explorer that ``microg4m explore`` starts on this machine: a clip, and filters.
+
+    >>> explorer_link(run="mine", actions="12")
+    'http://127.0.0.1:7860/?run=mine&actions=12'
+    """
+    return f"{EXPLORER}/?{urlencode(query)}"
 
 
 def percent(value: float | None, digits: int = 2) -> str:

@@ -115,7 +115,7 @@ def vqa_scores(
     models = {"encoder": encoder, "bert_model": bert_model, "device": device}
     pairs = zip(joined.predictions, joined.references, strict=True)
     extra = {
-        "exact_match": [float(_normalize(answer) == _normalize(reference)) for answer, reference in pairs],
+        "exact_match": [float(is_same_answer(answer, reference)) for answer, reference in pairs],
         "refusal_rate": [float(is_refusal(answer)) for answer in joined.predictions],
     }
     result = _score(joined, [source_of(video_id) for video_id, _ in joined.keys], by, extra=extra, **options, **models)
@@ -138,6 +138,15 @@ def is_refusal(answer: str) -> bool:
         (True, False)
     """
     return " ".join(answer.casefold().split()).startswith(_REFUSAL)
+
+
+def is_same_answer(answer: str, reference: str) -> bool:
+    """Return whether two texts are equal but for case, spaces and the final period, as ``exact_match`` counts them.
+
+    >>> is_same_answer("a  laptop", "A laptop."), is_same_answer("A laptop", "A laptop computer")
+    (True, False)
+    """
+    return _normalize(answer) == _normalize(reference)
 
 
 def _normalize(answer: str) -> str:

@@ -40,6 +40,7 @@ const show = (frame) => {
     layer.append(mark);
   }
   find(".mg-tools input[type=range]").value = frame;
+  find(".mg-timeline")?.style.setProperty("--now", (frame - 0.5) / facts.last);
   find(".mg-frame").textContent = `frame ${frame}${facts.times.length ? ` of ${facts.last}` : ""}`;
 };
 
@@ -109,11 +110,19 @@ const open = () => {
 };
 
 element.addEventListener("click", (event) => {
+  if (!facts) return;
   const button = event.target.closest("button[data-step], button[data-frame]");
-  if (!button || !facts) return;
-  const now = Number(find(".mg-boxes").dataset.frame);
-  goTo(button.dataset.frame ? Number(button.dataset.frame) : now + Number(button.dataset.step));
+  if (button) return goTo(button.dataset.frame ? Number(button.dataset.frame) : shown + Number(button.dataset.step));
+  const rail = event.target.closest(".mg-rail")?.getBoundingClientRect();
+  if (rail) goTo(1 + Math.floor(((event.clientX - rail.left) / rail.width) * facts.last));
 });
+// Go to the next key frame of anybody, or to the previous one; behind the last one comes the first.
+const goToKey = (step) => {
+  const keys = [...new Set(facts?.people.map((person) => person.key).filter(Boolean))].sort((a, b) => a - b);
+  if (!keys.length) return;
+  const later = step > 0 ? keys.find((key) => key > shown) : keys.findLast((key) => key < shown);
+  goTo(later ?? keys.at(step > 0 ? 0 : -1));
+};
 element.addEventListener("input", (event) => {
   if (event.target.matches(".mg-tools input[type=range]")) goTo(Number(event.target.value));
 });

@@ -54,6 +54,25 @@
     show();
   });
 
+  // The explorer links to runs, actions and clips: #run=…&action=…&clip=…
+  const follow = () => {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    const example = all("[data-clip]").find((one) => one.dataset.clip === wanted.get("clip"));
+    const row = ["action", "run"].flatMap((kind) =>
+      all(`tr[data-${kind}]`).filter((one) => one.dataset[kind] === wanted.get(kind)))[0];
+    if (!example && !row) return;
+    chosen.run = chosen.action = "";
+    for (const kind of ["run", "action"]) if (wanted.has(kind) && row) chosen[kind] = wanted.get(kind);
+    show();
+    const place = example ?? row;
+    for (let part = place.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+    place.scrollIntoView({ block: "center" });
+    place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+  };
+  addEventListener("hashchange", follow);
+  follow();
+
   const tip = document.querySelector(".tip");
   for (const drawing of all("figure svg")) {
     drawing.classList.add("live");
