@@ -110,6 +110,9 @@ def test_a_run_of_another_model_has_no_published_twin(shared: Path, tmp_path: Pa
     assert twins["x3d_l"]["differences"]["map"] == pytest.approx(14.068 - 18.70, abs=0.001)
     page = (tmp_path / "out" / "report.md").read_text()
     assert "Agreement with the published rows: 1 of 2" in page and "Δ −4.63" in page
+    assert page.count("does not record its split") == 1  # a note of several runs is one line
+    assert "x3d_l, other: does not record its split" in page or "other, x3d_l: does not record its split" in page
+    assert "of 1 pair" in page and "1 pairs" not in page and "1 comparisons" not in page
 
 
 def test_best_and_worst_examples_differ_and_say_why() -> None:

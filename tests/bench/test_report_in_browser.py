@@ -196,3 +196,27 @@ def test_no_column_is_cut(browser: Browser, many: Path, width: int) -> None:
     browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     cut = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)"
     assert browser.evaluate(f"{cut}.map(one => one.getAttribute('aria-labelledby'))") == []
+
+
+# The words of the heads of columns that are broken inside a word.
+BROKEN = """
+[...document.querySelectorAll('thead th.plain span')].filter(one => one.getClientRects().length).flatMap(one =>
+  [...one.textContent.matchAll(/\\S+/g)].filter(word => {
+    const range = document.createRange(), text = document.createTreeWalker(one, NodeFilter.SHOW_TEXT).nextNode();
+    if (text.data.length < word.index + word[0].length) return false;  // broken behind an underscore
+    range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
+    return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1;
+  }).map(word => word[0]))
+"""
+
+
+@pytest.mark.parametrize("media", ["", "print"])
+def test_short_words_in_heads_are_not_broken(browser: Browser, many: Path, media: str) -> None:
+    browser._call("Emulation.setEmulatedMedia", media=media)
+    try:
+        browser.open(many / "report.html", width=800)
+        browser.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert browser.evaluate("document.querySelectorAll('thead th.plain').length") > 20
+        assert browser.evaluate(BROKEN) == []
+    finally:
+        browser._call("Emulation.setEmulatedMedia", media="")

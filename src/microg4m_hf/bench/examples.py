@@ -139,12 +139,12 @@ def _shared_words(predicted: str, expected: str) -> str:
     """Say how many words of the reference a text has.
 
     >>> _shared_words("A crew eats.", "The crew sleeps.")
-    '1 of 3 words of the reference, in 3 words'
+    '1 of 3 words of the reference, in a text of 3'
     """
     own, other = (
         ["".join(filter(str.isalnum, word)) for word in text.lower().split()] for text in (predicted, expected)
     )
-    return f"{sum(word in own for word in other)} of {len(other)} words of the reference, in {len(own)} words"
+    return f"{sum(word in own for word in other)} of {len(other)} words of the reference, in a text of {len(own)}"
 
 
 def render_frame(path: Path | None, index: int | None, boxes: list[np.ndarray]) -> bytes | None:

@@ -159,7 +159,7 @@ def _significance(models: Sequence[RunScores], pairs: Sequence[dict[str, Any]]) 
     if alike:
         more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
         details.append(f"not separable from {best}: {', '.join(alike[:3])}{more}")
-    return Tile("Significant differences", f"{len(real)} of {len(tested)} pairs", details)
+    return Tile("Significant differences", f"{len(real)} of {len(tested)} pair{'s' * (len(tested) != 1)}", details)
 
 
 def _warnings(runs: Sequence[RunScores], verdicts: Mapping[str, Sequence[str]]) -> Tile:

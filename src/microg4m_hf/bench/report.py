@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import hub
 from .._version import __version__
-from ..errors import MicroG4MError, PredictionError, RecipeError
+from ..errors import MicroG4MError, PredictionError, RecipeError, list_some
 from ..extras import require
 from ..metrics.jackknife import MIN_SOURCES
 from ..runtime import progress
@@ -280,7 +280,13 @@ def recipe_line(recipe: dict[str, Any]) -> str:
     'har, protocol paper'
     """
     own = {"metric", "model", "revision", "used", "missing", "seed", "version"}
-    return ", ".join([str(recipe["metric"]), *(f"{key} {value}" for key, value in recipe.items() if key not in own)])
+    return ", ".join(
+        [str(recipe["metric"]), *(f"{key} {_value_text(value)}" for key, value in recipe.items() if key not in own)]
+    )
+
+
+def _value_text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _remarks(runs: list[RunInfo], data: dict[str, Any]) -> Section:
@@ -290,9 +296,13 @@ def _remarks(runs: list[RunInfo], data: dict[str, Any]) -> Section:
     blocks: list[ContentBlock] = []
     if broken:
         blocks += [Paragraph("Not scored:"), BulletList([f"{run.name}: {run.problem}" for run in broken])]
-    notes = [f"{run.name}: {note}" for run in runs if run.problem is None for note in run.notes]
+    notes: dict[str, list[str]] = {}  # a note of many runs is one line
+    for run in runs:
+        for note in run.notes if run.problem is None else ():
+            notes.setdefault(note.removeprefix(f"{run.path.name} "), []).append(run.name)
     if notes:
-        blocks += [Paragraph("Notes:"), BulletList(notes)]
+        listed = [f"{list_some(names, 12)}: {note}" for note, names in notes.items()]
+        blocks += [Paragraph("Notes:"), BulletList(listed)]
     blocks.append(Paragraph(f"Published rows: {PAPER}."))
     return Section("Remarks", blocks)
 

@@ -43,7 +43,7 @@ def score_blocks(
     """Compare runs with the published rows and with each other; return the blocks of the page and the same as data."""
     task, main = references.task, MAIN_SCORE[references.task]
     shown = [] if references.sample else [table for table in tables.values() if table.task == task and table.size]
-    columns = _columns(runs, shown)
+    columns = score_columns(runs, shown)
     verdicts: dict[str, list[str]] = {}
     twins: dict[str, Twin] = {}
     for run in runs:
@@ -158,10 +158,10 @@ _SHORT = {"map": "mAP", "recall": "recall", "precision": "prec."}
 
 # What the columns of the published tables need, if a run has no value there.
 _REQUIREMENTS = {
-    "meteor_1_5": 'METEOR 1.5 with `meteor_1_5` (pip install "microg4m-hf[meteor]", and Java)',
-    "sbert": 'S-BERT with `sbert` (pip install "microg4m-hf[text]")',
-    "svqa": 'S-VQA with `svqa` (pip install "microg4m-hf[text]")',
-    "bertscore": 'BERTScore with `bertscore` (pip install "microg4m-hf[text]"; downloads roberta-large)',
+    "meteor_1_5": 'METEOR 1.5 with meteor_1_5 (pip install "microg4m-hf[meteor]", and Java)',
+    "sbert": 'S-BERT with sbert (pip install "microg4m-hf[text]")',
+    "svqa": 'S-VQA with svqa (pip install "microg4m-hf[text]")',
+    "bertscore": 'BERTScore with bertscore (pip install "microg4m-hf[text]"; downloads roberta-large)',
 }
 
 
@@ -177,7 +177,8 @@ def _absent_metrics(columns: Sequence[str], runs: Sequence[RunScores]) -> list[C
     return [Paragraph(f"– means not computed. Add --metrics {words} for all of them: {how}.")]
 
 
-def _columns(runs: Sequence[RunScores], tables: Sequence[PublishedTable]) -> list[str]:
+def score_columns(runs: Sequence[RunScores], tables: Sequence[PublishedTable]) -> list[str]:
+    """Return the scores that tables show: first those of the published table, in its order."""
     columns = list(tables[0].columns) if tables else []
     hidden = {"bleu_1", "bleu_2", "bleu_3", *columns}
     return columns + [
@@ -209,7 +210,7 @@ def _comparisons(
         rows.append(cells)
         keys.append(row.info.file_name)
     score = SCORE_NAMES[main]
-    star = f"* p < {ALPHA} after Holm correction for {tested} comparisons"
+    star = f"* p < {ALPHA} after Holm correction for {tested} comparison{'s' * (tested != 1)}"
     head = [f"{number} {run.name}" for number, run in enumerate(shown, start=1)][1:]
     matrix = Table(
         f"{name}-comparisons",
@@ -225,7 +226,8 @@ def _comparisons(
     table = Table(
         f"{name}-pairs", caption, ["pair", "difference"], listed, text_columns=(1,), row_links=links, sortable=True
     )
-    blocks: list[ContentBlock] = [matrix, Collapsible(f"{len(listed)} pairs with intervals and p-values", [table])]
+    title = f"{len(listed)} pair{'s' * (len(listed) != 1)} with intervals and p-values"
+    blocks: list[ContentBlock] = [matrix, Collapsible(title, [table])]
     if len(shown) < len(runs):
         blocks.append(Paragraph(f"The {len(shown)} best of {len(runs)} runs; report.json has all pairs."))
     return blocks
@@ -259,12 +261,14 @@ def breakdown_table(name: str, run: RunScores, parts: Sequence[str], columns: Se
         for label, entry in run.result.get("by", {}).get(part, {}).items():
             scores, intervals = entry.get("scores") or {}, entry.get("intervals") or {}
             size = entry.get("boxes") or entry.get("classes") or entry.get("items") or entry.get("used")
-            unit = "boxes" if "boxes" in entry else "classes" if "classes" in entry else "items"
+            unit = "predicted boxes" if "boxes" in entry else "classes" if "classes" in entry else "items"
             cells = [score_cell(scores.get(column), intervals.get(column)) for column in columns]
             rows.append([Cell(str(label)), Cell(f"{size} {unit}" if size else ""), *cells])
     if not rows:
         return None
     head = ["part", "size", *(SCORE_NAMES.get(column, column) for column in columns)]
     short = ["part", "size", *(_SHORT.get(column, SCORE_NAMES.get(column, column)) for column in columns)]
-    caption = f"Parts, {run.name}, × 100, with 95 % intervals by the jackknife over films"
+    caption = f"Parts, {run.name}, × 100"
+    if any(cell.below for row in rows for cell in row):
+        caption += ", with 95 % intervals by the jackknife over films"
     return Table(f"{name}-parts-{run.info.file_name}", caption, head, rows, sortable=True, short_head=short)

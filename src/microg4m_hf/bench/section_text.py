@@ -16,7 +16,7 @@ from .render.charts import FramesChart, FramesPoint
 from .render.document import Cell, Collapsible, ContentBlock, ExampleGrid, Figure, Paragraph, Table
 from .render.formatting import SCORE_NAMES, number_cell, share_cell
 from .scoring import RunScores
-from .section_scores import breakdown_table
+from .section_scores import breakdown_table, score_columns
 
 
 def text_blocks(
@@ -36,7 +36,7 @@ def text_blocks(
     if figure is not None:
         blocks.append(figure)
     for place, run in enumerate(best[:details]):
-        inner = _details(name, run, references)
+        inner = _details(name, run, references, tables[references.task])
         blocks.append(Collapsible(run.name, inner, is_open=place == 0, run=run.info.file_name))
     if len(best) > details:
         blocks.append(Paragraph(f"Details of the {details} best of {len(best)} runs; use --details to show more."))
@@ -137,12 +137,12 @@ def _frames_figure(
     return Figure(f"{name}-frames", FramesChart(title, [*own, *published], SCORE_NAMES[main]))
 
 
-def _details(name: str, run: RunScores, references: References) -> list[ContentBlock]:
+def _details(name: str, run: RunScores, references: References, table: PublishedTable) -> list[ContentBlock]:
     blocks: list[ContentBlock] = []
-    columns = [score for score in run.result["scores"] if score not in ("bleu_1", "bleu_2", "bleu_3")]
-    table = breakdown_table(name, run, ("answerable",), columns)
-    if table is not None:
-        blocks.append(table)
+    columns = [score for score in score_columns([run], [table]) if score in run.result["scores"]]
+    parts = breakdown_table(name, run, ("answerable",), columns)
+    if parts is not None:
+        blocks.append(parts)
     values = run.result["items"].get("rouge_l")
     if values is None:
         blocks.append(Paragraph("No examples: they are selected by ROUGE-L, which --metrics does not include."))

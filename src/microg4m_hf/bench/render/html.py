@@ -16,6 +16,7 @@ from .svg import draw_svg
 
 if TYPE_CHECKING:
     import jinja2
+    from markupsafe import Markup
 
 
 def html_page(document: Document) -> str:
@@ -45,7 +46,13 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_without_controls,
     )
-    environment.globals |= {"grouped": _grouped, "drawing": _drawing, "picture": _picture}
+    environment.globals |= {
+        "grouped": _grouped,
+        "drawing": _drawing,
+        "picture": _picture,
+        "is_plain": _is_plain,
+        "breakable": _breakable,
+    }
     environment.tests |= {"kind": lambda block, name: type(block).__name__ == name}
     return environment
 
@@ -71,6 +78,18 @@ def _is_matrix(block: ContentBlock) -> bool:
 
 def _drawing(figure: Figure) -> str:
     return draw_svg(figure.chart, f"{figure.name}-", alone=False)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether the head of a column has short words only, which are not broken to make the column narrower."""
+    return max(map(len, name.split()), default=0) <= 10
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that breaks behind underscores before it breaks inside words."""
+    from markupsafe import Markup
+
+    return Markup("_<wbr>").join(visible(name).split("_"))
 
 
 def _picture(jpeg: bytes) -> str:

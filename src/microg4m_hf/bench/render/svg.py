@@ -219,8 +219,8 @@ def _action_chart(chart: ActionChart) -> _Drawing:
     for place, (entry, name) in enumerate(zip(chart.rows, names, strict=True)):
         top = 32 + place * row
         faded = " few" if entry.few else ""
-        drawing.parts.append(f'<g class="row{faded}" data-action="{entry.action}">')
-        drawing.text(left - 6, top + row / 2 + 3.5, name, anchor="end")
+        drawing.parts.append(f'<g class="row" data-action="{entry.action}">')
+        drawing.text(left - 6, top + row / 2 + 3.5, name, anchor="end", quiet=entry.few)
         counts = f"{entry.labels} / {entry.in_training}" if entry.in_training is not None else str(entry.labels)
         drawing.text(WIDTH - 4, top + row / 2 + 3.5, counts, anchor="end", quiet=True)
         for number in reversed(range(len(chart.runs))):  # the best run is on top
@@ -232,10 +232,9 @@ def _action_chart(chart: ActionChart) -> _Drawing:
             if low is not None and high is not None:
                 ends = [(left + (right - left) * edge, y) for edge in (low, high)]
                 only = "" if lanes > 1 or number == 0 else " rest"  # shown when the run is selected
-                drawing.line(ends, f"s iv {color}{only}", link)
-            drawing.mark(
-                marker, left + (right - left) * value, y, 2.8, color, _hint(run, entry, entry.values[number]), link
-            )
+                drawing.line(ends, f"s iv {color}{only}{faded}", link)
+            hint = _hint(run, entry, entry.values[number])
+            drawing.mark(marker, left + (right - left) * value, y, 2.8, color + faded, hint, link)
         drawing.parts.append("</g>")
     _legend(drawing, chart.runs, below + 10)
     return drawing
