@@ -36,7 +36,7 @@ from microg4m_hf.data.sample.world import FPS, NUM_FRAMES, Scene, practice_scene
 from microg4m_hf.data.sample.write import clip_path, write_annotations, write_clip
 from microg4m_hf.data.turns import TURNS, Turn, quarter_turns, turn_frames
 from microg4m_hf.inference import TextSettings
-from microg4m_hf.inference.turn_choice import choose_record
+from microg4m_hf.inference.turn_choice import choose_for_clip, choose_record
 from microg4m_hf.metrics.har.inputs import read_rows
 from microg4m_hf.metrics.har.result import HarResult, HarSettings, score_har
 from microg4m_hf.metrics.jackknife import interval, spread_of
@@ -46,12 +46,16 @@ from microg4m_hf.training import KeyFrameWindows, predict_logits, split_items
 from microg4m_hf.training.predict import pool_turns, prediction_columns, reference_columns
 
 RESULTS = Path(__file__).parent / "results" / "orientation.json"
-NEW_SCENES, VLM_SCENES, VLM_STEPS, VLM_TESTS = 40, 640, 400, 60
+NEW_SCENES, VLM_SCENES, VLM_TESTS, VLM_RATE = 40, 640, 60, 2e-3
+VLM_STEPS = {"upright": 800, "turned": 6400}  # five passes over the scenes, and ten over their four turns
 EIGHT = quarter_turns(4, mirror=True)
 # How networks are trained; those with pooled turns begin with the upright network, as each step costs four.
 TRAININGS = {
     "upright": [],
     "quarter": ["data.rotate=quarter"],
+    "any": ["data.rotate=any"],
+    "consistency": ["data.rotate=quarter", "loop.consistency=1"],
+    "align": ["data.align=box"],
     "turn-pooling": [
         "model.overrides={turn_pooling: true}",
         "model.init={work}/runs/upright-{seed}",
@@ -68,14 +72,19 @@ REMEDIES: dict[str, tuple[str, tuple[Turn, ...], str]] = {
     "--turns 4 --mirror": ("upright", EIGHT, "mean"),
     "data.rotate=quarter": ("quarter", EIGHT[:1], "mean"),
     "data.rotate=quarter --turns 4": ("quarter", EIGHT[:4], "mean"),
+    "data.rotate=any": ("any", EIGHT[:1], "mean"),
+    "data.rotate=quarter loop.consistency=1": ("consistency", EIGHT[:1], "mean"),
+    "data.align=box": ("align", EIGHT[:1], "mean"),
     "turn pooling in the model": ("turn-pooling", EIGHT[:1], "mean"),
 }
 POSTURE, COUNT, WALL = "What are the people doing?", "How many people are there?", "What can be seen on the wall?"
 VLM_REMEDIES: dict[str, tuple[str, int]] = {
     "trained upright": ("upright", 1),
     "--turns 4": ("upright", 4),
+    "--turns 4 --turn-choice clip": ("upright", 4),
     "--turns 4 --turn-choice majority": ("upright", 4),
     "trained on quarter turns": ("turned", 1),
+    "trained on quarter turns, --turns 4": ("turned", 4),
 }
 
 
@@ -84,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/orientation"), help="data, trained models, answers")
     parser.add_argument("--only", choices=("har", "vlm"))
     parser.add_argument("--seeds", type=int, default=3, help="networks per training of the action model (default 3)")
-    parser.add_argument("--vlm-seeds", type=int, default=1, help="and of the other model (default 1)")
+    parser.add_argument("--vlm-seeds", type=int, default=3, help="and of the other model (default 3)")
     parser.add_argument("--no-write", action="store_true", help="print the results only")
     args = parser.parse_args(argv)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -110,9 +119,10 @@ def tables(found: dict[str, Any]) -> list[str]:
             lines.append(f"| {' | '.join(cells)} |")
     if "vlm" in found:
         remedies = found["vlm"]["remedies"]
-        lines += _head(["remedy", "0°", "90°", "180°", "270°", "mirrored", "gap"])
+        lines += _head(["remedy", "0°", "against trained upright", "90°", "180°", "270°", "mirrored", "gap"])
         for remedy, one in remedies.items():
             cells = [f"{100 * row['accuracy']:.1f}" for row in one["turns"] if row["turn"] != "blind"]
+            cells.insert(1, _signed(one["difference"]))
             lines.append(f"| {' | '.join([_code(remedy), *cells, _signed(one['gap'])])} |")
         kinds = [entry["kind"] for entry in next(iter(remedies.values()))["kinds"]]
         lines += _head(["remedy", *(f"{kind}: {what}" for kind in kinds for what in ("0°", "gap"))])
@@ -201,8 +211,9 @@ def logits_of(run: Path, data_dir: Path, file: Path, is_turned: bool) -> tuple[A
     model, data = open_model(str(run))
     data = replace(data, data_dir=str(data_dir), workers=0, scheme="official")
     items = split_items(data, "test")
+    training = run.name.rpartition("-")[0]
     turns: Sequence[Turn] = EIGHT
-    if run.name.startswith("turn-pooling"):
+    if all(len(views) == 1 for name, views, _ in REMEDIES.values() if name == training):
         turns = TURNS if is_turned else TURNS[:1]
     if not file.is_file():
         found = predict_logits(Accelerator(cpu=True), model, KeyFrameWindows(items, data), turns=turns)
@@ -267,8 +278,8 @@ def measure_answers(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
             for name in (*(turn.name for turn in TURNS), "blind"):
                 place = out / name.replace("°", "").replace(", ", "-") / "items.rank0.jsonl"
                 records = [json.loads(line) for line in place.read_text().splitlines()]
-                if remedy.endswith("majority") and name != "blind":
-                    records = [{"id": record["id"], "text": majority(record)} for record in records]
+                if turns > 1 and name != "blind":
+                    records = choose_texts(records, remedy.rpartition("--turn-choice ")[2])
                 given = {f"{seed}/{record['id']}": record["text"] for record in records}
                 answers.setdefault(remedy, {}).setdefault(name, {}).update(given)
     repeated = [row | {"question_id": f"{seed}/{row['question_id']}"} for seed in seeds for row in items]
@@ -278,15 +289,28 @@ def measure_answers(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
         found = compare_answers(repeated, given, TURNS)
         upright = {"0°": first["0°"], "remedy": given["0°"], "blind": given["blind"]}
         changed = compare_answers(repeated, upright | {"90°": given["0°"]}, TURNS[:2])
+        found["difference"] = _minus(changed["gap"])
         found["differences"] = {entry["kind"]: _minus(entry) for entry in changed["kinds"]}
-        result[remedy] = {name: found[name] for name in ("items", "films", "turns", "gap", "kinds", "differences")}
+        kept = ("items", "films", "turns", "gap", "kinds", "difference", "differences")
+        result[remedy] = {name: found[name] for name in kept}
     return result
 
 
-def majority(record: dict[str, Any]) -> str:
-    """Return the text that ``--turn-choice majority`` keeps, from the texts of all turns."""
-    texts = {Turn(int(one["turn"].split("°")[0])): {"status": "ok", **one} for one in record["turns"]}
-    return str(choose_record(texts, "majority")["text"])
+def choose_texts(records: list[dict[str, Any]], how: str) -> list[dict[str, Any]]:
+    """Return the records of a run with the texts that another ``--turn-choice`` keeps, from the texts of all turns."""
+    if how == "clip":
+        clips: dict[str, list[dict[str, Any]]] = {}
+        for record in records:
+            clips.setdefault(record["id"].rpartition("_q")[0], []).append(record)
+        return [record for own in clips.values() for record in choose_for_clip(own)]
+    if how != "majority":
+        return records
+    return [record | choose_record(views(record), how) for record in records]
+
+
+def views(record: dict[str, Any]) -> dict[Turn, dict[str, Any]]:
+    """Return the texts of a query by the degrees of their turn."""
+    return {Turn(int(one["turn"].split("°")[0])): {"status": "ok", **one} for one in record["turns"]}
 
 
 def _minus(entry: dict[str, Any]) -> dict[str, Any]:
@@ -310,7 +334,7 @@ def questions(scene: Scene) -> list[dict[str, str]]:
 
 
 def train_model(folder: Path, scenes: Sequence[Scene], training: str, seed: int) -> None:
-    """Train a tiny vision-language model on upright scenes, or on the same scenes, each in one of four turns."""
+    """Train a tiny vision-language model on upright scenes, or on the same scenes in all four turns."""
     from microg4m_hf.inference.frames import SampledFrames, get_frame_sampling
     from microg4m_hf.inference.items import ClipQueries, Query
     from microg4m_hf.training.tiny_vlm.__main__ import train
@@ -319,14 +343,13 @@ def train_model(folder: Path, scenes: Sequence[Scene], training: str, seed: int)
     numbers = get_frame_sampling(PICK)(NUM_FRAMES, FRAMES).tolist()
     about = {"fps": float(FPS), "total_num_frames": NUM_FRAMES, "duration": NUM_FRAMES / FPS, "frames_indices": numbers}
     clips = []
-    for number, scene in enumerate(scenes):
-        turn = quarter_turns(4)[number % 4] if training == "turned" else Turn(0)
+    for scene, turn in ((scene, turn) for scene in scenes for turn in quarter_turns(4 if training == "turned" else 1)):
         pictures = np.ascontiguousarray(turn_frames(np.stack(list(frames(scene, 144, numbers))), turn))
         pairs = questions(scene)
         queries = tuple(Query(f"{scene.video_id}_{place}", pair["Q"]) for place, pair in enumerate(pairs))
         work = ClipQueries(None, scene.video_id, queries)
         clips.append(Clip(work, tuple(pair["A"] for pair in pairs), SampledFrames(pictures, about)))
-    model, processor, losses = train(clips, VLM_STEPS, seed)
+    model, processor, losses = train(clips, VLM_STEPS[training], seed, VLM_RATE)
     print(folder.name, "losses", [round(loss, 3) for loss in losses], flush=True)
     with atomic_folder(folder) as scratch:
         model.eval().save_pretrained(scratch)
