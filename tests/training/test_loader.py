@@ -40,6 +40,27 @@ def test_packed_pixels_are_those_of_the_float_path() -> None:
         assert (render(packed, geometry) - expected).abs().max() <= 1 / 512
 
 
+def test_a_packed_batch_is_normalized_to_the_same_bits_as_its_clips() -> None:
+    from types import SimpleNamespace
+
+    import torch
+
+    from microg4m_hf.training.loading.transforms import render, render_batch, render_packed
+
+    frames = np.random.default_rng(0).integers(0, 256, (2, 3, 60, 90, 3), dtype=np.uint8)
+    geometries = [Geometry(64, 96, 3, 20, 56, 48, flip=flip) for flip in (True, False)]
+    packed = [torch.from_numpy(render_packed(*pair)) for pair in zip(frames, geometries, strict=True)]
+    config = SimpleNamespace(image_mean=(0.45, 0.4, 0.5), image_std=(0.225, 0.2, 0.25))
+    mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (config.image_mean, config.image_std))
+    expected = torch.stack([(render(*pair) / 255.0 - mean) / std for pair in zip(packed, geometries, strict=True)])
+    whole = [torch.from_numpy(window) for window in frames]
+    for device in (None, *(["cuda"] if torch.cuda.is_available() else [])):
+        clips = render_batch(packed, geometries, config, device)
+        assert clips.is_contiguous()
+        assert torch.equal(clips.cpu(), expected) or (device and torch.allclose(clips.cpu(), expected, atol=1e-6))
+        assert (render_batch(whole, geometries, config, device).cpu() - expected).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"crop": None, "short_side": (80, 80)}, {"rotate": "any"}, {"align": "box"}], ids=str
 )

@@ -101,8 +101,8 @@ def _predict_batch(
         by_size.setdefault((geometry.crop_height, geometry.crop_width), []).append(place)
     predicted = []
     for places in by_size.values():
-        windows = [batch["windows"][place].to(device) for place in places]
-        clips = render_batch(windows, [batch["geometries"][place] for place in places], config)
+        windows = [batch["windows"][place] for place in places]
+        clips = render_batch(windows, [batch["geometries"][place] for place in places], config, device)
         boxes = [batch["boxes"][place] for place in places]
         logits = np.stack([_logits_of_turn(model, clips, boxes, turn) for turn in turns])
         parts = np.split(logits, np.cumsum([len(box) for box in boxes])[:-1], axis=1)

@@ -113,7 +113,7 @@ def accumulate_gradients(
         for place, part in enumerate(parts):
             accelerator.sync_gradients = place == len(parts) - 1  # DeepSpeed steps inside the last backward
             with _no_sync(accelerator, model), accelerator.autocast():
-                clips = render_batch([window.to(device) for window in part["windows"]], part["geometries"], config)
+                clips = render_batch(part["windows"], part["geometries"], config, device)
                 boxes = [box.to(device) for box in part["boxes"]]
                 if loop.consistency:
                     clips, boxes = _with_turned_copies(clips, boxes, part["indices"], number)

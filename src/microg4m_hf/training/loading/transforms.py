@@ -298,13 +298,20 @@ def _sample(pixels: torch.Tensor, samples: Samples) -> torch.Tensor:
     return torch.lerp(left_side, torch.lerp(top_right, bottom_right, down, out=top_right), right, out=left_side)
 
 
-def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry], config: Any) -> torch.Tensor:
+def render_batch(
+    windows: Sequence[torch.Tensor],
+    geometries: Sequence[Geometry],
+    config: Any,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
     """Render a batch of windows and normalize it.
 
     Args:
-        windows: uint8 ``(T, H, W, 3)``, of any size, or packed.
+        windows: uint8 ``(T, H, W, 3)``, of any size, or packed. Packed ones go to a GPU together, by a copy that runs
+            beside the computation before it.
         geometries: What happens to each window; all crops must have one size.
         config: The config of the model, with ``image_mean`` and ``image_std``.
+        device: Where to do so; by default, where the windows are.
 
     Returns:
         Clips ``(batch, 3, T, height, width)``.
@@ -317,10 +324,29 @@ def render_batch(windows: Sequence[torch.Tensor], geometries: Sequence[Geometry]
     sizes = {(geometry.crop_height, geometry.crop_width) for geometry in geometries}
     if len(sizes) > 1:
         raise RecipeError(f"a batch has frames of {len(sizes)} sizes, {sorted(sizes)[:3]}; set data.crop to one side")
-    pairs = zip(windows, geometries, strict=True)
-    clips = torch.stack([render(window, geometry) for window, geometry in pairs])
-    mean, std = (clips.new_tensor(list(values)).view(3, 1, 1, 1) for values in (config.image_mean, config.image_std))
-    return clips.div_(255.0).sub_(mean).div_(std)
+    place = torch.device(device) if device is not None else windows[0].device
+    mean, std = (
+        torch.tensor(list(values), device=place).view(3, 1, 1, 1) for values in (config.image_mean, config.image_std)
+    )
+
+    def normalize(pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.div_(255.0).sub_(mean).div_(std)
+
+    if any(window.dtype != torch.int16 for window in windows):
+        pairs = zip(windows, geometries, strict=True)
+        return normalize(torch.stack([render(window.to(place), geometry) for window, geometry in pairs]))
+    if place.type != "cpu":
+        packed = torch.stack(list(windows))
+        if place.type == "cuda" and packed.device.type == "cpu":
+            packed = packed.pin_memory()
+        clips = packed.to(place, non_blocking=True).permute(0, 4, 1, 2, 3).float().contiguous()
+        return normalize(clips.add_(_MIDDLE).div_(_STEPS))
+    clips = torch.empty(len(windows), 3, *windows[0].shape[:3])
+    for clip, window in zip(clips, windows, strict=True):
+        # One frame after the other stays in the processor's cache.
+        for target, frame in zip(clip.split(1, 1), window.permute(3, 0, 1, 2).split(1, 1), strict=True):
+            normalize(target.copy_(frame).add_(_MIDDLE).div_(_STEPS))
+    return clips
 
 
 def with_part(height: int, width: int, geometry_of: Callable[[int, int], Geometry]) -> tuple[Geometry, Part]:
