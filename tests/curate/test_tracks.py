@@ -102,3 +102,15 @@ def test_one_id_survives_a_gap_of_ten_frames_and_a_false_alarm_gets_none() -> No
     ids = track_people(frames, TrackSettings())
     assert {int(frame[0]) for frame in ids if len(frame)} == {1}
     assert ids[40].tolist() == [1, -1]
+
+
+def test_somebody_who_passes_behind_another_person_keeps_the_id() -> None:
+    """While one is hidden, both are expected at the same place; the one who is not seen is not forgotten."""
+    frames = []
+    for number in range(50):
+        boxes = [[200.0, 100, 260, 250]]
+        if not 18 <= number <= 32:
+            boxes.append([100.0 + 4 * number, 100, 160 + 4 * number, 250])
+        frames.append((np.array(boxes), np.full(len(boxes), 0.9)))
+    ids = track_people(frames, TrackSettings())
+    assert {tuple(frame) for frame in ids} == {(1,), (1, 2)}

@@ -173,7 +173,9 @@ def _new_sources(
         source = _with_details(Source(name, str(path), sha256, domain or ""), details)
         if source.domain not in DOMAINS:
             raise DataError(
-                "the film has no domain", file=path, hint="pass domain='real' or 'movie', or a column domain in sources"
+                "the film has no domain",
+                file=path,
+                hint="pass domain='real' or domain='movie', or a column domain in sources",
             )
         added.append(source)
     return added, repeated

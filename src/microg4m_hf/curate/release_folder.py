@@ -173,7 +173,8 @@ def collect_contents(
     if not contents:
         reasons = ", ".join(f"{reason} {count}" for reason, count in count_reasons(verdicts.values()).items())
         problem = f"no clip is left to release ({reasons or 'there are no clips'})"
-        raise DataError(problem, file=work.folder, hint="keep clips with `microg4m curate review`")
+        hint = "keep clips with `microg4m curate review`" if verdicts else "run `microg4m curate run` first"
+        raise DataError(problem, file=work.folder, hint=hint)
     return contents
 
 

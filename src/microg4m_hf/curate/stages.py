@@ -109,7 +109,8 @@ def run_work(
         ):
             pending = select_missing(work, stage, items, journal.records(), options.retry_failed)
             results = (executor or run_here)(stage, work, pending, options) if pending else iter(())
-            shown = progress(results, _DOING[stage], total=len(items), initial=len(items) - len(pending))
+            unit, done = "film" if stage == "cut" else "clip", len(items) - len(pending)
+            shown = progress(results, _DOING[stage], total=len(items), initial=done, unit=unit)
             for item, record in shown:
                 journal.add({"id": item, **record})
     return describe_work(work)

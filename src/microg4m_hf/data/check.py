@@ -151,7 +151,8 @@ def _compare_key_boxes(release: Release, policy: ErrorPolicy) -> list[str]:
         policy.report(layout.name(layout.boxes), None, value, "the key box differs from the person's box in that frame")
     missing = [f"{int((~is_there).sum())} of {len(key)} key frames have no box"] if not is_there.all() else []
     by_rule = int(np.isin(key, keys(derive_key_frames(boxes, release.labels))).sum())
-    return [*missing, f"the median rule gives {by_rule} of {len(key)} released key frames"]
+    rule = [f"the median rule gives {by_rule} of {len(key)} released key frames"] if len(key) else []
+    return [*missing, *rule]
 
 
 def _compare_headers(release: Release, policy: ErrorPolicy) -> None:
