@@ -52,7 +52,8 @@ def test_films_that_cannot_be_cut_are_left_out_with_a_reason(
     assert sorted(line for line in lines if line.startswith("left out")) == [
         f"left out: {films}/empty.mp4: the file is empty; download or copy it again",
         f"left out: {films}/link.mp4 is a link that leads out of {films}; name the film itself",
-        f"left out: {films}/text.mkv: cannot be read as a video (Invalid data found when processing input); download or copy it again",
+        f"left out: {films}/text.mkv: cannot be read as a video (Invalid data found when processing input); "
+        "download or copy it again",
     ]
     assert [source.source for source in Work(tmp_path / "work").sources()] == ["good"]
 
