@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from microg4m_hf.cli.main import main
 from microg4m_hf.errors import CheckpointError
 from microg4m_hf.metrics import SentenceEncoder, text_scores, vqa_scores
 from microg4m_hf.metrics.text import sentence
@@ -101,6 +103,20 @@ def test_bfloat16_moves_values_a_little_and_is_named(encoder_folder: Path, capsy
         SentenceEncoder(encoder_folder, dtype="float16")
     with pytest.raises(ValueError, match="loaded model, which keeps its own"):
         SentenceEncoder(exact.model, dtype="bfloat16")
+
+
+def test_the_command_names_the_dtype_of_the_encoder(
+    encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"video_id": f"a_{n}", "question_id": f"a_{n}_q0", "question": "?", "answer": "two dogs"} for n in range(2)]
+    for name in ("predictions", "references"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = ["--predictions", str(tmp_path / "predictions.jsonl"), "--references", str(tmp_path / "references.jsonl")]
+    command = ["score", "vqa", *files, "--encoder", str(encoder_folder), "--encoder-dtype", "bfloat16"]
+    assert main([*command, "--metrics", "svqa", "--resamples", "0"]) == 0
+    assert "encoder:model@local|encoder_dtype:bfloat16" in capsys.readouterr().out
+    assert main([*command, "--metrics", "bleu"]) == 2
+    assert "add sbert or svqa to --metrics" in capsys.readouterr().err
 
 
 def test_equal_strings_are_embedded_once(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
