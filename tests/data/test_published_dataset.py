@@ -97,7 +97,7 @@ def test_the_card_states_the_counts(repo: Repo) -> None:
     assert (rows["caption"], rows["vqa"]) == ({"test": 4}, {"test": 8})
     assert "in 12 three-second clips (8 of real footage, 4 of" in body
     assert "36 labels of 18 persons" in body and "180 boxes" in body
-    assert "| test sources that are also in train | 3 of 3 | 0 of " in body
+    assert "| sources | 3 of 3 | 0 of " in body
     assert "CC-BY-4.0" in body and body.endswith(f"\n{CITATION}")
 
 
@@ -140,7 +140,7 @@ for config in found["configs"]:
 found["slice"] = len(load_dataset(name, "har", split="train[:50%]"))
 found["default"] = len(load_dataset(name, split="test"))
 card = open(hf_hub_download(name, "README.md", repo_type="dataset")).read()
-card = card.replace("<a commit of this repository>", revision)
+card = card.replace("<commit>", revision)
 names = {}
 for block in re.findall("```python\\n(.*?)```", card, re.DOTALL):
     exec(block, names)
