@@ -257,6 +257,10 @@ def test_names_link_to_the_report_and_back(browser: Browser, page: Any) -> None:
     browser.evaluate("document.querySelector('tr[data-run=good] a.look').click()")
     browser.wait_for(READY)
     assert browser.evaluate("location.href").startswith(f"{page.local_url}?run=good")
+    browser.open(f"{page.local_url}microg4m/report#run=good")
+    browser.wait_for(f"{status} === 'Only good'")
+    browser.evaluate("document.querySelector('tr[data-run]:not([data-run=good]) a.look').click()")
+    browser.wait_for("document.querySelector('.mg-columns')?.textContent.endsWith('noisy & <b>odd')")
     browser.open(f"{page.local_url}microg4m/report#action=12")  # stand
     browser.wait_for(f"{status} === 'Only stand'")
     link = "document.activeElement.querySelector('a.look')"

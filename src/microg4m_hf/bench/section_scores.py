@@ -139,7 +139,7 @@ def _score_table(
         [row.kind for row in rows],
         (last,),
         row_runs=[row.run for row in rows],
-        row_links=[explorer_link(run=row.cells[0].text) if row.run else "" for row in rows],
+        row_links=[explorer_link(run=row.run) if row.run else "" for row in rows],
         sortable=True,
         short_head=[
             "run",
@@ -206,7 +206,7 @@ def _comparisons(
                 Cell(cell.text, strong=cell.strong, hint=f"{row.name} − {column.name}: {cell.text} ({cell.below})")
             )
             listed.append([Cell(f"{row.name} − {column.name}"), cell])
-            links.append(explorer_link(run=row.name, other=column.name))
+            links.append(explorer_link(run=row.info.file_name, other=column.info.file_name))
         rows.append(cells)
         keys.append(row.info.file_name)
     score = SCORE_NAMES[main]

@@ -64,9 +64,11 @@ class EventHandlers:
         return ViewState(order, selected=selected, scheme=self.scheme, run=run)
 
     def open_page(self, state: ViewState, address: Sequence[tuple[str, str]]) -> Update:
-        """Show the clip and the filters that an address names; the controls follow."""
+        """Show the clip and the filters that an address names; the controls follow. A report names runs as files."""
         allowed = {name: [value for _, value in pairs] for name, pairs in self._choices(self.defaults).items()}
         names = [run.name for run in self.runs if run.problem is None]
+        of_file = {run.file_name: run.name for run in self.runs} | {name: name for name in names}
+        address = [(name, of_file.get(text, text) if name in ("run", "other") else text) for name, text in address]
         allowed |= {"scheme": list(self.catalogue.splits), "run": names, "other": names}
         allowed |= {"together": [ANY, ALL], "order": list(ORDERS)}
         values = read_address(address, self.defaults, allowed)
