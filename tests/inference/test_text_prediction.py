@@ -65,7 +65,7 @@ def test_options_of_another_runner_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(RecipeError, match="is an option of the runner"):
             predict_texts(settings, [], tmp_path, **options)  # type: ignore[arg-type]
-    with pytest.raises(RecipeError, match="needs --python"):
+    with pytest.raises(RecipeError, match="give it with --python"):
         predict_texts(TextSettings("vqa", "m", "isolated"), [], tmp_path)
     with pytest.raises(RecipeError, match="runner is 'remote'"):
         TextSettings("vqa", "m", "remote")
