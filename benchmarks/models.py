@@ -3,6 +3,13 @@
     python benchmarks/models.py                          # about ten minutes, writes benchmarks/results/models.json
     python benchmarks/models.py --only mvitv2 --rounds 5
     python benchmarks/models.py --device cuda --batch 8  # bfloat16, compiled and not; results/models_cuda.json
+    python benchmarks/models.py --inference --batch 8    # compiled and frozen, bf16; results/models_inference.json
+    python benchmarks/models.py --predict x3d_s          # whole `predict har` runs; results/models_predict.json
+
+With ``--inference``, a case compares ways to run one network in one process, turn by turn on the same clips: eager,
+compiled and frozen, both in float32 and in bf16; the last column is the largest difference of a logit from eager
+float32, as a share of the largest logit. ``--predict`` runs the command on 1,091 key frames of 854×480, or on the first
+``--limit``: eager, compiled with an empty cache, compiled again, and in bf16. Its seconds include everything.
 
 Every case runs in its own process, so that its memory can be measured. Rounds go over all cases in turn, so that load
 on the machine affects all of them. Results are medians. On the CPU, one thread is used and CPU seconds are measured.
@@ -22,6 +29,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -112,6 +120,126 @@ def measure(case: str, mode: str, device: str, batch: int, rounds: int) -> dict[
     return {"seconds": statistics.median(seconds) / batch, "mib": (_peak(device) - before) / 2**20}
 
 
+def compare_inference(name: str, batch: int, rounds: int) -> dict[str, Any]:
+    """Return CPU seconds per clip of each way to run a network, of compiling it, and how far logits are from eager."""
+    import torch
+
+    from microg4m_hf.models.frozen import FrozenNetwork
+
+    torch.manual_seed(0)
+    model, _, shape = build(name, "cpu")
+    _spread_batch_norms(model.eval())
+    clips, boxes = torch.randn(batch, *shape), [[[0.1, 0.1, 0.6, 0.9]]] * batch
+    found: dict[str, Any] = {}
+    ways = {
+        "eager": FrozenNetwork(model.backbone.network, "no"),
+        "frozen": FrozenNetwork(model.backbone.network, "yes"),
+        "bf16": FrozenNetwork(model.backbone.network, "no", "bf16"),
+        "frozen bf16": FrozenNetwork(model.backbone.network, "yes", "bf16"),
+    }
+    logits: dict[str, Any] = {}
+
+    def once(way: str) -> float:
+        start = time.process_time()
+        with ways[way].installed(), torch.inference_mode():
+            logits[way] = model(pixel_values=clips, boxes=boxes).logits
+        return time.process_time() - start
+
+    first = {}
+    for way in ways:
+        compilers = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = compilers.ru_utime + compilers.ru_stime
+        first[way] = once(way)
+        compilers = resource.getrusage(resource.RUSAGE_CHILDREN)
+        first[way] += compilers.ru_utime + compilers.ru_stime - before
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way in ways:
+            seconds[way].append(once(way))
+    for way, times in seconds.items():
+        difference = (logits[way] - logits["eager"]).abs().max() / logits["eager"].abs().max()
+        found[way] = {"seconds": round(statistics.median(times) / batch, 4), "difference": float(difference)}
+        if way.startswith("frozen"):
+            found[way] |= {"used": ways[way].report(), "compile_cpu_seconds": round(first[way], 1)}
+        found[way]["times_eager"] = round(found["eager"]["seconds"] / found[way]["seconds"], 3)
+    return found
+
+
+def _spread_batch_norms(model: Any) -> None:
+    """Give batch norms statistics of their own: those of a new network would hide an error of folding them."""
+    import torch
+
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm3d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+                module.weight.uniform_(0.5, 1.0)
+
+
+def inference(only: str, batch: int, rounds: int) -> dict[str, Any]:
+    """Compare the ways to run each family, each in a process of its own."""
+    figures = {}
+    for name in (name for name in FAMILIES if only in name):
+        command = [sys.executable, __file__, "--case", name, "inference", "--batch", str(batch)]
+        command += ["--rounds", str(rounds)]
+        out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        figures[name] = json.loads(out.splitlines()[-1])
+        for way, figure in figures[name].items():
+            times, difference = figure["times_eager"], figure["difference"]
+            print(f"{name:20}{way:14}{figure['seconds']:9.3f} s{times:8.2f}×{difference:12.1e}", flush=True)
+    return figures
+
+
+def predictions(name: str, limit: int | None) -> dict[str, Any]:
+    """Run ``predict har`` with a new network on a release of full size in each way; compare seconds and scores."""
+    import numpy as np
+    import pyarrow.parquet as pq
+    from full_size import link_clips, make_release
+
+    from microg4m_hf import models
+
+    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        root = make_release(folder)
+        link_clips(folder, root)
+        model = models.create(name)
+        _spread_batch_norms(model)
+        model.save_pretrained(folder / "model")
+        environment = {**os.environ, "MICROG4M_HOME": str(folder / "home"), "TQDM_DISABLE": "1"}
+        environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
+        ways = {
+            "eager": ["--compile", "no"],
+            "compiled": [],
+            "compiled, cache filled": [],
+            "bf16": ["--mixed-precision", "bf16"],
+        }
+        for number, (way, options) in enumerate(ways.items()):
+            out = folder / f"run{number}"
+            command = [sys.executable, "-m", "microg4m_hf", "predict", "har", "--model", str(folder / "model")]
+            command += ["--data-dir", str(root), "--out", str(out), "--workers", "1", *options]
+            command += ["--limit", str(limit)] if limit else []
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            table = pq.read_table(out / "predictions" / "test.parquet")
+            scores[way] = np.array(table["scores"].to_pylist())
+            difference = np.abs(scores[way] - scores["eager"]).max() / np.abs(scores["eager"]).max()
+            found[way] = {
+                "seconds": round(time.perf_counter() - start, 1),
+                "cpu_seconds": round(sum(after[:2]) - sum(before[:2]), 1),
+                "difference": float(difference),
+                "printed": [line for line in done.stdout.splitlines() if line.startswith(("paper", "instance"))],
+                "forward_pass": json.loads((out / "environment.json").read_text())["forward_pass"]["test"],
+            }
+            print(f"{way:24}{found[way]['cpu_seconds']:9.1f} CPU s   {difference:.1e}   {found[way]['printed'][0]}")
+    for way in found:
+        found[way]["times_eager"] = round(found["eager"]["cpu_seconds"] / found[way]["cpu_seconds"], 3)
+    return found
+
+
 def _clock(device: str) -> float:
     return time.perf_counter() if device == "cuda" else time.process_time()
 
@@ -178,12 +306,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--inference", action="store_true", help="eager, compiled and frozen, and bf16 on this CPU")
+    parser.add_argument("--predict", metavar="NAME", help="whole runs of `predict har` with this network")
+    parser.add_argument("--limit", type=int, help="key frames of --predict (default: all of the test split)")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)  # a child: name, mode
     args = parser.parse_args()
+    if args.case and args.case[1] == "inference":
+        print(json.dumps(compare_inference(args.case[0], args.batch, args.rounds)))
+        return
     if args.case:
         repeats = 10 if args.device == "cuda" else 1
         print(json.dumps(measure(*args.case, args.device, args.batch, repeats)))
+        return
+    if args.inference or args.predict:
+        kind = "inference" if args.inference else "predict"
+        figures = inference(args.only, args.batch, args.rounds) if args.inference else None
+        report = _about(args) | {"figures": figures or predictions(args.predict, args.limit)}
+        _write(report, args.output or RESULTS / f"models_{kind}.json")
         return
     taken: dict[str, dict[str, list[dict[str, float]]]] = {}
     for _ in range(args.rounds):
@@ -202,19 +342,24 @@ def main() -> None:
     for modes in figures.values():
         for figure in modes.values():
             figure["clips_per_second"] = round(1 / figure["seconds"], 4)
-    report = {
+    report = _about(args) | {"ratios": ratios(figures), "figures": figures}
+    for name, value in report["ratios"].items():
+        print(f"{value:8.3f}×  {name}")
+    _write(report, args.output or RESULTS / ("models.json" if args.device == "cpu" else f"models_{args.device}.json"))
+
+
+def _about(args: argparse.Namespace) -> dict[str, Any]:
+    return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, one thread",
         "device": args.device,
         "batch": args.batch,
         "rounds": args.rounds,
         "versions": {name: metadata.version(name) for name in ("torch", "torchvision", "transformers")},
-        "ratios": ratios(figures),
-        "figures": figures,
     }
-    for name, value in report["ratios"].items():
-        print(f"{value:8.3f}×  {name}")
-    output = args.output or RESULTS / ("models.json" if args.device == "cpu" else f"models_{args.device}.json")
+
+
+def _write(report: dict[str, Any], output: Path) -> None:
     output.parent.mkdir(exist_ok=True)
     output.write_text(json.dumps(report, indent=2) + "\n")
     print(f"written to {output}")

@@ -40,6 +40,35 @@ def test_run_predicts_the_same_again(finished: Path, tmp_path: Path) -> None:
         json.loads((run / "results.json").read_text(), parse_constant=pytest.fail)  # NaN is not JSON
 
 
+def test_compile_and_precision_are_recorded(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+
+    def predict(name: str, *options: str) -> tuple[np.ndarray, dict[str, Any]]:
+        out = tmp_path / name
+        assert main(["predict", "har", "--model", str(finished), "--limit", "4", "--out", str(out), *options]) == 0
+        table = pq.read_table(out / "predictions" / "test.parquet")
+        environment = json.loads((out / "environment.json").read_text())
+        return np.array(table["scores"].to_pylist()), environment["forward_pass"]["test"]
+
+    eager, how = predict("eager", "--compile", "no")
+    assert how == {"compile": "no", "precision": "no", "used": "eager"}
+    capsys.readouterr()
+    asked, how = predict("asked", "--compile", "yes")
+    assert capsys.readouterr().err.count("the network is not compiled: there is no C++ compiler") == 1
+    assert how["used"] == "eager" and "no C++ compiler" in how["why"]
+    assert load_recipe(tmp_path / "asked" / "config.yaml").loop.eval_compile == "yes"
+    assert np.array_equal(asked, eager)
+
+    low, how = predict("low", "--mixed-precision", "bf16")
+    assert how["precision"] == read_about(tmp_path / "low" / "predictions" / "test.parquet")["precision"] == "bf16"
+    assert not np.array_equal(low, eager) and np.allclose(low, eager, atol=0.05 * np.abs(eager).max())
+    again = ["predict", "har", "--model", str(finished), "--limit", "4", "--out", str(tmp_path / "low")]
+    assert main(again) == 2  # float32 and bf16 logits are not mixed in one folder
+    assert "eval_precision" in capsys.readouterr().err
+
+
 def test_model_with_80_outputs_is_scored_on_50(tmp_path: Path) -> None:
     import torch
 

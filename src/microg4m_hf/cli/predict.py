@@ -36,6 +36,14 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="number of processes that decode clips")
     parser.add_argument("--limit", type=int, metavar="N", help="predict and score only the first N key frames")
     parser.add_argument("--batch-size", type=int, default=8, help="key frames per forward pass (default 8)")
+    parser.add_argument(
+        "--compile",
+        choices=("auto", "yes", "no"),
+        help="compile the network: auto (default) on a CPU if the time won exceeds that of compiling",
+    )
+    parser.add_argument(
+        "--mixed-precision", choices=("no", "bf16"), help="bf16 is faster on CPUs and GPUs with bf16, and less exact"
+    )
     add_turn_options(parser, "auto")
     parser.add_argument("set", nargs="*", metavar="key=value", help="values that take precedence over the recipe")
 
@@ -57,6 +65,8 @@ def run_har(args: argparse.Namespace) -> int:
         words = [f"data.{name}={value}" for name, value in given.items()]
         recipe = load_recipe(args.config, words + ([f"model.init={args.weights}"] if args.weights else []))
     words = [f"data.{name}={value}" for name, value in turns_of(args).items()]
+    names = {"compile": args.compile, "precision": args.mixed_precision}
+    words += [f"loop.eval_{name}={value}" for name, value in names.items() if value is not None]
     recipe = override_recipe(recipe, [*words, *args.set])
     views = f"-{len(recipe.data.views)}-turns" if recipe.data.views else ""
     folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}{views}")

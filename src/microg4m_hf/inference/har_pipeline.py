@@ -9,6 +9,7 @@ import torch
 from transformers import Pipeline
 
 from ..errors import ModelError
+from ..models.frozen import FrozenNetwork
 from ..models.processing import MicroG4MHarProcessor
 from .video_processor import read_window
 
@@ -25,6 +26,9 @@ class HarPipeline(Pipeline):
         center: Index of the key frame; the default is the middle frame.
         top_k: The largest number of actions per person.
         threshold: The smallest probability of an action.
+        compile: Given to ``pipeline``: ``"auto"`` compiles the network on a CPU when it has seen so many clips that it
+            would have repaid; ``"yes"`` with the first clip; ``"no"`` never.
+        precision: Given to ``pipeline``: ``"bf16"`` computes the network under autocast; ``"no"`` as the weights are.
     """
 
     _load_tokenizer = False  # type: ignore[assignment]
@@ -33,8 +37,9 @@ class HarPipeline(Pipeline):
     _load_video_processor = False  # type: ignore[assignment]
     _load_processor = False  # type: ignore[assignment]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, compile: str = "auto", precision: str = "no", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._fast = FrozenNetwork(self.model.backbone.network, compile, precision)
         if self.processor is None:
             self.processor = _load_processor(self.model)
 
@@ -68,7 +73,8 @@ class HarPipeline(Pipeline):
 
     def _forward(self, input_tensors: dict[str, Any], **_: Any) -> dict[str, Any]:  # type: ignore[override]
         boxes = input_tensors.pop("given_boxes")
-        return {"given_boxes": boxes, "logits": self.model(**input_tensors).logits}
+        with self._fast.installed():
+            return {"given_boxes": boxes, "logits": self.model(**input_tensors).logits}
 
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict[str, Any], top_k: int = 5, threshold: float = 0.0

@@ -53,14 +53,12 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
 
 
 def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, stop: StopSignals) -> dict[str, Any]:
-    import torch
-
     from .build import build_model, save_model, split_items
     from .loading.dataset import KeyFrameWindows
     from .loop import train
     from .predict import predict_logits, score_logits
     from .predict_run import evaluate_best_model
-    from .prepare import prepare
+    from .prepare import forward_pass, prepare
 
     if recipe.loop.tracker:
         accelerator.init_trackers("microg4m", config=_tracker_config(recipe))
@@ -75,11 +73,12 @@ def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, st
     average = _moving_average(accelerator, model, recipe)
 
     def evaluate(candidate: torch.nn.Module) -> float:
-        # Compiling takes a minute for each clip shape, which a short split does not win back.
-        with torch.compiler.set_stance("force_eager"):
+        with forward_pass(accelerator, candidate, recipe, len(held_out) // accelerator.num_processes) as forward:
             logits = predict_logits(
                 accelerator, candidate, validation, workers=recipe.data.workers, what="validating", stop=stop
             )
+        if accelerator.is_main_process:
+            run.note_forward_pass("validation", forward.report())
         return score_logits(held_out, logits)["scores"]["map"]
 
     with stop.deferred():

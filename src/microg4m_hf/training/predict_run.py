@@ -30,6 +30,7 @@ from .card import write_model_card
 from .checkpoints import TrainState
 from .loading.dataset import KeyFrame, KeyFrameWindows, align_items
 from .predict import chance_map, pool_turns, predict_logits, prediction_columns, score_logits
+from .prepare import forward_pass
 from .recipe import POOLINGS, Data, Model, Recipe
 from .recipe_io import load_recipe
 from .run_folder import RunFolder
@@ -267,14 +268,19 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
     model = load_saved(run.model).to(accelerator.device)
 
     def predict(split: str, windows: KeyFrameWindows) -> dict[int, np.ndarray]:
-        return predict_logits(
-            accelerator,
-            model,
-            windows,
-            turns=recipe.data.views,
-            workers=recipe.data.workers,
-            what=f"predicting {split}",
-        )
+        clips = len(windows) * max(len(recipe.data.views), 1) // accelerator.num_processes
+        with forward_pass(accelerator, model, recipe, clips) as forward:
+            logits = predict_logits(
+                accelerator,
+                model,
+                windows,
+                turns=recipe.data.views,
+                workers=recipe.data.workers,
+                what=f"predicting {split}",
+            )
+        if accelerator.is_main_process:
+            run.note_forward_pass(split, forward.report())
+        return logits
 
     recipe, turns = choose_pooling(recipe, "test", predict)
     result = _predict_split(accelerator, recipe, run, "test", predict)
@@ -353,7 +359,8 @@ def _predict_with_journal(
     """Predict what the journal does not have yet."""
     from ..inference.journal import Journal
 
-    folder, settings = run.path / "journal" / split, _journal_settings(model, recipe.data, split)
+    settings = _journal_settings(model, recipe.data, split, recipe.loop.eval_precision)
+    folder = run.path / "journal" / split
     journal = Journal(folder, settings, accelerator.process_index, content="scores")
     names = [f"{item.video_id} {item.frame}" for item in windows.items]
     if recipe.data.align != "none":  # one item per person
@@ -367,25 +374,30 @@ def _predict_with_journal(
     accelerator.wait_for_everyone()  # all have read the same records before one of them writes
     if known and accelerator.is_main_process:
         print(f"{len(known)} of {len(names)} key frames of {split} are in {folder}", file=sys.stderr)
-    with journal:
+    views = recipe.data.views
+    clips = (len(names) - len(known)) * max(len(views), 1) // accelerator.num_processes
+    with journal, forward_pass(accelerator, model, recipe, clips) as forward:
 
         def save(index: int, logits: np.ndarray) -> None:
             journal.add({"id": names[index], "status": "ok", "scores": logits.tolist()})
 
-        return predict_logits(
+        logits = predict_logits(
             accelerator,
             model,
             windows,
-            turns=recipe.data.views,
+            turns=views,
             batch=batch,
             workers=recipe.data.workers,
             what=f"predicting {split}",
             known=known,
             save=save,
         )
+        if accelerator.is_main_process and clips:
+            run.note_forward_pass(split, forward.report())
+    return logits
 
 
-def _journal_settings(model: Any, data: Data, split: str) -> str:
+def _journal_settings(model: Any, data: Data, split: str, precision: str = "no") -> str:
     """Return a hash of everything that determines the logits of a key frame: the weights, and how clips are fed."""
     import torch
 
@@ -404,6 +416,8 @@ def _journal_settings(model: Any, data: Data, split: str) -> str:
         fed["align"] = hashlib.sha256(Path(data.align).expanduser().read_bytes()).hexdigest()
     if data.decoder == "as_released":
         fed["pixels"] = check_programs()
+    if precision != "no":
+        fed["precision"] = precision
     digest.update(json.dumps([split, fed, model.config.to_diff_dict()], sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]
 
@@ -450,6 +464,8 @@ def _predict_items(
             "key_frame": recipe.data.key_frame,
             "scores_are": "logits",
         }
+        if recipe.loop.eval_precision != "no":
+            about["precision"] = recipe.loop.eval_precision
         if views:
             about["turns"] = {"asked": [turn.name for turn in views], "pooling": recipe.data.test_pooling}
         if recipe.data.decoder == "as_released":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..runtime import is_main_process
 from .optim import build_optimizer
@@ -15,6 +17,8 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
+
+    from ..models.frozen import FrozenNetwork
 
 
 def prepare(
@@ -38,6 +42,33 @@ def prepare(
     # Validation is in fp32, as in the published runs; a training step enters autocast by itself.
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return model, optimizer
+
+
+@contextlib.contextmanager
+def forward_pass(
+    accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe, clips: int
+) -> Iterator[FrozenNetwork]:
+    """Let a model predict as ``loop.eval_compile`` and ``loop.eval_precision`` say, while the block lasts.
+
+    What training has compiled is not used: it has no shape of a validation clip, and each shape takes a minute.
+
+    Args:
+        accelerator: The accelerator of this process.
+        model: The model.
+        recipe: The recipe.
+        clips: How many clips the model will get.
+    """
+    import torch
+
+    from ..models.frozen import fast_forward
+
+    whole: Any = accelerator.unwrap_model(model)
+    is_compiled = any(module._compiled_call_impl is not None for module in whole.modules())
+    how = "no" if is_compiled or is_sharded(accelerator) else recipe.loop.eval_compile
+    with contextlib.ExitStack() as stack:
+        if is_compiled:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield stack.enter_context(fast_forward(whole, clips, compile=how, precision=recipe.loop.eval_precision))
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -198,6 +198,10 @@ class Loop(Settings, prefix="loop."):
     """Decay of an averaged copy, which is evaluated and saved instead of the model; null: none."""
     seed: int = setting(0, at_least=0, below=2**31)
     """Seed of weights, order, crops and dropout."""
+    eval_compile: str = setting("auto", choices=("auto", "yes", "no"))
+    """Compile the network for validation, test and `predict har`: "auto" on a CPU if the time won exceeds the cost."""
+    eval_precision: str = setting("no", choices=("no", "bf16"))
+    """"bf16" computes the network under autocast in validation, test and `predict har`; "no" as the weights are."""
     eval_every: int = setting(5, at_least=1)
     """Epochs between validations."""
     checkpoint_every: int = setting(0, at_least=0)
@@ -319,13 +323,15 @@ def _plain(value: Any) -> Any:
 # A recipe keeps its variant when only these change.
 PRACTICAL = frozenset({
     "data.cache", "data.cache_gb", "data.data_dir", "data.decoder", "data.on_error", "data.revision", "data.source",
-    "data.workers", "loop.channels_last", "loop.checkpoint_every", "loop.compile", "loop.eval_every",
+    "data.workers", "loop.channels_last", "loop.checkpoint_every", "loop.compile", "loop.eval_compile",
+    "loop.eval_every",
     "loop.keep_checkpoints", "loop.micro_batch", "loop.seed", "loop.tracker", "model.init", "name", "note",
 })  # fmt: skip
 
 # Keys that may change when a run is resumed; those without a section belong to a VlmRecipe ("note" to both).
 RESUMABLE = frozenset({
-    "data.cache_gb", "data.data_dir", "data.workers", "loop.checkpoint_every", "loop.compile", "loop.keep_checkpoints",
+    "data.cache_gb", "data.data_dir", "data.workers", "loop.checkpoint_every", "loop.compile", "loop.eval_compile",
+    "loop.keep_checkpoints",
     "loop.max_steps", "loop.micro_batch", "loop.tracker", "note", "checkpoint_every", "data_dir", "max_steps",
     "variant",  # follows from the other values
 })  # fmt: skip

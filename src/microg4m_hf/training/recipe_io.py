@@ -254,6 +254,8 @@ def _convert(hint: Any, value: Any, key: str, where: str, choices: tuple[Any, ..
         return build_settings(typing.cast(type, hint), value, f"{key}.", where)
     if value is False and "no" in choices:
         value = "no"  # YAML 1.1 reads an unquoted no as false
+    elif value is True and "yes" in choices:
+        value = "yes"
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
         if value is None:

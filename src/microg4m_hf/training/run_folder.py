@@ -72,7 +72,24 @@ class RunFolder:
         self.checkpoints.mkdir(exist_ok=True)
         machine = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
         versions = {"microg4m-hf": __version__} | machine | package_versions(*_PACKAGES)
-        write_atomic(self.environment, json.dumps(versions, indent=1))
+        passes = self._forward_passes()
+        write_atomic(self.environment, json.dumps(versions | ({"forward_pass": passes} if passes else {}), indent=1))
+
+    def note_forward_pass(self, split: str, report: dict[str, Any]) -> None:
+        """Record in ``environment.json`` how the network ran on a split: compiled or eager, why, and the seconds."""
+        environment = self._environment() | {"forward_pass": self._forward_passes() | {split: report}}
+        write_atomic(self.environment, json.dumps(environment, indent=1))
+
+    def _forward_passes(self) -> dict[str, Any]:
+        found = self._environment().get("forward_pass")
+        return found if isinstance(found, dict) else {}
+
+    def _environment(self) -> dict[str, Any]:
+        try:
+            found: Any = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def read_summary(self, step: int) -> dict[str, Any] | None:
         """Return the results of an action run that ended at ``step``, or None if the run is not finished."""
