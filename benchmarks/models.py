@@ -183,7 +183,10 @@ def inference(only: str, batch: int, rounds: int) -> dict[str, Any]:
     for name in (name for name in FAMILIES if only in name):
         command = [sys.executable, __file__, "--case", name, "inference", "--batch", str(batch)]
         command += ["--rounds", str(rounds)]
-        out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        with tempfile.TemporaryDirectory() as home:  # nothing is compiled yet
+            environment = {**os.environ, "MICROG4M_HOME": home}
+            environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
+            out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
         figures[name] = json.loads(out.splitlines()[-1])
         for way, figure in figures[name].items():
             times, difference = figure["times_eager"], figure["difference"]

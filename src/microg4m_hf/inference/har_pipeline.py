@@ -39,7 +39,8 @@ class HarPipeline(Pipeline):
 
     def __init__(self, *args: Any, compile: str = "auto", precision: str = "no", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._fast = FrozenNetwork(self.model.backbone.network, compile, precision)
+        model: Any = self.model
+        self._fast = FrozenNetwork(model.backbone.network, compile, precision)
         if self.processor is None:
             self.processor = _load_processor(self.model)
 
