@@ -65,7 +65,7 @@ class FrozenNetwork:
         clips: How many clips will come. None assumes as many as there were so far.
 
     Example:
-        >>> fast = FrozenNetwork(nn.Identity(), compile="no")
+        >>> fast = FrozenNetwork(nn.Identity().eval(), compile="no")
         >>> with fast.installed(), torch.no_grad():
         ...     features = fast.network(torch.zeros(1, 3, 4, 8, 8))
         >>> fast.report()["used"]
@@ -187,7 +187,7 @@ class FrozenNetwork:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what lies in it is executed
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
         # One compiler at a time: those of inductor's threads would go on after the time limit.
-        options = {"freezing": True, "compile_threads": 1}
+        options: dict[str, Any] = {"freezing": True, "compile_threads": 1}
         compiled = torch.compile(_run, fullgraph=True, dynamic=False, options=options)
         return lambda clips: compiled(network, clips, precision)
 
@@ -348,7 +348,7 @@ def _remember(key: str, figures: dict[str, float]) -> None:
 def _has_bf16() -> bool:
     if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
         return True
-    capabilities: dict[str, Any] = torch.cpu.get_capabilities()
+    capabilities: Any = torch.cpu.get_capabilities()
     return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
