@@ -65,8 +65,8 @@ def run_har(args: argparse.Namespace) -> int:
         words = [f"data.{name}={value}" for name, value in given.items()]
         recipe = load_recipe(args.config, words + ([f"model.init={args.weights}"] if args.weights else []))
     words = [f"data.{name}={value}" for name, value in turns_of(args).items()]
-    names = {"compile": args.compile, "precision": args.mixed_precision}
-    words += [f"loop.eval_{name}={value}" for name, value in names.items() if value is not None]
+    evaluated = {"compile": args.compile, "precision": args.mixed_precision}
+    words += [f"loop.eval_{name}={value}" for name, value in evaluated.items() if value is not None]
     recipe = override_recipe(recipe, [*words, *args.set])
     views = f"-{len(recipe.data.views)}-turns" if recipe.data.views else ""
     folder = Path(args.out or f"runs/predict-{recipe.name}-{args.split}{views}")
