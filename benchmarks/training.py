@@ -368,6 +368,12 @@ def main() -> None:
             loop: {side: round(one["clips_per_s"] / table["jpeg"]["clips_per_s"], 3) for side, one in table.items()}
             for loop, table in loops.items()
         },
+        "worker_ms_per_clip": {
+            side.replace("cache_exact", "cache"): round(
+                sum(ms for name, ms in own.items() if name not in ("normalize", "sum")), 3
+            )
+            for side, own in parts.items()
+        },
         "ms_per_clip_by_part": parts,
         "pixels_and_logits": exact,
         "memory_between_processes": memory_between_processes(decoded, args.workers),

@@ -269,7 +269,7 @@ def _scaled_frames(frames: np.ndarray, geometry: Geometry) -> Iterator[torch.Ten
     pixels, above, below = torch.empty(height, 3 * width), torch.empty(len(down), 3 * width), torch.empty(0)
     left, right = torch.empty(len(down), len(across)), torch.empty(0)
     for frame in frames:
-        pixels.view(height, width, 3).copy_(torch.from_numpy(frame[needed]))
+        pixels.view(height, width, 3).copy_(torch.from_numpy(np.ascontiguousarray(frame[needed])))
         torch.index_select(pixels, 0, rows[0], out=above)
         torch.index_select(pixels, 0, rows[1], out=below)
         torch.lerp(above, below, down, out=above)
