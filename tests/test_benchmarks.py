@@ -9,8 +9,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 import pytest
 
@@ -18,6 +20,13 @@ from microg4m_hf import models
 from microg4m_hf.training import load_recipe
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _variables() -> Iterator[None]:
+    """Scripts set variables such as OMP_NUM_THREADS when they are loaded, which later tests must not see."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -285,7 +285,7 @@ def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) ->
     assert main(["predict", "vqa", "--model", "blind", "--runner", "api"]) == 2
     assert "remove --runner api" in capsys.readouterr().err
     assert main(["predict", "vqa", "--model", "m", "--runner", "isolated"]) == 2
-    assert "needs --python" in capsys.readouterr().err
+    assert "give it with --python" in capsys.readouterr().err
 
 
 def test_an_interrupt_stops_the_command_at_once(tmp_path: Path) -> None:

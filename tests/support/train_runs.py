@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.warm_python import warm_python
-
 RECIPE = """
 name: probe
 variant: own
@@ -84,13 +82,17 @@ class Training:
 
 
 class Trainers:
-    """Forks trainings from a process that has imported everything."""
+    """Forks trainings from a process that has imported everything.
+
+    It is a Python of its own: a process that was itself forked from `warm_python` has a pool of threads of torch that
+    is not its own, with which compiled trainings now and then abort.
+    """
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("fork_server.py")
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         self.server = subprocess.Popen(
-            [warm_python(), str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         assert self.server.stdout
         assert json.loads(self.server.stdout.readline()) == {"ready": True}

@@ -36,7 +36,7 @@ def _item(persons: int = 1, **values: Any) -> KeyFrame:
 class _Painted(TurnedWindows):
     """Clips that are black but for a head: the third of a wide box at its left end."""
 
-    def _decode(self, item: KeyFrame) -> np.ndarray:
+    def _frames(self, item: KeyFrame) -> np.ndarray:
         frames = np.zeros((1, 96, 160, 3), np.uint8)
         frames[:, 39:53, 48:69] = 255
         return frames

@@ -54,7 +54,7 @@ def test_nan_loss_stops_the_run_and_saves_the_batch(trainers: Trainers, tmp_path
     words = ("optim.lr=1e30", "schedule.warmup_epochs=0.0", "model.overrides.check_inputs=false")
     training = trainers.start(write_recipe(tmp_path), tmp_path / "run", *words)
     assert training.ended() == [2]
-    assert "the loss is not finite; the batch is in" in training.log.read_text()
+    assert "the loss is not finite (the batch is in" in training.log.read_text()
     batch = np.load(tmp_path / "run" / "bad_batch_rank0.npz")
     assert batch["window_0"].dtype == np.uint8
     assert len(batch["indices"]) == 8

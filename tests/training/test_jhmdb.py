@@ -78,7 +78,7 @@ def test_jhmdb(jhmdb: Path, tmp_path: Path, finished: Path, capsys: pytest.Captu
         ("w1,7,0,0,1", "x1 < x2"),
         ("w1,seven,0,0,1,1,14,1", "write rows of clip, frame"),
         ("w1,7,0.5,0,0.5,1,14,1", "x1 < x2"),
-        ("w1,0,0,0,1,1,14,1", "frames count from 1"),
+        ("w1,0,0,0,1,1,14,1", "count frames from 1"),
         ("w1,7,0,0,1,1,81,1", "the ids of AVA, 1 to 80"),
         ("../w1,7,0,0,1,1,14,1", "no such clip"),
         ("w1,7,nan,0,1,1,14,1", "x1 < x2"),

@@ -9,14 +9,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...visible import visible
+from ...visible import escape_html, visible
 from .document import ContentBlock, Document, Figure, Table
 from .formatting import unique_slugs
 from .svg import draw_svg
 
 if TYPE_CHECKING:
     import jinja2
-    from markupsafe import Markup
 
 
 def html_page(document: Document) -> str:
@@ -85,11 +84,9 @@ def _is_plain(name: str) -> bool:
     return max(map(len, name.split()), default=0) <= 10
 
 
-def _breakable(name: str) -> Markup:
-    """Return a name that breaks behind underscores before it breaks inside words."""
-    from markupsafe import Markup
-
-    return Markup("_<wbr>").join(visible(name).split("_"))
+def _breakable(name: str) -> str:
+    """Return an escaped name that breaks behind underscores before it breaks inside words."""
+    return "_<wbr>".join(map(escape_html, name.split("_")))
 
 
 def _picture(jpeg: bytes) -> str:

@@ -140,7 +140,7 @@ def open_clip(source: Any, *, backend: str = "auto") -> Clip:
         >>> open_clip(b"no video")
         Traceback (most recent call last):
         ...
-        microg4m_hf.errors.ClipError: <bytes>: is not a video file (mp4, mov, mkv or webm)
+        microg4m_hf.errors.ClipError: <bytes>: is not a video file; give mp4, mov, mkv or webm
     """
     clip = as_source(source)
     return Clip(clip, drop_undecodable_frames(read_index(clip)), resolve_backend(backend))

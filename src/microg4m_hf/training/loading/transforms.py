@@ -353,7 +353,7 @@ def with_part(height: int, width: int, geometry_of: Callable[[int, int], Geometr
     """Return the geometry for frames of this size, and the part of them that :func:`render` reads.
 
     >>> with_part(480, 854, lambda height, width: Geometry(256, 455, 16, 100, 224, 224))[1]
-    Part(top=30, left=187, bottom=451, right=609, height=480, width=854)
+    Part(top=30, left=188, bottom=450, right=608, height=480, width=854)
     """
     import torch
 
