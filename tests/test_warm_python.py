@@ -66,6 +66,13 @@ def test_it_ends_as_python_does(code: str, warm: str) -> None:
 def test_packages_that_read_variables_are_imported_anew(warm: str) -> None:
     code = f"import sys; print('numpy' in sys.modules, [name for name in {FRESH!r} if name in sys.modules])"
     assert subprocess.run([warm, "-c", code], capture_output=True, text=True).stdout == "True []\n"
+    # A test that has imported cv2 and sklearn has more variables than the server began with.
+    packages = {
+        "KMP_INIT_AT_FORK": "FALSE",
+        "LD_LIBRARY_PATH": "/lib/cv2/../../lib64:" + os.environ.get("LD_LIBRARY_PATH", ""),
+    }
+    done = subprocess.run([warm, "-c", code], capture_output=True, text=True, env=os.environ | packages)
+    assert done.stdout == "True []\n"
     code = "import huggingface_hub.constants as c; print(c.ENDPOINT)"
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     done = subprocess.run([warm, "-c", code], capture_output=True, text=True, env=environment)

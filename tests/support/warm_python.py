@@ -31,6 +31,8 @@ FRESH = ("microg4m_hf", "huggingface_hub", "datasets", "transformers", "evaluate
 # Read when the interpreter or torch starts, so a process that wants others than the server has them cannot be forked.
 AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "LD_", "LC_", "LANG", "TORCH_", "PYTORCH_", "KMP_")
 HANDLED = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONWARNINGS", "PYTHON_EXEC")  # the last one is of torchrun
+# What sklearn sets on import, in the tests as in the server; so does cv2 with its own folder in LD_LIBRARY_PATH.
+SET_BY_PACKAGES = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 FORWARDED = [getattr(signal, name) for name in STOPS if hasattr(signal, name)]
 FOLDER = "MICROG4M_WARM_PYTHON"  # the variable with the folder of the servers of this test run
@@ -131,7 +133,12 @@ def _umask() -> int:
 
 
 def at_start(variables: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name.startswith(AT_START) and name not in HANDLED}
+    """Return the variables that a process must share with the server, without what packages set on import."""
+    found = {name: value for name, value in variables.items() if name.startswith(AT_START) and name not in HANDLED}
+    found = {name: value for name, value in found.items() if SET_BY_PACKAGES.get(name) != value}
+    folders = found.pop("LD_LIBRARY_PATH", "").split(os.pathsep)
+    folders = [folder for folder in folders if folder and "/cv2/" not in folder]
+    return found | ({"LD_LIBRARY_PATH": os.pathsep.join(folders)} if folders else {})
 
 
 def serve(folder: str, owner: int, mine: dict[str, str]) -> tuple[dict, list[int]]:
