@@ -4,6 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
+# Without bytecode files, which images for containers switch off, each of the hundreds of processes compiles its imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-fast lint docs notebooks clean footage
 

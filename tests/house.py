@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import re
 import statistics
 import sys
@@ -46,6 +47,7 @@ class File:
         return self.name.split("/")[0] if "/" in self.name else ""
 
 
+@functools.cache
 def read_files(package: Path = PACKAGE) -> dict[str, File]:
     """Every file of the package by its path in it; scripts that are data lie in folders without ``__init__.py``."""
     found = {}

@@ -10,7 +10,7 @@ import pytest
 from microg4m_hf.cli.main import GROUPS
 from tests import house
 
-FILES = house.read_files()
+Files = dict[str, house.File]
 
 # A short file with a single importer that should stay on its own, and why.
 FRAGMENTS = {
@@ -39,31 +39,36 @@ REPEATED = {
 }
 
 
-def test_no_file_is_long() -> None:
-    longest = max(FILES.values(), key=lambda file: file.lines)
+@pytest.fixture(scope="module")
+def files() -> Files:
+    return house.read_files()
+
+
+def test_no_file_is_long(files: Files) -> None:
+    longest = max(files.values(), key=lambda file: file.lines)
     assert longest.lines <= house.LONGEST, longest.name
 
 
-def test_files_hold_whole_ideas() -> None:
-    lines = sorted(file.lines for file in FILES.values())
+def test_files_hold_whole_ideas(files: Files) -> None:
+    lines = sorted(file.lines for file in files.values())
     assert 100 <= lines[len(lines) // 2] <= 250
     assert sum(count < 75 for count in lines) <= len(lines) / 5
 
 
-def test_imports_go_down_only() -> None:
-    assert house.climbs(FILES) == []
+def test_imports_go_down_only(files: Files) -> None:
+    assert house.climbs(files) == []
 
 
-def test_no_files_import_each_other() -> None:
-    assert house.circles(FILES) == []
+def test_no_files_import_each_other(files: Files) -> None:
+    assert house.circles(files) == []
 
 
-def test_fragments_have_a_reason() -> None:
-    assert set(house.fragments(FILES)) == set(FRAGMENTS)
+def test_fragments_have_a_reason(files: Files) -> None:
+    assert set(house.fragments(files)) == set(FRAGMENTS)
 
 
-def test_repeated_names_have_a_reason() -> None:
-    assert set(house.repeated_names(FILES)) == set(REPEATED)
+def test_repeated_names_have_a_reason(files: Files) -> None:
+    assert set(house.repeated_names(files)) == set(REPEATED)
 
 
 def test_no_module_hides_a_public_name() -> None:
@@ -76,26 +81,26 @@ def test_no_module_hides_a_public_name() -> None:
         assert not modules & set(getattr(door, "__all__", [])), room
 
 
-def test_the_map_names_every_file() -> None:
-    assert house.mapped() == house.file_map(FILES), "run: python -m tests.house --write-map"
+def test_the_map_names_every_file(files: Files) -> None:
+    assert house.mapped() == house.file_map(files), "run: python -m tests.house --write-map"
 
 
 @pytest.mark.parametrize("title", house.walks())
-def test_a_walk_opens_few_files(title: str) -> None:
+def test_a_walk_opens_few_files(title: str, files: Files) -> None:
     """A reader goes from each file to one that is imported by a file already open, within sixteen files."""
     places = house.walks()[title]
     assert len(places) <= 16
     opened = {places[0]}
     for name in places[1:]:
-        assert any(name in FILES[other].imports or _through_a_door(other, name) for other in opened), name
+        assert any(name in files[other].imports or _through_a_door(files, other, name) for other in opened), name
         opened.add(name)
 
 
-def _through_a_door(importer: str, name: str) -> bool:
+def _through_a_door(files: Files, importer: str, name: str) -> bool:
     """Whether a file imports a package whose door lists the names of another file, or is the table of all commands."""
     if importer == "cli/main.py":
         return name.removeprefix("cli/").removesuffix(".py") in {module for module, _ in GROUPS.values()}
-    return any(door.endswith("__init__.py") and name in FILES[door].imports for door in FILES[importer].imports)
+    return any(door.endswith("__init__.py") and name in files[door].imports for door in files[importer].imports)
 
 
 def test_the_four_walks_are_there() -> None:

@@ -8,6 +8,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.bench.test_report_in_browser import CONTRAST
 from tests.support.axe import axe_script, violations
 from tests.support.browser import Browser, chromium
 
-pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
+pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="no Gradio; pip install 'microg4m-hf[explore]'")
 needs_browser = pytest.mark.skipif(chromium() is None, reason="no Chromium; apt-get install chromium")
 
 CLIP = "Airlock9_009"  # in the test split, so runs have predicted it

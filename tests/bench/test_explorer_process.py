@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from microg4m_hf.bench.explorer import export_space
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.web.serving import free_port
 
-pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
+pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="no Gradio; pip install 'microg4m-hf[explore]'")
 
 
 @contextmanager

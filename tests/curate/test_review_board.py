@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from microg4m_hf.curate.review_log import ReviewLog, read_events
 from microg4m_hf.curate.reviews import reviewed_state
 from tests.support.curated import work_of_sample
 
-pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
+pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="no Gradio; pip install 'microg4m-hf[explore]'")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from microg4m_hf.curate.work import Work
 from tests.support.browser import Browser, chromium
 from tests.support.curated import work_of_sample
 
-pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
-pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium; apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(find_spec("gradio") is None, reason="no Gradio; pip install 'microg4m-hf[explore]'"),
+    pytest.mark.skipif(chromium() is None, reason="no Chromium; apt-get install chromium"),
+]
 
 CODES = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, " ": 32}
 TITLE = "document.querySelector('#rv-title')?.textContent"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import gzip
 import http.server
 import json
@@ -17,8 +18,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-# 64 KiB that unpack to 64 MiB.
-_GZIP_BOMB = gzip.compress(b"\0" * 2**26)
+
+@functools.cache
+def _gzip_bomb() -> bytes:
+    """64 KiB that unpack to 64 MiB."""
+    return gzip.compress(b"\0" * 2**26)
 
 
 class BadServer:
@@ -100,7 +104,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             owner.end_request()
             encoding = b"Content-Encoding: gzip\r\n" if name == "bomb" else b""
             self.wfile.write(b"HTTP/1.1 %s No\r\nContent-Length: 629145600\r\n%s\r\n" % (more.encode(), encoding))
-            block = _GZIP_BOMB if name == "bomb" else b"x" * 2**16
+            block = _gzip_bomb() if name == "bomb" else b"x" * 2**16
             try:
                 for _ in range(629145600 // len(block)):
                     self.wfile.write(block)
