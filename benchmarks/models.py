@@ -3,13 +3,14 @@
     python benchmarks/models.py                          # about ten minutes, writes benchmarks/results/models.json
     python benchmarks/models.py --only mvitv2 --rounds 5
     python benchmarks/models.py --device cuda --batch 8  # bfloat16, compiled and not; results/models_cuda.json
-    python benchmarks/models.py --inference --batch 8    # compiled and frozen, bf16; results/models_inference.json
+    python benchmarks/models.py --inference --batch 8    # packed, and bf16; results/models_inference.json
     python benchmarks/models.py --predict x3d_s          # whole `predict har` runs; results/models_predict.json
 
-With ``--inference``, a case compares ways to run one network in one process, turn by turn on the same clips: eager,
-compiled and frozen, both in float32 and in bf16; the last column is the largest difference of a logit from eager
-float32, as a share of the largest logit. ``--predict`` runs the command on 1,091 key frames of 854×480, or on the first
-``--limit``: eager, compiled with an empty cache, compiled again, and in bf16. Its seconds include everything.
+With ``--inference``, a case compares ways to run one network in one process, turn by turn on the same clips: eager and
+packed, both in float32 and in bf16, and the same network of another library; the last column is the largest difference
+of a logit from eager float32, as a share of the largest logit. Billions of operations per second say how far a network
+is from a large matrix product. ``--predict`` runs the command on 1,091 key frames of 854×480, or on the first
+``--limit``: eager, packed, and in bf16. Its seconds include everything.
 
 Every case runs in its own process, so that its memory can be measured. Rounds go over all cases in turn, so that load
 on the machine affects all of them. Results are medians. On the CPU, one thread is used and CPU seconds are measured.
@@ -41,7 +42,9 @@ FAMILIES = (
     "c2d_8x8_r50",
     "c2d_nln_8x8_r50",
     "i3d_8x8_r50",
+    "i3d_nln_8x8_r50",
     "slow_4x16_r50",
+    "slow_8x8_r50",
     "slowfast_8x8_r50",
     "x3d_s",
     "mvitv1_b_16x4",
@@ -121,8 +124,9 @@ def measure(case: str, mode: str, device: str, batch: int, rounds: int) -> dict[
 
 
 def compare_inference(name: str, batch: int, rounds: int) -> dict[str, Any]:
-    """Return CPU seconds per clip of each way to run a network, of compiling it, and how far logits are from eager."""
+    """Return CPU seconds per clip of each way to run a network, and how far logits are from eager ones."""
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     from microg4m_hf.models.frozen import FrozenNetwork
 
@@ -130,38 +134,60 @@ def compare_inference(name: str, batch: int, rounds: int) -> dict[str, Any]:
     model, _, shape = build(name, "cpu")
     _spread_batch_norms(model.eval())
     clips, boxes = torch.randn(batch, *shape), [[[0.1, 0.1, 0.6, 0.9]]] * batch
-    found: dict[str, Any] = {}
     ways = {
         "eager": FrozenNetwork(model.backbone.network, "no"),
-        "frozen": FrozenNetwork(model.backbone.network, "yes"),
-        "bf16": FrozenNetwork(model.backbone.network, "no", "bf16"),
-        "frozen bf16": FrozenNetwork(model.backbone.network, "yes", "bf16"),
+        "packed": FrozenNetwork(model.backbone.network),
+        "eager bf16": FrozenNetwork(model.backbone.network, "no", "bf16"),
+        "packed bf16": FrozenNetwork(model.backbone.network, "auto", "bf16"),
     }
     logits: dict[str, Any] = {}
 
     def once(way: str) -> float:
         start = time.process_time()
-        with ways[way].installed(), torch.inference_mode():
-            logits[way] = model(pixel_values=clips, boxes=boxes).logits
+        with torch.inference_mode():
+            if way == "peer":
+                peer_step(peer, clips)
+            else:
+                with ways[way].installed():
+                    logits[way] = model(pixel_values=clips, boxes=boxes).logits
         return time.process_time() - start
 
-    first = {}
-    for way in ways:
-        compilers = resource.getrusage(resource.RUSAGE_CHILDREN)
-        before = compilers.ru_utime + compilers.ru_stime
-        first[way] = once(way)
-        compilers = resource.getrusage(resource.RUSAGE_CHILDREN)
-        first[way] += compilers.ru_utime + compilers.ru_stime - before
     seconds: dict[str, list[float]] = {way: [] for way in ways}
+    if name in PEERS:
+        peer, peer_step, _ = build(PEERS[name], "cpu")
+        peer.eval()
+        seconds["peer"] = []
+    first = {way: once(way) for way in seconds}
     for _ in range(rounds):
-        for way in ways:
-            seconds[way].append(once(way))
+        for way, times in seconds.items():
+            times.append(once(way))
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(pixel_values=clips[:1], boxes=boxes[:1])
+    found: dict[str, Any] = {}
     for way, times in seconds.items():
-        difference = (logits[way] - logits["eager"]).abs().max() / logits["eager"].abs().max()
-        found[way] = {"seconds": round(statistics.median(times) / batch, 4), "difference": float(difference)}
-        if way.startswith("frozen"):
-            found[way] |= {"used": ways[way].report(), "compile_cpu_seconds": round(first[way], 1)}
-        found[way]["times_eager"] = round(found["eager"]["seconds"] / found[way]["seconds"], 3)
+        each = statistics.median(times) / batch
+        found[way] = {"seconds": round(each, 4), "gflop_per_second": round(counter.get_total_flops() / each / 1e9, 1)}
+        found[way]["times_eager"] = round(found["eager"]["seconds"] / each, 3)
+        if way != "peer":
+            difference = (logits[way] - logits["eager"]).abs().max() / logits["eager"].abs().max()
+            found[way] |= {"difference": float(difference), "first_seconds": round(first[way], 2)}
+            found[way]["used"] = ways[way].report()["used"]
+    return found
+
+
+def matrix_product() -> dict[str, float]:
+    """Return the billions of operations per second of large matrix products on one thread."""
+    import torch
+
+    found = {}
+    for kind in (torch.float32, torch.bfloat16):
+        one, other = (torch.randn(2048, 2048, dtype=kind) for _ in range(2))
+        times = []
+        for _ in range(6):
+            start = time.process_time()
+            one @ other
+            times.append(time.process_time() - start)
+        found[str(kind).removeprefix("torch.")] = round(2 * 2048**3 / statistics.median(times[1:]) / 1e9, 1)
     return found
 
 
@@ -183,14 +209,11 @@ def inference(only: str, batch: int, rounds: int) -> dict[str, Any]:
     for name in (name for name in FAMILIES if only in name):
         command = [sys.executable, __file__, "--case", name, "inference", "--batch", str(batch)]
         command += ["--rounds", str(rounds)]
-        with tempfile.TemporaryDirectory() as home:  # nothing is compiled yet
-            environment = {**os.environ, "MICROG4M_HOME": home}
-            environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
-            out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+        out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         figures[name] = json.loads(out.splitlines()[-1])
         for way, figure in figures[name].items():
-            times, difference = figure["times_eager"], figure["difference"]
-            print(f"{name:20}{way:14}{figure['seconds']:9.3f} s{times:8.2f}×{difference:12.1e}", flush=True)
+            speed = f"{figure['gflop_per_second']:9.0f} GFLOP/s{figure['times_eager']:8.2f}×"
+            print(f"{name:20}{way:14}{figure['seconds']:9.3f} s{speed}{figure.get('difference', 0):12.1e}", flush=True)
     return figures
 
 
@@ -212,13 +235,7 @@ def predictions(name: str, limit: int | None) -> dict[str, Any]:
         _spread_batch_norms(model)
         model.save_pretrained(folder / "model")
         environment = {**os.environ, "MICROG4M_HOME": str(folder / "home"), "TQDM_DISABLE": "1"}
-        environment.pop("TORCHINDUCTOR_CACHE_DIR", None)
-        ways = {
-            "eager": ["--compile", "no"],
-            "compiled": [],
-            "compiled, cache filled": [],
-            "bf16": ["--mixed-precision", "bf16"],
-        }
+        ways = {"eager": ["--compile", "no"], "packed": [], "packed bf16": ["--mixed-precision", "bf16"]}
         for number, (way, options) in enumerate(ways.items()):
             out = folder / f"run{number}"
             command = [sys.executable, "-m", "microg4m_hf", "predict", "har", "--model", str(folder / "model")]
@@ -309,7 +326,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--inference", action="store_true", help="eager, compiled and frozen, and bf16 on this CPU")
+    parser.add_argument("--inference", action="store_true", help="eager and packed, in float32 and bf16, on this CPU")
     parser.add_argument("--predict", metavar="NAME", help="whole runs of `predict har` with this network")
     parser.add_argument("--limit", type=int, help="key frames of --predict (default: all of the test split)")
     parser.add_argument("--output", type=Path)
@@ -325,7 +342,8 @@ def main() -> None:
     if args.inference or args.predict:
         kind = "inference" if args.inference else "predict"
         figures = inference(args.only, args.batch, args.rounds) if args.inference else None
-        report = _about(args) | {"figures": figures or predictions(args.predict, args.limit)}
+        report = _about(args) | {"matrix_product_gflop_per_second": matrix_product()}
+        report |= {"figures": figures or predictions(args.predict, args.limit)}
         _write(report, args.output or RESULTS / f"models_{kind}.json")
         return
     taken: dict[str, dict[str, list[dict[str, float]]]] = {}

@@ -29,7 +29,14 @@ NETWORKS = {
 }
 SMALL = [
     *("data.source=sample", "data.crop=64", "data.short_side=[64,80]", "data.eval_short_side=64", "data.workers=1"),
-    *("model.init=null", "model.init_partial=false", "loop.mixed_precision=no", "loop.max_steps=4", "loop.batch=4"),
+    *(
+        "model.init=null",
+        "model.init_partial=false",
+        "loop.mixed_precision=no",
+        "loop.max_steps=4",
+        "loop.batch=4",
+        "loop.channels_last=false",
+    ),
 ]
 
 

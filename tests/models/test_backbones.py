@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from microg4m_hf import models
 from microg4m_hf.models.backbones.layers import NonLocal
 from microg4m_hf.models.backbones.mvit import _relative_entries
+from microg4m_hf.models.frozen import FrozenNetwork
 from microg4m_hf.models.registry import CORRECTED, PUBLISHED, TINY
 from tests.support import parity
 
@@ -51,9 +52,15 @@ def test_logits_and_stages_match_the_reference(name: str, shared: Path) -> None:
     # Whole frames as well, where region sampling, odd sizes and positions differ.
     reference = parity.read(shared / "parity" / "test_geometry", parity.REFERENCES[name])
     clip = parity.clip(reference["input_shape"])
+    boxes = parity.boxes(reference["boxes"], *clip.shape[3:])
+    fast = FrozenNetwork(network)
     with torch.inference_mode():
-        out = model(pixel_values=clip, boxes=parity.boxes(reference["boxes"], *clip.shape[3:]))
+        out = model(pixel_values=clip, boxes=boxes)
+        with fast.installed():
+            packed = model(pixel_values=clip, boxes=boxes).logits
     assert (out.logits - torch.tensor(reference["logits"])).abs().max() < 1e-4
+    assert fast.report()["used"] == "packed"
+    assert (packed - out.logits).abs().max() < 3e-6 * out.logits.abs().max()
 
 
 def _first(out: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -39,7 +39,7 @@ def configure_har(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile",
         choices=("auto", "yes", "no"),
-        help="compile the network: auto (default) on a CPU if the time won exceeds that of compiling",
+        help="run a faster form of the network: auto (default) on a CPU, yes also on a GPU, no never",
     )
     parser.add_argument(
         "--mixed-precision", choices=("no", "bf16"), help="bf16 is faster on CPUs and GPUs with bf16, and less exact"

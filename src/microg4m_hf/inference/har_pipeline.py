@@ -26,8 +26,8 @@ class HarPipeline(Pipeline):
         center: Index of the key frame; the default is the middle frame.
         top_k: The largest number of actions per person.
         threshold: The smallest probability of an action.
-        compile: Given to ``pipeline``: ``"auto"`` compiles the network on a CPU when it has seen so many clips that it
-            would have repaid; ``"yes"`` with the first clip; ``"no"`` never.
+        compile: Given to ``pipeline``: ``"auto"`` runs a faster form of the network on a CPU, ``"yes"`` compiles it on
+            a GPU too, ``"no"`` runs the network as it is.
         precision: Given to ``pipeline``: ``"bf16"`` computes the network under autocast; ``"no"`` as the weights are.
     """
 

@@ -73,7 +73,7 @@ def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, st
     average = _moving_average(accelerator, model, recipe)
 
     def evaluate(candidate: torch.nn.Module) -> float:
-        with forward_pass(accelerator, candidate, recipe, len(held_out) // accelerator.num_processes) as forward:
+        with forward_pass(accelerator, candidate, recipe) as forward:
             logits = predict_logits(
                 accelerator, candidate, validation, workers=recipe.data.workers, what="validating", stop=stop
             )

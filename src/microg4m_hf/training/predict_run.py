@@ -268,8 +268,7 @@ def evaluate_best_model(accelerator: Accelerator, recipe: Recipe, run: RunFolder
     model = load_saved(run.model).to(accelerator.device)
 
     def predict(split: str, windows: KeyFrameWindows) -> dict[int, np.ndarray]:
-        clips = len(windows) * max(len(recipe.data.views), 1) // accelerator.num_processes
-        with forward_pass(accelerator, model, recipe, clips) as forward:
+        with forward_pass(accelerator, model, recipe) as forward:
             logits = predict_logits(
                 accelerator,
                 model,
@@ -375,8 +374,7 @@ def _predict_with_journal(
     if known and accelerator.is_main_process:
         print(f"{len(known)} of {len(names)} key frames of {split} are in {folder}", file=sys.stderr)
     views = recipe.data.views
-    clips = (len(names) - len(known)) * max(len(views), 1) // accelerator.num_processes
-    with journal, forward_pass(accelerator, model, recipe, clips) as forward:
+    with journal, forward_pass(accelerator, model, recipe) as forward:
 
         def save(index: int, logits: np.ndarray) -> None:
             journal.add({"id": names[index], "status": "ok", "scores": logits.tolist()})
@@ -392,7 +390,7 @@ def _predict_with_journal(
             known=known,
             save=save,
         )
-        if accelerator.is_main_process and clips:
+        if accelerator.is_main_process and len(known) < len(names):
             run.note_forward_pass(split, forward.report())
     return logits
 

@@ -28,9 +28,10 @@ def prepare(
     import torch
 
     sharded = is_sharded(accelerator)
-    if recipe.loop.channels_last and not sharded:
+    channels_last = recipe.loop.channels_last and accelerator.device.type != "cpu"  # slower there
+    if channels_last and not sharded:
         network = network.to(memory_format=torch.channels_last_3d)
-    elif recipe.loop.channels_last and accelerator.is_main_process:
+    elif channels_last and accelerator.is_main_process:
         name = accelerator.distributed_type.value
         print(f"{name} needs contiguous weights: loop.channels_last=false is used", file=sys.stderr)
     # Compiling a sharded model has not been tested on GPUs, so it takes an explicit backend name.
@@ -45,9 +46,7 @@ def prepare(
 
 
 @contextlib.contextmanager
-def forward_pass(
-    accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe, clips: int
-) -> Iterator[FrozenNetwork]:
+def forward_pass(accelerator: Accelerator, model: torch.nn.Module, recipe: Recipe) -> Iterator[FrozenNetwork]:
     """Let a model predict as ``loop.eval_compile`` and ``loop.eval_precision`` say, while the block lasts.
 
     What training has compiled is not used: it has no shape of a validation clip, and each shape takes a minute.
@@ -56,7 +55,6 @@ def forward_pass(
         accelerator: The accelerator of this process.
         model: The model.
         recipe: The recipe.
-        clips: How many clips the model will get.
     """
     import torch
 
@@ -68,7 +66,7 @@ def forward_pass(
     with contextlib.ExitStack() as stack:
         if is_compiled:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        yield stack.enter_context(fast_forward(whole, clips, compile=how, precision=recipe.loop.eval_precision))
+        yield stack.enter_context(fast_forward(whole, compile=how, precision=recipe.loop.eval_precision))
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -199,7 +199,7 @@ class Loop(Settings, prefix="loop."):
     seed: int = setting(0, at_least=0, below=2**31)
     """Seed of weights, order, crops and dropout."""
     eval_compile: str = setting("auto", choices=("auto", "yes", "no"))
-    """Compile the network for validation, test and `predict har`: "auto" on a CPU if the time won exceeds the cost."""
+    """Run a faster form of the network in validation, test and `predict har`: "auto" on a CPU, "yes" also on a GPU."""
     eval_precision: str = setting("no", choices=("no", "bf16"))
     """"bf16" computes the network under autocast in validation, test and `predict har`; "no" as the weights are."""
     eval_every: int = setting(5, at_least=1)

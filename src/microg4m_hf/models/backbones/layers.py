@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...errors import ModelError
+from .packed import PackedConvolution
 
 
 class BatchNorm(nn.BatchNorm3d):
@@ -47,6 +48,16 @@ class DropPath(nn.Module):
         return x * mask / keep
 
 
+def convolve(conv: nn.Module, norm: nn.Module, x: Tensor, *, relu: bool = False, add: Tensor | None = None) -> Tensor:
+    """Return the norm of a convolution, plus ``add``, after a ReLU if that is asked for."""
+    if isinstance(conv, PackedConvolution):
+        return conv(x, relu, add)
+    x = norm(conv(x))
+    if add is not None:
+        x = add + x
+    return F.relu(x, inplace=True) if relu else x
+
+
 class Stage(nn.Module):
     """One stage of a network: the blocks of every pathway, as submodules ``pathway{p}_{name}``."""
 
@@ -67,7 +78,10 @@ class Stage(nn.Module):
 
 
 class ResidualBlock(GradientCheckpointingLayer):
-    """``relu(shortcut(x) + branch2(x))``; the shortcut is a convolution where width or size change."""
+    """``relu(shortcut(x) + branch(x))``; the shortcut is a convolution where width or size change.
+
+    ``branch2`` gets the shortcut too, and returns the result.
+    """
 
     branch2: nn.Module
 
@@ -78,8 +92,8 @@ class ResidualBlock(GradientCheckpointingLayer):
             self.branch1_bn = BatchNorm(dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.branch1_bn(self.branch1(x)) if hasattr(self, "branch1") else x
-        return F.relu(shortcut + self.branch2(x), inplace=True)
+        shortcut = convolve(self.branch1, self.branch1_bn, x) if hasattr(self, "branch1") else x
+        return self.branch2(x, shortcut)
 
 
 class NonLocal(nn.Module):
@@ -113,4 +127,4 @@ class NonLocal(nn.Module):
             # Linear attention: (QKᵀ)V = Q(KᵀV), and KᵀV is small.
             mixed = query @ (key.transpose(1, 2) @ value / key.shape[1])
         grid = mixed.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
-        return x + self.bn(self.conv_out(grid))
+        return convolve(self.conv_out, self.bn, grid, add=x)

@@ -167,7 +167,7 @@ class MViTBlock(GradientCheckpointingLayer):
         if self.skip_stride is None:
             return x
         kernel = [s + 1 if s > 1 else s for s in self.skip_stride]
-        volume = x[:, 1:].transpose(1, 2).unflatten(2, grid)
+        volume = x[:, 1:].unflatten(1, grid).permute(0, 4, 1, 2, 3)  # strides that torch knows as channels-last
         pooled = F.max_pool3d(volume, kernel, self.skip_stride, [k // 2 for k in kernel])
         return torch.cat([x[:, :1], pooled.flatten(2).transpose(1, 2)], 1)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..specs import ResNetSpec, SlowFastSpec
-from .layers import BatchNorm, NonLocal, ResidualBlock, Stage
+from .layers import BatchNorm, NonLocal, ResidualBlock, Stage, convolve
 
 
 class ResNetStem(nn.Module):
@@ -20,7 +20,7 @@ class ResNetStem(nn.Module):
         self.bn = BatchNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool3d(F.relu(self.bn(self.conv(x)), inplace=True), (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        return F.max_pool3d(convolve(self.conv, self.bn, x, relu=True), (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
 
 class BottleneckBranch(nn.Module):
@@ -38,10 +38,10 @@ class BottleneckBranch(nn.Module):
         self.c = nn.Conv3d(dim_inner, dim_out, 1, bias=False)
         self.c_bn = BatchNorm(dim_out, zero_gain=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.a_bn(self.a(x)), inplace=True)
-        x = F.relu(self.b_bn(self.b(x)), inplace=True)
-        return self.c_bn(self.c(x))
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        x = convolve(self.a, self.a_bn, x, relu=True)
+        x = convolve(self.b, self.b_bn, x, relu=True)
+        return convolve(self.c, self.c_bn, x, relu=True, add=shortcut)
 
 
 class Bottleneck(ResidualBlock):

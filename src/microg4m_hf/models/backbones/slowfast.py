@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...errors import ModelError
 from ..specs import SlowFastSpec
-from .layers import BatchNorm, Stage
+from .layers import BatchNorm, Stage, convolve
 from .resnet import ResNetStem, stage_blocks
 
 _SLOW_KERNELS = (1, 1, 3, 3)  # kernel length in time per stage; the fast pathway has 3 everywhere
@@ -26,7 +25,7 @@ class Fusion(nn.Module):
 
     def forward(self, clips: list[Tensor]) -> list[Tensor]:
         slow, fast = clips
-        lateral = F.relu(self.bn(self.conv_f2s(fast)), inplace=True)
+        lateral = convolve(self.conv_f2s, self.bn, fast, relu=True)
         return [torch.cat([slow, lateral], 1), fast]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..specs import X3DSpec
-from .layers import BatchNorm, ResidualBlock, Stage
+from .layers import BatchNorm, ResidualBlock, Stage, convolve
 
 
 def round_width(width: float, factor: float, divisor: int = 8) -> int:
@@ -32,7 +32,7 @@ class X3DStem(nn.Module):
         self.bn = BatchNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(self.conv_xy(x))), inplace=True)
+        return convolve(self.conv, self.bn, self.conv_xy(x), relu=True)
 
 
 class SqueezeExcite(nn.Module):
@@ -63,12 +63,12 @@ class X3DBranch(nn.Module):
         self.c = nn.Conv3d(dim_inner, dim_out, 1, bias=False)
         self.c_bn = BatchNorm(dim_out, zero_gain=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.a_bn(self.a(x)), inplace=True)
-        x = self.b_bn(self.b(x))
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        x = convolve(self.a, self.a_bn, x, relu=True)
+        x = convolve(self.b, self.b_bn, x)
         if hasattr(self, "se"):
             x = self.se(x)
-        return self.c_bn(self.c(F.silu(x)))
+        return convolve(self.c, self.c_bn, F.silu(x), relu=True, add=shortcut)
 
 
 class X3DBlock(ResidualBlock):
