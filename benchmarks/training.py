@@ -162,6 +162,13 @@ def timed(parts: dict[str, list[float]], name: str, work: Callable[[], Any]) -> 
     return result
 
 
+def read(windows: KeyFrameWindows, index: int) -> None:
+    """Read the frames of an item as a worker does, without resizing them."""
+    item = windows.items[index]
+    for _ in windows._read(item, lambda height, width: windows._geometry(height, width, 1, index))[0]:
+        pass
+
+
 def ms_by_part(decoded: KeyFrameWindows, cached: dict[str, KeyFrameWindows], jpegs: JpegFrames) -> dict[str, Any]:
     """Return the processor milliseconds per clip of each part of the work of a worker, and of a batch after it."""
     from av.video.reformatter import VideoReformatter
@@ -183,16 +190,19 @@ def ms_by_part(decoded: KeyFrameWindows, cached: dict[str, KeyFrameWindows], jpe
         def convert(frames=frames, cropper=cropper, reformatter=reformatter) -> None:  # type: ignore[no-untyped-def]
             for frame in frames:
                 planes = [pyav.plane_pixels(plane) for plane in frame.planes]
-                cropper.rgb(planes, frame.colorspace, frame.color_range, reformatter).copy()
+                cropper.rgb(planes, frame.colorspace, frame.color_range, reformatter)
 
         timed(parts, "convert", convert)
-        packed = timed(parts, "resize", lambda one=one: render_packed(one.frames, one.geometry))
+        packed = render_packed(one.frames, one.geometry)  # the array that workers inherit
+        timed(parts, "resize", lambda one=one, packed=packed: render_packed(one.frames, one.geometry, packed))
         ready = [torch.from_numpy(packed)]
         timed(parts, "normalize", lambda r=ready, g=one.geometry: render_batch(r, [g], config))
         for name, windows in cached.items():
-            own = timed(found.setdefault(name, {}), "read", lambda w=windows, i=index: w[1, i])
-            timed(found[name], "resize", lambda one=own: render_packed(one.frames, one.geometry))
-            found[name]["normalize"] = parts["normalize"]
+            own = found.setdefault(name, {})
+            timed(own, "read", lambda w=windows, i=index: read(w, i))
+            timed(own, "both", lambda w=windows, i=index, p=packed: w.packed((1, i), lambda *_: p))
+            own["resize"] = [both - reading for both, reading in zip(own["both"], own["read"], strict=True)]
+            own["normalize"] = parts["normalize"]
         parts = found.setdefault("jpeg", {})
         pictures = timed(parts, "decode", lambda item=item: jpegs.pictures(item))
         geometry = dataclasses.replace(one.geometry, part=None)
@@ -200,7 +210,7 @@ def ms_by_part(decoded: KeyFrameWindows, cached: dict[str, KeyFrameWindows], jpe
         sent = timed(parts, "send", lambda p=pixels: torch.stack([torch.from_numpy(np.ascontiguousarray(p))]))
         timed(parts, "normalize", lambda s=sent: s.permute(0, 4, 1, 2, 3).contiguous())
     table = {
-        side: {name: round(statistics.median(values), 2) for name, values in parts.items()}
+        side: {name: round(statistics.median(values), 2) for name, values in parts.items() if name != "both"}
         for side, parts in found.items()
     }
     return {side: parts | {"sum": round(sum(parts.values()), 2)} for side, parts in table.items()}

@@ -52,6 +52,16 @@ def test_order_and_repeats_are_kept(path: Path, whole: np.ndarray, indices) -> N
         np.testing.assert_array_equal(clip.frames(indices), whole[np.asarray(indices)])
 
 
+def test_a_stream_has_the_frames_one_by_one(path: Path, whole: np.ndarray) -> None:
+    clip = open_clip(path)
+    seen = [(id(frame), frame.copy()) for frame in clip.stream([2, 2, 2, 9, 17], part=(3, 5, 40, 61))]
+    np.testing.assert_array_equal([pixels for _, pixels in seen], whole[[2, 2, 2, 9, 17], 3:40, 5:61])
+    assert seen[0][0] == seen[1][0] == seen[2][0]
+    assert list(clip.stream([])) == []
+    with pytest.raises(IndexError, match="no part"):
+        clip.stream([2], part=(0, 0, 1, 10_000))
+
+
 def test_no_indices_give_no_frames(path: Path) -> None:
     with open_clip(path) as clip:
         assert clip.frames([]).shape == (0, 48, 64, 3)

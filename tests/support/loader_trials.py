@@ -77,8 +77,8 @@ class Faulty(KeyFrameWindows):
         super().__init__(ITEMS, DATA)
         self.fault = fault
 
-    def __getitem__(self, place: Any) -> Any:
-        return self.fault(super().__getitem__(place)) if place == 2 else super().__getitem__(place)
+    def packed(self, place: Any, *more: Any) -> Any:
+        return self.fault(super().packed(place, *more)) if place == 2 else super().packed(place, *more)
 
 
 def _fast_checks() -> Any:

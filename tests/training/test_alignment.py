@@ -44,7 +44,7 @@ class _Painted(TurnedWindows):
 
 def _head(item: Any) -> tuple[float, float]:
     """Where the middle of the head is in what the model sees, relative to the middle of the box."""
-    pixels = render_packed(item.frames, item.geometry)[0, :, :, 0].astype(float) + 32768
+    pixels = render_packed(item.frames, item.geometry)[0, 0].astype(float) + 32768
     rows, columns = np.nonzero(pixels > 32768)
     side = item.geometry.crop_height
     x1, y1, x2, y2 = item.boxes[0] * side

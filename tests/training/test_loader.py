@@ -37,6 +37,7 @@ def test_packed_pixels_are_those_of_the_float_path() -> None:
         expected = render(torch.from_numpy(frames), geometry)
         packed = torch.from_numpy(render_packed(frames, geometry))
         assert packed.element_size() == 2
+        assert torch.equal(packed.int(), (expected * 256).round().int() - 32768), "rounded once, and not otherwise"
         assert (render(packed, geometry) - expected).abs().max() <= 1 / 512
 
 
@@ -83,6 +84,22 @@ def test_an_item_has_only_the_part_of_the_frames_that_its_crop_needs(changes: di
                 assert part.frames.nbytes < 0.7 * frames.nbytes
             assert np.array_equal(render_packed(part.frames, part.geometry), render_packed(frames, geometry))
             assert np.array_equal(part.boxes, move_boxes(item.boxes, *frames.shape[1:3], geometry))
+
+
+@pytest.mark.parametrize("changes", [{"stride": 40}, {"cache": "windows"}, {"rotate": "any"}], ids=str)
+def test_a_packed_item_has_the_pixels_of_its_frames(changes: dict[str, Any], tmp_path: Path) -> None:
+    """Also if frames repeat at the ends of a clip, and in the array that the caller provides."""
+    from microg4m_hf.training.loading.transforms import render_packed
+
+    changes = {name: str(tmp_path) if name == "cache" else value for name, value in changes.items()}
+    data = dataclasses.replace(RESIZED, **changes)
+    windows = KeyFrameWindows(split_items(data, "test")[:2], data, training=True)
+    for index in range(2):
+        item, pixels = windows[1, index], np.empty((3, 4, 64, 64), np.int16)
+        packed = windows.packed((1, index), lambda shape, dtype, pixels=pixels: pixels)
+        assert packed.frames is pixels
+        assert np.array_equal(packed.frames, render_packed(item.frames, item.geometry))
+        assert np.array_equal(packed.boxes, item.boxes) and packed.geometry == item.geometry
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -228,7 +228,7 @@ def test_whole_frames_are_rotated_in_a_square() -> None:
         sizes.add(render_packed(_frames(90, 160), geometry).shape)
         boxes = move_boxes(np.array([[0.4, 0.4, 0.6, 0.6]]), 90, 160, geometry)
         assert (boxes > 0).all() and (boxes < 1).all()
-    assert sizes == {(1, 106, 106, 3)}
+    assert sizes == {(3, 1, 106, 106)}
 
 
 def test_items_are_functions_of_seed_epoch_and_index(tmp_path: Any) -> None:

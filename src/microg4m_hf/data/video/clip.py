@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,24 +71,51 @@ class Clip:
             IndexError: The clip has no such frame, or its frames no such part.
             ClipError: A frame is damaged, or the clip was closed.
         """
-        index = self._open_index()
         wanted = self._check_indices(indices)
         top, left, bottom, right = part or (0, 0, self.height, self.width)
-        if not (0 <= top < bottom <= self.height and 0 <= left < right <= self.width):
-            raise IndexError(f"{self.name}: frames of {self.width}×{self.height} have no part {part}")
-        upright = index.matrix == IDENTITY
-        decoded = part if upright and (top, left, bottom, right) != (0, 0, self.height, self.width) else None
-        out = np.empty((len(wanted), bottom - top, right - left, 3), dtype=np.uint8)
         slots: dict[int, list[int]] = {}
         for slot, i in enumerate(wanted):
             slots.setdefault(i, []).append(slot)
-        if slots:
-            for i, frame in read_stored_frames(self._source, index, sorted(slots), self.backend, decoded):
-                first, *repeats = slots[i]
-                out[first] = frame if upright else rotate_frame(frame, index.matrix)[top:bottom, left:right]
-                for slot in repeats:
-                    out[slot] = out[first]
+        decoded = self._decode(sorted(slots), part)
+        out = np.empty((len(wanted), bottom - top, right - left, 3), dtype=np.uint8)
+        for i, frame in decoded:
+            first, *repeats = slots[i]
+            out[first] = frame
+            for slot in repeats:
+                out[slot] = out[first]
         return out
+
+    def stream(self, indices: Iterable[int], part: Part | None = None) -> Iterator[Frames]:
+        """Return an iterator over frames in ascending order, without memory for all of them.
+
+        A frame, uint8 RGB of shape (height, width, 3), is valid until the next one; one that is wanted again is the
+        same object.
+
+        Args:
+            indices: The frames, each as often as wanted.
+            part: As for :meth:`frames`.
+
+        Raises:
+            IndexError: As for :meth:`frames`.
+            ClipError: As for :meth:`frames`; for a damaged frame, when it is due.
+        """
+        wanted = collections.Counter(self._check_indices(indices))
+        decoded = self._decode(sorted(wanted), part)
+        return (frame for i, frame in decoded for _ in range(wanted[i]))
+
+    def _decode(self, wanted: list[int], part: Part | None) -> Iterator[tuple[int, Frames]]:
+        """Return an iterator over (i, frame or part of it) of the wanted frames, as they are displayed."""
+        index = self._open_index()
+        top, left, bottom, right = part or (0, 0, self.height, self.width)
+        if not (0 <= top < bottom <= self.height and 0 <= left < right <= self.width):
+            raise IndexError(f"{self.name}: frames of {self.width}×{self.height} have no part {part}")
+        if not wanted:
+            return iter(())
+        if index.matrix == IDENTITY:
+            stored = part if (top, left, bottom, right) != (0, 0, self.height, self.width) else None
+            return read_stored_frames(self._source, index, wanted, self.backend, stored)
+        frames = read_stored_frames(self._source, index, wanted, self.backend)
+        return ((i, rotate_frame(frame, index.matrix)[top:bottom, left:right]) for i, frame in frames)
 
     def close(self) -> None:
         """Free the memory of the clip; reading frames or times afterwards is an error."""

@@ -7,7 +7,7 @@ H.264 of high quality, at a fifteenth of the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -27,6 +27,7 @@ from .source import as_source
 _H264 = {"preset": "ultrafast", "crf": "12", "threads": "1"}
 _FORMATS = ("yuv420p", "yuvj420p")
 _COLORS = ("colorspace", "color_range")
+Planes = tuple[NDArray[np.uint8], ...]  # of a frame: luma, and the two of chroma at half the size
 _CURE = "delete the file, and they are kept again"
 
 
@@ -92,37 +93,41 @@ class KeptFrames:
         if not sound:
             raise ClipError(f"these are no kept frames: their number or size is wrong; {_CURE}")
 
-    def frames(self, part: Part | None = None) -> NDArray[np.uint8]:
-        """Return pixels (n, height, width, 3), uint8 RGB, of the frames or of a part: top, left, bottom and right."""
+    def stream(self, part: Part | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Return an iterator over the frames, or over a part of each: top, left, bottom and right.
+
+        The frames are those of :meth:`Clip.stream`.
+
+        Raises:
+            ClipError: The record is damaged.
+        """
         top, left, bottom, right = part or (0, 0, self.height, self.width)
+        places = self._places.tolist()
         if self._kind == "rgb":
-            kept: NDArray[np.uint8] = self._record["rgb"][self._places, top:bottom, left:right]
-            return kept
+            frames = self._record["rgb"]
+            return (frames[place, top:bottom, left:right] for place in places)
+        planes = self._decode() if self._kind == "packets" else list(map(self._split, self._record["planes"]))
+        return self._converted([planes[place] for place in places], (top, left, bottom, right))
+
+    def _converted(self, frames: list[Planes], part: Part) -> Iterator[NDArray[np.uint8]]:
         from av.video.reformatter import VideoReformatter
 
-        reformatter = VideoReformatter()
-        cropper = Cropper("kept frames", self._format, (top, left, bottom, right))
-        first = np.unique(self._places, return_index=True)[1]
-        out = np.empty((len(self._places), bottom - top, right - left, 3), np.uint8)
-        for place, planes in zip(first, self._planes(), strict=True):
-            out[place] = cropper.rgb(planes, self._colors[0], self._colors[1], reformatter)
-        return out if len(first) == len(out) else out[first[self._places]]
+        reformatter, cropper = VideoReformatter(), Cropper("kept frames", self._format, part)
+        previous: Planes | None = None
+        for planes in frames:
+            if planes is not previous:
+                pixels = cropper.rgb(planes, self._colors[0], self._colors[1], reformatter)
+            previous = planes
+            yield pixels
 
-    def _planes(self) -> Any:
-        """Yield the three planes of each frame."""
-        if self._kind == "planes":
-            size = self.height * self.width
-            for frame in self._record["planes"]:
-                half = self.height // 2, self.width // 2
-                chroma = frame[size : size * 5 // 4].reshape(half), frame[size * 5 // 4 :].reshape(half)
-                yield frame[:size].reshape(self.height, self.width), *chroma
-            return
-        for frame in self._decode():
-            if (frame.height, frame.width, frame.format.name) != (self.height, self.width, self._format):
-                raise ClipError(f"kept frames have another size than their record says; {_CURE}")
-            yield tuple(map(plane_pixels, frame.planes))
+    def _split(self, frame: NDArray[np.uint8]) -> Planes:
+        """The three planes of a frame that was kept as it is."""
+        size, half = self.height * self.width, (self.height // 2, self.width // 2)
+        chroma = frame[size : size * 5 // 4].reshape(half), frame[size * 5 // 4 :].reshape(half)
+        return frame[:size].reshape(self.height, self.width), *chroma
 
-    def _decode(self) -> list[Any]:
+    def _decode(self) -> list[Planes]:
+        """The planes of compressed frames."""
         av = require("av", "reading clips")
         context = av.CodecContext.create("h264", "r")
         context.thread_count = 1
@@ -136,7 +141,10 @@ class KeptFrames:
             raise ClipError(f"kept frames cannot be decoded ({error.strerror or error}); {_CURE}") from error
         if len(frames) != len(self._ends) or any(frame.is_corrupt for frame in frames):
             raise ClipError(f"kept frames cannot be decoded: some are missing; {_CURE}")
-        return frames
+        for frame in frames:
+            if (frame.height, frame.width, frame.format.name) != (self.height, self.width, self._format):
+                raise ClipError(f"kept frames have another size than their record says; {_CURE}")
+        return [tuple(map(plane_pixels, frame.planes)) for frame in frames]
 
 
 def _record_of_planes(index: FrameIndex, frames: list[Any], places: NDArray[np.int32], compact: bool) -> NDArray[Any]:

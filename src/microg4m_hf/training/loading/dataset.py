@@ -31,6 +31,7 @@ from .transforms import (
     aligned_geometry,
     evaluation_geometry,
     move_boxes,
+    render_packed,
     training_geometry,
     with_part,
 )
@@ -60,7 +61,7 @@ class Item:
     """A decoded key frame on its way to the device."""
 
     index: int
-    frames: np.ndarray  # uint8 (T, H, W, 3); only ``geometry.part`` of the frames, if it is given
+    frames: np.ndarray  # uint8 (T, H, W, 3), only ``geometry.part`` of the frames if it is given; or packed
     geometry: Geometry
     boxes: np.ndarray  # the boxes after `geometry`, as the model sees them
     labels: np.ndarray
@@ -145,6 +146,8 @@ def align_items(items: Sequence[KeyFrame], data: Data) -> list[KeyFrame]:
 class KeyFrameWindows:
     """A dataset of decoded windows, indexed by ``(epoch, index)``; augmentation is a function of seed, epoch and index.
 
+    An item has uint8 frames. The loaders of this package take items from :meth:`packed` instead.
+
     Args:
         items: The key frames, from :func:`split_items`.
         data: How to sample, scale and crop.
@@ -183,25 +186,50 @@ class KeyFrameWindows:
         self.epoch = epoch
 
     def __getitem__(self, place: tuple[int, int] | int) -> Item:
+        return self._load(place, lambda frames, _: _stacked(frames))
+
+    def packed(self, place: tuple[int, int] | int, empty: Callable[..., np.ndarray] = np.empty) -> Item:
+        """Return an item whose frames are rendered already, see :func:`render_packed`, in less time and memory.
+
+        Args:
+            place: ``(epoch, index)``, or an index.
+            empty: Makes the array for the pixels from a shape and a data type.
+        """
+
+        def render(frames: Iterable[np.ndarray], geometry: Geometry) -> np.ndarray:
+            shape = 3, self.data.num_frames, geometry.crop_height, geometry.crop_width
+            return render_packed(frames, geometry, empty(shape, np.int16))
+
+        return self._load(place, render)
+
+    def _load(
+        self, place: tuple[int, int] | int, finish: Callable[[Iterable[np.ndarray], Geometry], np.ndarray]
+    ) -> Item:
+        """Return an item with the frames that ``finish`` makes of what is read."""
         epoch, index = place if isinstance(place, tuple) else (self.epoch, place)
         item = self.items[index]
-        fault = None
 
         def geometry_of(height: int, width: int) -> Geometry:
             return self._geometry(height, width, epoch, index)
 
+        def finished(frames: Iterable[np.ndarray], geometry: Geometry) -> Item:
+            if geometry.part:
+                height, width = geometry.part[4:]
+            else:
+                assert isinstance(frames, np.ndarray)
+                height, width = frames.shape[1:3]
+                if self.backend == "as_released":  # the size is then right, and rendering only crops and flips
+                    frames = resize_as_released(frames, geometry.height, geometry.width)
+            boxes = move_boxes(item.boxes, height, width, geometry)
+            return Item(index, finish(frames, geometry), geometry, boxes, item.labels)
+
         try:
-            frames, geometry = self._read(item, geometry_of)
+            return finished(*self._read(item, geometry_of))
         except ClipError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _SYSTEM_LIMITS:
                 raise RecipeError(f"{error}; raise the limit with `ulimit -n 4096`, or lower data.workers") from error
-            fault = str(error)
-            frames = np.zeros((self.data.num_frames, *RELEASED_SIZE, 3), np.uint8)
-            geometry = geometry_of(*RELEASED_SIZE)
-        height, width = geometry.part[4:] if geometry.part else frames.shape[1:3]
-        if self.backend == "as_released":  # the size is then right, and rendering only crops and flips
-            frames = resize_as_released(frames, geometry.height, geometry.width)
-        return Item(index, frames, geometry, move_boxes(item.boxes, height, width, geometry), item.labels, fault)
+            black = np.zeros((self.data.num_frames, *RELEASED_SIZE, 3), np.uint8)
+            return dataclasses.replace(finished(black, geometry_of(*RELEASED_SIZE)), fault=str(error))
 
     def _geometry(self, height: int, width: int, epoch: int, index: int) -> Geometry:
         """What happens to an item whose frames have this size."""
@@ -218,20 +246,22 @@ class KeyFrameWindows:
             geometry = aligned_geometry(geometry, side if self.training else self.data.eval_short_side, box, angle)
         return geometry
 
-    def _read(self, item: KeyFrame, geometry_of: Callable[[int, int], Geometry]) -> tuple[np.ndarray, Geometry]:
-        """Return the pixels that the geometry needs, and the geometry for the size of the frames."""
+    def _read(
+        self, item: KeyFrame, geometry_of: Callable[[int, int], Geometry]
+    ) -> tuple[Iterable[np.ndarray], Geometry]:
+        """Return frames of the pixels that the geometry needs, and the geometry for the size of the whole frames."""
         if self.backend == "as_released":
             frames = self._frames(item)
             return frames, geometry_of(*frames.shape[1:3])
         if self.cache is not None:
             return self._read_cached(item, geometry_of, self.cache)
-        with open_clip(item.video, backend=self.backend) as clip:
-            geometry, part = with_part(clip.height, clip.width, geometry_of)
-            return clip.frames(self._window(len(clip), item), part[:4]), geometry
+        clip = open_clip(item.video, backend=self.backend)
+        geometry, part = with_part(clip.height, clip.width, geometry_of)
+        return clip.stream(self._window(len(clip), item), part[:4]), geometry
 
     def _read_cached(
         self, item: KeyFrame, geometry_of: Callable[[int, int], Geometry], cache: WindowCache
-    ) -> tuple[np.ndarray, Geometry]:
+    ) -> tuple[Iterable[np.ndarray], Geometry]:
         """The same from the cache. What is not in it is kept first, so that its content never changes pixels."""
         path = item.video.get("path") if isinstance(item.video, dict) else item.video
         with contextlib.suppress(OSError, TypeError, ValueError):  # a clip on the Hub has no such status
@@ -240,10 +270,10 @@ class KeyFrameWindows:
         frames = f"{item.frame} {self.data.num_frames}x{self.data.stride} {self.data.key_frame}"
         key = f"{path} {self.data.revision} {item.video_id} {frames} {self.data.cache_format}"
 
-        def read(record: np.ndarray) -> tuple[np.ndarray, Geometry]:
+        def read(record: np.ndarray) -> tuple[Iterable[np.ndarray], Geometry]:
             kept = KeptFrames(record)
             geometry, part = with_part(kept.height, kept.width, geometry_of)
-            return kept.frames(part[:4]), geometry
+            return kept.stream(part[:4]), geometry
 
         record = cache.get(key)
         if record is not None:
@@ -275,6 +305,11 @@ class KeyFrameWindows:
     def _window(self, count: int, item: KeyFrame) -> np.ndarray:
         one_based = self.data.key_frame == "exact"
         return window(count, item.frame, self.data.num_frames, self.data.stride, one_based=one_based)
+
+
+def _stacked(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Frames in one array (T, H, W, 3)."""
+    return frames if isinstance(frames, np.ndarray) else np.stack([frame.copy() for frame in frames])
 
 
 def report_faults(faults: Sequence[str], on_error: str) -> int:

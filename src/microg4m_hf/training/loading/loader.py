@@ -8,7 +8,6 @@ file sizes applies to it. Where processes inherit no memory (macOS, Windows), th
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import gc
 import itertools
@@ -31,7 +30,7 @@ from ...runtime import available_memory
 from ..processes import shield_worker
 from ..recipe import Recipe
 from .dataset import RELEASED_SIZE, Item, KeyFrameWindows, RunBatches, collate
-from .transforms import render_packed, scaled_size
+from .transforms import scaled_size
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -83,7 +82,7 @@ def load_batches(
     """
     if not workers:
         for places in batches:
-            yield collate([_packed(items[place]) for place in places])
+            yield collate([items.packed(place) for place in places])
         return
     sizes: deque[int] = deque()
 
@@ -127,7 +126,7 @@ def _load_items(
             raise RecipeError(sent.error)
         if sent.shape is not None:
             assert slots is not None
-            sent.item.frames = slots.read(number, sent.shape)
+            sent.item.frames = slots.pixels(number, sent.shape)
         yield sent.item
 
 
@@ -201,20 +200,21 @@ class _Decoder:
         worker = torch.utils.data.get_worker_info().id  # type: ignore[union-attr]
         if self.slots is not None:
             self.slots.begin(worker, number, place[1] if isinstance(place, tuple) else place)
+
+        def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+            slot = None if self.slots is None else self.slots.pixels(number, shape)
+            return np.empty(shape, dtype) if slot is None else slot
+
         try:
-            item = _packed(self.items[place])
+            item = self.items.packed(place, empty)
         except MicroG4MError as error:
             return _Sent(None, error=str(error))
         shape = None
-        if self.slots is not None and self.slots.write(number, item.frames):
-            shape, item.frames = item.frames.shape, np.empty(0, np.int16)
         if self.slots is not None:
+            if self.slots.pixels(number, item.frames.shape) is not None:
+                shape, item.frames = item.frames.shape, np.empty(0, np.int16)
             self.slots.finish(worker, number)
         return _Sent(item, shape)
-
-
-def _packed(item: Item) -> Item:
-    return dataclasses.replace(item, frames=render_packed(item.frames, item.geometry))
 
 
 def _unchanged(sent: _Sent) -> _Sent:
@@ -233,10 +233,11 @@ class Slots:
 
     Example:
         >>> slots = Slots(count=2, size=64, workers=1)
-        >>> slots.write(3, np.ones((1, 2, 2, 3), np.int16)), slots.write(4, np.ones((9, 2, 2, 3), np.int16))
-        (True, False)
-        >>> int(slots.read(3, (1, 2, 2, 3)).sum())
+        >>> slots.pixels(3, (3, 1, 2, 2))[:] = 1
+        >>> int(slots.pixels(5, (3, 1, 2, 2)).sum())  # the same slot
         12
+        >>> slots.pixels(4, (3, 9, 2, 2)) is None
+        True
     """
 
     def __init__(self, count: int, size: int, workers: int) -> None:
@@ -253,17 +254,13 @@ class Slots:
     def finish(self, worker: int, number: int) -> None:
         self.workers[worker, 2] = number
 
-    def write(self, number: int, pixels: np.ndarray) -> bool:
-        """Store the pixels of an item, if they fit."""
-        if pixels.nbytes > self.size:
-            return False
-        self._slots[number % self.count, : pixels.nbytes].view(pixels.dtype)[:] = pixels.ravel()
-        return True
-
-    def read(self, number: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Return the pixels of an item; the array is a view of the slot."""
-        length = math.prod(shape)
-        return self._slots[number % self.count].view(np.int16)[:length].reshape(shape)
+    def pixels(self, number: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Return the slot of an item as packed pixels of this shape, to write or to read; None if it is too small."""
+        length = np.dtype(np.int16).itemsize * math.prod(shape)
+        if length > self.size:
+            return None
+        pixels: np.ndarray = self._slots[number % self.count, :length].view(np.int16).reshape(shape)
+        return pixels
 
 
 def slot_bytes(items: KeyFrameWindows) -> int:

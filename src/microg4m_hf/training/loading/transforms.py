@@ -9,7 +9,7 @@ together with the resize, so pixels are interpolated once. Workers of a loader m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -198,6 +198,9 @@ def _clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
 
 # A packed pixel is an int16: the gray level, 0 to 255, in steps of 1/256, moved to the middle of the range.
 _STEPS, _MIDDLE = 256, 32768
+# A float of this size has no digits behind the point, so adding it rounds, and the low half of its bits is the int16.
+_MAGIC = 1.5 * 2**23 - _MIDDLE
+_BAND = 56  # rows of a crop that are resized at once
 
 
 def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
@@ -213,7 +216,7 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     import torch
 
     if frames.dtype == torch.int16:
-        return frames.permute(3, 0, 1, 2).float().add_(_MIDDLE).div_(_STEPS)
+        return frames.float().add_(_MIDDLE).div_(_STEPS)
     if geometry.rotation is not None:
         pixels = _sample(frames.flatten(1, 2), _rotated_samples(geometry, *frames.shape[1:3]))
         return pixels.unflatten(1, (geometry.crop_height, geometry.crop_width)).permute(3, 0, 1, 2)
@@ -225,57 +228,89 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     return clip.permute(1, 0, 2, 3)
 
 
-def render_packed(frames: np.ndarray, geometry: Geometry) -> np.ndarray:
+def render_packed(frames: Iterable[np.ndarray], geometry: Geometry, packed: np.ndarray | None = None) -> np.ndarray:
     """Resize, crop and flip a window as :func:`render` does, one frame at a time, and pack it.
 
     Args:
-        frames: uint8 ``(T, H, W, 3)``.
+        frames: uint8 ``(T, H, W, 3)``, or the frames one by one, as :meth:`Clip.stream` yields them.
         geometry: What happens to the window.
+        packed: Where to write the result; by default a new array, for as many frames as there are.
 
     Returns:
-        int16 ``(T, crop height, crop width, 3)``, from which :func:`render` makes the same pixels to 1/512 of a gray
+        int16 ``(3, T, crop height, crop width)``, from which :func:`render` makes the same pixels to 1/512 of a gray
         level, in a quarter of the bytes of the frames of a released clip.
 
     Example:
-        >>> render_packed(np.full((2, 8, 8, 3), 128, np.uint8), Geometry(4, 4, 0, 0, 4, 4))[0, 0, 0].tolist()
+        >>> render_packed(np.full((2, 8, 8, 3), 128, np.uint8), Geometry(4, 4, 0, 0, 4, 4))[:, 0, 0, 0].tolist()
         [0, 0, 0]
-    """
-    packed = np.empty((len(frames), geometry.crop_height, geometry.crop_width, 3), np.int16)
-    for number, pixels in enumerate(_scaled_frames(frames, geometry)):
-        packed[number] = pixels.mul_(_STEPS).round_().sub_(_MIDDLE).numpy()
-    return packed
-
-
-def _scaled_frames(frames: np.ndarray, geometry: Geometry) -> Iterator[torch.Tensor]:
-    """Yield each frame as float ``(crop height, crop width, 3)``, valid until the next.
-
-    A frame at a time stays in the processor's cache.
     """
     import torch
 
-    if geometry.rotation is not None:
-        samples = _rotated_samples(geometry, *frames.shape[1:3])
-        for frame in frames:
-            pixels = torch.from_numpy(np.ascontiguousarray(frame)).reshape(1, -1, 3)
-            yield _sample(pixels, samples)[0].unflatten(0, (geometry.crop_height, geometry.crop_width))
-        return
-    height, width = frames.shape[1:3]
-    needed, rows, columns = _crop_samples(height, width, geometry, torch.device("cpu"))
-    # Rows of single values, of which a pixel has three, take half the time of rows of pixels, and so do buffers that
-    # all frames share.
-    left_values, right_values = ((3 * pixel.unsqueeze(1) + torch.arange(3)).flatten() for pixel in columns[:2])
-    down, across = rows[2].view(-1, 1), columns[2].repeat_interleave(3)
-    height, width = needed[0].stop - needed[0].start, needed[1].stop - needed[1].start
-    pixels, above, below = torch.empty(height, 3 * width), torch.empty(len(down), 3 * width), torch.empty(0)
-    left, right = torch.empty(len(down), len(across)), torch.empty(0)
-    for frame in frames:
-        pixels.view(height, width, 3).copy_(torch.from_numpy(np.ascontiguousarray(frame[needed])))
-        torch.index_select(pixels, 0, rows[0], out=above)
-        torch.index_select(pixels, 0, rows[1], out=below)
-        torch.lerp(above, below, down, out=above)
-        torch.index_select(above, 1, left_values, out=left)
-        torch.index_select(above, 1, right_values, out=right)
-        yield torch.lerp(left, right, across, out=left).view(geometry.crop_height, geometry.crop_width, 3)
+    if packed is None:
+        frames = list(frames)
+        packed = np.empty((3, len(frames), geometry.crop_height, geometry.crop_width), np.int16)
+    targets = torch.from_numpy(packed).unbind(1)
+    resize: Callable[[np.ndarray, torch.Tensor], None] | None = None
+    previous: tuple[np.ndarray, torch.Tensor] | None = None
+    for frame, target in zip(frames, targets, strict=True):
+        if previous is not None and previous[0] is frame:
+            target.copy_(previous[1])
+            continue
+        resize = resize or (_resizer if geometry.rotation is None else _rotator)(geometry, *frame.shape[:2])
+        resize(frame, target)
+        previous = frame, target
+    return packed
+
+
+def _resizer(geometry: Geometry, height: int, width: int) -> Callable[[np.ndarray, torch.Tensor], None]:
+    """Return a function that resizes, crops and flips a frame, and packs it into ``(3, crop height, crop width)``.
+
+    It works on bands of rows, with buffers that all frames share, so that everything stays in the processor's cache,
+    and on rows of single values, one color after the other, which are taken faster than pixels.
+    """
+    import torch
+
+    needed, (above, below, down), (left, right, across) = _crop_samples(height, width, geometry, torch.device("cpu"))
+    width, crop = needed[1].stop - needed[1].start, geometry.crop_width
+    colors = torch.arange(3).view(3, 1)
+    columns = torch.cat([(3 * place + colors).flatten() for place in (left, right)])
+    across, down = across.repeat(3), down.view(-1, 1)
+    taken, values = torch.empty(2 * _BAND, 3 * width, dtype=torch.uint8), torch.empty(2 * _BAND, 3 * width)
+    sides, middle = torch.empty(_BAND, 6 * crop), torch.tensor(_MAGIC)
+    bands = []
+    for start in range(0, geometry.crop_height, _BAND):
+        band = slice(start, start + _BAND)
+        rows = torch.cat([above[band], below[band]])
+        count = len(rows) // 2
+        neighbors = values[: 2 * count].split(count), sides[:count], sides[:count].split(3 * crop, 1)
+        bands.append((band, rows, down[band], taken[: 2 * count], values[: 2 * count], *neighbors))
+
+    def resize(frame: np.ndarray, target: torch.Tensor) -> None:
+        pixels = torch.from_numpy(frame[needed]).flatten(1)
+        for band, rows, down, taken, values, (upper, lower), sides, (first, second) in bands:
+            torch.index_select(pixels, 0, rows, out=taken)
+            values.copy_(taken)
+            torch.lerp(upper, lower, down, out=upper)
+            torch.index_select(upper, 1, columns, out=sides)
+            torch.lerp(first, second, across, out=first)
+            torch.add(middle, first, alpha=_STEPS, out=first)
+            target[:, band].copy_(first.view(torch.int32).view(-1, 3, crop).transpose(0, 1))
+
+    return resize
+
+
+def _rotator(geometry: Geometry, height: int, width: int) -> Callable[[np.ndarray, torch.Tensor], None]:
+    """Return a function that does the same with a rotation."""
+    import torch
+
+    samples = _rotated_samples(geometry, height, width)
+
+    def rotate(frame: np.ndarray, target: torch.Tensor) -> None:
+        pixels = _sample(torch.from_numpy(np.ascontiguousarray(frame)).reshape(1, -1, 3), samples)[0]
+        pixels = pixels.mul_(_STEPS).round_().sub_(_MIDDLE)
+        target.copy_(pixels.view(geometry.crop_height, geometry.crop_width, 3).permute(2, 0, 1))
+
+    return rotate
 
 
 def _rotated_samples(geometry: Geometry, height: int, width: int) -> Samples:
@@ -339,13 +374,14 @@ def render_batch(
         packed = torch.stack(list(windows))
         if place.type == "cuda" and packed.device.type == "cpu":
             packed = packed.pin_memory()
-        clips = packed.to(place, non_blocking=True).permute(0, 4, 1, 2, 3).float().contiguous()
+        clips = packed.to(place, non_blocking=True).float()
         return normalize(clips.add_(_MIDDLE).div_(_STEPS))
-    clips = torch.empty(len(windows), 3, *windows[0].shape[:3])
+    clips = torch.empty(len(windows), *windows[0].shape)
     for clip, window in zip(clips, windows, strict=True):
-        # One frame after the other stays in the processor's cache.
-        for target, frame in zip(clip.split(1, 1), window.permute(3, 0, 1, 2).split(1, 1), strict=True):
-            normalize(target.copy_(frame).add_(_MIDDLE).div_(_STEPS))
+        # One frame after the other stays in the processor's cache. Dividing by a power of two is exact, so that one
+        # division has the bits of both.
+        for target, frame in zip(clip.split(1, 1), window.split(1, 1), strict=True):
+            target.copy_(frame).add_(_MIDDLE).div_(_STEPS * 255.0).sub_(mean).div_(std)
     return clips
 
 
