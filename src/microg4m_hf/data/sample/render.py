@@ -25,25 +25,25 @@ def frames(scene: Scene, height: int, numbers: Iterable[int] = range(NUM_FRAMES)
     >>> next(frames(scenes()[0], 72)).shape
     (72, 128, 3)
     """
-    cabin, noise = Cabin(scene, height), _camera_noise(scene, height)
+    cabin = Cabin(scene, height)
     strength = np.float32(2.2 if scene.domain == "movie" else 1.6)
+    noise = np.repeat(strength * _camera_noise(scene, height), 3, axis=1)
+    gain, gray = (np.tile(np.array(values, np.float32), cabin.width) for values in zip(*_GRADING, strict=True))
     for number in numbers:
         canvas = cabin.at(number)
-        for astronaut in scene.astronauts:
-            for stroke in astronaut_strokes(scene, astronaut, number, height):
-                paint(canvas, stroke)
+        paint(canvas, [stroke for one in scene.astronauts for stroke in astronaut_strokes(scene, one, number, height)])
+        lines = canvas.reshape(height, -1)  # a view: three values for each pixel
         if scene.domain == "movie":  # warm lights, cold shadows and high contrast
-            for plane, (gain, gray) in zip(canvas, _GRADING, strict=True):
-                plane -= np.float32(128)
-                plane *= np.float32(gain)
-                plane += np.float32(gray)
-        top, left = number * 29 % 64, number * 47 % 64
-        canvas += strength * noise[top : top + height, left : left + canvas.shape[2]]
+            lines -= np.float32(128)
+            lines *= gain
+            lines += gray
+        top, left = number * 29 % 64, number * 47 % 64 * 3
+        lines += noise[top : top + height, left : left + lines.shape[1]]
         if bar := _bar(scene, height):
-            canvas[:, :bar] = canvas[:, height - bar :] = 16
+            canvas[:bar] = canvas[height - bar :] = 16
         np.clip(canvas, 0, 255, out=canvas)
         canvas += np.float32(0.5)
-        yield np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0))
+        yield canvas.astype(np.uint8)
 
 
 def astronaut_strokes(scene: Scene, astronaut: Astronaut, number: int, height: int) -> list[Stroke]:
