@@ -1,6 +1,6 @@
 """Measure clips per second and memory of every network family, and compare other implementations of the networks.
 
-    python benchmarks/models.py                          # about ten minutes, writes benchmarks/results/models.json
+    python benchmarks/models.py                          # half an hour, writes benchmarks/results/models.json
     python benchmarks/models.py --only mvitv2 --rounds 5
     python benchmarks/models.py --device cuda --batch 8  # bfloat16, compiled and not; results/models_cuda.json
     python benchmarks/models.py --inference --batch 8    # packed, and bf16; results/models_inference.json
@@ -58,6 +58,7 @@ PEERS = {
     "videomae_b": "transformers VideoMAE",
 }
 CHANNELS_LAST = ("slow_4x16_r50", "x3d_s", "mvitv2_s_16x4")
+CHANNELS_LAST_IN_BF16 = ("c2d", "i3d", "slow")  # as a training does on a CPU
 
 
 def build(case: str, device: str) -> tuple[Any, Callable[..., Any], tuple[int, ...]]:
@@ -98,7 +99,7 @@ def measure(case: str, mode: str, device: str, batch: int, rounds: int) -> dict[
     if "compiled" in case:
         network = torch.compile(network)
     network.train(mode == "train")
-    half = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+    half = torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or "bf16" in case)
 
     def once() -> None:
         if mode == "train":
@@ -112,7 +113,7 @@ def measure(case: str, mode: str, device: str, batch: int, rounds: int) -> dict[
 
     before = _memory(device)
     for _ in range(3 if device == "cuda" else 1):
-        once()
+        once()  # the first one includes what torch sets up once
     seconds = []
     for _ in range(rounds):
         _wait(device)
@@ -298,6 +299,8 @@ def cases(only: str, device: str) -> list[str]:
             found.append(PEERS[name])
         if name in CHANNELS_LAST:
             found.append(f"{name}+channels_last")
+        if device == "cpu":
+            found.append(f"{name}+bf16" + ("+channels_last" if name.startswith(CHANNELS_LAST_IN_BF16) else ""))
         if device == "cuda":
             found.append(f"{name}+compiled")
     return found
