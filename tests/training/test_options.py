@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from microg4m_hf.errors import RecipeError
-from microg4m_hf.training.prepare import compile_backend
+from microg4m_hf.models import create
+from microg4m_hf.training.prepare import compile_backend, prefers_channels_last
 from microg4m_hf.training.recipe_io import load_recipe
 from tests.support.train_runs import Trainers, command, losses, run_command, steps_logged, write_recipe
 
@@ -262,3 +263,12 @@ def test_no_content_of_the_cache_changes_an_evaluation(tmp_path: Path) -> None:
     clip.touch()  # the clip was written again under its old name
     os.utime(clip, ns=(1, 1))
     assert np.array_equal(KeyFrameWindows(moved, recipe.data, training=True)[0].frames, expected)
+
+
+def test_layout_of_convolutions_on_a_cpu(tmp_path: Path) -> None:
+    found = {}
+    for name in ("tiny_slow", "tiny_x3d"):
+        for precision in ("no", "bf16"):
+            recipe = load_recipe(write_recipe(tmp_path), [f"loop.mixed_precision={precision}"])
+            found[name, precision] = prefers_channels_last(create(name), torch.device("cpu"), recipe)
+    assert [key for key, preferred in found.items() if preferred] == [("tiny_slow", "bf16")]

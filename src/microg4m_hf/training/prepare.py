@@ -46,7 +46,7 @@ def prepare(
 
 
 def prefers_channels_last(network: torch.nn.Module, device: torch.device, recipe: Recipe) -> bool:
-    """Whether channels-last weights make a training step faster: on a CPU, in bf16 without channel-wise convolutions."""
+    """Whether channels-last weights are faster: on a CPU, only in bf16 and without channel-wise convolutions."""
     import torch
 
     if device.type != "cpu":
