@@ -136,6 +136,17 @@ def test_recipes_of_published_rows_were_compared_with_the_version_before_rotatio
         assert entry["equal"] and entry["before"] == entry["now"] and len(entry["now"]["losses"]) == 4
 
 
+def test_losses_in_bf16_are_those_of_float32_and_the_documented_ones() -> None:
+    found = json.loads((PROJECT / "benchmarks" / "results" / "bf16_losses.json").read_text())
+    page = (PROJECT / "docs" / "fine_tuning.md").read_text()
+    pairs = list(zip(found["no"]["losses"], found["bf16"]["losses"], strict=True))
+    assert all(abs(low - full) < 0.05 * full for full, low in pairs)
+    assert abs(found["no"]["map"] - found["bf16"]["map"]) < found["no"]["map_spread"] + found["bf16"]["map_spread"]
+    for epoch in (1, 2, 5, 10, 15, 20, 22):
+        full, low = pairs[epoch - 1]
+        assert f"| {epoch} | {full:.4f} | {low:.4f} |" in page
+
+
 def test_the_committed_times_are_of_all_rows_of_reproduce() -> None:
     found = json.loads((PROJECT / "benchmarks" / "results" / "reproduce_rows.json").read_text())
     assert list(found["rows"]) == list(models.PUBLISHED)

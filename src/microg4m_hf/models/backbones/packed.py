@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+WIDE = 192  # a float32 linear layer with as many inputs is as fast as it is
+
 
 class PackedConvolution(nn.Module):
     """A convolution with the norm behind it, which also adds a shortcut and takes a ReLU while results are in cache.
@@ -98,6 +100,8 @@ def pack(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
             elif type(child) is nn.Linear:
                 exact = isinstance(following, nn.GELU) and following.approximate == "none"
                 gelu = isinstance(module, nn.Sequential) and exact
+                if dtype is torch.float32 and child.in_features >= WIDE and not gelu:
+                    continue
                 setattr(module, name, PackedLinear(child, gelu, dtype))
                 if gelu:
                     setattr(module, next_name, nn.Identity())
