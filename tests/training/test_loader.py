@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from microg4m_hf.data import ensure_sample
+from microg4m_hf.data.turns import Turn, quarter_turns, turn_frames
 from microg4m_hf.training import Data, Geometry, KeyFrameWindows, load_recipe, split_items
 from microg4m_hf.training.loading.dataset import KeyFrame
 from tests.support.train_runs import RECIPE, write_recipe
@@ -39,6 +40,16 @@ def test_packed_pixels_are_those_of_the_float_path() -> None:
         assert packed.element_size() == 2
         assert torch.equal(packed.int(), (expected * 256).round().int() - 32768), "rounded once, and not otherwise"
         assert (render(packed, geometry) - expected).abs().max() <= 1 / 512
+
+
+@pytest.mark.parametrize("turn", quarter_turns(4, mirror=True), ids=str)
+def test_turned_frames_are_packed_as_their_copies(turn: Turn) -> None:
+    """Turned frames are views with negative strides, which torch does not take."""
+    from microg4m_hf.training.loading.transforms import render_packed
+
+    frames = turn_frames(np.random.default_rng(0).integers(0, 256, (2, 60, 90, 3), dtype=np.uint8), turn)
+    geometry = Geometry(40, 40, 3, 5, 32, 32)
+    assert np.array_equal(render_packed(frames, geometry), render_packed(frames.copy(), geometry))
 
 
 def test_a_packed_batch_is_normalized_to_the_same_bits_as_its_clips() -> None:

@@ -286,7 +286,7 @@ def _resizer(geometry: Geometry, height: int, width: int) -> Callable[[np.ndarra
         bands.append((band, rows, down[band], taken[: 2 * count], values[: 2 * count], *neighbors))
 
     def resize(frame: np.ndarray, target: torch.Tensor) -> None:
-        pixels = torch.from_numpy(frame[needed]).flatten(1)
+        pixels = torch.from_numpy(np.ascontiguousarray(frame[needed])).flatten(1)
         for band, rows, down, taken, values, (upper, lower), sides, (first, second) in bands:
             torch.index_select(pixels, 0, rows, out=taken)
             values.copy_(taken)
