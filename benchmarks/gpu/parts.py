@@ -57,6 +57,7 @@ def networks(dry_run: bool) -> None:
     import torch
 
     from microg4m_hf import models
+    from microg4m_hf.models.frozen import FrozenNetwork
 
     device = device_of(dry_run)
     for name in TINY if dry_run else NETWORKS:
@@ -78,6 +79,12 @@ def networks(dry_run: bool) -> None:
         loss.backward()
         finite = all(one.grad is None or bool(one.grad.isfinite().all()) for one in network.parameters())
         report(check=f"{name}, gradients are finite", ok=finite)
+        if name in ("slow_4x16_r50", "tiny_slow"):
+            fast = FrozenNetwork(network.backbone.network, "yes")
+            with fast.installed(), torch.inference_mode(), exact_float32():
+                found = network(pixel_values=clips, boxes=BOXES).logits.cpu()
+            moved = (found - expected).abs().max().item() / scale
+            report(check=f"{name}, predictions with compile=yes", ok=moved < 1e-4, **fast.report())
 
 
 RECIPE = """

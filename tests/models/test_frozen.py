@@ -10,7 +10,7 @@ from transformers import VideoMAEConfig
 
 from microg4m_hf.models import MicroG4MHarForVideoClassification, create, frozen, wrap
 from microg4m_hf.models.backbones.layers import BatchNorm, convolve
-from microg4m_hf.models.backbones.packed import PackedConvolution, PackedLinear, pack
+from microg4m_hf.models.backbones.packed import WIDE, PackedConvolution, PackedLinear, pack
 from microg4m_hf.models.frozen import FrozenNetwork
 from microg4m_hf.models.registry import TINY
 
@@ -77,10 +77,10 @@ def test_packed_networks_give_the_logits_of_eager_ones(name: str, capsys: pytest
             assert precision == "no" or difference > 0
             assert torch.allclose(first, logits[:1], atol=1e-6)
         assert torch.equal(model(pixel_values=clips, boxes=boxes).logits, eager)  # nothing is left behind
-    packed = pack(network)
-    kinds = [type(module) for module in packed.modules()]
-    assert not {nn.Conv3d, nn.Linear, BatchNorm} & set(kinds)
-    assert {PackedConvolution, PackedLinear} & set(kinds)
+    modules = list(pack(network).modules())
+    kinds = {type(module) for module in modules}
+    assert not {nn.Conv3d, BatchNorm} & kinds and {PackedConvolution, PackedLinear} & kinds
+    assert all(module.in_features >= WIDE for module in modules if type(module) is nn.Linear)
     assert capsys.readouterr().err == ""
 
 
@@ -144,3 +144,9 @@ def test_compile_no_is_the_network_itself(network: Tiny) -> None:
     with torch.inference_mode():
         assert torch.equal(found, network(CLIPS)[0])
     assert fast.report() == {"compile": "no", "precision": "no", "used": "eager"}
+
+
+def test_a_compiled_network_is_called_as_the_network_is(network: Tiny) -> None:
+    fast = FrozenNetwork(network, "yes")
+    with torch.compiler.set_stance("force_eager"), torch.inference_mode():  # compiling itself is for GPUs
+        assert torch.equal(fast._compiled()(CLIPS)[0], network(CLIPS)[0])
