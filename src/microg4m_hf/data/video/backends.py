@@ -41,8 +41,9 @@ def resolve_backend(backend: str) -> str:
         'pyav'
     """
     if backend == "auto":
-        version = metadata.version("av")
-        _log_once(logging.INFO, f"clips are decoded by PyAV {version}, the fastest decoder that is always right")
+        if backend not in _logged:  # finding out the version takes as long as opening a clip
+            _logged.add(backend)
+            log.info("clips are decoded by PyAV %s, the fastest decoder that is always right", metadata.version("av"))
         return BACKENDS[0]
     if backend not in BACKENDS:
         raise ClipError(f"there is no decoder {backend!r}; choose one of auto, {', '.join(BACKENDS)}")

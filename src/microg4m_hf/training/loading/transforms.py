@@ -8,6 +8,7 @@ together with the resize, so pixels are interpolated once. Workers of a loader m
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -418,6 +419,7 @@ def _crop_samples(
     return needed, rows, columns
 
 
+@functools.lru_cache(maxsize=4)  # of a crop: its part of the frame is found first, and its pixels later
 def _samples(offset: int, count: int, scaled: int, original: int, device: torch.device) -> tuple[int, AxisSamples]:
     """The first pixel needed, and counted from it: left neighbors, right neighbors, and weights of the right ones."""
     import torch
