@@ -123,7 +123,7 @@ def test_full_size_networks_take_three_steps(name: str) -> None:
     from microg4m_hf.training.optim import build_optimizer
     from microg4m_hf.training.step import accumulate_gradients
 
-    small = ["data.crop=64", "data.short_side=[64,72]", "data.source=sample", "model.init=null"]
+    small = ["data.crop=32", "data.short_side=[32,36]", "data.source=sample", "model.init=null"]
     recipe = load_recipe(FOLDER / f"{name}_corrected.yaml", small)
     items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
     accelerator = Accelerator(cpu=True)
