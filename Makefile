@@ -31,7 +31,7 @@ demo: $(VENV)/.train ## draw the sample, train on it, score, report
 test: $(VENV)/.dev lint ## everything that CI runs
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-fast: $(VENV)/.dev ## the tests that start no other process and take less than ten seconds
+test-fast: $(VENV)/.dev ## the tests that start no other process and take less than ten seconds, with all their cases
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not processes'
 
 lint: $(VENV)/.dev

@@ -347,6 +347,7 @@ def _die_at(count: int, of: str) -> None:
     Journal.add = add_or_die  # type: ignore[method-assign]  # in a forked process
 
 
+@pytest.mark.slow
 def test_fourteen_rows_are_judged_and_a_kill_costs_nothing(planted: Planted, tmp_path: Path) -> None:
     """Every second row is off by one point. The run is killed in between, and goes on."""
     out = tmp_path / "out"

@@ -28,6 +28,7 @@ def texts(runner: Any, work: Sequence[ClipQueries]) -> dict[str, str]:
         return {query.id: record["text"] for query, record in runner(work)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "gemma3"])
 def test_batched_shared_and_one_by_one_agree(tiny: Tiny, questions: list[ClipQueries], family: str) -> None:
     settings = TextSettings("vqa", str(tiny(family)), frames=4, max_new_tokens=10, dtype="float32")

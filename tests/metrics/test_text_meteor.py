@@ -22,6 +22,7 @@ def _released_cases(shared: Path) -> list[dict]:
     return first + cases["small_cases"]
 
 
+@pytest.mark.slow
 @needs_java
 def test_released_values_of_the_java_program(shared: Path) -> None:
     pytest.importorskip("pycocoevalcap")
@@ -40,6 +41,7 @@ def test_released_values_of_the_java_program(shared: Path) -> None:
             np.testing.assert_allclose(corpus, values["corpus"]["meteor"], rtol=1e-8)
 
 
+@pytest.mark.slow
 @needs_java
 def test_texts_with_separators_of_the_program() -> None:
     pytest.importorskip("pycocoevalcap")

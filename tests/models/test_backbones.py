@@ -24,6 +24,7 @@ def test_parameter_counts_match_the_published_ones(name: str) -> None:
     assert model.config.settings == "paper"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", parity.REFERENCES)
 def test_logits_and_stages_match_the_reference(name: str, shared: Path) -> None:
     reference = parity.read(shared / "parity", parity.REFERENCES[name])

@@ -32,6 +32,7 @@ def _sizes() -> dict[str, dict[int, Any]]:
     return {"pixel_values": {0: clips}, "boxes": {0: people}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TINY, "videomae"])
 def test_the_whole_model_compiles_into_one_graph(name: str) -> None:
     """Trace without graph breaks and run with the eager backend; generated code is not tested here."""
@@ -61,6 +62,7 @@ def test_an_exported_model_takes_any_number_of_clips_and_people(name: str) -> No
             assert torch.equal(actual.clip_index, boxes[:, 0].long())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_slowfast", "tiny_mvitv2"])
 def test_onnxruntime_computes_the_same(name: str, tmp_path: Path) -> None:
     """The largest difference of logits was 1e-6 over all families, where they reach 1.7."""

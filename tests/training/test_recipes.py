@@ -113,6 +113,7 @@ def test_recipes_of_published_rows_rotate_nothing() -> None:
             assert "turn_pooling" not in recipe.model.overrides
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_full_size_networks_take_three_steps(name: str) -> None:
     """The network of the recipe in full size, on small frames."""
