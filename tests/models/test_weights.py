@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 
 from microg4m_hf import models
 from microg4m_hf.cli.main import main
+from microg4m_hf.data import ensure_sample
 from microg4m_hf.errors import CheckpointError, ModelError
 from microg4m_hf.models import weights
 from microg4m_hf.models.weights import MODELS_REPO, WEIGHTS, NamedWeights, find_released
@@ -27,6 +29,12 @@ from tests.support.warm_python import warm_python
 ZOO_FILE = "model_zoo/kinetics400/TINY_SLOW.pkl"
 RELEASED = "TINY-Slow/checkpoint_epoch_00003.pyth"
 HEAD = "head.projection.weight"
+
+
+@pytest.fixture(scope="session")
+def sample(own_home: Path) -> Path:
+    """The sample that all tests of a run share, from before ``tiny_weights`` changes the home."""
+    return ensure_sample()
 
 
 @pytest.fixture(autouse=True)
@@ -296,7 +304,7 @@ def test_recipes_begin_from_weights_by_name(hub: HubServer, monkeypatch: pytest.
 
 
 def test_commands(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, sample: Path
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     hub.put("model", MODELS_REPO, {RELEASED: pyth()})
@@ -308,6 +316,7 @@ def test_commands(
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny_slow"))
     assert line.split()[1:3] == ["here", "to"]
     assert main(["weights", "verify"]) == 0 and "ok: " in capsys.readouterr().out
+    shutil.copytree(sample, tmp_path / "home" / sample.name, copy_function=os.link)
     words = ["predict", "har", "--model", "released:tiny_slow", "--source", "sample", "--out", str(tmp_path / "run")]
     words += ["--limit", "2"]
     assert main(words) == 0 and (tmp_path / "run" / "predictions" / "test.parquet").is_file()
