@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -53,6 +54,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: (-slow[item.path], -tests[item.path]))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt from garbage collection what is there by now, over a million objects that stay.
+
+    Full collections, which running out of memory and much of torch ask for, would each take most of a second.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
