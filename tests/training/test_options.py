@@ -196,6 +196,24 @@ def test_a_full_cache_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "raise data.cache_gb" in capsys.readouterr().err, "the next run says it again"
 
 
+def test_a_file_that_is_no_window_is_absent_from_the_cache(tmp_path: Path) -> None:
+    import numpy as np
+
+    from microg4m_hf.training.loading.window_cache import WindowCache
+
+    cache, window = WindowCache(tmp_path, limit_gb=1), np.arange(6000, dtype=np.uint8).reshape(1, 50, 40, 3)
+    cache.put("a", window)
+    assert np.array_equal(cache.get("a"), window)
+    (path,) = tmp_path.glob("*.npy")
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:5], whole[:60], whole[:-1], b"\0" * 200, whole.replace(b"(1, 50", b"(9, 50")):
+        path.write_bytes(damaged)
+        assert cache.get("a") is None
+    for other in (np.array([{}], dtype=object), np.asfortranarray(window[0, :, :, 0])):
+        np.save(path, other, allow_pickle=True)
+        assert cache.get("a") is None
+
+
 def _spoil(folder: Path) -> None:
     """Write wrong pixels into every file of a cache."""
     import numpy as np
