@@ -8,7 +8,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +17,7 @@ import pytest
 
 from microg4m_hf import models
 from microg4m_hf.training import load_recipe
+from tests.support.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -108,12 +108,12 @@ def test_the_memory_of_a_small_network_is_what_torch_keeps() -> None:
 def test_a_part_of_the_gpu_script_runs_on_a_cpu(tmp_path: Path) -> None:
     script = PROJECT / "benchmarks" / "gpu" / "run.sh"
     command = [str(script), str(tmp_path / "out"), "--dry-run", "--only", "decoding"]
-    done = subprocess.run(command, env=os.environ | {"PYTHON": sys.executable}, capture_output=True, text=True)
+    done = subprocess.run(command, env=os.environ | {"PYTHON": warm_python()}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     part = json.loads((tmp_path / "out" / "results.json").read_text())["parts"]["decoding"]
     assert part["state"] == "complete" and part["findings"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"log.txt", "results.json", "results.md"}
-    done = subprocess.run([*command[:-1], "dancing"], env=os.environ | {"PYTHON": sys.executable}, capture_output=True)
+    done = subprocess.run([*command[:-1], "dancing"], env=os.environ | {"PYTHON": warm_python()}, capture_output=True)
     assert done.returncode == 2 and done.stderr.decode().startswith("dancing is no part; these are: networks")
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from html import unescape
@@ -29,12 +28,13 @@ from microg4m_hf.training.recipes.recipe_keys import recipe_keys
 from tests.support.axe import axe_script, violations
 from tests.support.browser import Browser, chromium
 from tests.support.documents import PROJECT
+from tests.support.warm_python import warm_python
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("docs")
-    words = [sys.executable, "-m", "docs.scripts.site", "--root", str(root)]
+    words = [warm_python(), "-m", "docs.scripts.site", "--root", str(root)]
     ran = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-2000:]
     return root / "site"

@@ -119,15 +119,15 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="use the CPU and tiny sizes")
     parser.add_argument("--only", help="names of parts, separated by commas")
     args = parser.parse_args()
-    import torch
-
-    if not (args.dry_run or torch.cuda.is_available()):
-        print("no CUDA device was found; --dry-run runs every part on the CPU", file=sys.stderr)
-        return 2
     names = args.only.split(",") if args.only else list(BUDGETS)
     unknown = [name for name in names if name not in BUDGETS]
     if unknown:
         print(f"{', '.join(unknown)} is no part; these are: {', '.join(BUDGETS)}", file=sys.stderr)
+        return 2
+    import torch
+
+    if not (args.dry_run or torch.cuda.is_available()):
+        print("no CUDA device was found; --dry-run runs every part on the CPU", file=sys.stderr)
         return 2
     args.out.mkdir(parents=True, exist_ok=True)
     results = describe_machine(args.dry_run) | {"parts": {}}

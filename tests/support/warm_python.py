@@ -30,7 +30,8 @@ PACKAGES = (
 FRESH = ("microg4m_hf", "huggingface_hub", "datasets", "transformers", "evaluate", "accelerate", "gradio", "matplotlib")
 # Read when the interpreter or torch starts, so a process that wants others than the server has them cannot be forked.
 AT_START = ("PYTHON", "OMP_", "MKL_", "OPENBLAS_", "LD_", "LC_", "LANG", "TORCH_", "PYTORCH_", "KMP_")
-HANDLED = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONWARNINGS", "PYTHON_EXEC")  # the last one is of torchrun
+HANDLED = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONWARNINGS")
+HANDLED += ("PYTHON_EXEC", "TORCH_NCCL_ASYNC_ERROR_HANDLING")  # torchrun's; the second is read where NCCL begins
 # What sklearn sets on import, in the tests as in the server; so does cv2 with its own folder in LD_LIBRARY_PATH.
 SET_BY_PACKAGES = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")

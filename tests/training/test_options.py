@@ -18,6 +18,7 @@ from microg4m_hf.models import create
 from microg4m_hf.training.prepare import compile_backend, prefers_channels_last
 from microg4m_hf.training.recipe_io import load_recipe
 from tests.support.train_runs import Trainers, command, losses, run_command, steps_logged, write_recipe
+from tests.support.warm_python import warm_python
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SHORT = ("loop.max_steps=2", "data.workers=0", "loop.batch=4", "data.num_frames=4", "data.crop=32")
@@ -83,8 +84,8 @@ def test_missing_tracker_is_an_error(trainers: Trainers, tmp_path: Path) -> None
     hidden = tmp_path / "hidden" / "wandb"
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ImportError('broken on purpose')")
-    words = command(write_recipe(tmp_path), tmp_path / "run", "loop.tracker=wandb")
-    ended = run_command(words, env={"PYTHONPATH": str(hidden.parent)})
+    _, *words = command(write_recipe(tmp_path), tmp_path / "run", "loop.tracker=wandb")
+    ended = run_command([warm_python(), *words], env={"PYTHONPATH": str(hidden.parent)})
     assert ended.returncode == 2
     assert "loop.tracker needs the package wandb" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -54,17 +54,20 @@ def astronaut_strokes(scene: Scene, astronaut: Astronaut, number: int, height: i
     c, s = cos(turn), sin(turn)
     up = jump_height(astronaut, time) - _AXIS
     unit = astronaut.height * height
+    x, y = x * height, y * height
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
         right, above = point[0], point[1] + up
-        px, py = x * height + unit * (right * c + above * s), y * height + unit * (right * s - above * c)
-        return round_to_64th(px), round_to_64th(py)
+        return round_to_64th(x + unit * (right * c + above * s)), round_to_64th(y + unit * (right * s - above * c))
 
-    moment = Moment(astronaut, time, _gaze(scene, astronaut, time))
-    return [
-        stroke._replace(a=place(stroke.a), b=place(stroke.b), half=round_to_64th(stroke.half * unit))
-        for stroke in draw_astronaut(moment)
-    ]
+    placed = []
+    for start, end, half, color, flat, outline, body in draw_astronaut(
+        Moment(astronaut, time, _gaze(scene, astronaut, time))
+    ):
+        a = place(start)
+        b = a if end is start else place(end)  # a disc
+        placed.append(Stroke(a, b, round_to_64th(half * unit), color, flat, outline, body))
+    return placed
 
 
 def orientation(astronaut: Astronaut, time: float) -> float:
