@@ -283,19 +283,25 @@ def _resizer(geometry: Geometry, height: int, width: int) -> Callable[[np.ndarra
         band = slice(start, start + _BAND)
         rows = torch.cat([above[band], below[band]])
         count = len(rows) // 2
-        neighbors = values[: 2 * count].split(count), sides[:count], sides[:count].split(3 * crop, 1)
-        bands.append((band, rows, down[band], taken[: 2 * count], values[: 2 * count], *neighbors))
+        first, second = sides[:count].split(3 * crop, 1)
+        result = first.view(torch.int32).view(count, 3, crop).transpose(0, 1)
+        neighbors = values[: 2 * count].split(count), sides[:count], (first, second), result
+        bands.append((rows, down[band], taken[: 2 * count], values[: 2 * count], *neighbors))
 
     def resize(frame: np.ndarray, target: torch.Tensor) -> None:
-        pixels = torch.from_numpy(np.ascontiguousarray(frame[needed])).flatten(1)
-        for band, rows, down, taken, values, (upper, lower), sides, (first, second) in bands:
+        inside = frame[needed]
+        if min(inside.strides) < 0 or not inside.flags.writeable:  # a turned frame, or one that is mapped from a file
+            inside = inside.copy()
+        pixels = torch.from_numpy(inside).flatten(1)
+        for band, target_band in zip(bands, target.split(_BAND, 1), strict=True):
+            rows, down, taken, values, (upper, lower), sides, (first, second), result = band
             torch.index_select(pixels, 0, rows, out=taken)
             values.copy_(taken)
             torch.lerp(upper, lower, down, out=upper)
             torch.index_select(upper, 1, columns, out=sides)
             torch.lerp(first, second, across, out=first)
             torch.add(middle, first, alpha=_STEPS, out=first)
-            target[:, band].copy_(first.view(torch.int32).view(-1, 3, crop).transpose(0, 1))
+            target_band.copy_(result)
 
     return resize
 
