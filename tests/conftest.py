@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import re
@@ -62,6 +63,7 @@ def pytest_collection_finish() -> None:
     Full collections, which running out of memory and much of torch ask for, would each take most of a second.
     """
     gc.freeze()
+    atexit.register(gc.unfreeze)  # or libraries report at the end what they still hold
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,7 @@
 """A process that has imported torch and transformers and forks trainings, so that a start costs no imports.
 
+Before the first fork it writes and loads a network, which imports the rest and fills the caches of transformers.
+
 It reads one JSON line per request: ``{"start": [words], "env": {…}, "log": path}`` returns the process id,
 ``{"wait": id}`` the exit status (negative: the signal). Every training is a process group of its own, which the test
 can kill.
@@ -42,16 +44,28 @@ def child(request: dict[str, object]) -> None:
 
 
 def main() -> None:
+    import gc
+    import tempfile
+
     import accelerate  # noqa: F401
     import datasets  # noqa: F401
     import torch
     import torch.utils.data
+    import torchvision.transforms.v2  # noqa: F401
+    from tqdm import tqdm
 
-    import microg4m_hf.models as models
+    from microg4m_hf import models
+    from microg4m_hf.data import builder, tables  # noqa: F401
     from microg4m_hf.training import build, card, loop, predict_run  # noqa: F401
+    from microg4m_hf.training.loading import loader  # noqa: F401
 
     torch.set_num_threads(1)
-    _ = models.create, models.load_pyslowfast
+    tqdm.monitor_interval = 0  # no thread of it, which a fork would not have
+    with tempfile.TemporaryDirectory() as folder:
+        models.create("tiny_slow").save_pretrained(folder)
+        models.load_saved(folder)
+    gc.collect()
+    gc.freeze()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -64,6 +78,7 @@ def main() -> None:
             _, status = os.waitpid(request["wait"], 0)
             answer = {"status": os.waitstatus_to_exitcode(status)}
         print(json.dumps(answer), flush=True)
+    gc.unfreeze()
 
 
 if __name__ == "__main__":
