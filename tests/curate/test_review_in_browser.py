@@ -141,9 +141,10 @@ def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> N
         second = hands.at()
         hands.local(" ")
         hands.see("document.querySelector('#rv-player video').paused")
+        hands.local("ArrowRight")  # until then, the browser may still report a frame that was shown before the pause
         start = browser.evaluate(FRAME)
         hands.local("ArrowRight", "ArrowRight")
-        hands.see(f"{FRAME} === {start} + 2 || {FRAME} === 3")
+        hands.see(f"{FRAME} === {start} + 2")
         hands.local("g")
         hands.type("40")
         hands.local("Enter")
