@@ -29,7 +29,7 @@ demo: $(VENV)/.train ## draw the sample, train on it, score, report
 	$(PY) -m microg4m_hf demo
 
 test: $(VENV)/.dev lint ## everything that CI runs
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 
 test-fast: $(VENV)/.dev ## the tests that start no other process and take less than ten seconds, with all their cases
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not processes'

@@ -150,3 +150,22 @@ def test_a_compiled_network_is_called_as_the_network_is(network: Tiny) -> None:
     fast = FrozenNetwork(network, "yes")
     with torch.compiler.set_stance("force_eager"), torch.inference_mode():  # compiling itself is for GPUs
         assert torch.equal(fast._compiled()(CLIPS)[0], network(CLIPS)[0])
+
+
+def test_hooks_of_accelerate_stay(network: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    from accelerate.hooks import ModelHook, add_hook_to_module
+
+    class Doubled(ModelHook):
+        def post_forward(self, module: nn.Module, output: list[Tensor]) -> list[Tensor]:
+            return [2 * output[0]]
+
+    add_hook_to_module(network, Doubled())
+    fast = FrozenNetwork(network)
+    with torch.inference_mode():
+        expected = 2 * type(network).forward(network, CLIPS)[0]
+        for _ in range(2):
+            with fast.installed():
+                assert torch.equal(network(CLIPS)[0], expected)
+        assert torch.equal(network(CLIPS)[0], expected)
+    assert capsys.readouterr().err.count("another library has replaced the forward pass of the network") == 1
+    assert fast.report()["used"] == "eager"

@@ -53,11 +53,16 @@ class FrozenNetwork:
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
         """Let calls of the network, and so of the model around it, go through this object."""
+        if "forward" in self.network.__dict__:  # hooks of Accelerate, which move weights between devices
+            if "why" not in self._report:
+                self._give_up("another library has replaced the forward pass of the network")
+            yield
+            return
         self.network.forward = self._forward
         try:
             yield
         finally:
-            self.network.__dict__.pop("forward", None)
+            del self.network.forward
 
     def report(self) -> dict[str, Any]:
         """Return what was asked, what was used or why not, the seconds to prepare it, and its difference from eager."""
