@@ -1,7 +1,5 @@
 """A process that has imported torch and transformers and forks trainings, so that a start costs no imports.
 
-Before the first fork it writes and loads a network, which imports the rest and fills the caches of transformers.
-
 It reads one JSON line per request: ``{"start": [words], "env": {…}, "log": path}`` returns the process id,
 ``{"wait": id}`` the exit status (negative: the signal). Every training is a process group of its own, which the test
 can kill.
@@ -45,7 +43,6 @@ def child(request: dict[str, object]) -> None:
 
 def main() -> None:
     import gc
-    import tempfile
 
     import accelerate  # noqa: F401
     import datasets  # noqa: F401
@@ -61,9 +58,8 @@ def main() -> None:
 
     torch.set_num_threads(1)
     tqdm.monitor_interval = 0  # no thread of it, which a fork would not have
-    with tempfile.TemporaryDirectory() as folder:
-        models.create("tiny_slow").save_pretrained(folder)
-        models.load_saved(folder)
+    # Only imports: a tensor operation would start torch's threads, and compiled trainings abort without them in a fork.
+    _ = models.create, models.load_saved
     gc.collect()
     gc.freeze()
     print(json.dumps({"ready": True}), flush=True)
