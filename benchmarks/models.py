@@ -58,7 +58,6 @@ PEERS = {
     "videomae_b": "transformers VideoMAE",
 }
 CHANNELS_LAST = ("slow_4x16_r50", "x3d_s", "mvitv2_s_16x4")
-CHANNELS_LAST_IN_BF16 = ("c2d", "i3d", "slow")  # as a training does on a CPU
 
 
 def build(case: str, device: str) -> tuple[Any, Callable[..., Any], tuple[int, ...]]:
@@ -90,10 +89,13 @@ def measure(case: str, mode: str, device: str, batch: int, rounds: int) -> dict[
     """Return seconds per clip and memory beyond the weights of a case in this process."""
     import torch
 
+    from microg4m_hf.training.prepare import prefers_channels_last
+
     torch.manual_seed(0)
     network, step, shape = build(case, device)
     clips = torch.randn(batch, *shape, device=device)
-    if "channels_last" in case:
+    as_trained = "bf16" in case and prefers_channels_last(network, clips.device, "bf16")
+    if "channels_last" in case or as_trained:
         network = network.to(memory_format=torch.channels_last_3d)
         clips = clips.to(memory_format=torch.channels_last_3d)
     if "compiled" in case:
@@ -113,7 +115,7 @@ def measure(case: str, mode: str, device: str, batch: int, rounds: int) -> dict[
 
     before = _memory(device)
     for _ in range(3 if device == "cuda" else 1):
-        once()  # the first one includes what torch sets up once
+        once()
     seconds = []
     for _ in range(rounds):
         _wait(device)
@@ -300,7 +302,7 @@ def cases(only: str, device: str) -> list[str]:
         if name in CHANNELS_LAST:
             found.append(f"{name}+channels_last")
         if device == "cpu":
-            found.append(f"{name}+bf16" + ("+channels_last" if name.startswith(CHANNELS_LAST_IN_BF16) else ""))
+            found.append(f"{name}+bf16")
         if device == "cuda":
             found.append(f"{name}+compiled")
     return found

@@ -210,9 +210,8 @@ def test_a_file_that_is_no_window_is_absent_from_the_cache(tmp_path: Path) -> No
     for damaged in (b"", whole[:5], whole[:60], whole[:-1], b"\0" * 200, whole.replace(b"(1, 50", b"(9, 50")):
         path.write_bytes(damaged)
         assert cache.get("a") is None
-    for other in (np.array([{}], dtype=object), np.asfortranarray(window[0, :, :, 0])):
-        np.save(path, other, allow_pickle=True)
-        assert cache.get("a") is None
+    np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    assert cache.get("a") is None
 
 
 def _spoil(folder: Path) -> None:
@@ -285,10 +284,7 @@ def test_no_content_of_the_cache_changes_an_evaluation(tmp_path: Path) -> None:
     assert np.array_equal(KeyFrameWindows(moved, recipe.data, training=True)[0].frames, expected)
 
 
-def test_layout_of_convolutions_on_a_cpu(tmp_path: Path) -> None:
-    found = {}
-    for name in ("tiny_slow", "tiny_x3d"):
-        for precision in ("no", "bf16"):
-            recipe = load_recipe(write_recipe(tmp_path), [f"loop.mixed_precision={precision}"])
-            found[name, precision] = prefers_channels_last(create(name), torch.device("cpu"), recipe)
-    assert [key for key, preferred in found.items() if preferred] == [("tiny_slow", "bf16")]
+def test_layout_of_convolutions_on_a_cpu() -> None:
+    cases = [(name, precision) for name in ("tiny_slow", "tiny_x3d") for precision in ("no", "bf16")]
+    preferred = [case for case in cases if prefers_channels_last(create(case[0]), torch.device("cpu"), case[1])]
+    assert preferred == [("tiny_slow", "bf16")]

@@ -28,7 +28,9 @@ def prepare(
     import torch
 
     sharded = is_sharded(accelerator)
-    channels_last = recipe.loop.channels_last and prefers_channels_last(network, accelerator.device, recipe)
+    channels_last = recipe.loop.channels_last and prefers_channels_last(
+        network, accelerator.device, recipe.loop.mixed_precision
+    )
     if channels_last and not sharded:
         network = network.to(memory_format=torch.channels_last_3d)
     elif channels_last and accelerator.is_main_process:
@@ -45,14 +47,14 @@ def prepare(
     return model, optimizer
 
 
-def prefers_channels_last(network: torch.nn.Module, device: torch.device, recipe: Recipe) -> bool:
+def prefers_channels_last(network: torch.nn.Module, device: torch.device, precision: str) -> bool:
     """Whether channels-last weights are faster: on a CPU, only in bf16 and without channel-wise convolutions."""
     import torch
 
     if device.type != "cpu":
         return True
     convolutions = (module for module in network.modules() if isinstance(module, torch.nn.Conv3d))
-    return recipe.loop.mixed_precision == "bf16" and all(one.groups == 1 for one in convolutions)
+    return precision == "bf16" and all(one.groups == 1 for one in convolutions)
 
 
 @contextlib.contextmanager
