@@ -23,6 +23,8 @@ collect_ignore = ["support/dataset_check.py", "support/inspect_run.py"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+# As `make test` has it: one thread for each worker, and a forked process never waits for the threads of its parent.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before anything imports huggingface_hub, datasets or evaluate: tests never leave this machine.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -1,4 +1,4 @@
-"""``warm_python()`` behaves as Python does, apart from what is imported."""
+"""``warm_python()`` behaves as Python does, apart from what is imported; forked work ends."""
 
 from __future__ import annotations
 
@@ -104,3 +104,15 @@ def test_signals_reach_it_and_a_kill_ends_it(warm: str) -> None:
         process.send_signal(number)
         assert process.communicate()[0] == rest  # the end of the file: the child is gone too
         assert process.returncode == status
+
+
+def test_work_in_a_fork_does_not_wait_for_threads_of_its_parent() -> None:
+    code = (
+        "import torch; torch.set_num_threads(2)\n"
+        "square = torch.ones(2000, 2000)\n"
+        "square.t().contiguous()  # starts the threads\n"
+        "from tests.support.kills import run_forked\n"
+        "print(run_forked(lambda: square.t().contiguous()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "0\n", done.stderr

@@ -102,6 +102,8 @@ def _fork(work: Callable[[], Any]) -> int:
         return child
     code = 0
     try:
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)  # OpenMP would wait for threads that a fork does not have
         work()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
