@@ -226,28 +226,54 @@ def test_killed_processes_of_the_simulation_leave_whole_predictions(tmp_path: Pa
 
 
 def test_prefix_hits_are_read_from_the_counters_of_both_servers() -> None:
-    from benchmarks.vlm_served import parse_metrics, server_figures
+    from benchmarks.vlm_served import server_figures
 
     vllm = """# TYPE vllm:prefix_cache_queries counter
 vllm:prefix_cache_queries_total{{engine="0",model_name="m"}} {0}.0
 vllm:prefix_cache_hits_total{{engine="0",model_name="m"}} {1}.0
+vllm:prefix_cache_hits_created{{engine="0",model_name="m"}} 1.7957908598114972e+09
+vllm:mm_cache_queries_total{{engine="0",model_name="m"}} {5}.0
+vllm:mm_cache_hits_total{{engine="0",model_name="m"}} {6}.0
 vllm:generation_tokens_total{{engine="0",model_name="m"}} {2}
 vllm:time_to_first_token_seconds_bucket{{engine="0",le="0.1",model_name="m"}} 7.0
 vllm:time_to_first_token_seconds_sum{{engine="0",model_name="m"}} {3}
 vllm:time_to_first_token_seconds_count{{engine="0",model_name="m"}} {4}
+vllm:cache_config_info{{_block_size_resolved="True",block_size="16",engine="0",hash_block_size="None"}} 1.0
 """
-    before, after = (parse_metrics(vllm.format(*row)) for row in ((100, 0, 5, 1.5, 1), (1100, 800, 25, 4.5, 7)))
+    rows = ((100, 0, 5, 1.5, 1, 8, 0), (1100, 800, 25, 4.5, 7, 56, 40))
+    before, after = (vllm.format(*row) for row in rows)
     assert server_figures(before, after) == {
         "generated tokens": 20.0,
         "prefix looked up": 1000.0,
         "prefix found": 800.0,
+        "images looked up": 48.0,
+        "images found": 40.0,
         "prefix hit rate": 0.8,
+        "tokens per block of the prefix cache": 16,
         "first token [s], mean": 0.5,
     }
     sglang = """sglang:prompt_tokens_total{{model_name="m"}} {0}
 sglang:cached_tokens_total{{cache_source="device",model_name="m"}} {1}
 sglang:cached_tokens_total{{cache_source="host",model_name="m"}} 1.0
 """
-    before, after = (parse_metrics(sglang.format(*row)) for row in ((10, 2), (50, 12)))
+    before, after = (sglang.format(*row) for row in ((10, 2), (50, 12)))
     assert server_figures(before, after)["prefix hit rate"] == 0.25
     assert "none at /metrics" in server_figures(None, None)["metrics"]
+
+
+def test_the_committed_run_of_vllm_found_what_its_prompts_share() -> None:
+    from benchmarks.vlm_served import prefix_tokens
+
+    rows = json.loads((PROJECT / "benchmarks" / "results" / "vlm_served.json").read_text())
+    rows = {name: row for name, row in rows.items() if name.startswith("vLLM")}
+    assert ["no prefix cache" in name for name in rows] == [False, True]
+    for name, row in rows.items():
+        must, said = row["as the counters must say"], row["as the server's counters say"]
+        assert {key: said[key] for key in must} == must and row["requests, failed"][1] == 0
+        assert (must["prefix found"] > 0) == ("with prefix cache" in name)
+        assert must["images found"] / must["images looked up"] == pytest.approx(5 / 6)
+        same, answers = row["answers equal to transformers' on the JPEG images that were sent"]
+        assert same == answers == row["requests, failed"][0]
+    clip = [["a"] * 7, ["b"] * 7]  # of three questions each; two tokens of text, of which one may be shared
+    prompts = [[*images, first, second] for images in clip for first, second in ((1, 2), (1, 3), (4, 5))]
+    assert prefix_tokens(prompts, 4) == 2 * (8 + 4) and prefix_tokens(prompts, 2) == 2 * (8 + 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 from pathlib import Path
@@ -102,6 +103,53 @@ def test_a_gateway_that_says_400_for_key_or_model_stops_the_run(
             run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint))
         assert server.counts.total() == 1
     assert not (tmp_path / "items.rank0.jsonl").read_text()
+
+
+# What vLLM 0.32.0 replies, word for word; the fourth and the last are from the source of SGLang 0.5.23 and from OpenAI.
+_TOO_MANY = "At most 9 image(s) may be provided in one prompt. (parameter=image)"
+_TOO_LONG = (
+    "max_completion_tokens=5000 cannot be greater than max_model_len=600. Please request fewer output tokens. "
+    "(parameter=max_completion_tokens, value=5000)"
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        ((400, {"message": _TOO_MANY, "param": "image", "code": 400}), "takes fewer images"),
+        ((400, {"message": _TOO_LONG, "code": 400}), "takes fewer images or shorter answers"),
+        ((404, {"message": "The model `nope` does not exist. Valid aliases: tiny.", "code": 404}), "not know this"),
+        ((400, {"message": "Image count 9 exceeds limit 8 per request.", "code": 400}), "takes fewer images"),
+        ((401, "Unauthorized"), r"does not accept the key: the server replied 401: Unauthorized;"),
+        ((404, None), r"does not know this model or address: the server replied 404: Not Found;"),
+        ((400, {"message": "max_tokens is too large: 99999. This model supports at most 16384 completion tokens"}),
+         "shorter answers"),
+    ],
+)  # fmt: skip
+def test_what_concerns_every_request_stops_the_run_at_the_first(
+    video: Path, tmp_path: Path, reply: tuple[int, Any], shown: str
+) -> None:
+    status, error = reply
+    body = json.dumps({"error": error} if error else {"detail": "Not Found"})
+    work = [ClipQueries(str(video), "a_001", tuple(Query(f"q{n}", f"q{n}") for n in range(3)))]
+    with BadServer(lambda question, attempt: f"raw:{status} {body}") as server:
+        endpoint = Endpoint(server.url, KEY, concurrency=1)
+        with pytest.raises(ServerError, match=shown):
+            run(SETTINGS, work, tmp_path, lambda: api_runner(SETTINGS, endpoint))
+        assert server.counts.total() == 1
+    assert not (tmp_path / "items.rank0.jsonl").read_text()
+
+
+def test_a_prompt_that_is_too_long_fails_its_item_after_one_request(video: Path) -> None:
+    message = "Input length (817) exceeds model's maximum context length (600)."
+    old = "'max_tokens' or 'max_completion_tokens' is too large: 500. This model's maximum context length is 600 tokens"
+    for text in (message, old):
+        body = json.dumps({"error": {"message": text, "type": "BadRequestError", "param": None, "code": 400}})
+        work = [ClipQueries(str(video), "a_001", (Query("q0", "q0"), Query("q1", "q1")))]
+        with BadServer(lambda question, attempt, body=body: f"raw:400 {body}" if question == "q0" else "ok") as server:
+            results = {q.id: r for q, r in api_runner(SETTINGS, Endpoint(server.url, KEY, concurrency=1))(work)}
+        assert (results["q0"]["kind"], results["q0"]["requests"], results["q1"]["status"]) == ("rejected", 1, "ok")
+        assert text in results["q0"]["why"]
 
 
 def test_a_400_after_an_answer_is_a_fault_of_the_item(video: Path) -> None:

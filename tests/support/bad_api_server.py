@@ -152,6 +152,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return int(more), {}, _error(f"no, {authorization}")
         if name == "says_400":
             return 400, {}, json.dumps({"error": {"message": more, "code": "400"}}).encode()
+        if name == "raw":  # a status and a body, as a server sent them
+            status, _, content = more.partition(" ")
+            return int(status), {}, content.encode()
         if name == "gzip":
             reply = json.dumps({"choices": [{"message": {"content": "Packed."}, "finish_reason": "stop"}]})
             return 200, {"Content-Encoding": "gzip"}, gzip.compress(reply.encode())

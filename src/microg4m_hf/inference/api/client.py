@@ -138,16 +138,20 @@ def backoff_delay(first: float, attempts: int) -> float:
 
 _TRANSIENT = (408, 409, 429)  # and 500 and above
 # Errors that stop the run, because they concern every item.
-_FATAL = {
+_FATAL: dict[int | str, str] = {
     401: "does not accept the key",
     402: "requires payment",
     403: "does not allow this",
     404: "does not know this model or address",
+    "limit": (
+        "takes fewer images or shorter answers than this run needs; lower --frames or --max-new-tokens, or raise "
+        "the limit of the server, such as --limit-mm-per-prompt or --max-model-len of vLLM"
+    ),
 }
 
 
-# Gateways report these errors with status 400 or 422, in words of their own.
-_WORDS_OF_CAUSE = {
+# Servers report these errors with status 400 or 422, in words of their own.
+_WORDS_OF_CAUSE: dict[int | str, str] = {
     401: (
         r"(api|access|auth\w*|invalid|incorrect|missing|no)[ _-]?(key|token)\b.*\b"
         r"(invalid|incorrect|missing|expired|provided|passed|valid|found|required)|"
@@ -159,19 +163,29 @@ _WORDS_OF_CAUSE = {
         r"model\b.{0,120}\b(does not exist|not exist|not found|is unknown)|"
         r"(invalid|unknown|unsupported|no such|not a valid)[ _]model|server is pinned to"  # transformers serve MODEL
     ),
+    # Every request of a run has as many images and may have as long an answer, whatever its prompt.
+    "limit": (
+        r"\bat most \d+ (image|video)|limit[-_]mm[-_]per[-_]prompt|"  # vLLM
+        r"max_(completion_)?tokens=\d+ cannot be greater|"
+        r"(image|video) count \d+ exceeds limit|"  # SGLang
+        r"max_(completion_)?tokens is too large.*supports at most"  # OpenAI
+    ),
 }
 
 # Gateways pass messages on without their codes. OpenAI's "exceeded your current quota" is not one of these, because
 # Gemini says it of a limit per minute.
 _NO_QUOTA = r"insufficient_quota|budget[ _](has been )?exceeded|(exceeded|crossed)( \w+)? budget"
+_BAD_VALUE = r"too (large|small|long)|greater|less than|at (least|most)|exceed"
 _FILTERED = r"content[ _]?(filter|policy|management policy)"
 
 
-def fatal_status(code: int, message: str) -> int:
-    """Return the status that an error means, where a gateway uses 400 or 422 for a rejected key or an unknown model.
+def fatal_status(code: int, message: str) -> int | str:
+    """Return what an error means: its status, or the key of another cause, where a server uses 400 or 422 for it.
 
     >>> fatal_status(400, "API key not valid. Please pass a valid API key."), fatal_status(400, "Model Not Exist")
     (401, 404)
+    >>> fatal_status(400, "At most 4 image(s) may be provided in one prompt.")
+    'limit'
     >>> fatal_status(400, "the image is too large"), fatal_status(500, "model not found")
     (400, 500)
     """
@@ -234,7 +248,8 @@ def send_request(client: Any, endpoint: Endpoint, gate: RequestGate, body: dict[
         except openai.APIStatusError as error:
             why, kind = f"the server replied {error.status_code}: {_server_message(endpoint, error)}", "server"
             code = error.status_code
-            if code == 400 and "max_completion_tokens" in why and "max_completion_tokens" in body:
+            named = "max_completion_tokens" in body and "max_completion_tokens" in why
+            if code == 400 and named and not re.search(_BAD_VALUE, why, re.IGNORECASE):
                 # Servers from before 2024 know the older name only.
                 body = {("max_tokens" if name == "max_completion_tokens" else name): body[name] for name in body}
                 continue
@@ -292,8 +307,8 @@ def _stop_run(endpoint: Endpoint, why: str) -> ServerError:
 
 def _server_message(endpoint: Endpoint, error: Any) -> str:
     """Return the error message and code in the reply, or the reply itself."""
-    body = error.body if isinstance(error.body, dict) else {}
-    code, message = body.get("code"), body.get("message")
+    body = error.body if isinstance(error.body, dict) else {"message": error.body}
+    code, message = body.get("code"), body.get("message") or body.get("detail")
     text = f"{message} ({code})" if message and code else str(message or error.response.text)
     return endpoint.redact(" ".join(text.encode("utf-8", "replace").decode().split()))[:500]
 
