@@ -65,6 +65,19 @@ def test_a_validation_that_a_signal_interrupts_is_made_up_for(
     assert results[0]["test"]["scores"] == results[1]["test"]["scores"]
 
 
+def test_a_stopped_run_can_end_with_fewer_steps_than_it_has(trainers: Trainers, tmp_path: Path) -> None:
+    """Nothing was validated before the signal, so the weights of the checkpoint are."""
+    recipe, out = write_recipe(tmp_path), tmp_path / "run"
+    training = trainers.start(recipe, out)
+    training.reach(3)
+    os.kill(training.pids[0], signal.SIGTERM)
+    assert training.ended() == [128 + signal.SIGTERM]
+    stopped = steps_logged(out)
+    trainers.start(recipe, out, "loop.max_steps=2").finish()
+    results = json.loads((out / "results.json").read_text())
+    assert (results["steps"], results["best_step"]) == (stopped, stopped)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_one_training_per_run_folder(trainers: Trainers, tmp_path: Path, processes: int) -> None:
     """The lock of a killed training does not outlive it."""

@@ -72,7 +72,8 @@ def train(
         save_checkpoint(accelerator, run.checkpoints, state, recipe.loop.keep_checkpoints)
 
     set_training_mode(model, recipe)
-    if not state.validated:
+    past_the_end = state.best_step < 0 and state.step >= end  # stopped before a validation, now with fewer steps
+    if not state.validated or past_the_end:
         validate()
         save()
     shown = Progress("training", end, unit="step", initial=state.step)
