@@ -277,3 +277,14 @@ def test_the_committed_run_of_vllm_found_what_its_prompts_share() -> None:
     clip = [["a"] * 7, ["b"] * 7]  # of three questions each; two tokens of text, of which one may be shared
     prompts = [[*images, first, second] for images in clip for first, second in ((1, 2), (1, 3), (4, 5))]
     assert prefix_tokens(prompts, 4) == 2 * (8 + 4) and prefix_tokens(prompts, 2) == 2 * (8 + 6)
+
+
+def test_the_memory_of_the_page_on_servers_is_computed_from_the_shapes() -> None:
+    from benchmarks import vlm_memory
+
+    page = (PROJECT / "docs" / "served_models.md").read_text()
+    assert vlm_memory.tables() in page
+    assert vlm_memory.parameters("3B") == 3_754_622_976
+    for figure in (vlm_memory.hit_rate(), vlm_memory.hit_rate(448)):
+        assert f"{figure:.2f}" in page
+    assert f"{8 * vlm_memory.frame_tokens():,} tokens" in page and f"{8 * vlm_memory.frame_tokens(448):,}" in page

@@ -152,6 +152,16 @@ def test_a_prompt_that_is_too_long_fails_its_item_after_one_request(video: Path)
         assert text in results["q0"]["why"]
 
 
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_an_answer_that_the_server_broke_off_is_asked_for_again(video: Path, reason: str) -> None:
+    choice = {"message": {"role": "assistant", "content": "Two astro"}, "finish_reason": reason}
+    broken = f"raw:200 {json.dumps({'choices': [choice]})}"
+    record, _ = ask(video, broken)
+    assert (record["text"], record["requests"]) == ("Two people.", 2)
+    record, _ = ask(video, broken, broken)
+    assert record["kind"] == "malformed" and f"gave the answer up (finish_reason '{reason}')" in record["why"]
+
+
 def test_a_400_after_an_answer_is_a_fault_of_the_item(video: Path) -> None:
     work = [ClipQueries(str(video), "a_001", (Query("q0", "q0"), Query("q1", "q1")))]
     plan = {"q1": "says_400:the model does not exist in this picture"}

@@ -61,7 +61,7 @@ def build_request(settings: TextSettings, images: list[dict[str, Any]], query: Q
 
 
 class MalformedReply(Exception):
-    """The reply is not a chat completion. A retry may help."""
+    """The reply is not a whole chat completion. A retry may help."""
 
 
 def parse_reply(body: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def parse_reply(body: str) -> dict[str, Any]:
     Every field is checked, because servers differ.
 
     Raises:
-        MalformedReply: The reply is not a chat completion.
+        MalformedReply: The reply is not a chat completion, or its answer was broken off.
 
     Example:
         >>> parse_reply('{"choices": [{"message": {"content": " Two. "}, "finish_reason": "stop"}]}')
@@ -81,6 +81,8 @@ def parse_reply(body: str) -> dict[str, Any]:
     try:
         reply = json.loads(body)
         choice = reply["choices"][0]
+        if choice.get("finish_reason") in ("abort", "error"):  # vLLM and SGLang, with the text so far
+            raise MalformedReply(f"the server gave the answer up (finish_reason {choice['finish_reason']!r})")
         record = _parse_message(choice.get("message") or {}, choice.get("finish_reason"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedReply(f"the reply is not a chat completion ({type(error).__name__}): {body[:120]!r}") from None
