@@ -377,6 +377,7 @@ def main() -> None:
     if not own and not options.model:
         parser.error("give --model, the name under which the server knows it, --tiny or --vllm-python")
     sys.path.insert(0, str(PROJECT))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the server too
     words = ["ENV/bin/python" if word == options.vllm_python else word for word in sys.argv[1:]]
     head = {
         "command": " ".join(["python benchmarks/vlm_served.py", *words]),
