@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from microg4m_hf import models
-from microg4m_hf.models.backbones.layers import NonLocal
+from microg4m_hf.models.backbones.layers import NonLocal, apply_convolution
 from microg4m_hf.models.backbones.mvit import _relative_entries
 from microg4m_hf.models.frozen import FrozenNetwork
 from microg4m_hf.models.registry import CORRECTED, PUBLISHED, TINY
@@ -22,6 +22,26 @@ def test_parameter_counts_match_the_published_ones(name: str) -> None:
         model = models.create(name)
     assert sum(p.numel() for p in model.parameters()) == PUBLISHED[name].parameters
     assert model.config.settings == "paper"
+
+
+@pytest.mark.parametrize("how", ["autocast", "weights"])
+def test_the_convolution_of_pixels_is_trained_in_float32_on_a_cpu(how: str) -> None:
+    """The kernel for its gradient in bfloat16 writes beyond its memory on some processors."""
+    torch.manual_seed(0)
+    dtype = torch.bfloat16
+    conv = torch.nn.Conv3d(3, 8, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False).to(dtype).float()
+    pixels, incoming = torch.randn(1, 3, 2, 16, 16).to(dtype).float(), torch.randn(1, 8, 2, 8, 8).to(dtype)
+    conv(pixels).backward(incoming.float())
+    expected = conv.weight.grad
+    assert expected is not None
+    conv.zero_grad()
+    if how == "weights":
+        conv, pixels, expected = conv.to(dtype), pixels.to(dtype), expected.to(dtype)
+    with torch.autocast("cpu", dtype, enabled=how == "autocast"):
+        output = apply_convolution(conv, pixels)
+    output.backward(incoming)
+    assert output.dtype == dtype
+    assert torch.equal(conv.weight.grad, expected)
 
 
 @pytest.mark.slow

@@ -52,10 +52,28 @@ def convolve(conv: nn.Module, norm: nn.Module, x: Tensor, *, relu: bool = False,
     """Return the norm of a convolution, plus ``add``, after a ReLU if that is asked for."""
     if isinstance(conv, PackedConvolution):
         return conv(x, relu, add)
-    x = norm(conv(x))
+    x = norm(apply_convolution(conv, x))
     if add is not None:
         x = add + x
     return F.relu(x, inplace=True) if relu else x
+
+
+def apply_convolution(conv: nn.Module, x: Tensor) -> Tensor:
+    """Return the convolution; that of pixels, frame by frame, is trained in float32 on a CPU.
+
+    In bfloat16, oneDNN's gradient of the weights of such a convolution writes beyond its memory for few frames, on
+    processors with AMX (torch 2.15).
+    """
+    if not (isinstance(conv, nn.Conv3d) and conv.in_channels == 3 and conv.kernel_size[0] == 1):
+        return conv(x)
+    autocast = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if autocast else conv.weight.dtype
+    if x.device.type != "cpu" or dtype == torch.float32 or not torch.is_grad_enabled():
+        return conv(x)
+    with torch.autocast("cpu", enabled=False):
+        bias = None if conv.bias is None else conv.bias.float()
+        y = F.conv3d(x.float(), conv.weight.float(), bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return y.to(dtype)
 
 
 class Stage(nn.Module):

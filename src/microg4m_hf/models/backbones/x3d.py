@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..specs import X3DSpec
-from .layers import BatchNorm, ResidualBlock, Stage, convolve
+from .layers import BatchNorm, ResidualBlock, Stage, apply_convolution, convolve
 
 
 def round_width(width: float, factor: float, divisor: int = 8) -> int:
@@ -32,7 +32,7 @@ class X3DStem(nn.Module):
         self.bn = BatchNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(self.conv, self.bn, self.conv_xy(x), relu=True)
+        return convolve(self.conv, self.bn, apply_convolution(self.conv_xy, x), relu=True)
 
 
 class SqueezeExcite(nn.Module):
