@@ -42,6 +42,7 @@ def test_the_convolution_of_pixels_is_trained_in_float32_on_a_cpu(how: str) -> N
     output.backward(incoming)
     assert output.dtype == dtype
     assert torch.equal(conv.weight.grad, expected)
+    assert apply_convolution(conv.double(), pixels.double()).dtype == torch.float64
 
 
 @pytest.mark.slow
