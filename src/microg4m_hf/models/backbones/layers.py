@@ -64,11 +64,10 @@ def apply_convolution(conv: nn.Module, x: Tensor) -> Tensor:
     In bfloat16, oneDNN's gradient of the weights of such a convolution writes beyond its memory for few frames, on
     processors with AMX (torch 2.15).
     """
-    of_pixels = isinstance(conv, nn.Conv3d) and conv.in_channels == 3 and conv.kernel_size[0] == 1
-    if not of_pixels or x.device.type != "cpu" or not torch.is_grad_enabled():
+    if not (isinstance(conv, nn.Conv3d) and conv.in_channels == 3 and conv.kernel_size[0] == 1):
         return conv(x)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else conv.weight.dtype
-    if dtype not in (torch.bfloat16, torch.float16):
+    if x.device.type != "cpu" or dtype not in (torch.bfloat16, torch.float16) or not torch.is_grad_enabled():
         return conv(x)
     with torch.autocast("cpu", enabled=False):
         bias = None if conv.bias is None else conv.bias.float()
