@@ -25,6 +25,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # As `make test` has it: one thread for each worker, and a forked process never waits for the threads of its parent.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests compare bits, and a GPU sums in another order each time. With this variable, those that can do so use one.
+ON_GPU = bool(os.environ.get("MICROG4M_TEST_GPU"))
+if not ON_GPU:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # Before anything imports huggingface_hub, datasets or evaluate: tests never leave this machine.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -53,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if starts[item.path] and item.path.name.startswith("test_"):
             item.add_marker("processes")
+        if ON_GPU and item.get_closest_marker("cpu"):
+            item.add_marker(pytest.mark.skip(reason="compares bits, or forks, as only a CPU allows"))
     tests = Counter(item.path for item in items)
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     if "PYTEST_XDIST_WORKER" in os.environ:

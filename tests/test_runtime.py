@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from microg4m_hf import runtime
-from microg4m_hf.errors import ModelError
+from microg4m_hf.errors import MicroG4MError, ModelError
 from microg4m_hf.runtime import is_out_of_memory
 from tests.support.warm_python import warm_python
 
@@ -144,6 +144,24 @@ def test_a_training_uses_accelerators_other_than_cuda(variables: dict[str, str],
     )
     ran = subprocess.run([warm_python(), "-c", code], capture_output=True, text=True, env={**os.environ, **variables})
     assert ran.stdout.split() == [used], ran.stderr
+
+
+@pytest.mark.parametrize(("gpus", "processes", "on_cpu"), [(0, 4, ""), (1, 1, ""), (2, 2, ""), (1, 2, "true")])
+def test_a_launch_with_a_gpu_for_each_process(
+    gpus: int, processes: int, on_cpu: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    monkeypatch.setenv("ACCELERATE_USE_CPU", on_cpu)
+    runtime.check_gpus()
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes + gpus))
+    if gpus:
+        with pytest.raises(
+            MicroG4MError, match=rf"{processes + gpus} processes .* {gpus} GPU.*--num_processes {gpus}\)"
+        ):
+            runtime.check_gpus()
 
 
 @pytest.mark.parametrize(("kind", "device"), [("cuda", "cuda:1"), ("xpu", "xpu:1"), ("mps", "mps"), (None, "cpu")])

@@ -1,4 +1,4 @@
-"""The parts of ``benchmarks.gpu.day``: four checks of the device against the CPU, a decoder, and three figures.
+"""The parts of ``benchmarks.gpu.day``: the checks of ``benchmarks.gpu.checks``, and figures.
 
     python -m benchmarks.gpu.parts NAME [--dry-run]
 
@@ -8,185 +8,32 @@ A finding is one JSON object on standard output. A check has ``ok``; a figure ha
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
-import itertools
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("c2d_nln_8x8_r50", "i3d_nln_8x8_r50", "slow_4x16_r50", "slowfast_4x16_r50", "x3d_s", "mvitv1_b_16x4")
-NETWORKS += ("mvitv2_s_16x4",)
-TINY = ("tiny_slow", "tiny_slowfast", "tiny_x3d", "tiny_mvitv2")
-BOXES = [[[0.1, 0.1, 0.6, 0.9], [0.4, 0.2, 0.95, 0.8]]]
-
-
-def report(**finding: Any) -> None:
-    """Print a finding, which the parent process keeps."""
-    print(json.dumps(finding), flush=True)
-
-
-def device_of(dry_run: bool) -> str:
-    return "cpu" if dry_run else "cuda"
-
-
-@contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """Turn off TF32, which has ten bits of mantissa."""
-    import torch
-
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    yield
-    torch.set_float32_matmul_precision(before[0])
-    torch.backends.cudnn.allow_tf32 = before[1]
-
-
-def networks(dry_run: bool) -> None:
-    """Logits and gradients on the device against those on the CPU, in float32 and under autocast."""
-    import torch
-
-    from microg4m_hf import models
-    from microg4m_hf.models.frozen import FrozenNetwork
-
-    device = device_of(dry_run)
-    for name in TINY if dry_run else NETWORKS:
-        torch.manual_seed(0)
-        network = models.create(name).eval()
-        side = network.config.train_size if not dry_run else 64
-        clips = torch.randn(1, 3, network.config.num_frames, side, side)
-        with torch.inference_mode():
-            expected = network(pixel_values=clips, boxes=BOXES).logits
-        network, clips = network.to(device), clips.to(device)
-        scale = expected.abs().max().item()
-        for dtype, limit in ((torch.float32, 1e-4), (torch.bfloat16, 0.1), (torch.float16, 0.05)):
-            enabled = dtype is not torch.float32
-            with torch.inference_mode(), exact_float32(), torch.autocast(device, dtype, enabled=enabled):
-                found = network(pixel_values=clips, boxes=BOXES).logits.float().cpu()
-            moved = (found - expected).abs().max().item() / scale
-            report(check=f"{name}, {str(dtype)[6:]}", largest_difference=f"{moved:.1e}", ok=moved < limit)
-        loss = network(pixel_values=clips, boxes=BOXES).logits.square().mean()
-        loss.backward()
-        finite = all(one.grad is None or bool(one.grad.isfinite().all()) for one in network.parameters())
-        report(check=f"{name}, gradients are finite", ok=finite)
-        if name in ("slow_4x16_r50", "tiny_slow"):
-            fast = FrozenNetwork(network.backbone.network, "yes")
-            with fast.installed(), torch.inference_mode(), exact_float32():
-                found = network(pixel_values=clips, boxes=BOXES).logits.cpu()
-            moved = (found - expected).abs().max().item() / scale
-            report(check=f"{name}, predictions with compile=yes", ok=moved < 1e-4, **fast.report())
-
-
-RECIPE = """
-name: gpu_day
-variant: own
-model: {name: tiny_slow}
-data: {num_frames: 4, stride: 8, key_frame: exact, short_side: [70, 90], crop: 64, eval_short_side: 64}
-optim: {name: sgd, lr: 0.05}
-schedule: {epochs: 100, warmup_epochs: 1.0}
-loop: {batch: 8, mixed_precision: "no", eval_every: 1000, checkpoint_every: 3, max_steps: 6, compile: null}
-"""
-
-
-def small_release(height: int, clips: int) -> Path:
-    """Return a release that the first part that needs it draws."""
-    from microg4m_hf.data.sample import make_sample
-
-    root = Path(os.environ["MICROG4M_HOME"]) / f"release-{height}-{clips}"
-    if not root.is_dir():
-        make_sample(root, height=height, clips=clips)
-    return root
-
-
-def train(folder: Path, *words: str, env: dict[str, str] | None = None) -> list[float]:
-    """Train by the command line, and return the loss of every step.
-
-    Args:
-        folder: Where the recipe and the run are.
-        words: Values of the recipe.
-        env: More environment variables.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(RECIPE)
-    command = [sys.executable, "-m", "microg4m_hf", "train", "har", "--config", str(folder / "recipe.yaml")]
-    command += ["--out", str(folder / "run")]
-    command += [f"data.data_dir={small_release(48, 8)}", *words]
-    subprocess.run(command, check=True, stdout=sys.stderr, env=os.environ | (env or {}))
-    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines if "loss" in line]
-
-
-def largest_ratio(found: list[float], expected: list[float]) -> float:
-    """Return the largest relative difference of two lists; infinity if their lengths differ."""
-    if len(found) != len(expected):
-        return float("inf")
-    return max(abs(a - b) / abs(b) for a, b in zip(found, expected, strict=True))
-
-
-def precision(dry_run: bool) -> None:
-    """Training in each precision, compiled, and resumed, against plain float32."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        plain = train(folder / "plain")
-        report(check="float32 trains", losses=[round(loss, 4) for loss in plain], ok=len(plain) == 6)
-        train(folder / "resumed", "loop.max_steps=3")
-        resumed = train(folder / "resumed")
-        moved = largest_ratio(resumed, plain)
-        report(check="resumed after three steps", largest_difference=f"{moved:.1e}", ok=moved < 1e-3)
-        ways = {"bf16": ["loop.mixed_precision=bf16"], "fp16": ["loop.mixed_precision=fp16"]}
-        ways["compiled"] = ["loop.compile=" + ("aot_eager" if dry_run else "inductor")]
-        for name, words in ways.items():
-            moved = largest_ratio(train(folder / name, *words), plain)
-            report(check=f"{name} against float32", largest_difference=f"{moved:.1e}", ok=moved < 0.05)
-
-
-def sharded(dry_run: bool) -> None:
-    """FSDP 2 on one process against plain training."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-    env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    with tempfile.TemporaryDirectory() as place:
-        plain = train(Path(place) / "plain", "loop.max_steps=4")
-        moved = largest_ratio(train(Path(place) / "sharded", "loop.max_steps=4", env=env), plain)
-    report(check="FSDP on one process", largest_difference=f"{moved:.1e}", ok=moved < 1e-3)
-
-
-def shared_prefix(dry_run: bool) -> None:
-    """Answers from the prefix cache against answers to single prompts, by tiny models of four families in float32."""
-    from microg4m_hf.inference.items import ClipQueries, Query, TextSettings
-    from microg4m_hf.inference.vlm.loading import Placement
-    from microg4m_hf.inference.vlm.local import local_runner
-    from tests.support.tiny_vlm import FAMILIES, tiny_vlm
-    from tests.support.videos import pictures, write_video
-
-    with tempfile.TemporaryDirectory() as place, exact_float32():
-        clips = [write_video(Path(place) / f"clip_{i:03}.mp4", pictures(30, 120, 160, seed=i)) for i in range(3)]
-        questions = ("Who floats?", "How many people are there?", "What do they hold?")
-        work = [
-            ClipQueries(str(path), path.stem, tuple(Query(f"{path.stem}_q{i}", q) for i, q in enumerate(questions)))
-            for path in clips
-        ]
-        for family in itertools.islice(FAMILIES, 1 if dry_run else 4):
-            model = tiny_vlm(family, Path(place) / family)
-            texts = []
-            for shared in (True, False):
-                settings = TextSettings("vqa", str(model), frames=4, max_new_tokens=8, dtype="float32", prompts="plain")
-                placed = Placement(device=device_of(dry_run), batch_size=3, workers=1, shared_prefix=shared)
-                texts.append({query.id: record["text"] for query, record in local_runner(settings, placed)(work)})
-            same = sum(texts[0][item] == text for item, text in texts[1].items())
-            report(check=f"{family}, prefix cache", same_answers=f"{same} of {len(texts[1])}", ok=texts[0] == texts[1])
+from .checks import (
+    BOXES,
+    device_of,
+    networks,
+    precision,
+    release,
+    report,
+    run_training,
+    sharded,
+    shared_prefix,
+    small_release,
+    tests,
+    train,
+)
 
 
 def decoding(dry_run: bool) -> None:
@@ -252,7 +99,10 @@ def matmul_limit(device: str, size: int) -> float:
 
 
 def steps(dry_run: bool) -> None:
-    """Time, memory and share of the limit of a training step in bfloat16, by layout and compilation."""
+    """Time, memory and share of the limit of a training step in bfloat16, by layout, choice of kernels and compilation.
+
+    Without cuDNN's own trials (``benchmark``), its heuristics choose the kernels.
+    """
     import torch
 
     from microg4m_hf import models
@@ -262,12 +112,15 @@ def steps(dry_run: bool) -> None:
     limit = matmul_limit(device, 256 if dry_run else 8192)
     report(figure="bfloat16 matrix product", tflops=round(limit / 1e12, 1))
     plain: dict[str, float] = {}
+    cases = (("tiny_slow", 2),) if dry_run else (("i3d_nln_8x8_r50", 32), ("slowfast_8x8_r50", 32))
     # Compiled ones last: they take longest, and what came before is kept.
-    for layout, compiled in ((False, False), (True, False), (True, True)):
-        for name, batch in (("tiny_slow", 2),) if dry_run else (("i3d_nln_8x8_r50", 32), ("slowfast_8x8_r50", 32)):
+    ways = ((False, False, False), (True, False, False), (False, True, False), (True, True, False), (True, False, True))
+    for layout, trials, compiled in ways:
+        for name, batch in cases:
             config = models.config_of(name)
             side = 64 if dry_run else 224
             torch.manual_seed(0)
+            torch.backends.cudnn.benchmark = trials
             network = models.create(name, check_inputs=False).train().to(device)
             if layout:
                 network = network.to(memory_format=torch.channels_last_3d)
@@ -291,17 +144,33 @@ def steps(dry_run: bool) -> None:
                 figure=name,
                 batch=batch,
                 channels_last=layout,
+                benchmark=trials,
                 compiled=compiled,
                 seconds=seconds,
                 clips_per_second=round(batch / seconds, 1),
                 speed_up=round(plain[name] / seconds, 2),
                 share_of_limit=round(flops / limit, 3),
+                busy=None if dry_run else busy_share(step),
                 first_step_s=round(first, 1),
                 **memory,
             )
             del network, optimizer, step
             if device == "cuda":
                 torch.cuda.empty_cache()
+
+
+def busy_share(step: Callable[[], Any]) -> float:
+    """Return the share of the time in which the GPU computes; CUDA graphs could fill the rest."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        began = time.perf_counter()
+        for _ in range(3):
+            step()
+        torch.cuda.synchronize()
+        elapsed = time.perf_counter() - began
+    return round(sum(event.self_device_time_total for event in seen.key_averages()) / 1e6 / elapsed, 3)
 
 
 def training_step(network: Any, optimizer: Any, clips: Any, labels: list[Any]) -> None:
@@ -315,23 +184,115 @@ def training_step(network: Any, optimizer: Any, clips: Any, labels: list[Any]) -
     optimizer.step()
 
 
+def copies(dry_run: bool) -> None:
+    """Seconds to bring a batch of decoded clips to the device: from locked slots, from others, and by a pinned copy."""
+    import numpy as np
+    import torch
+
+    from microg4m_hf import models
+    from microg4m_hf.training import Geometry, render_batch
+    from microg4m_hf.training.loading.loader import Slots
+
+    device = device_of(dry_run)
+    config = models.config_of("tiny_slow" if dry_run else "slowfast_8x8_r50")
+    side, batch, frames = (64, 2, 4) if dry_run else (224, 32, 32)
+    torch.zeros(1, device=device)
+    shape, seconds, clips = (3, frames, side, side), {}, {}
+    geometries = [Geometry(side, side, 0, 0, side, side)] * batch
+    for name in ("pinned copy", "slots", "locked slots"):
+        slots = Slots(count=batch, size=2 * int(np.prod(shape)), workers=1)
+        if name == "locked slots":
+            slots.lock()
+        arrays = [slots.pixels(number, shape) for number in range(batch)]
+        for number, array in enumerate(arrays):
+            array[:] = np.random.default_rng(number).integers(-32768, 32767, shape, np.int16)
+        windows = [torch.from_numpy(array) for array in arrays]
+        if name == "locked slots":
+            report(check="slots are locked", ok=dry_run or windows[0].is_pinned())
+
+        def bring(windows: list[torch.Tensor] = windows, copied: bool = name == "pinned copy") -> torch.Tensor:
+            if not copied:
+                return render_batch(windows, geometries, config, device)
+            stacked = torch.stack(windows)
+            stacked = stacked if dry_run else stacked.pin_memory()
+            return render_batch(list(stacked.to(device, non_blocking=True)), geometries, config, device)
+
+        clips[name] = bring()
+        for array in arrays:
+            array[:] = 0  # a worker would use the slot again
+        found = clips[name].cpu()
+        report(check=f"{name}: written again after the copy", ok=bool((found == clips["pinned copy"].cpu()).all()))
+        seconds[name] = median_seconds(bring, 2 if dry_run else 8, device)
+        del windows, arrays, slots, bring
+    report(figure=f"{batch} clips to the device", mb=round(batch * 2 * np.prod(shape) / 1e6), seconds=seconds)
+
+
+def predictions(dry_run: bool) -> None:
+    """Clips per second in evaluation mode, by precision, layout and compilation, and how far the logits move."""
+    import torch
+
+    from microg4m_hf import models
+    from microg4m_hf.models.frozen import FrozenNetwork
+
+    device = device_of(dry_run)
+    cases = (("tiny_slow", 2, "yes"),) if dry_run else (("i3d_nln_8x8_r50", 16, "no"), ("x3d_s", 16, "no"))
+    cases += () if dry_run else (("mvitv2_s_16x4", 16, "no"), ("slowfast_8x8_r50", 16, "yes"))
+    for name, batch, compiled in cases:
+        config = models.config_of(name)
+        side = 64 if dry_run else config.train_size if "mvit" in name else 256
+        torch.manual_seed(0)
+        network = models.create(name, check_inputs=False).eval().to(device)
+        clips = torch.randn(batch, 3, config.num_frames, side, side, device=device)
+        plain, expected = 0.0, torch.zeros(())
+        ways = [("no", "no", False), ("no", "no", True), ("no", "bf16", False), ("no", "bf16", True)]
+        ways += [("yes", "no", True), ("yes", "bf16", True)] if compiled == "yes" else []
+        for how, dtype, layout in ways:
+            network.to(memory_format=torch.channels_last_3d if layout else torch.contiguous_format)
+            fast = FrozenNetwork(network.backbone.network, how, dtype)
+            with fast.installed(), torch.inference_mode():
+                predict = functools.partial(network, pixel_values=clips, boxes=BOXES * batch)
+                began = time.perf_counter()
+                logits = predict().logits.float().cpu()
+                first = time.perf_counter() - began
+                seconds = median_seconds(predict, 2 if dry_run else 6, device)
+            plain = plain or seconds
+            expected = logits if not expected.ndim else expected
+            report(
+                figure=name,
+                compile=how,
+                used=fast.report()["used"],
+                precision=dtype,
+                channels_last=layout,
+                clips_per_second=round(batch / seconds, 1),
+                speed_up=round(plain / seconds, 2),
+                moved=f"{((logits - expected).abs().max() / expected.abs().max()).item():.1e}",
+                first_s=round(first, 1),
+            )
+
+
 def loading(dry_run: bool) -> None:
-    """The share of a training step that waits for clips, with the loader of the library on the sample."""
-    root = small_release(48, 8) if dry_run else small_release(240, 16)
-    words = [f"data.data_dir={root}", "model.name=" + ("tiny_slow" if dry_run else "i3d_8x8_r50")]
+    """The share of training steps that waits for clips, by the command line, from mp4 files and from the cache."""
+    root = small_release(48, 8) if dry_run else small_release(480, 48)
     with tempfile.TemporaryDirectory() as place:
-        if not dry_run:
-            words += ["data.num_frames=8", "data.short_side=[256,320]", "data.crop=224", "data.eval_short_side=256"]
-            words += ["loop.batch=8", "loop.mixed_precision=bf16"]
-        for workers in (0, 1) if dry_run else (2, 8, 14):
-            folder = Path(place) / f"workers_{workers}"
-            count = 4 if dry_run else 16
-            train(folder, *words, f"data.workers={workers}", f"loop.max_steps={count}", "loop.checkpoint_every=0")
-            lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
-            later = [line for line in lines if "step_s" in line][2:]
-            wait, spent = (sum(line[key] for line in later) for key in ("wait_s", "step_s"))
-            report(figure="loading", workers=workers, wait_share=round(wait / (wait + spent), 3),
-                   step_s=round(spent / len(later), 4))  # fmt: skip
+        for name in ("tiny",) if dry_run else ("i3d_nln_8x8_r50", "slowfast_8x8_r50"):
+            for cached in (False, True):
+                folder = Path(place) / f"{name}-{cached}"
+                skipped = 2 if dry_run else 12 if cached else 6
+                count = skipped + (2 if dry_run else 30 if cached else 12)
+                words = [f"loop.max_steps={count}", "loop.checkpoint_every=0", "loop.eval_every=1000"]
+                words += [f"data.cache={folder}-cache"] if cached else []
+                if dry_run:
+                    train(folder, *words, "data.workers=1")
+                    folder = folder / "run"
+                    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+                else:
+                    words += [f"data.data_dir={root}", "model.init=null", "loop.batch=32", "loop.compile=null"]
+                    words += ["schedule.epochs=1000", "data.workers=14"]
+                    lines = run_training(folder, f"{name}_corrected", *words)
+                later = [line for line in lines if "step_s" in line][skipped:]
+                wait, spent = (sum(line[key] for line in later) for key in ("wait_s", "step_s"))
+                report(figure=f"loading, {name}", cached=cached, wait_share=round(wait / (wait + spent), 3),
+                       step_s=round(statistics.median(line["step_s"] for line in later), 4))  # fmt: skip
 
 
 def answers(dry_run: bool) -> None:
@@ -348,7 +309,8 @@ def answers(dry_run: bool) -> None:
 
 
 PARTS = {part.__name__: part for part in
-         (networks, precision, sharded, shared_prefix, decoding, steps, loading, answers)}  # fmt: skip
+         (networks, precision, sharded, shared_prefix, tests, release,
+          decoding, copies, steps, predictions, loading, answers)}  # fmt: skip
 
 
 def main() -> None:

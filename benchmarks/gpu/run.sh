@@ -14,6 +14,14 @@ if compgen -G "$wheels/*.whl" >/dev/null; then
   trap 'rm -rf "$site"' EXIT
   "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target "$site" "$wheels"/*.whl
   export PYTHONPATH="$site"
+  # torchcodec looks for the libraries of FFmpeg by their plain names; the wheel of PyAV has them under others.
+  mkdir "$site/ffmpeg"
+  for file in "$site"/av.libs/lib{av,sw}*.so.*; do
+    name="$(basename "$file")"
+    version="${name#*.so.}"
+    ln -s "$file" "$site/ffmpeg/${name%%-*}.so.${version%%.*}"
+  done
+  export LD_LIBRARY_PATH="$site/ffmpeg${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi
 export PYTHONPATH="$PWD/src:$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 "$PYTHON" -m benchmarks.gpu.day "$@"

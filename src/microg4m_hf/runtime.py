@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ._version import __version__
+from .errors import MicroG4MError
 from .extras import is_installed, package_versions
 
 T = TypeVar("T")
@@ -62,6 +63,22 @@ def has_accelerator() -> bool:
     import torch
 
     return torch.accelerator.is_available()
+
+
+def check_gpus() -> None:
+    """Fail in one line where a launch has more processes on this machine than GPUs; torch would only name a device.
+
+    Raises:
+        MicroG4MError: If so.
+    """
+    import torch
+
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if 0 < gpus < here and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in ("1", "true", "yes"):
+        raise MicroG4MError(
+            f"{here} processes were started on a machine with {gpus} GPU{'s' * (gpus > 1)}, and each needs one; "
+            f"start {gpus} (--num_processes {gpus}), or set ACCELERATE_USE_CPU=true"
+        )
 
 
 LINE_EVERY = 30.0  # seconds between two lines of a log

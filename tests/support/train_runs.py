@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 RECIPE = """
 name: probe
 variant: own
@@ -108,6 +110,7 @@ class Trainers:
     def start(
         self, recipe: Path, out: Path, *words: str, processes: int = 1, env: Mapping[str, str] | None = None
     ) -> Training:
+        needs_gpus(processes)
         log = recipe.with_name("log.txt")
         port = str(free_port())
         pids = []
@@ -127,6 +130,14 @@ class Trainers:
         self.server.stdout.close()
 
 
+def needs_gpus(processes: int) -> None:
+    """Skip a test of several processes on a machine with fewer GPUs: each process of a training has its own."""
+    import torch
+
+    if processes > 1 and 0 < torch.cuda.device_count() < processes:
+        pytest.skip(f"{processes} processes need {processes} GPUs, or none")
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -138,6 +149,7 @@ def command(recipe: Path, out: Path, *words: str, processes: int = 1) -> list[st
     tail = ["-m", "microg4m_hf.training.har", "--config", str(recipe), "--out", str(out), *words]
     if processes == 1:
         return [sys.executable, *tail]
+    needs_gpus(processes)
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *tail]
 
 

@@ -165,6 +165,7 @@ def test_a_checkpoint_of_another_model_is_an_error(accelerator: Accelerator, tmp
         load_checkpoint(other, checkpoint)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("step", [2, 3])
 def test_a_kill_at_any_step_of_saving_loses_one_checkpoint_at_most(
     accelerator: Accelerator, tmp_path: Path, step: int

@@ -93,6 +93,7 @@ def test_worker_killed_while_it_sends_a_batch(
     assert "a process that decodes clips died" in capsys.readouterr().err
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize(
     ("micro_batch", "fails", "remaining", "messages"),
     [

@@ -15,6 +15,7 @@ from microg4m_hf.training.predict import prediction_columns, reference_columns
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "har_with_trainer.py"
 
 
+@pytest.mark.cpu
 def test_the_example(tmp_path: Path) -> None:
     """Its scores equal those of the saved model."""
     from accelerate import Accelerator

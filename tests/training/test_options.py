@@ -15,8 +15,11 @@ from accelerate.state import AcceleratorState
 
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.models import create
+from microg4m_hf.training.har import run_training
+from microg4m_hf.training.predict_run import predict_har, recipe_of
 from microg4m_hf.training.prepare import compile_backend, prefers_channels_last
 from microg4m_hf.training.recipe_io import load_recipe
+from microg4m_hf.training.run_folder import RunFolder
 from tests.support.train_runs import Trainers, command, losses, run_command, steps_logged, write_recipe
 from tests.support.warm_python import warm_python
 
@@ -91,6 +94,7 @@ def test_missing_tracker_is_an_error(trainers: Trainers, tmp_path: Path) -> None
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.cpu
 def test_half_precision(trainers: Trainers, tmp_path: Path) -> None:
     """On a CPU, bf16 gives losses near those of fp32 and keeps fp32 weights; fp16 becomes fp32 with a message."""
     from safetensors.numpy import load_file
@@ -113,6 +117,17 @@ def no_accelerator() -> Iterator[None]:
     AcceleratorState._reset_state(reset_partial_state=True)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_one_process_trains_in_several_precisions(tmp_path: Path, no_accelerator: None) -> None:
+    """As in a notebook; Accelerate by itself wants a new process for each."""
+    words = (*SHORT, "data.short_side=[32,32]", "loop.max_steps=1")
+    for precision in ("bf16", "no", "bf16"):
+        recipe = load_recipe(write_recipe(tmp_path), [*words, f"loop.mixed_precision={precision}"])
+        run_training(recipe, RunFolder(tmp_path / precision))
+        assert AcceleratorState().mixed_precision == precision
+    predict_har(recipe_of(str(tmp_path / "no")), tmp_path / "out", limit=1)
+    assert AcceleratorState().mixed_precision == "bf16"  # a prediction leaves it as it is
 
 
 def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:

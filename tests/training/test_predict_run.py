@@ -40,6 +40,7 @@ def test_run_predicts_the_same_again(finished: Path, tmp_path: Path) -> None:
         json.loads((run / "results.json").read_text(), parse_constant=pytest.fail)  # NaN is not JSON
 
 
+@pytest.mark.cpu
 def test_compile_and_precision_are_recorded(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def predict(name: str, *options: str) -> tuple[np.ndarray, dict[str, Any]]:
         out = tmp_path / name
@@ -171,6 +172,7 @@ def test_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "har"]) == 2
 
 
+@pytest.mark.cpu
 def test_a_limited_prediction_is_continued_where_it_ended(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

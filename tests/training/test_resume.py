@@ -15,6 +15,7 @@ def _weights(out: Path) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in load_file(out / "model" / "model.safetensors").items()}
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("processes", [1, 2])
 def test_five_kills_do_not_change_the_weights(tmp_path: Path, trainers: Trainers, processes: int) -> None:
     recipe = write_recipe(tmp_path)

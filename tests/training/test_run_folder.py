@@ -103,6 +103,7 @@ def test_only_scores_on_the_authors_data_enter_the_leaderboard(
     assert "/data/films" not in card.content
 
 
+@pytest.mark.cpu
 def test_saved_model_predicts_the_saved_logits(finished: Path) -> None:
     import torch
 

@@ -40,6 +40,7 @@ def test_two_processes(trainers: Trainers, one: Path, tmp_path: Path) -> None:
     assert scores[1] == pytest.approx(scores[0], abs=1e-6, nan_ok=True)
 
 
+@pytest.mark.cpu
 def test_rotated_clips_and_turned_copies(trainers: Trainers, tmp_path: Path) -> None:
     """They are the same after a kill, bit for bit, and on two processes with micro batches."""
     recipe, whole, killed, shared = write_recipe(tmp_path), *(tmp_path / name for name in ("whole", "killed", "shared"))
@@ -54,6 +55,7 @@ def test_rotated_clips_and_turned_copies(trainers: Trainers, tmp_path: Path) -> 
     assert losses(shared) == pytest.approx(losses(whole), rel=1e-5)
 
 
+@pytest.mark.cpu
 def test_a_run_with_turn_pooling_is_resumed_bit_for_bit(trainers: Trainers, tmp_path: Path) -> None:
     recipe, whole, killed = write_recipe(tmp_path), tmp_path / "whole", tmp_path / "killed"
     words = ("model.overrides.turn_pooling=true", "data.rotate=quarter", "loop.max_steps=4")

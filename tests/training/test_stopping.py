@@ -14,6 +14,7 @@ from tests.support.train_runs import Trainers, losses, run_command, steps_logged
 from tests.support.warm_python import warm_python
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize(
     ("number", "processes", "to"),
     [
@@ -96,6 +97,7 @@ def test_one_training_per_run_folder(trainers: Trainers, tmp_path: Path, process
     trainers.start(recipe, out, one_more, processes=processes).finish()
 
 
+@pytest.mark.cpu
 def test_an_adapter_training_locks_its_folder_as_well(tmp_path: Path) -> None:
     from accelerate import Accelerator
 

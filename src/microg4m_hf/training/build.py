@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..extras import require
-from ..runtime import has_accelerator, is_main_process, silence_other_bars
+from ..runtime import check_gpus, has_accelerator, is_main_process, silence_other_bars
 from .loading.dataset import KeyFrame, align_items, key_frames
 from .recipe import Data, Model, Recipe
 from .run_folder import RunFolder
@@ -22,19 +22,33 @@ if TYPE_CHECKING:
 ENCODERS = ("videomae", "vjepa2")  # encoders of transformers that get the benchmark's head
 
 
-def build_accelerator(recipe: Recipe, run: RunFolder) -> Accelerator:
-    """Return the accelerator of one process or of many, as ``accelerate launch`` or ``torchrun`` started them."""
+def build_accelerator(recipe: Recipe, run: RunFolder, *, trains: bool = True) -> Accelerator:
+    """Return the accelerator of one process or of many, as ``accelerate launch`` or ``torchrun`` started them.
+
+    Args:
+        recipe: The recipe.
+        run: The run folder.
+        trains: Whether ``loop.mixed_precision`` is needed. Predictions do without, so they leave a precision that the
+            process has already chosen as it is.
+
+    Raises:
+        RecipeError: If this machine has fewer GPUs than processes, or the tracker is not installed.
+    """
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedType, InitProcessGroupKwargs, set_seed
 
     silence_other_bars()
+    check_gpus()
     if recipe.loop.tracker is not None:
         require(recipe.loop.tracker, "loop.tracker")  # Accelerate would silently go on without it
-    precision = recipe.loop.mixed_precision
+    precision: str | None = recipe.loop.mixed_precision if trains else None
     if precision == "fp16" and not has_accelerator():
         if is_main_process():
             print("fp16 needs a GPU: this run is in fp32 (loop.mixed_precision=no)", file=sys.stderr)
         precision = "no"
+    if precision is not None and AcceleratorState._shared_state.get("_mixed_precision") not in (None, precision):
+        AcceleratorState._reset_state()  # of an earlier run in this process, as in a notebook
     accelerator = Accelerator(
         cpu=not has_accelerator(),
         mixed_precision=precision,

@@ -11,13 +11,20 @@ if TYPE_CHECKING:
     import torch
 
 
-def build_optimizer(model: torch.nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    """Return SGD or AdamW with the settings of the recipe, fused on a GPU: faster, and mathematically the same."""
+def build_optimizer(model: torch.nn.Module, optim: Optim, *, sharded: bool = False) -> torch.optim.Optimizer:
+    """Return SGD or AdamW with the settings of the recipe, fused on a GPU: faster, and mathematically the same.
+
+    Args:
+        model: The model to train.
+        optim: The settings.
+        sharded: Whether FSDP will shard the parameters; torch has no fused SGD for these.
+    """
     import torch
 
     groups = parameter_groups(model, optim)
     fused = any(parameter.is_cuda for group in groups for parameter in group["params"])
     if optim.name == "sgd":
+        fused = fused and not sharded
         return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov, fused=fused)
     return torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=fused)
 

@@ -161,7 +161,7 @@ def predict_har(
     """
     _check_counts(limit, batch)
     model: Any = load_model(recipe)
-    accelerator = build_accelerator(recipe, RunFolder(folder))
+    accelerator = build_accelerator(recipe, RunFolder(folder), trains=False)
     summary = predict_with(accelerator, model, recipe, folder, split, ava_format=ava_format, limit=limit, batch=batch)
     accelerator.end_training()
     return summary

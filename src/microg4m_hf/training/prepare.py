@@ -41,7 +41,7 @@ def prepare(
     if backend is not None:
         network.backbone.compile(backend=backend)  # type: ignore[union-attr]
     network = network.to(accelerator.device)
-    model, optimizer = accelerator.prepare(network, build_optimizer(network, recipe.optim))
+    model, optimizer = accelerator.prepare(network, build_optimizer(network, recipe.optim, sharded=sharded))
     # Validation is in fp32, as in the published runs; a training step enters autocast by itself.
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return model, optimizer

@@ -22,7 +22,7 @@ from ..inference.items import ClipQueries, Query, TextSettings, prompt_set
 from ..inference.vlm.generate import collate_prompts, collate_visuals
 from ..inference.vlm.inputs import InputPreparer, PromptBuilder
 from ..inference.vlm.loading import Placement, load_model
-from ..runtime import has_accelerator, is_main_process, progress
+from ..runtime import check_gpus, has_accelerator, is_main_process, progress
 from ..storage import atomic_folder
 from .card import write_adapter_card
 from .checkpoints import load_adapter_checkpoint, save_adapter_checkpoint
@@ -90,6 +90,7 @@ def train_adapter(
     require("peft", "training an adapter")
     from accelerate import Accelerator
 
+    check_gpus()
     with StopSignals() as stop:
         accelerator = Accelerator(cpu=not has_accelerator())
         with only_training_in(accelerator, run), stop.deferred():

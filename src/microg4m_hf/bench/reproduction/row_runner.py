@@ -81,7 +81,7 @@ class RowRunner:
                     f"weights of {name} are given, but not that row; name the row, too, or leave them out"
                 )
         first = str(names[0])
-        self.accelerator: Accelerator = build_accelerator(self._recipe(first)[0], RunFolder(out / first))
+        self.accelerator: Accelerator = build_accelerator(self._recipe(first)[0], RunFolder(out / first), trains=False)
 
     def close(self) -> None:
         self.accelerator.wait_for_everyone()

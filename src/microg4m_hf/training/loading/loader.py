@@ -18,6 +18,7 @@ import os
 import shutil
 import signal
 import sys
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -110,6 +111,8 @@ def _load_items(
     from torch.utils.data import DataLoader
 
     ahead, slots = _open_slots(items, workers, largest)
+    if slots is not None:
+        slots.lock()
     loader: Any = DataLoader(
         _Decoder(items, slots),  # type: ignore[arg-type]  # a mapping from what the sampler yields
         batch_size=None,  # workers send items, not batches: a batch is ready sooner, and fewer of them are in memory
@@ -244,15 +247,27 @@ class Slots:
         self.count, self.size = count, size
         header = 32 * workers
         memory = mmap.mmap(-1, header + count * size)  # pages are allocated when they are first written
-        self.workers = np.frombuffer(memory, np.int64, 4 * workers).reshape(workers, 4)
+        self._memory = np.frombuffer(memory, np.uint8)
+        self.workers = self._memory[:header].view(np.int64).reshape(workers, 4)
         self.workers[:] = (0, -1, -1, -1)  # process, item begun, item finished, place of the item begun
-        self._slots = np.frombuffer(memory, np.uint8, offset=header).reshape(count, size)
+        self._slots = self._memory[header:].reshape(count, size)
 
     def begin(self, worker: int, number: int, place: int) -> None:
         self.workers[worker, [0, 1, 3]] = (os.getpid(), number, place)
 
     def finish(self, worker: int, number: int) -> None:
         self.workers[worker, 2] = number
+
+    def lock(self) -> None:
+        """Lock the pages for the GPU of this process, which then copies straight from them, twice as fast or more."""
+        import torch
+
+        if not torch.cuda.is_initialized():
+            return
+        runtime, address = torch.cuda.cudart(), self._memory.ctypes.data
+        if int(runtime.cudaHostRegister(address, self._memory.nbytes, 0)) == 0:
+            # Before the memory goes, with its last array; not in a worker, which has no GPU.
+            weakref.finalize(self._memory, _unlock, runtime, address, os.getpid()).atexit = False
 
     def pixels(self, number: int, shape: tuple[int, ...]) -> np.ndarray | None:
         """Return the slot of an item as packed pixels of this shape, to write or to read; None if it is too small."""
@@ -261,6 +276,11 @@ class Slots:
             return None
         pixels: np.ndarray = self._slots[number % self.count, :length].view(np.int16).reshape(shape)
         return pixels
+
+
+def _unlock(runtime: Any, address: int, process: int) -> None:
+    if os.getpid() == process:
+        runtime.cudaHostUnregister(address)
 
 
 def slot_bytes(items: KeyFrameWindows) -> int:

@@ -349,8 +349,8 @@ def render_batch(
     """Render a batch of windows and normalize it.
 
     Args:
-        windows: uint8 ``(T, H, W, 3)``, of any size, or packed. Packed ones go to a GPU together, by a copy that runs
-            beside the computation before it.
+        windows: uint8 ``(T, H, W, 3)``, of any size, or packed. Packed ones are copied to a GPU beside the computation
+            that it still does, and may be overwritten as soon as this function returns.
         geometries: What happens to each window; all crops must have one size.
         config: The config of the model, with ``image_mean`` and ``image_std``.
         device: Where to do so; by default, where the windows are.
@@ -378,11 +378,7 @@ def render_batch(
         pairs = zip(windows, geometries, strict=True)
         return normalize(torch.stack([render(window.to(place), geometry) for window, geometry in pairs]))
     if place.type != "cpu":
-        packed = torch.stack(list(windows))
-        if place.type == "cuda" and packed.device.type == "cpu":
-            packed = packed.pin_memory()
-        clips = packed.to(place, non_blocking=True).float()
-        return normalize(clips.add_(_MIDDLE).div_(_STEPS))
+        return normalize(_to_device(windows, place).float().add_(_MIDDLE).div_(_STEPS))
     clips = torch.empty(len(windows), *windows[0].shape)
     for clip, window in zip(clips, windows, strict=True):
         # One frame after the other stays in the processor's cache. Dividing by a power of two is exact, so that one
@@ -390,6 +386,31 @@ def render_batch(
         for target, frame in zip(clip.split(1, 1), window.split(1, 1), strict=True):
             target.copy_(frame).add_(_MIDDLE).div_(_STEPS * 255.0).sub_(mean).div_(std)
     return clips
+
+
+def _to_device(windows: Sequence[torch.Tensor], place: torch.device) -> torch.Tensor:
+    """Stack packed windows of one size on a device."""
+    import torch
+
+    if place.type != "cuda" or windows[0].device.type != "cpu":
+        return torch.stack(list(windows)).to(place)
+    computing = torch.cuda.current_stream(place)
+    copying = _copying_stream(computing.device_index)
+    with torch.cuda.stream(copying):
+        packed = torch.empty(len(windows), *windows[0].shape, dtype=torch.int16, device=place)
+        for target, window in zip(packed, windows, strict=True):
+            target.copy_(window, non_blocking=True)
+    copying.synchronize()  # the windows may be in slots, which workers use again
+    packed.record_stream(computing)
+    return packed
+
+
+@functools.cache
+def _copying_stream(index: int) -> torch.cuda.Stream:
+    """The stream of all copies to a GPU: memory is reused within a stream only."""
+    import torch
+
+    return torch.cuda.Stream(index)
 
 
 def with_part(height: int, width: int, geometry_of: Callable[[int, int], Geometry]) -> tuple[Geometry, Part]:
