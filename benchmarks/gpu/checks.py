@@ -120,7 +120,17 @@ def draw(scene: Any, root: Path, height: int) -> None:
     write_clip(root / clip_path(scene), frames(scene, height), fps=FPS, preset="medium")
 
 
-def run_training(folder: Path, config: str, *words: str, env: dict[str, str] | None = None) -> list[dict[str, Any]]:
+# Like `python -m microg4m_hf`, without fetching a batch while the GPU computes.
+ONE_BY_ONE = """import sys
+from microg4m_hf.cli.main import main
+from microg4m_hf.training.loading.loader import Prefetched
+Prefetched.fetch_next = lambda self: None
+sys.exit(main())"""
+
+
+def run_training(
+    folder: Path, config: str, *words: str, env: dict[str, str] | None = None, ahead: bool = True
+) -> list[dict[str, Any]]:
     """Train by the command line, and return what was logged for every step.
 
     Args:
@@ -128,19 +138,27 @@ def run_training(folder: Path, config: str, *words: str, env: dict[str, str] | N
         config: The recipe.
         words: Values of the recipe.
         env: More environment variables.
+        ahead: Fetch a batch while the GPU computes.
     """
-    command = [sys.executable, "-m", "microg4m_hf", "train", "har", "--config", config, "--out", str(folder), *words]
+    command = [sys.executable, *(["-m", "microg4m_hf"] if ahead else ["-c", ONE_BY_ONE])]
+    command += ["train", "har", "--config", config, "--out", str(folder), *words]
     subprocess.run(command, check=True, stdout=sys.stderr, env=os.environ | (env or {}))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [line for line in lines if "loss" in line]
 
 
-def train(folder: Path, *words: str, env: dict[str, str] | None = None) -> list[float]:
+def train(folder: Path, *words: str, env: dict[str, str] | None = None, ahead: bool = True) -> list[float]:
     """Train a tiny network, and return the loss of every step."""
+    words = (f"data.data_dir={small_release(48, 8)}", *words)
+    lines = run_training(folder / "run", str(write_tiny_recipe(folder)), *words, env=env, ahead=ahead)
+    return [line["loss"] for line in lines]
+
+
+def write_tiny_recipe(folder: Path) -> Path:
+    """Write the recipe of a tiny network into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(RECIPE)
-    words = (f"data.data_dir={small_release(48, 8)}", *words)
-    return [line["loss"] for line in run_training(folder / "run", str(folder / "recipe.yaml"), *words, env=env)]
+    return folder / "recipe.yaml"
 
 
 def largest_ratio(found: list[float], expected: list[float]) -> float:
@@ -156,6 +174,8 @@ def precision(dry_run: bool) -> None:
         folder = Path(place)
         plain = train(folder / "plain")
         report(check="float32 trains", losses=[round(loss, 4) for loss in plain], ok=len(plain) == 6)
+        moved = largest_ratio(train(folder / "one by one", ahead=False), plain)
+        report(check="batches fetched one by one", largest_difference=f"{moved:.1e}", ok=moved < 1e-3)
         train(folder / "resumed", "loop.max_steps=3")
         resumed = train(folder / "resumed")
         moved = largest_ratio(resumed, plain)
@@ -178,6 +198,11 @@ def sharded(dry_run: bool) -> None:
         plain = train(Path(place) / "plain", "loop.max_steps=4")
         moved = largest_ratio(train(Path(place) / "sharded", "loop.max_steps=4", env=env), plain)
     report(check="FSDP on one process", largest_difference=f"{moved:.1e}", ok=moved < 1e-3)
+    if not dry_run:
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=9"]
+        launch += ["-m", "microg4m_hf", "train", "har", "--config", "demo"]
+        said = subprocess.run(launch, capture_output=True, text=True).stderr
+        report(check="fewer GPUs than processes", ok="9 processes were started on a machine with" in said)
 
 
 def shared_prefix(dry_run: bool) -> None:

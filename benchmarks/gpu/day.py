@@ -25,7 +25,7 @@ from typing import Any
 
 # part -> seconds. Checks run side by side, and figures after them, one by one.
 CHECKS = {"networks": 90, "precision": 120, "sharded": 60, "shared_prefix": 90, "tests": 130, "release": 120}
-FIGURES = {"decoding": 20, "copies": 15, "steps": 130, "predictions": 60, "loading": 90, "answers": 60}
+FIGURES = {"decoding": 20, "copies": 30, "steps": 40, "loading": 130, "predictions": 50, "answers": 60, "compiled": 150}
 BUDGETS = CHECKS | FIGURES
 TOTAL = 480
 

@@ -32,7 +32,7 @@ from .checks import (
     shared_prefix,
     small_release,
     tests,
-    train,
+    write_tiny_recipe,
 )
 
 
@@ -99,68 +99,82 @@ def matmul_limit(device: str, size: int) -> float:
 
 
 def steps(dry_run: bool) -> None:
-    """Time, memory and share of the limit of a training step in bfloat16, by layout, choice of kernels and compilation.
+    """Time, memory and share of the limit of a training step in bfloat16, by layout and choice of kernels.
 
     Without cuDNN's own trials (``benchmark``), its heuristics choose the kernels.
     """
+    device = device_of(dry_run)
+    limit = matmul_limit(device, 256 if dry_run else 8192)
+    report(figure="bfloat16 matrix product", tflops=round(limit / 1e12, 1))
+    for name in ("tiny_slow",) if dry_run else ("i3d_nln_8x8_r50", "slowfast_8x8_r50"):
+        for layout, trials in ((False, False), (True, False), (True, True)):
+            time_steps(name, limit, dry_run, channels_last=layout, benchmark=trials)
+
+
+def compiled(dry_run: bool) -> None:
+    """Training steps and predictions by inductor against eager ones. Last, since compiling takes longest."""
+    limit = matmul_limit(device_of(dry_run), 256 if dry_run else 8192)
+    for name in ("tiny_slow",) if dry_run else ("slowfast_8x8_r50", "i3d_nln_8x8_r50"):
+        for backend in (None, "aot_eager" if dry_run else "inductor"):
+            time_steps(name, limit, dry_run, channels_last=True, compiled=backend)
+    time_predictions("tiny_slow" if dry_run else "slowfast_8x8_r50", dry_run, compiled=True)
+
+
+def time_steps(
+    name: str,
+    limit: float,
+    dry_run: bool,
+    *,
+    channels_last: bool,
+    benchmark: bool = False,
+    compiled: str | None = None,
+) -> None:
+    """Report the time of a training step of a network."""
     import torch
 
     from microg4m_hf import models
     from microg4m_hf.models.build import count_parameters_and_gflops
 
     device = device_of(dry_run)
-    limit = matmul_limit(device, 256 if dry_run else 8192)
-    report(figure="bfloat16 matrix product", tflops=round(limit / 1e12, 1))
-    plain: dict[str, float] = {}
-    cases = (("tiny_slow", 2),) if dry_run else (("i3d_nln_8x8_r50", 32), ("slowfast_8x8_r50", 32))
-    # Compiled ones last: they take longest, and what came before is kept.
-    ways = ((False, False, False), (True, False, False), (False, True, False), (True, True, False), (True, False, True))
-    for layout, trials, compiled in ways:
-        for name, batch in cases:
-            config = models.config_of(name)
-            side = 64 if dry_run else 224
-            torch.manual_seed(0)
-            torch.backends.cudnn.benchmark = trials
-            network = models.create(name, check_inputs=False).train().to(device)
-            if layout:
-                network = network.to(memory_format=torch.channels_last_3d)
-            if compiled:
-                network.backbone.compile(backend="aot_eager" if dry_run else "inductor")
-            optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9, nesterov=True, fused=device == "cuda")
-            clips = torch.randn(batch, 3, config.num_frames, side, side, device=device)
-            labels = [torch.rand(2, network.config.num_labels).round() for _ in range(batch)]
-            step = functools.partial(training_step, network, optimizer, clips, labels)
-            began = time.perf_counter()
-            step()
-            first = time.perf_counter() - began
-            if device == "cuda":
-                torch.cuda.reset_peak_memory_stats()
-            seconds = median_seconds(step, 2 if dry_run else 8, device)
-            plain.setdefault(name, seconds)
-            # Forward and twice as much backward; a GFLOP is a multiplication and an addition.
-            flops = 3 * 2e9 * count_parameters_and_gflops(config, side)[1] * batch / seconds
-            memory = {} if dry_run else {"memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1)}
-            report(
-                figure=name,
-                batch=batch,
-                channels_last=layout,
-                benchmark=trials,
-                compiled=compiled,
-                seconds=seconds,
-                clips_per_second=round(batch / seconds, 1),
-                speed_up=round(plain[name] / seconds, 2),
-                share_of_limit=round(flops / limit, 3),
-                busy=None if dry_run else busy_share(step),
-                first_step_s=round(first, 1),
-                **memory,
-            )
-            del network, optimizer, step
-            if device == "cuda":
-                torch.cuda.empty_cache()
+    config, batch = models.config_of(name), 2 if dry_run else 32
+    side = 64 if dry_run else 224
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = benchmark
+    network = models.create(name, check_inputs=False).train().to(device)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last_3d)
+    if compiled is not None:
+        network.backbone.compile(backend=compiled)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9, nesterov=True, fused=device == "cuda")
+    clips = torch.randn(batch, 3, config.num_frames, side, side, device=device)
+    labels = [torch.rand(2, network.config.num_labels).round() for _ in range(batch)]
+    step = functools.partial(training_step, network, optimizer, clips, labels)
+    began = time.perf_counter()
+    step()
+    first = time.perf_counter() - began
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    seconds = median_seconds(step, 2 if dry_run else 8, device)
+    # Forward and twice as much backward; a GFLOP is a multiplication and an addition.
+    flops = 3 * 2e9 * count_parameters_and_gflops(config, side)[1] * batch / seconds
+    memory = {} if dry_run else {"memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1)}
+    report(
+        figure=f"step, {name}",
+        batch=batch,
+        channels_last=channels_last,
+        benchmark=benchmark,
+        compiled=compiled,
+        seconds=seconds,
+        clips_per_second=round(batch / seconds, 1),
+        share_of_limit=round(flops / limit, 3),
+        first_step_s=round(first, 1),
+        **memory,
+        **({} if dry_run else profiled(step)),
+    )
 
 
-def busy_share(step: Callable[[], Any]) -> float:
-    """Return the share of the time in which the GPU computes; CUDA graphs could fill the rest."""
+def profiled(step: Callable[[], Any]) -> dict[str, Any]:
+    """Return the share of the time in which the GPU computes, which CUDA graphs could fill, and its largest kernels."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -170,7 +184,10 @@ def busy_share(step: Callable[[], Any]) -> float:
             step()
         torch.cuda.synchronize()
         elapsed = time.perf_counter() - began
-    return round(sum(event.self_device_time_total for event in seen.key_averages()) / 1e6 / elapsed, 3)
+    times = {event.key: event.self_device_time_total / 1e6 for event in seen.key_averages()}
+    largest = sorted(times.items(), key=lambda one: -one[1])[:10]
+    shares = {name[:90]: round(seconds / elapsed, 3) for name, seconds in largest}
+    return {"busy": round(sum(times.values()) / elapsed, 3), "kernels": shares}
 
 
 def training_step(network: Any, optimizer: Any, clips: Any, labels: list[Any]) -> None:
@@ -199,13 +216,14 @@ def copies(dry_run: bool) -> None:
     torch.zeros(1, device=device)
     shape, seconds, clips = (3, frames, side, side), {}, {}
     geometries = [Geometry(side, side, 0, 0, side, side)] * batch
+    pixels = np.random.default_rng(0).integers(-32768, 32767, shape, np.int16)
     for name in ("pinned copy", "slots", "locked slots"):
         slots = Slots(count=batch, size=2 * int(np.prod(shape)), workers=1)
         if name == "locked slots":
             slots.lock()
         arrays = [slots.pixels(number, shape) for number in range(batch)]
         for number, array in enumerate(arrays):
-            array[:] = np.random.default_rng(number).integers(-32768, 32767, shape, np.int16)
+            array[:] = pixels + number
         windows = [torch.from_numpy(array) for array in arrays]
         if name == "locked slots":
             report(check="slots are locked", ok=dry_run or windows[0].is_pinned())
@@ -228,71 +246,75 @@ def copies(dry_run: bool) -> None:
 
 
 def predictions(dry_run: bool) -> None:
-    """Clips per second in evaluation mode, by precision, layout and compilation, and how far the logits move."""
+    """Clips per second in evaluation mode, by precision and layout, and how far the logits move."""
+    for name in ("tiny_slow",) if dry_run else ("i3d_nln_8x8_r50", "slowfast_8x8_r50", "x3d_s", "mvitv2_s_16x4"):
+        time_predictions(name, dry_run)
+
+
+def time_predictions(name: str, dry_run: bool, *, compiled: bool = False) -> None:
+    """Report the time of predictions of a network."""
     import torch
 
     from microg4m_hf import models
     from microg4m_hf.models.frozen import FrozenNetwork
 
     device = device_of(dry_run)
-    cases = (("tiny_slow", 2, "yes"),) if dry_run else (("i3d_nln_8x8_r50", 16, "no"), ("x3d_s", 16, "no"))
-    cases += () if dry_run else (("mvitv2_s_16x4", 16, "no"), ("slowfast_8x8_r50", 16, "yes"))
-    for name, batch, compiled in cases:
-        config = models.config_of(name)
-        side = 64 if dry_run else config.train_size if "mvit" in name else 256
-        torch.manual_seed(0)
-        network = models.create(name, check_inputs=False).eval().to(device)
-        clips = torch.randn(batch, 3, config.num_frames, side, side, device=device)
-        plain, expected = 0.0, torch.zeros(())
-        ways = [("no", "no", False), ("no", "no", True), ("no", "bf16", False), ("no", "bf16", True)]
-        ways += [("yes", "no", True), ("yes", "bf16", True)] if compiled == "yes" else []
-        for how, dtype, layout in ways:
-            network.to(memory_format=torch.channels_last_3d if layout else torch.contiguous_format)
-            fast = FrozenNetwork(network.backbone.network, how, dtype)
-            with fast.installed(), torch.inference_mode():
-                predict = functools.partial(network, pixel_values=clips, boxes=BOXES * batch)
-                began = time.perf_counter()
-                logits = predict().logits.float().cpu()
-                first = time.perf_counter() - began
-                seconds = median_seconds(predict, 2 if dry_run else 6, device)
-            plain = plain or seconds
-            expected = logits if not expected.ndim else expected
-            report(
-                figure=name,
-                compile=how,
-                used=fast.report()["used"],
-                precision=dtype,
-                channels_last=layout,
-                clips_per_second=round(batch / seconds, 1),
-                speed_up=round(plain / seconds, 2),
-                moved=f"{((logits - expected).abs().max() / expected.abs().max()).item():.1e}",
-                first_s=round(first, 1),
-            )
+    config, batch = models.config_of(name), 2 if dry_run else 16
+    side = 64 if dry_run else config.train_size if "mvit" in name else 256
+    torch.manual_seed(0)
+    network = models.create(name, check_inputs=False).eval().to(device)
+    clips = torch.randn(batch, 3, config.num_frames, side, side, device=device)
+    expected = torch.zeros(())
+    ways = [("no", "no", False), ("no", "no", True), ("no", "bf16", False), ("no", "bf16", True)]
+    for how, dtype, layout in [*ways[1::2], ("yes", "no", True), ("yes", "bf16", True)] if compiled else ways:
+        network.to(memory_format=torch.channels_last_3d if layout else torch.contiguous_format)
+        fast = FrozenNetwork(network.backbone.network, how, dtype)
+        with fast.installed(), torch.inference_mode():
+            predict = functools.partial(network, pixel_values=clips, boxes=BOXES * batch)
+            began = time.perf_counter()
+            logits = predict().logits.float().cpu()
+            first = time.perf_counter() - began
+            seconds = median_seconds(predict, 2 if dry_run else 6, device)
+        expected = expected if expected.ndim else logits
+        report(
+            figure=f"predictions, {name}",
+            compile=how,
+            used=fast.report()["used"],
+            precision=dtype,
+            channels_last=layout,
+            clips_per_second=round(batch / seconds, 1),
+            moved=f"{((logits - expected).abs().max() / expected.abs().max()).item():.1e}",
+            first_s=round(first, 1),
+        )
 
 
 def loading(dry_run: bool) -> None:
-    """The share of training steps that waits for clips, by the command line, from mp4 files and from the cache."""
+    """The share of training steps that waits for clips, by the command line.
+
+    From mp4 files and from the cache, and from the cache without fetching a batch while the GPU computes.
+    """
     root = small_release(48, 8) if dry_run else small_release(480, 48)
+    cases = [("i3d_nln_8x8_r50", True, True), ("slowfast_8x8_r50", True, True), ("i3d_nln_8x8_r50", False, True)]
+    cases += [("i3d_nln_8x8_r50", True, False), ("slowfast_8x8_r50", True, False)]
     with tempfile.TemporaryDirectory() as place:
-        for name in ("tiny",) if dry_run else ("i3d_nln_8x8_r50", "slowfast_8x8_r50"):
-            for cached in (False, True):
-                folder = Path(place) / f"{name}-{cached}"
-                skipped = 2 if dry_run else 12 if cached else 6
-                count = skipped + (2 if dry_run else 30 if cached else 12)
-                words = [f"loop.max_steps={count}", "loop.checkpoint_every=0", "loop.eval_every=1000"]
-                words += [f"data.cache={folder}-cache"] if cached else []
-                if dry_run:
-                    train(folder, *words, "data.workers=1")
-                    folder = folder / "run"
-                    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-                else:
-                    words += [f"data.data_dir={root}", "model.init=null", "loop.batch=32", "loop.compile=null"]
-                    words += ["schedule.epochs=1000", "data.workers=14"]
-                    lines = run_training(folder, f"{name}_corrected", *words)
-                later = [line for line in lines if "step_s" in line][skipped:]
-                wait, spent = (sum(line[key] for line in later) for key in ("wait_s", "step_s"))
-                report(figure=f"loading, {name}", cached=cached, wait_share=round(wait / (wait + spent), 3),
-                       step_s=round(statistics.median(line["step_s"] for line in later), 4))  # fmt: skip
+        for name, cached, ahead in [("tiny", False, True), ("tiny", True, False)] if dry_run else cases:
+            folder = Path(place) / f"{name}-{cached}-{ahead}"
+            skipped = 2 if dry_run else 12 if cached else 6
+            count = skipped + (2 if dry_run else 30 if cached else 12)
+            words = [f"loop.max_steps={count}", "loop.checkpoint_every=0", "loop.eval_every=1000"]
+            words += [f"data.cache={place}/cache-{name}"] if cached else []
+            if dry_run:
+                config = str(write_tiny_recipe(folder))
+                words += [f"data.data_dir={root}", "data.workers=1"]
+            else:
+                config = f"{name}_corrected"
+                words += [f"data.data_dir={root}", "model.init=null", "loop.batch=32", "loop.compile=null"]
+                words += ["schedule.epochs=1000", "data.workers=14"]
+            later = run_training(folder / "run", config, *words, ahead=ahead)[skipped:]
+            wait, spent = (sum(line[key] for line in later) for key in ("wait_s", "step_s"))
+            report(figure=f"loading, {name}", cached=cached, ahead=ahead, wait_share=round(wait / (wait + spent), 3),
+                   step_s=round(statistics.median(line["step_s"] for line in later), 4),
+                   clips_per_second=round((8 if dry_run else 32) * len(later) / (wait + spent), 1))  # fmt: skip
 
 
 def answers(dry_run: bool) -> None:
@@ -310,7 +332,7 @@ def answers(dry_run: bool) -> None:
 
 PARTS = {part.__name__: part for part in
          (networks, precision, sharded, shared_prefix, tests, release,
-          decoding, copies, steps, predictions, loading, answers)}  # fmt: skip
+          decoding, copies, steps, loading, predictions, answers, compiled)}  # fmt: skip
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from ..errors import StoppedBySignal
 from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
 from .loading.dataset import KeyFrameWindows, report_faults, steps_in_epoch
-from .loading.loader import run_batches
+from .loading.loader import Prefetched, run_batches
 from .losses import build_loss
 from .optim import learning_rate
 from .prepare import is_sharded
@@ -77,22 +77,23 @@ def train(
         validate()
         save()
     shown = Progress("training", end, unit="step", initial=state.step)
-    skipped, waiting_since = 0, time.perf_counter()
-    for batch in run_batches(items, recipe, state.step, end, accelerator):
-        started = time.perf_counter()
+    batches = Prefetched(run_batches(items, recipe, state.step, end, accelerator), accelerator.device)
+    skipped, began = 0, time.perf_counter()
+    for batch in batches:
         skipped += report_faults(batch["faults"], items.data.on_error)
         rate = learning_rate(recipe.optim.lr, recipe.schedule, state.step / steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         value, micro_batch = training_step(
-            accelerator, model, optimizer, batch, recipe, run, micro_batch, loss, state.step
+            accelerator, model, optimizer, batch, recipe, run, micro_batch, loss, state.step, batches.fetch_next
         )
         if average is not None:
             average.update_parameters(accelerator.unwrap_model(model))
-        ended = time.perf_counter()
+        waited = batches.waited()
+        spent = time.perf_counter() - began - waited
         state.step += 1
         if accelerator.is_main_process:
-            times = {"wait_s": round(started - waiting_since, 4), "step_s": round(ended - started, 4)}
+            times = {"wait_s": round(waited, 4), "step_s": round(spent, 4)}
             run.log({"step": state.step, "epoch": state.step / steps, "loss": value, "lr": rate, **times})
         accelerator.log({"loss": value, "lr": rate}, step=state.step)
         shown.update(loss=f"{value:.4f}")
@@ -117,7 +118,7 @@ def train(
         if stopped_by:
             shown.close()
             raise StoppedBySignal(stopped_by, state.step)
-        waiting_since = time.perf_counter()
+        began = time.perf_counter()
     shown.close()
     return state
 

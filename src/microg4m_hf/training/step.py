@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
@@ -37,8 +37,11 @@ def training_step(
     micro_batch: int,
     loss: Loss | None = None,
     number: int = 0,
+    meanwhile: Callable[[], None] | None = None,
 ) -> tuple[float, int]:
     """Take optimizer step ``number``, and return the loss and the micro batch that fit into memory.
+
+    ``meanwhile`` is called when the forward and backward passes are queued, before the loss is waited for.
 
     After out-of-memory the micro batch is halved and the step starts again. A NaN loss, and a process of several that
     runs out of memory, end the run with a RecipeError.
@@ -48,7 +51,9 @@ def training_step(
     while True:
         rng_state = torch.get_rng_state()
         try:
-            value = accumulate_gradients(accelerator, model, batch, recipe.loop, micro_batch, loss=loss, number=number)
+            value = accumulate_gradients(
+                accelerator, model, batch, recipe.loop, micro_batch, loss=loss, number=number, meanwhile=meanwhile
+            )
             break
         except NonFiniteLoss as error:
             file = _save_bad_batch(run, batch, accelerator.process_index)
@@ -90,6 +95,7 @@ def accumulate_gradients(
     *,
     loss: Loss | None = None,
     number: int = 0,
+    meanwhile: Callable[[], None] | None = None,
 ) -> float:
     """Run forward and backward over a process's share of a step; gradients stay on the parameters.
 
@@ -127,6 +133,8 @@ def accumulate_gradients(
             loss_sum += weighted.detach()
     finally:
         accelerator.sync_gradients = True  # otherwise zero_grad of Accelerate's optimizer would do nothing
+    if meanwhile is not None:
+        meanwhile()
     value = float(accelerator.reduce(loss_sum, "mean"))
     if not math.isfinite(value):
         raise NonFiniteLoss("the loss is not finite")
@@ -171,7 +179,7 @@ def _save_bad_batch(run: RunFolder, batch: dict[str, Any], rank: int) -> str:
     import numpy as np
 
     path = run.path / f"bad_batch_rank{rank}.npz"
-    seen = [render(*pair) for pair in zip(batch["windows"], batch["geometries"], strict=True)]
+    seen = [render(window.cpu(), how) for window, how in zip(batch["windows"], batch["geometries"], strict=True)]
     windows: dict[str, Any] = {
         f"window_{number}": clip.round().byte().permute(1, 2, 3, 0).numpy() for number, clip in enumerate(seen)
     }

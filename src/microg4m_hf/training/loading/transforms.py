@@ -378,7 +378,7 @@ def render_batch(
         pairs = zip(windows, geometries, strict=True)
         return normalize(torch.stack([render(window.to(place), geometry) for window, geometry in pairs]))
     if place.type != "cpu":
-        return normalize(_to_device(windows, place).float().add_(_MIDDLE).div_(_STEPS))
+        return normalize(stack_on_device(windows, place).float().add_(_MIDDLE).div_(_STEPS))
     clips = torch.empty(len(windows), *windows[0].shape)
     for clip, window in zip(clips, windows, strict=True):
         # One frame after the other stays in the processor's cache. Dividing by a power of two is exact, so that one
@@ -388,8 +388,8 @@ def render_batch(
     return clips
 
 
-def _to_device(windows: Sequence[torch.Tensor], place: torch.device) -> torch.Tensor:
-    """Stack packed windows of one size on a device."""
+def stack_on_device(windows: Sequence[torch.Tensor], place: torch.device) -> torch.Tensor:
+    """Stack packed windows of one size on a device; a GPU copies them while it computes."""
     import torch
 
     if place.type != "cuda" or windows[0].device.type != "cpu":
