@@ -3,8 +3,8 @@
     python benchmarks/scale.py
 
 Reads results of other benchmarks, counts the operations of the networks, adds the assumptions below, and writes
-``benchmarks/results/scale.json`` and the tables of ``docs/scale.md``. No GPU is used: every figure that
-a GPU would have to confirm is an assumption with a name.
+``benchmarks/results/scale.json`` and the tables of ``docs/scale.md``. What the video networks reach on a GPU was
+measured on one; every other figure that a GPU would have to confirm is an assumption with a name.
 """
 
 from __future__ import annotations
@@ -24,10 +24,17 @@ GPUS = (1, 8, 64)
 KEY_FRAMES = {"train": 3835, "test": 1091}
 QUESTIONS, CAPTIONS = 7528, 1238
 
-# Nobody has measured these with this library. `benchmarks/gpu/run.sh` measures the shares on the GPU at hand.
+# By `benchmarks/gpu/run.sh`: the beginning of a name, the network that was measured, its forward passes for a clip, of
+# which a training step has three, and the side of the clip. The last one stands for all others.
+MEASURED_ON_A_GPU = (
+    ("slowfast", "step, slowfast_8x8_r50", 3, 224),
+    ("x3d", "predictions, x3d_s", 1, 256),
+    ("mvit", "predictions, mvitv2_s_16x4", 1, 224),
+    ("", "step, i3d_nln_8x8_r50", 3, 224),
+)
+
+# Nobody has measured these with this library.
 ASSUMED: dict[str, tuple[float, str]] = {
-    "video share": (0.15, "share of a GPU's peak that the video networks reach in bfloat16"),
-    "X3D share": (0.03, "the same for X3D, whose convolutions per channel are bound by memory"),
     "prefill share": (0.40, "share of the peak that vision encoder and prefill of a language model reach"),
     "bandwidth share": (0.60, "share of the memory bandwidth that a decoding step reaches"),
     "peak": (989e12, "dense bfloat16 operations per second of an H100 SXM (data sheet)"),
@@ -63,8 +70,31 @@ def measured() -> dict[str, float]:
         "cache": training["cache"] / 1e3,
         **{name: stages[name] for name in ("cut", "shots", "tracks", "filter")},
         "even": scenarios["even"]["seconds"] / scenarios["even"]["best possible"],
+        **shares(),
     }
     return {name: round(value, 6) for name, value in parts.items()}
+
+
+def shares() -> dict[str, float]:
+    """Return the shares of the peak that networks reached on a GPU, in bfloat16 and not compiled, by their names."""
+    from microg4m_hf.models.build import config_of, count_parameters_and_gflops
+
+    parts = json.loads((RESULTS / "gpu" / "results.json").read_text())["parts"]
+    findings = [one for part in ("steps", "predictions") for one in parts[part]["findings"]]
+    found = {}
+    for _, figure, passes, side in MEASURED_ON_A_GPU:
+        network = figure.rpartition(" ")[2]
+        clips = max(one["clips_per_second"] for one in findings if one["figure"] == figure)
+        operations = passes * 2e9 * count_parameters_and_gflops(config_of(network), side)[1]
+        found[f"share {network}"] = clips * operations / assumed("peak")
+    return found
+
+
+def share_of(name: str, parts: dict[str, float]) -> float:
+    """Return the share of the peak that stands for a network."""
+    return next(
+        parts[f"share {figure.rpartition(' ')[2]}"] for start, figure, *_ in MEASURED_ON_A_GPU if name.startswith(start)
+    )
 
 
 def networks() -> dict[str, dict[str, Any]]:
@@ -83,27 +113,26 @@ def networks() -> dict[str, dict[str, Any]]:
     return found
 
 
-def video_seconds(network: dict[str, Any], clips: float) -> float:
+def video_seconds(network: dict[str, Any], clips: float, parts: dict[str, float]) -> float:
     """Return the seconds of a forward pass on one GPU."""
-    share = assumed("X3D share" if network["name"].startswith("x3d") else "video share")
-    return clips * 2e9 * float(network["gflops"]) / (assumed("peak") * share)
+    return clips * 2e9 * float(network["gflops"]) / (assumed("peak") * share_of(network["name"], parts))
 
 
-def epoch_seconds(network: dict[str, Any], gpus: int, decode: float) -> float:
+def epoch_seconds(network: dict[str, Any], gpus: int, kind: str, parts: dict[str, float]) -> float:
     """Return the seconds of an epoch: each step is as long as computing or decoding, whichever takes longer."""
     batch = network["batch"]
     share = math.ceil(batch / gpus)  # the busiest GPU
-    compute = video_seconds(network, 3 * share)
-    reading = share * decode / assumed("cores")
+    compute = video_seconds(network, 3 * share, parts)
+    reading = share * parts[kind] / assumed("cores")
     gradients = 0.0 if gpus == 1 else 2 * 4 * network["parameters"] / assumed(f"link {gpus}")
     return KEY_FRAMES["train"] / batch * (max(compute, reading) + gradients + assumed("step"))
 
 
-def har_test_seconds(network: dict[str, Any], gpus: int, decode: float) -> float:
+def har_test_seconds(network: dict[str, Any], gpus: int, parts: dict[str, float]) -> float:
     """Return the seconds to predict the test split: whole frames of 256×455 instead of crops of 224×224."""
     area = 256 * 455 / 224**2
-    compute = video_seconds(network, area)
-    return math.ceil(KEY_FRAMES["test"] / gpus) * max(compute, decode / assumed("cores")) + assumed("HAR start")
+    seconds = max(video_seconds(network, area, parts), parts["mp4"] / assumed("cores"))
+    return math.ceil(KEY_FRAMES["test"] / gpus) * seconds + assumed("HAR start")
 
 
 def vlm_seconds(gpus: int, decode: float, imbalance: float) -> dict[str, float]:
@@ -140,7 +169,7 @@ def compute(parts: dict[str, float], rows: dict[str, dict[str, Any]]) -> dict[st
     for name, row in rows.items():
         if row["epochs"]:
             found["epoch [s]"][name] = {
-                kind: [round(epoch_seconds(row, n, parts[kind]), 1) for n in GPUS] for kind in ("mp4", "cache")
+                kind: [round(epoch_seconds(row, n, kind, parts), 1) for n in GPUS] for kind in ("mp4", "cache")
             }
     trained = [row for row in rows.values() if row["epochs"]]
 
@@ -148,15 +177,13 @@ def compute(parts: dict[str, float], rows: dict[str, dict[str, Any]]) -> dict[st
         """Frames from the cache, but for the first epoch, which fills it."""
         total = 0.0
         for row in trained:
-            first, later = (epoch_seconds(row, n, parts[kind]) for kind in ("mp4", "cache"))
+            first, later = (epoch_seconds(row, n, kind, parts) for kind in ("mp4", "cache"))
             total += first + (row["epochs"] - 1) * later + assumed("HAR start")
         return total
 
     hours = {
         "12 trainings": [training(n) / 3600 for n in GPUS],
-        "14 rows predicted": [
-            sum(har_test_seconds(row, n, parts["mp4"]) for row in rows.values()) / 3600 for n in GPUS
-        ],
+        "14 rows predicted": [sum(har_test_seconds(row, n, parts) for row in rows.values()) / 3600 for n in GPUS],
     }
     for n in GPUS:
         model = vlm_seconds(n, parts["mp4"], parts["even"] if n > 1 else 1.0)
@@ -194,6 +221,10 @@ def tables(found: dict[str, Any]) -> str:
     for name, row in found["epoch [s]"].items():
         pairs = zip(row["mp4"], row["cache"], strict=True)
         lines.append(f"| `{name}` | {' | '.join(f'{slow:.0f} / {fast:.0f}' for slow, fast in pairs)} |")
+    lines += ["", "| measured on a GPU: share of its peak in bfloat16 | value |", "| --- | --- |"]
+    names = ("SlowFast, in training", "X3D, in prediction", "MViT, in prediction", "all others, by I3D NLN in training")
+    for label, (_, figure, *_) in zip(names, MEASURED_ON_A_GPU, strict=True):
+        lines.append(f"| {label} | {found['measured']['share ' + figure.rpartition(' ')[2]]:.3f} |")
     lines += ["", "| assumption | value |", "| --- | --- |"]
     lines += [f"| {text} | {value:,.10g} |" for value, text in ASSUMED.values()]
     return "\n".join(lines)

@@ -55,7 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the files that start processes; workers begin with the files that have the most slow tests."""
     starts = {path: bool(STARTS_PROCESSES.search(path.read_text(encoding="utf-8"))) for path in {i.path for i in items}}
     for item in items:
-        if starts[item.path] and item.path.name.startswith("test_"):
+        if (starts[item.path] and item.path.name.startswith("test_")) or "trainers" in getattr(
+            item, "fixturenames", ()
+        ):
             item.add_marker("processes")
         if ON_GPU and item.get_closest_marker("cpu"):
             item.add_marker(pytest.mark.skip(reason="compares bits, or forks, as only a CPU allows"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -299,7 +300,7 @@ def test_no_content_of_the_cache_changes_an_evaluation(tmp_path: Path) -> None:
     assert np.array_equal(KeyFrameWindows(moved, recipe.data, training=True)[0].frames, expected)
 
 
-def test_layout_of_convolutions_on_a_cpu() -> None:
-    cases = [(name, precision) for name in ("tiny_slow", "tiny_x3d") for precision in ("no", "bf16")]
-    preferred = [case for case in cases if prefers_channels_last(create(case[0]), torch.device("cpu"), case[1])]
-    assert preferred == [("tiny_slow", "bf16")]
+def test_layout_of_convolutions() -> None:
+    cases = list(itertools.product(("tiny_slow", "tiny_x3d"), ("cpu", "cuda"), ("no", "bf16")))
+    preferred = [case for case in cases if prefers_channels_last(create(case[0]), torch.device(case[1]), case[2])]
+    assert preferred == [("tiny_slow", "cpu", "bf16"), ("tiny_slow", "cuda", "no"), ("tiny_slow", "cuda", "bf16")]

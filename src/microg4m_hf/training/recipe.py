@@ -193,7 +193,7 @@ class Loop(Settings, prefix="loop."):
     compile: str | None = "auto"
     """torch.compile for the backbone: "auto" on a capable GPU, a backend name, null: never."""
     channels_last: bool = True
-    """Memory layout of the convolutions on a GPU, and in bf16 on a CPU."""
+    """Memory layout of convolutions that mix channels, on a GPU, and in bf16 on a CPU."""
     ema: float | None = setting(None, at_least=0, at_most=1)
     """Decay of an averaged copy, which is evaluated and saved instead of the model; null: none."""
     seed: int = setting(0, at_least=0, below=2**31)

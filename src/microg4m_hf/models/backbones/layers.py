@@ -113,6 +113,17 @@ class ResidualBlock(GradientCheckpointingLayer):
         return self.branch2(x, shortcut)
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention with one head, over ``(batch, positions, width)``.
+
+    torch's kernels for GPUs want an axis of heads; without it, torch computes in float32 and keeps all weights.
+    """
+    if not query.is_cuda:
+        return F.scaled_dot_product_attention(query, key, value)
+    query, key, value = (one.contiguous().unsqueeze(1) for one in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).squeeze(1)
+
+
 class NonLocal(nn.Module):
     """Attention over all positions of a clip (Wang et al. 2018), with 1x1x1 convolutions as projections.
 
@@ -139,7 +150,7 @@ class NonLocal(nn.Module):
             for conv, t in ((self.conv_theta, x), (self.conv_phi, pooled), (self.conv_g, pooled))
         )
         if self.kind == "softmax":
-            mixed = F.scaled_dot_product_attention(query, key, value)
+            mixed = attend(query, key, value)
         else:
             # Linear attention: (QKᵀ)V = Q(KᵀV), and KᵀV is small.
             mixed = query @ (key.transpose(1, 2) @ value / key.shape[1])
