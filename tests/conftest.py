@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # A test file with one of these words starts other processes: Python, a browser, an environment, or a training.
-STARTS_PROCESSES = re.compile(r"\b(subprocess|warm_python|Browser|[tT]rainers|linked_environment)\b")
+STARTS_PROCESSES = re.compile(r"\b(subprocess|multiprocessing|warm_python|Browser|[tT]rainers|linked_environment)\b")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
