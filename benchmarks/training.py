@@ -45,10 +45,10 @@ from microg4m_hf.data import open_clip, window
 from microg4m_hf.data.sample import make_sample
 from microg4m_hf.data.video import pyav
 from microg4m_hf.models import create
-from microg4m_hf.training import Data, KeyFrameWindows, RunBatches, collate, move_boxes, render_batch, split_items
+from microg4m_hf.training import Data, KeyFrameWindows, RunBatches, collate, move_boxes, split_items
 from microg4m_hf.training.loading.dataset import Item, KeyFrame
 from microg4m_hf.training.loading.loader import load_batches, plan_slots, slot_bytes
-from microg4m_hf.training.loading.transforms import Geometry, render, render_packed
+from microg4m_hf.training.loading.transforms import ClipMemory, Geometry, render, render_packed
 
 BATCH = 4
 
@@ -118,8 +118,9 @@ def batches_of(data: KeyFrameWindows, places: Any, workers: int, config: Any) ->
         for batch in loader:
             yield batch["windows"].permute(0, 4, 1, 2, 3).contiguous(), batch
     else:
+        memory = ClipMemory()
         for batch in load_batches(data, places, workers=workers, largest=BATCH):
-            yield render_batch(batch["windows"], batch["geometries"], config), batch
+            yield memory.render(batch["windows"], batch["geometries"], config, "cpu"), batch
 
 
 def epoch(
@@ -174,6 +175,7 @@ def ms_by_part(decoded: KeyFrameWindows, cached: dict[str, KeyFrameWindows], jpe
     from av.video.reformatter import VideoReformatter
 
     found: dict[str, dict[str, list[float]]] = {}
+    memory = ClipMemory()
     data, config = decoded.data, create("tiny_slow", num_frames=decoded.data.num_frames).config
     for index, item in enumerate(decoded.items):
         parts = found.setdefault("mp4", {})
@@ -196,7 +198,7 @@ def ms_by_part(decoded: KeyFrameWindows, cached: dict[str, KeyFrameWindows], jpe
         packed = render_packed(one.frames, one.geometry)  # the array that workers inherit
         timed(parts, "resize", lambda one=one, packed=packed: render_packed(one.frames, one.geometry, packed))
         ready = [torch.from_numpy(packed)]
-        timed(parts, "normalize", lambda r=ready, g=one.geometry: render_batch(r, [g], config))
+        timed(parts, "normalize", lambda r=ready, g=one.geometry, m=memory: m.render(r, [g], config, "cpu"))
         for name, windows in cached.items():
             own = found.setdefault(name, {})
             timed(own, "read", lambda w=windows, i=index: read(w, i))

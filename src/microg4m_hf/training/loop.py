@@ -13,6 +13,7 @@ from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
 from .loading.dataset import KeyFrameWindows, report_faults, steps_in_epoch
 from .loading.loader import Prefetched, run_batches
+from .loading.transforms import ClipMemory
 from .losses import build_loss
 from .optim import learning_rate
 from .prepare import is_sharded
@@ -78,14 +79,14 @@ def train(
         save()
     shown = Progress("training", end, unit="step", initial=state.step)
     batches = Prefetched(run_batches(items, recipe, state.step, end, accelerator), accelerator.device)
-    skipped, began = 0, time.perf_counter()
+    memory, skipped, began = ClipMemory(), 0, time.perf_counter()
     for batch in batches:
         skipped += report_faults(batch["faults"], items.data.on_error)
         rate = learning_rate(recipe.optim.lr, recipe.schedule, state.step / steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         value, micro_batch = training_step(
-            accelerator, model, optimizer, batch, recipe, run, micro_batch, loss, state.step, batches.fetch_next
+            accelerator, model, optimizer, batch, recipe, run, micro_batch, loss, state.step, batches.fetch_next, memory
         )
         if average is not None:
             average.update_parameters(accelerator.unwrap_model(model))

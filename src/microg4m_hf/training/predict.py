@@ -14,7 +14,7 @@ from ..runtime import progress
 from ..taxonomy import NUM_AVA_CLASSES
 from .loading.dataset import KeyFrame, KeyFrameWindows, report_faults
 from .loading.loader import decoding_errors, load_batches
-from .loading.transforms import render_batch
+from .loading.transforms import ClipMemory
 from .processes import StopSignals
 
 if TYPE_CHECKING:
@@ -73,10 +73,11 @@ def predict_logits(
     was_training = model.training
     model.eval()
     predicted: list[tuple[int, np.ndarray]] = []
+    memory = ClipMemory()
     with torch.inference_mode(), decoding_errors():
         for collated in progress(loaded, what, total=len(batches), unit="batch"):
             report_faults(collated["faults"], items.data.on_error)
-            finished = _predict_batch(accelerator, model, collated, turns or (UPRIGHT,))
+            finished = _predict_batch(accelerator, model, collated, turns or (UPRIGHT,), memory)
             if not turns:
                 finished = [(index, logits[0]) for index, logits in finished]
             predicted += finished
@@ -90,7 +91,7 @@ def predict_logits(
 
 
 def _predict_batch(
-    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any], turns: Sequence[Turn]
+    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any], turns: Sequence[Turn], memory: ClipMemory
 ) -> list[tuple[int, np.ndarray]]:
     """Predict clips of one size together, under one turn after the other."""
     device, config = accelerator.device, accelerator.unwrap_model(model).config
@@ -102,7 +103,7 @@ def _predict_batch(
     predicted = []
     for places in by_size.values():
         windows = [batch["windows"][place] for place in places]
-        clips = render_batch(windows, [batch["geometries"][place] for place in places], config, device)
+        clips = memory.render(windows, [batch["geometries"][place] for place in places], config, device)
         boxes = [batch["boxes"][place] for place in places]
         logits = np.stack([_logits_of_turn(model, clips, boxes, turn) for turn in turns])
         parts = np.split(logits, np.cumsum([len(box) for box in boxes])[:-1], axis=1)

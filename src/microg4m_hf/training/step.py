@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..runtime import is_out_of_memory
-from .loading.transforms import render, render_batch
+from .loading.transforms import ClipMemory, render
 from .losses import Loss, build_loss, consistency, quarter_of_copy
 from .recipe import Loop, Recipe
 from .run_folder import RunFolder
@@ -38,10 +38,12 @@ def training_step(
     loss: Loss | None = None,
     number: int = 0,
     meanwhile: Callable[[], None] | None = None,
+    memory: ClipMemory | None = None,
 ) -> tuple[float, int]:
     """Take optimizer step ``number``, and return the loss and the micro batch that fit into memory.
 
-    ``meanwhile`` is called when the forward and backward passes are queued, before the loss is waited for.
+    ``meanwhile`` is called when the forward and backward passes are queued, before the loss is waited for. Clips are
+    rendered into ``memory``, that of the step before.
 
     After out-of-memory the micro batch is halved and the step starts again. A NaN loss, and a process of several that
     runs out of memory, end the run with a RecipeError.
@@ -52,7 +54,15 @@ def training_step(
         rng_state = torch.get_rng_state()
         try:
             value = accumulate_gradients(
-                accelerator, model, batch, recipe.loop, micro_batch, loss=loss, number=number, meanwhile=meanwhile
+                accelerator,
+                model,
+                batch,
+                recipe.loop,
+                micro_batch,
+                loss=loss,
+                number=number,
+                meanwhile=meanwhile,
+                memory=memory,
             )
             break
         except NonFiniteLoss as error:
@@ -96,6 +106,7 @@ def accumulate_gradients(
     loss: Loss | None = None,
     number: int = 0,
     meanwhile: Callable[[], None] | None = None,
+    memory: ClipMemory | None = None,
 ) -> float:
     """Run forward and backward over a process's share of a step; gradients stay on the parameters.
 
@@ -114,12 +125,12 @@ def accumulate_gradients(
         total = accelerator.reduce(total, "sum") / accelerator.num_processes
     total = total.clamp(min=1e-12)
     loss_sum = torch.zeros((), device=device)
-    parts = list(_micro_batches(batch, micro_batch))
+    parts, memory = list(_micro_batches(batch, micro_batch)), memory or ClipMemory()
     try:
         for place, part in enumerate(parts):
             accelerator.sync_gradients = place == len(parts) - 1  # DeepSpeed steps inside the last backward
             with _no_sync(accelerator, model), accelerator.autocast():
-                clips = render_batch(part["windows"], part["geometries"], config, device)
+                clips = memory.render(part["windows"], part["geometries"], config, device)
                 boxes = [box.to(device) for box in part["boxes"]]
                 if loop.consistency:
                     clips, boxes = _with_turned_copies(clips, boxes, part["indices"], number)
