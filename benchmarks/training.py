@@ -124,36 +124,47 @@ def batches_of(data: KeyFrameWindows, places: Any, workers: int, config: Any) ->
 
 
 def epoch(
-    data: KeyFrameWindows, workers: int, number: int = 0, *, network: bool, accelerator: Accelerator | None = None
+    data: KeyFrameWindows,
+    workers: int,
+    number: int = 0,
+    *,
+    network: bool,
+    count: int = 1,
+    accelerator: Accelerator | None = None,
 ) -> dict[str, float]:
-    """Return the clips per second of an epoch, and the share of it that waited for data."""
+    """Return the clips per second of ``count`` epochs of a run, and the share of them that waited for data.
+
+    As in their trainings, the JPEG loop starts its workers in each epoch, and the loader of the library once.
+    """
     accelerator = accelerator or Accelerator(cpu=True)
     model = create("tiny_slow", num_frames=data.data.num_frames, check_inputs=False)
     config = model.config
     model = accelerator.prepare(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    steps = len(data) // BATCH
-    places = RunBatches(
-        count=len(data),
-        batch=BATCH,
-        seed=0,
-        first_step=number * steps,
-        end_step=(number + 1) * steps,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-    )
+    steps, last = len(data) // BATCH, number + count
+    spans = [(one, one + 1) for one in range(number, last)] if isinstance(data, JpegFrames) else [(number, last)]
     waited, began = 0.0, time.perf_counter()
     mark = began
-    for clips, batch in batches_of(data, places, workers, config):
-        waited += time.perf_counter() - mark
-        if network:
-            loss = bce(model(pixel_values=clips, boxes=batch["boxes"]).logits, batch["labels"])
-            accelerator.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-        mark = time.perf_counter()
+    for first, end in spans:
+        places = RunBatches(
+            count=len(data),
+            batch=BATCH,
+            seed=0,
+            first_step=first * steps,
+            end_step=end * steps,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        )
+        for clips, batch in batches_of(data, places, workers, config):
+            waited += time.perf_counter() - mark
+            if network:
+                loss = bce(model(pixel_values=clips, boxes=batch["boxes"]).logits, batch["labels"])
+                accelerator.backward(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+            mark = time.perf_counter()
     seconds = time.perf_counter() - began
-    return {"clips_per_s": steps * BATCH / seconds, "wait_share": waited / seconds, "seconds": seconds}
+    return {"clips_per_s": count * steps * BATCH / seconds, "wait_share": waited / seconds, "seconds": seconds}
 
 
 def timed(parts: dict[str, list[float]], name: str, work: Callable[[], Any]) -> Any:
@@ -341,7 +352,7 @@ def main() -> None:
         loops = {
             name: compare(
                 {
-                    side: lambda w=windows, n=network: epoch(w, args.workers, 1, network=n)
+                    side: lambda w=windows, n=network: epoch(w, args.workers, 1, network=n, count=1 if n else 3)
                     for side, windows in sides.items()
                 },
                 args.rounds,

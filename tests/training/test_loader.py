@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from microg4m_hf.data import ensure_sample
 from microg4m_hf.data.turns import Turn, quarter_turns, turn_frames
+from microg4m_hf.errors import RecipeError
 from microg4m_hf.training import Data, Geometry, KeyFrameWindows, load_recipe, split_items
 from microg4m_hf.training.loading.dataset import KeyFrame
 from tests.support.train_runs import RECIPE, write_recipe
@@ -57,7 +59,7 @@ def test_a_packed_batch_is_normalized_to_the_same_bits_as_its_clips() -> None:
 
     import torch
 
-    from microg4m_hf.training.loading.transforms import render, render_batch, render_packed
+    from microg4m_hf.training.loading.transforms import ClipMemory, render, render_batch, render_packed
 
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 60, 90, 3), dtype=np.uint8)
     geometries = [Geometry(64, 96, 3, 20, 56, 48, flip=flip) for flip in (True, False)]
@@ -71,6 +73,34 @@ def test_a_packed_batch_is_normalized_to_the_same_bits_as_its_clips() -> None:
         assert clips.is_contiguous()
         assert torch.equal(clips.cpu(), expected) or (device and torch.allclose(clips.cpu(), expected, atol=1e-6))
         assert (render_batch(whole, geometries, config, device).cpu() - expected).abs().max() < 1e-4
+    memory = ClipMemory()
+    before = memory.render(packed[::-1], geometries, config, "cpu")
+    again = memory.render(packed, geometries, config, "cpu")
+    assert again.data_ptr() == before.data_ptr() and torch.equal(again, expected)
+    assert memory.render(packed[:1], geometries[:1], config, "cpu").data_ptr() != before.data_ptr()
+
+
+def test_batches_fetched_ahead_are_those_of_the_loader() -> None:
+    """The next one comes while the step before is computed, and an error in its place."""
+    import torch
+
+    from microg4m_hf.training.loading.loader import Prefetched
+
+    def batches() -> Iterator[dict[str, Any]]:
+        for number in range(3):
+            yield {"windows": [torch.full((3, 2, 4, 4), number, dtype=torch.int16)] * 2, "number": number}
+        raise RecipeError("the clip is broken")
+
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        ahead, seen = Prefetched(batches(), torch.device(device)), []
+        with pytest.raises(RecipeError, match="the clip is broken"):
+            for batch in ahead:
+                ahead.fetch_next()
+                ahead.fetch_next()  # only one is kept
+                assert ahead.waited() >= 0
+                assert {window.device.type for window in batch["windows"]} == {device}
+                seen.append((batch["number"], [int(window.max()) for window in batch["windows"]]))
+        assert seen == [(number, [number] * 2) for number in range(3)]
 
 
 @pytest.mark.parametrize(
