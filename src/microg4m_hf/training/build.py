@@ -32,7 +32,7 @@ def build_accelerator(recipe: Recipe, run: RunFolder, *, trains: bool = True) ->
             process has already chosen as it is.
 
     Raises:
-        RecipeError: If this machine has fewer GPUs than processes, or the tracker is not installed.
+        MicroG4MError: If this machine has fewer GPUs than processes, or the tracker is not installed.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState

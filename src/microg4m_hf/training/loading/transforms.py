@@ -394,7 +394,7 @@ def render_batch(
 
 
 class ClipMemory:
-    """Renders batch after batch into the same memory, where that is possible; finish a batch before the next.
+    """Renders batch after batch into the same memory on a CPU; finish a batch before the next.
 
     Example:
         >>> import torch
@@ -414,8 +414,9 @@ class ClipMemory:
         self, windows: Sequence[torch.Tensor], geometries: Sequence[Geometry], config: Any, device: torch.device | str
     ) -> torch.Tensor:
         """Do what :func:`render_batch` does."""
-        self._clips = render_batch(windows, geometries, config, device, out=self._clips)
-        return self._clips
+        clips = render_batch(windows, geometries, config, device, out=self._clips)
+        self._clips = clips if clips.device.type == "cpu" else None  # torch keeps the memory of a GPU by itself
+        return clips
 
 
 def stack_on_device(windows: Sequence[torch.Tensor], place: torch.device) -> torch.Tensor:
