@@ -25,7 +25,8 @@ def tiny_vlm(family: str, folder: Path, *, seed: int = 0, hidden: int = 64, laye
         "num_attention_heads": max(4, hidden // 64),
         "num_key_value_heads": 2,
         "bos_token_id": None,
-        "initializer_range": 0.1,  # wide enough that answers depend on the pixels
+        # Wide enough that answers depend on the pixels. This family needs more, or one answer fits all with some seeds.
+        "initializer_range": 0.2 if family == "llava_onevision" else 0.1,
     }
     model, processor = FAMILIES[family](text, **options)
     model.eval().save_pretrained(folder)
