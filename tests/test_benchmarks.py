@@ -127,12 +127,13 @@ def test_the_memory_of_a_small_network_is_what_torch_keeps() -> None:
 def test_a_part_of_the_gpu_script_runs_on_a_cpu(tmp_path: Path) -> None:
     script = PROJECT / "benchmarks" / "gpu" / "run.sh"
     command = [str(script), str(tmp_path / "out"), "--dry-run", "--only", "decoding"]
-    done = subprocess.run(command, env=os.environ | {"PYTHON": warm_python()}, capture_output=True, text=True)
+    environment = os.environ | {"PYTHON": warm_python(), "WHEELS": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     part = json.loads((tmp_path / "out" / "results.json").read_text())["parts"]["decoding"]
     assert part["state"] == "complete" and part["findings"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"log.txt", "results.json", "results.md"}
-    done = subprocess.run([*command[:-1], "dancing"], env=os.environ | {"PYTHON": warm_python()}, capture_output=True)
+    done = subprocess.run([*command[:-1], "dancing"], env=environment, capture_output=True)
     assert done.returncode == 2 and done.stderr.decode().startswith("dancing is no part; these are: networks")
 
 

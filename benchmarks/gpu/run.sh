@@ -4,11 +4,12 @@
 #   benchmarks/gpu/run.sh OUT              # OUT gets results.json, results.md and log.txt
 #   benchmarks/gpu/run.sh OUT --dry-run    # the same parts on the CPU, with tiny sizes
 #
-# Packages that the machine lacks are taken from benchmarks/gpu/wheels, which benchmarks/gpu/wheels.sh fills elsewhere.
+# Packages that the machine lacks are taken from benchmarks/gpu/wheels, which benchmarks/gpu/wheels.sh fills elsewhere, or
+# from the folder WHEELS.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON="${PYTHON:-python3}"
-wheels=benchmarks/gpu/wheels
+wheels="${WHEELS:-benchmarks/gpu/wheels}"
 if compgen -G "$wheels/*.whl" >/dev/null; then
   site="$(mktemp -d)"
   trap 'rm -rf "$site"' EXIT
