@@ -179,8 +179,6 @@ def _load_items(
     from torch.utils.data import DataLoader
 
     ahead, slots = _open_slots(items, workers, largest)
-    if slots is not None:
-        slots.lock()
     loader: Any = DataLoader(
         _Decoder(items, slots),  # type: ignore[arg-type]  # a mapping from what the sampler yields
         batch_size=None,  # workers send items, not batches: a batch is ready sooner, and fewer of them are in memory
@@ -195,6 +193,8 @@ def _load_items(
     for number, sent in enumerate(receive_items(loader, Watch(items, slots))):
         if sent.error is not None:
             raise RecipeError(sent.error)
+        if slots is not None and number == 0:  # workers are started before, from a process without locked pages
+            slots.lock()
         if sent.shape is not None:
             assert slots is not None
             sent.item.frames = slots.pixels(number, sent.shape)
