@@ -39,7 +39,12 @@ class PromptBuilder:
             image_processor = getattr(processor, "image_processor", None)
             self.options = {name: False for name in _TILING_OPTIONS if getattr(image_processor, name, None)}
         self._has_system_turn = bool(prompts.system) and self._keeps_system_turn()
+        self._special_tokens = _special_tokens(processor)
         self.prompt(Query("any"), 1)  # fail early if there is no chat template
+
+    def special_token_in(self, query: Query) -> str | None:
+        """Return a token of the model that a question contains as text: it would end the turn, or stand for a clip."""
+        return next((token for token in self._special_tokens if token in (query.question or "")), None)
 
     def messages(self, query: Query, visual_parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the conversation. ``visual_parts`` stand for the clip."""
@@ -79,6 +84,15 @@ class PromptBuilder:
             return str(self.prompts.system) in self._render(messages)
         except (TemplateError, TypeError):
             return False
+
+
+def _special_tokens(processor: Any) -> list[str]:
+    """Return the special tokens of a processor, but for those that could be words or punctuation."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    found = {*tokenizer.all_special_tokens, *(str(token) for token in added if token.special)}
+    found |= {getattr(processor, f"{kind}_token", None) for kind in ("image", "video")} - {None}
+    return sorted(token for token in map(str, found) if len(token) > 2 and not token.isalnum())
 
 
 @dataclass

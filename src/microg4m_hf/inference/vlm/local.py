@@ -6,6 +6,7 @@ import gc
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ...errors import MicroG4MError, ModelError
@@ -56,7 +57,17 @@ class LocalRunner:
         prefetcher = Prefetcher(self.prompt_builder, self.settings)
         workers = self.placement.workers
         buckets: dict[Any, list[ClipInputs]] = {}  # items that can share a batch
-        ahead = prefetcher(clips, workers=workers, depth=2 * self.halver.size + workers)
+        askable: list[ClipQueries] = []
+        for clip in clips:
+            marked = {query: self.prompt_builder.special_token_in(query) for query in clip.queries}
+            for query, token in marked.items():
+                if token is not None:
+                    why = f"the question contains {token}, a token with which this model marks its prompts; remove it"
+                    yield query, {"status": "failed", "kind": "error", "why": why}
+            kept = tuple(query for query, token in marked.items() if token is None)
+            if kept:
+                askable.append(replace(clip, queries=kept))
+        ahead = prefetcher(askable, workers=workers, depth=2 * self.halver.size + workers)
         for clip, prepared in self._time_waiting(ahead):
             if isinstance(prepared, PrepareFailure):
                 yield from self._fail(clip.queries, "decode" if prepared.is_decode_error else "error", prepared.why)
