@@ -333,9 +333,13 @@ class Slots:
         if not torch.cuda.is_initialized():
             return
         runtime, address = torch.cuda.cudart(), self._memory.ctypes.data
-        if int(runtime.cudaHostRegister(address, self._memory.nbytes, 0)) == 0:
-            # Before the memory goes, with its last array; not in a worker, which has no GPU.
-            weakref.finalize(self._memory, _unlock, runtime, address, os.getpid()).atexit = False
+        if int(runtime.cudaHostRegister(address, self._memory.nbytes, 0)):
+            # The system refuses, so copies go through other memory. torch would report it at the next kernel.
+            with contextlib.suppress(RuntimeError):
+                torch.ones(1, device="cuda")
+            return
+        # Before the memory goes, with its last array; not in a worker, which has no GPU.
+        weakref.finalize(self._memory, _unlock, runtime, address, os.getpid()).atexit = False
 
     def pixels(self, number: int, shape: tuple[int, ...]) -> np.ndarray | None:
         """Return the slot of an item as packed pixels of this shape, to write or to read; None if it is too small."""
