@@ -251,6 +251,7 @@ def copies(dry_run: bool) -> None:
         slots = Slots(count=batch, size=2 * int(np.prod(shape)), workers=1)
         if name == "locked slots":
             slots.lock()
+            slots.lock()  # refused, and no later kernel must report it
         arrays = [slots.pixels(number, shape) for number in range(batch)]
         for number, array in enumerate(arrays):
             array[:] = pixels + number
