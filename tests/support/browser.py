@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -25,6 +26,10 @@ def chromium() -> str | None:
     return next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
+
+
+class PageLeft(AssertionError):
+    """A link or a form led to another page before the answer came."""
 
 
 class Browser:
@@ -68,10 +73,13 @@ class Browser:
 
     def wait_for(self, script: str, seconds: float = 120) -> Any:
         """Wait until an expression is true and return its value."""
-        end = time.monotonic() + seconds
-        while not (value := self.evaluate(script)):
+        end, value = time.monotonic() + seconds, None
+        while not value:
             assert time.monotonic() < end, f"still false after {seconds} s: {script}\n{self.messages[-3:]}"
-            time.sleep(0.05)
+            with contextlib.suppress(PageLeft):
+                value = self.evaluate(script)
+            if not value:
+                time.sleep(0.05)
         return value
 
     def press(self, key: str, code: int, modifiers: int = 0) -> None:
@@ -115,7 +123,10 @@ class Browser:
             return bool(answers)
 
         self._until(answered)
-        assert "error" not in answers[0], f"{method}: {answers[0]['error']}"
+        error = answers[0].get("error")
+        if error and any(words in error["message"] for words in ("navigated or closed", "context was destroyed")):
+            raise PageLeft(f"{method}: {error}")
+        assert not error, f"{method}: {error}"
         return answers[0]["result"]
 
     def _until(self, done: Callable[[], bool], seconds: float = 240) -> None:
