@@ -141,7 +141,7 @@ def test_ten_clips_with_the_keyboard_only(browser: Browser, tmp_path: Path) -> N
         second = hands.at()
         hands.local(" ")
         hands.see("document.querySelector('#rv-player video').paused")
-        hands.local("ArrowRight")  # until then, the browser may still report a frame that was shown before the pause
+        hands.local("ArrowRight")  # from here on, the frame is that of the step
         start = browser.evaluate(FRAME)
         hands.local("ArrowRight", "ArrowRight")
         hands.see(f"{FRAME} === {start} + 2")

@@ -61,7 +61,8 @@ const follow = (player) => {
   player.muted = true;
   if (!player.requestVideoFrameCallback) return;
   const next = (_, frame) => {
-    if (facts && !player.seeking) show(frameAt(frame.mediaTime));
+    // A frame from before a pause may be reported after it, when a key has already led to another frame.
+    if (facts && !player.seeking) show(frameAt(player.paused ? player.currentTime : frame.mediaTime));
     player.requestVideoFrameCallback(next);
   };
   player.requestVideoFrameCallback(next);
