@@ -46,9 +46,10 @@ from microg4m_hf.data.sample import make_sample
 from microg4m_hf.data.video import pyav
 from microg4m_hf.models import create
 from microg4m_hf.training import Data, KeyFrameWindows, RunBatches, collate, move_boxes, split_items
+from microg4m_hf.training.loading.batches import ClipMemory
 from microg4m_hf.training.loading.dataset import Item, KeyFrame
 from microg4m_hf.training.loading.loader import load_batches, plan_slots, slot_bytes
-from microg4m_hf.training.loading.transforms import ClipMemory, Geometry, render, render_packed
+from microg4m_hf.training.loading.transforms import Geometry, render, render_packed
 
 BATCH = 4
 

@@ -123,7 +123,7 @@ def draw(scene: Any, root: Path, height: int) -> None:
 # Like `python -m microg4m_hf`, without fetching a batch while the GPU computes.
 ONE_BY_ONE = """import sys
 from microg4m_hf.cli.main import main
-from microg4m_hf.training.loading.loader import Prefetched
+from microg4m_hf.training.loading.batches import Prefetched
 Prefetched.fetch_next = lambda self: None
 sys.exit(main())"""
 

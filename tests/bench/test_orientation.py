@@ -23,8 +23,8 @@ from microg4m_hf.data.turns import TURNS, Turn, turn_boxes, turn_frames
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.models import create
 from microg4m_hf.taxonomy import label_of
+from microg4m_hf.training.loading.batches import render_batch
 from microg4m_hf.training.loading.dataset import KeyFrame, collate
-from microg4m_hf.training.loading.transforms import render_batch
 from microg4m_hf.training.recipe import Data
 
 _SIDE = 64

@@ -18,9 +18,9 @@ from microg4m_hf.data.video.released_frames import check_programs
 from microg4m_hf.errors import MissingExtraError, RecipeError
 from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.training.build import split_items
+from microg4m_hf.training.loading.batches import render_batch
 from microg4m_hf.training.loading.dataset import KeyFrameWindows
 from microg4m_hf.training.loading.loader import load_batches
-from microg4m_hf.training.loading.transforms import render_batch
 from microg4m_hf.training.recipe import Data
 
 cv2: Any = pytest.importorskip("cv2", reason="OpenCV is not installed")

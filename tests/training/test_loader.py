@@ -59,7 +59,8 @@ def test_a_packed_batch_is_normalized_to_the_same_bits_as_its_clips() -> None:
 
     import torch
 
-    from microg4m_hf.training.loading.transforms import ClipMemory, render, render_batch, render_packed
+    from microg4m_hf.training.loading.batches import ClipMemory, render_batch
+    from microg4m_hf.training.loading.transforms import render, render_packed
 
     frames = np.random.default_rng(0).integers(0, 256, (2, 3, 60, 90, 3), dtype=np.uint8)
     geometries = [Geometry(64, 96, 3, 20, 56, 48, flip=flip) for flip in (True, False)]
@@ -84,7 +85,7 @@ def test_batches_fetched_ahead_are_those_of_the_loader() -> None:
     """The next one comes while the step before is computed, and an error in its place."""
     import torch
 
-    from microg4m_hf.training.loading.loader import Prefetched
+    from microg4m_hf.training.loading.batches import Prefetched
 
     def batches() -> Iterator[dict[str, Any]]:
         for number in range(3):

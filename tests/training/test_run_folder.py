@@ -109,8 +109,8 @@ def test_saved_model_predicts_the_saved_logits(finished: Path) -> None:
 
     from microg4m_hf.metrics.har.files import read_parquet
     from microg4m_hf.models import MicroG4MHarForVideoClassification
+    from microg4m_hf.training.loading.batches import render_batch
     from microg4m_hf.training.loading.dataset import KeyFrameWindows, collate
-    from microg4m_hf.training.loading.transforms import render_batch
 
     recipe = load_recipe(RunFolder(finished).config)
     items = split_items(recipe.data, "test")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .build import build_model as build_model, split_items as split_items
     from .har import run_training as run_training
     from .hf_trainer import PaddedCollator as PaddedCollator, PaddedModel as PaddedModel
+    from .loading.batches import render_batch as render_batch
     from .loading.dataset import (
         KeyFrame as KeyFrame,
         KeyFrameWindows as KeyFrameWindows,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .loading.transforms import (
         Geometry as Geometry,
         move_boxes as move_boxes,
-        render_batch as render_batch,
         training_geometry as training_geometry,
     )
     from .optim import learning_rate as learning_rate, parameter_groups as parameter_groups

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from .loading.batches import render_batch
 from .loading.dataset import Item, report_faults
-from .loading.transforms import render_batch
 
 PADDING = -100  # label of padded persons, as `metrics.make_compute_metrics` and the Trainer expect it
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..errors import StoppedBySignal
 from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
+from .loading.batches import ClipMemory, Prefetched
 from .loading.dataset import KeyFrameWindows, report_faults, steps_in_epoch
-from .loading.loader import Prefetched, run_batches
-from .loading.transforms import ClipMemory
+from .loading.loader import run_batches
 from .losses import build_loss
 from .optim import learning_rate
 from .prepare import is_sharded

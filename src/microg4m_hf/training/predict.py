@@ -12,9 +12,9 @@ from ..errors import StoppedBySignal
 from ..metrics import har_scores
 from ..runtime import progress
 from ..taxonomy import NUM_AVA_CLASSES
+from .loading.batches import ClipMemory
 from .loading.dataset import KeyFrame, KeyFrameWindows, report_faults
 from .loading.loader import decoding_errors, load_batches
-from .loading.transforms import ClipMemory
 from .processes import StopSignals
 
 if TYPE_CHECKING:

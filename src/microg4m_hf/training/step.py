@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..runtime import is_out_of_memory
-from .loading.transforms import ClipMemory, render
+from .loading.batches import ClipMemory
+from .loading.transforms import render
 from .losses import Loss, build_loss, consistency, quarter_of_copy
 from .recipe import Loop, Recipe
 from .run_folder import RunFolder

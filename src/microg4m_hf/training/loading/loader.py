@@ -18,7 +18,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,14 +27,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...errors import MicroG4MError, RecipeError
-from ...runtime import available_memory, is_out_of_memory
+from ...runtime import available_memory
 from ..processes import shield_worker
 from ..recipe import Recipe
 from .dataset import RELEASED_SIZE, Item, KeyFrameWindows, RunBatches, collate
-from .transforms import scaled_size, stack_on_device
+from .transforms import scaled_size
 
 if TYPE_CHECKING:
-    import torch
     from accelerate import Accelerator
 
 BATCHES_AHEAD = 2  # how many batches the workers together decode ahead
@@ -67,72 +65,6 @@ def run_batches(
         world=world,
     )
     return load_batches(items, batches, workers=recipe.data.workers, largest=math.ceil(recipe.loop.batch / world))
-
-
-class Prefetched:
-    """Batches of which the next one is fetched and copied to the GPU while the GPU computes a step.
-
-    A step calls :meth:`fetch_next` as soon as its work is queued. On a CPU, where this would only delay the step,
-    batches are fetched when they are asked for.
-
-    Args:
-        batches: Batches of :func:`load_batches`.
-        device: Where the steps are computed.
-    """
-
-    def __init__(self, batches: Iterator[dict[str, Any]], device: torch.device) -> None:
-        self._batches, self._device = batches, device
-        self._ahead = device.type == "cuda"
-        self._next: dict[str, Any] | BaseException | None = None
-        self._idle: tuple[Any, Any] | None = None
-        self._waited = 0.0
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self
-
-    def __next__(self) -> dict[str, Any]:
-        if self._next is None:
-            began = time.perf_counter()
-            self._fetch()
-            self._waited += time.perf_counter() - began
-        batch, self._next = self._next, None
-        if not isinstance(batch, dict):
-            assert batch is not None
-            raise batch
-        return batch
-
-    def fetch_next(self) -> None:
-        """Fetch the next batch, if the device computes meanwhile. An error is raised where the batch is asked for."""
-        import torch
-
-        if not self._ahead or self._next is not None:
-            return
-        done, fetched = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        done.record()
-        self._fetch()
-        fetched.record()  # the GPU comes here at once if it had nothing left to do
-        self._idle = done, fetched
-
-    def waited(self) -> float:
-        """Return the seconds for which the device had nothing to do but to wait for a batch, since the last call."""
-        if self._idle is not None:
-            done, fetched = self._idle
-            fetched.synchronize()
-            self._waited += done.elapsed_time(fetched) / 1000
-            self._idle = None
-        seconds, self._waited = self._waited, 0.0
-        return seconds
-
-    def _fetch(self) -> None:
-        try:
-            batch = self._next = next(self._batches)
-            if self._ahead and len({window.shape for window in batch["windows"]}) == 1:
-                batch["windows"] = list(stack_on_device(batch["windows"], self._device))
-        except Exception as error:
-            if isinstance(self._next, dict) and is_out_of_memory(error):
-                self._ahead = False  # the step divides its batch, which stays where it is
-            else:
-                self._next = error
 
 
 def load_batches(

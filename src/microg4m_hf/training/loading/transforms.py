@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ...errors import RecipeError
 from ..recipe import Data
 from .rotation import Rotation, Samples, crop_positions, frame_samples, rotated_boxes
 
@@ -198,9 +197,9 @@ def _clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 # A packed pixel is an int16: the gray level, 0 to 255, in steps of 1/256, moved to the middle of the range.
-_STEPS, _MIDDLE = 256, 32768
+STEPS, MIDDLE = 256, 32768
 # A float of this size has no digits behind the point, so adding it rounds, and the low half of its bits is the int16.
-_MAGIC = 1.5 * 2**23 - _MIDDLE
+_MAGIC = 1.5 * 2**23 - MIDDLE
 _BAND = 56  # rows of a crop that are resized at once
 
 
@@ -217,7 +216,7 @@ def render(frames: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     import torch
 
     if frames.dtype == torch.int16:
-        return frames.float().add_(_MIDDLE).div_(_STEPS)
+        return frames.float().add_(MIDDLE).div_(STEPS)
     if geometry.rotation is not None:
         pixels = _sample(frames.flatten(1, 2), _rotated_samples(geometry, *frames.shape[1:3]))
         return pixels.unflatten(1, (geometry.crop_height, geometry.crop_width)).permute(3, 0, 1, 2)
@@ -300,7 +299,7 @@ def _resizer(geometry: Geometry, height: int, width: int) -> Callable[[np.ndarra
             torch.lerp(upper, lower, down, out=upper)
             torch.index_select(upper, 1, columns, out=sides)
             torch.lerp(first, second, across, out=first)
-            torch.add(middle, first, alpha=_STEPS, out=first)
+            torch.add(middle, first, alpha=STEPS, out=first)
             target_band.copy_(result)
 
     return resize
@@ -314,7 +313,7 @@ def _rotator(geometry: Geometry, height: int, width: int) -> Callable[[np.ndarra
 
     def rotate(frame: np.ndarray, target: torch.Tensor) -> None:
         pixels = _sample(torch.from_numpy(np.ascontiguousarray(frame)).reshape(1, -1, 3), samples)[0]
-        pixels = pixels.mul_(_STEPS).round_().sub_(_MIDDLE)
+        pixels = pixels.mul_(STEPS).round_().sub_(MIDDLE)
         target.copy_(pixels.view(geometry.crop_height, geometry.crop_width, 3).permute(2, 0, 1))
 
     return rotate
@@ -338,110 +337,6 @@ def _sample(pixels: torch.Tensor, samples: Samples) -> torch.Tensor:
     down, right = (torch.from_numpy(weights).to(device).view(1, -1, 1) for weights in (samples.down, samples.right))
     left_side = torch.lerp(top_left, bottom_left, down, out=top_left)
     return torch.lerp(left_side, torch.lerp(top_right, bottom_right, down, out=top_right), right, out=left_side)
-
-
-def render_batch(
-    windows: Sequence[torch.Tensor],
-    geometries: Sequence[Geometry],
-    config: Any,
-    device: torch.device | str | None = None,
-    *,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Render a batch of windows and normalize it.
-
-    Args:
-        windows: uint8 ``(T, H, W, 3)``, of any size, or packed. Packed ones are copied to a GPU beside the computation
-            that it still does, and may be overwritten as soon as this function returns.
-        geometries: What happens to each window; all crops must have one size.
-        config: The config of the model, with ``image_mean`` and ``image_std``.
-        device: Where to do so; by default, where the windows are.
-        out: Clips of an earlier batch that nothing needs any more. On a CPU, packed windows are rendered into their
-            memory if the sizes agree: new memory of this size takes longer than the pixels.
-
-    Returns:
-        Clips ``(batch, 3, T, height, width)``.
-
-    Raises:
-        RecipeError: If the crops have several sizes.
-    """
-    import torch
-
-    sizes = {(geometry.crop_height, geometry.crop_width) for geometry in geometries}
-    if len(sizes) > 1:
-        raise RecipeError(f"a batch has frames of {len(sizes)} sizes, {sorted(sizes)[:3]}; set data.crop to one side")
-    place = torch.device(device) if device is not None else windows[0].device
-    mean, std = (
-        torch.tensor(list(values), device=place).view(3, 1, 1, 1) for values in (config.image_mean, config.image_std)
-    )
-
-    def normalize(pixels: torch.Tensor) -> torch.Tensor:
-        return pixels.div_(255.0).sub_(mean).div_(std)
-
-    if any(window.dtype != torch.int16 for window in windows):
-        pairs = zip(windows, geometries, strict=True)
-        return normalize(torch.stack([render(window.to(place), geometry) for window, geometry in pairs]))
-    if place.type != "cpu":
-        return normalize(stack_on_device(windows, place).float().add_(_MIDDLE).div_(_STEPS))
-    shape = (len(windows), *windows[0].shape)
-    clips = out if out is not None and out.shape == shape and out.device == place else torch.empty(shape)
-    for clip, window in zip(clips, windows, strict=True):
-        # One frame after the other stays in the processor's cache. Dividing by a power of two is exact, so that one
-        # division has the bits of both.
-        for target, frame in zip(clip.split(1, 1), window.split(1, 1), strict=True):
-            target.copy_(frame).add_(_MIDDLE).div_(_STEPS * 255.0).sub_(mean).div_(std)
-    return clips
-
-
-class ClipMemory:
-    """Renders batch after batch into the same memory on a CPU; finish a batch before the next.
-
-    Example:
-        >>> import torch
-        >>> from types import SimpleNamespace
-        >>> memory = ClipMemory()
-        >>> windows, geometries = [torch.zeros(3, 2, 4, 4, dtype=torch.int16)], [Geometry(4, 4, 0, 0, 4, 4)]
-        >>> config = SimpleNamespace(image_mean=(0.45, 0.45, 0.45), image_std=(0.225, 0.225, 0.225))
-        >>> first, second = (memory.render(windows, geometries, config, "cpu") for _ in range(2))
-        >>> first is second
-        True
-    """
-
-    def __init__(self) -> None:
-        self._clips: torch.Tensor | None = None
-
-    def render(
-        self, windows: Sequence[torch.Tensor], geometries: Sequence[Geometry], config: Any, device: torch.device | str
-    ) -> torch.Tensor:
-        """Do what :func:`render_batch` does."""
-        clips = render_batch(windows, geometries, config, device, out=self._clips)
-        self._clips = clips if clips.device.type == "cpu" else None  # torch keeps the memory of a GPU by itself
-        return clips
-
-
-def stack_on_device(windows: Sequence[torch.Tensor], place: torch.device) -> torch.Tensor:
-    """Stack packed windows of one size on a device; a GPU copies them while it computes."""
-    import torch
-
-    if place.type != "cuda" or windows[0].device.type != "cpu":
-        return torch.stack(list(windows)).to(place)
-    computing = torch.cuda.current_stream(place)
-    copying = _copying_stream(computing.device_index)
-    with torch.cuda.stream(copying):
-        packed = torch.empty(len(windows), *windows[0].shape, dtype=torch.int16, device=place)
-        for target, window in zip(packed, windows, strict=True):
-            target.copy_(window, non_blocking=True)
-    copying.synchronize()  # the windows may be in slots, which workers use again
-    packed.record_stream(computing)
-    return packed
-
-
-@functools.cache
-def _copying_stream(index: int) -> torch.cuda.Stream:
-    """The stream of all copies to a GPU: memory is reused within a stream only."""
-    import torch
-
-    return torch.cuda.Stream(index)
 
 
 def with_part(height: int, width: int, geometry_of: Callable[[int, int], Geometry]) -> tuple[Geometry, Part]:
