@@ -199,6 +199,32 @@ def test_the_cache_stays_within_its_bound(tmp_path: Path) -> None:
     assert writers[0].get("0") is not None
 
 
+def test_the_cache_is_measured_while_others_write(tmp_path: Path) -> None:
+    import threading
+
+    import numpy as np
+
+    from microg4m_hf.training.loading.window_cache import WindowCache
+
+    done, window = threading.Event(), np.zeros((1, 2, 2, 3), np.uint8)
+
+    def write_and_rename() -> None:
+        while not done.is_set():
+            for number in range(300):
+                (tmp_path / f"{number}.part").touch()
+                (tmp_path / f"{number}.part").rename(tmp_path / f"{number}.npy")
+
+    other = threading.Thread(target=write_and_rename)
+    other.start()
+    try:
+        for number in range(150):
+            WindowCache(tmp_path, limit_gb=1).put(str(number), window)
+    finally:
+        done.set()
+        other.join()
+    assert WindowCache(tmp_path, limit_gb=1).get("149") is not None
+
+
 def test_a_full_cache_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import numpy as np
 

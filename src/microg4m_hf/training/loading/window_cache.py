@@ -6,6 +6,7 @@ leaves at most a temporary file, which the next run removes. What does not fit i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -49,7 +50,7 @@ class WindowCache:
     def put(self, key: str, window: np.ndarray) -> None:
         """Store a window if it fits. A full disk or a full cache is not an error, only slower, and is said once."""
         if self._writes_left <= 0:
-            self._free = self.limit - sum(entry.stat().st_size for entry in os.scandir(self.folder))
+            self._free = self.limit - self._measure()
             # Other processes write as well: near the limit, measure the folder more often.
             self._writes_left = max(1, min(_CHECK_EVERY, self._free // (_CHECK_EVERY * max(1, window.nbytes))))
         if window.nbytes > self._free:
@@ -72,6 +73,14 @@ class WindowCache:
         """Remove incomplete files of killed processes, and the note that the cache is full."""
         remove_all_abandoned(self.folder)
         (self.folder / _FULL).unlink(missing_ok=True)
+
+    def _measure(self) -> int:
+        """Return the bytes in the folder, of which other processes rename files meanwhile."""
+        used = 0
+        for entry in os.scandir(self.folder):
+            with contextlib.suppress(FileNotFoundError):
+                used += entry.stat().st_size
+        return used
 
     def _say_full(self, reason: str) -> None:
         """Print that nothing more is stored; of all processes, the one that creates the note does."""
