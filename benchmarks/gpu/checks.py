@@ -14,10 +14,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 NETWORKS = ("c2d_nln_8x8_r50", "i3d_nln_8x8_r50", "slow_4x16_r50", "slowfast_4x16_r50", "x3d_s", "mvitv1_b_16x4")
 NETWORKS += ("mvitv2_s_16x4",)
@@ -180,11 +183,13 @@ def precision(dry_run: bool) -> None:
         resumed = train(folder / "resumed")
         moved = largest_ratio(resumed, plain)
         report(check="resumed after three steps", largest_difference=f"{moved:.1e}", ok=moved < 1e-3)
-        ways = {"bf16": ["loop.mixed_precision=bf16"], "fp16": ["loop.mixed_precision=fp16"]}
-        ways["compiled"] = ["loop.compile=" + ("aot_eager" if dry_run else "inductor")]
-        for name, words in ways.items():
-            moved = largest_ratio(train(folder / name, *words), plain)
-            report(check=f"{name} against float32", largest_difference=f"{moved:.1e}", ok=moved < 0.05)
+        ways = {"compiled": "loop.compile=" + ("aot_eager" if dry_run else "inductor")}
+        ways |= {"bf16": "loop.mixed_precision=bf16", "fp16": "loop.mixed_precision=fp16"}
+        with ThreadPoolExecutor(1 if dry_run else len(ways)) as pool:
+            losses = pool.map(lambda name: train(folder / name, ways[name]), ways)
+            for name, found in zip(ways, losses, strict=True):
+                moved = largest_ratio(found, plain)
+                report(check=f"{name} against float32", largest_difference=f"{moved:.1e}", ok=moved < 0.05)
 
 
 def sharded(dry_run: bool) -> None:
@@ -247,9 +252,15 @@ DESELECTED += ("tests/training/test_options.py::test_missing_tracker_is_an_error
 
 
 class Failures:
-    """A plugin of pytest that reports each failure at once, and the numbers at the end."""
+    """A plugin of pytest that reports each failure at once, and ends the tests when their time is over.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: The time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.end = time.monotonic() + seconds
+        self.in_time = True
         self.count = dict.fromkeys(("passed", "skipped", "failed"), 0)
         self.out, self.log = (os.fdopen(os.dup(number), "w", buffering=1) for number in (1, 2))  # not captured
 
@@ -262,19 +273,20 @@ class Failures:
             finding = {"check": report.nodeid, "message": " ".join(text.split())[:600], "ok": False}
             print("\n" + json.dumps(finding), file=self.out)  # after the dots
             print(str(report.longrepr)[-3000:], file=self.log)
+        if time.monotonic() > self.end and self.in_time:
+            self.in_time = False
+            pytest.exit("no time left", returncode=0)
 
 
 def tests(dry_run: bool) -> None:
-    """Tests of the library, which use the device by themselves."""
-    import pytest
-
+    """Tests of the library that start no processes; they use the device by themselves."""
     words = ["-q", "-p", "no:cacheprovider", "--tb=short"]
     if dry_run:
         words += ["tests/training/test_losses.py"]
     else:
-        words += ["-n", str(max(2, (os.cpu_count() or 2) - 2)), *TESTS]
+        words += ["-n", str(max(2, (os.cpu_count() or 2) - 2)), "-m", "not processes and not cpu", *TESTS]
         words += [*(f"--ignore={one}" for one in NO_TESTS), *(f"--deselect={one}" for one in DESELECTED)]
-    failures = Failures()
+    failures = Failures(2000 if dry_run else 125)
     os.environ["MICROG4M_TEST_GPU"] = "" if dry_run else "1"
     pytest.main(words, plugins=[failures])
-    report(check="tests", **failures.count, ok=not failures.count["failed"])
+    report(check="tests", **failures.count, all=failures.in_time, ok=not failures.count["failed"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +113,70 @@ def steps(dry_run: bool) -> None:
             time_steps(name, limit, dry_run, channels_last=layout, benchmark=trials)
 
 
+# networks and backends of torch.compile that are compared with eager steps
+COMPILED = (("slowfast_8x8_r50", "inductor"), ("i3d_nln_8x8_r50", "inductor"))
+
+
+def compiling(dry_run: bool) -> None:
+    """Compile what ``compiled`` measures, while the checks run, into a cache that the parts share."""
+    cases = (("tiny_slow", "aot_eager"),) if dry_run else COMPILED
+    with ProcessPoolExecutor(len(cases), mp_context=multiprocessing.get_context("spawn")) as pool:
+        times = pool.map(seconds_to_compile, *zip(*cases, strict=True), [dry_run] * len(cases))
+        for (name, backend), seconds in zip(cases, times, strict=True):
+            report(figure=f"first step, {name}", compiled=backend, seconds=seconds)
+
+
+def seconds_to_compile(name: str, backend: str, dry_run: bool) -> float:
+    """Build a training step, run it, and return the seconds."""
+    began = time.perf_counter()
+    step, _ = build_step(name, dry_run, channels_last=True, compiled=backend)
+    step()
+    return round(time.perf_counter() - began, 1)
+
+
 def compiled(dry_run: bool) -> None:
-    """Training steps and predictions by inductor against eager ones. Last, since compiling takes longest."""
+    """Training steps and predictions by inductor, also with CUDA graphs, against eager ones."""
     limit = matmul_limit(device_of(dry_run), 256 if dry_run else 8192)
-    for name in ("tiny_slow",) if dry_run else ("slowfast_8x8_r50", "i3d_nln_8x8_r50"):
-        for backend in (None, "aot_eager" if dry_run else "inductor"):
-            time_steps(name, limit, dry_run, channels_last=True, compiled=backend)
-    time_predictions("tiny_slow" if dry_run else "slowfast_8x8_r50", dry_run, compiled=True)
+    cases = (("tiny_slow", "aot_eager"),) if dry_run else COMPILED
+    for name, backend in cases:
+        for way in (None, backend):
+            time_steps(name, limit, dry_run, channels_last=True, compiled=way)
+    name, backend = cases[0]
+    time_predictions(name, dry_run, compiled=True)
+    if not dry_run:
+        time_steps(name, limit, dry_run, channels_last=True, compiled=f"{backend}, CUDA graphs")
+
+
+def build_step(
+    name: str, dry_run: bool, *, channels_last: bool, compiled: str | None = None
+) -> tuple[Callable[[], None], int]:
+    """Return a training step of a network on random clips, and the number of clips.
+
+    Args:
+        name: The network.
+        dry_run: Use the CPU and tiny sizes.
+        channels_last: The layout of the network.
+        compiled: A backend of ``torch.compile``, and ", CUDA graphs" to use them.
+    """
+    import torch
+
+    from microg4m_hf import models
+
+    device = device_of(dry_run)
+    config, batch = models.config_of(name), 2 if dry_run else 32
+    side = 64 if dry_run else 224
+    torch.manual_seed(0)
+    network = models.create(name, check_inputs=False).train().to(device)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last_3d)
+    if compiled is not None:
+        torch.compiler.reset()
+        backend, *graphs = compiled.split(", ")
+        network.backbone.compile(backend=backend, mode="reduce-overhead" if graphs else None)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9, nesterov=True, fused=device == "cuda")
+    clips = torch.randn(batch, 3, config.num_frames, side, side, device=device)
+    labels = [torch.rand(2, network.config.num_labels).round() for _ in range(batch)]
+    return functools.partial(training_step, network, optimizer, clips, labels), batch
 
 
 def time_steps(
@@ -136,19 +195,8 @@ def time_steps(
     from microg4m_hf.models.build import count_parameters_and_gflops
 
     device = device_of(dry_run)
-    config, batch = models.config_of(name), 2 if dry_run else 32
-    side = 64 if dry_run else 224
-    torch.manual_seed(0)
     torch.backends.cudnn.benchmark = benchmark
-    network = models.create(name, check_inputs=False).train().to(device)
-    if channels_last:
-        network = network.to(memory_format=torch.channels_last_3d)
-    if compiled is not None:
-        network.backbone.compile(backend=compiled)
-    optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9, nesterov=True, fused=device == "cuda")
-    clips = torch.randn(batch, 3, config.num_frames, side, side, device=device)
-    labels = [torch.rand(2, network.config.num_labels).round() for _ in range(batch)]
-    step = functools.partial(training_step, network, optimizer, clips, labels)
+    step, batch = build_step(name, dry_run, channels_last=channels_last, compiled=compiled)
     began = time.perf_counter()
     step()
     first = time.perf_counter() - began
@@ -156,7 +204,7 @@ def time_steps(
         torch.cuda.reset_peak_memory_stats()
     seconds = median_seconds(step, 2 if dry_run else 8, device)
     # Forward and twice as much backward; a GFLOP is a multiplication and an addition.
-    flops = 3 * 2e9 * count_parameters_and_gflops(config, side)[1] * batch / seconds
+    gflops = count_parameters_and_gflops(models.config_of(name), 64 if dry_run else 224)[1]
     memory = {} if dry_run else {"memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1)}
     report(
         figure=f"step, {name}",
@@ -166,41 +214,11 @@ def time_steps(
         compiled=compiled,
         seconds=seconds,
         clips_per_second=round(batch / seconds, 1),
-        share_of_limit=round(flops / limit, 3),
+        share_of_limit=round(3 * 2e9 * gflops * batch / seconds / limit, 3),
         first_step_s=round(first, 1),
         **memory,
         **({} if dry_run else profiled(step)),
     )
-
-
-def stem(dry_run: bool) -> None:
-    """Whether the first convolution, of three channels, is faster with channels of zeros beside them."""
-    import torch
-
-    device = device_of(dry_run)
-    batch, frames, side = (2, 4, 32) if dry_run else (32, 8, 224)
-    clips = torch.randn(batch, 3, frames, side, side, device=device)
-    weight = torch.randn(64, 3, 5, 7, 7, device=device)
-    expected = torch.zeros(())
-    for channels in (3, 4, 8):
-        padding = (0, 0, 0, 0, 0, 0, 0, channels - 3)
-        x, kernel = (
-            torch.nn.functional.pad(one, padding).to(torch.bfloat16, memory_format=torch.channels_last_3d)
-            for one in (clips, weight)
-        )
-        kernel.requires_grad_()
-        stride, around = (1, 2, 2), (2, 3, 3)
-
-        def forward_and_backward(x: Any = x, kernel: Any = kernel, how: Any = (stride, around)) -> Any:
-            found = torch.nn.functional.conv3d(x, kernel, None, *how)
-            found.backward(found)
-            return found
-
-        found = forward_and_backward().detach().float()
-        expected = expected if expected.ndim else found
-        moved = ((found - expected).norm() / expected.norm()).item()
-        seconds = median_seconds(forward_and_backward, 2 if dry_run else 8, device)
-        report(figure="stem 5x7x7", channels=channels, seconds=seconds, moved=f"{moved:.1e}")
 
 
 def profiled(step: Callable[[], Any]) -> dict[str, Any]:
@@ -322,14 +340,13 @@ def time_predictions(name: str, dry_run: bool, *, compiled: bool = False) -> Non
 def loading(dry_run: bool) -> None:
     """The share of training steps that waits for clips, by the command line.
 
-    From the cache, also without fetching a batch while the GPU computes, and from mp4 files.
+    From the cache and from mp4 files.
     """
     root = small_release(48, 8) if dry_run else small_release(480, 48)
-    cases = [("slowfast_8x8_r50", True, True), ("slowfast_8x8_r50", True, False), ("i3d_nln_8x8_r50", True, True)]
-    cases += [("i3d_nln_8x8_r50", False, True)]
+    cases = [("i3d_nln_8x8_r50", True), ("i3d_nln_8x8_r50", False), ("slowfast_8x8_r50", True)]
     with tempfile.TemporaryDirectory() as place:
-        for name, cached, ahead in [("tiny", False, True), ("tiny", True, False)] if dry_run else cases:
-            folder = Path(place) / f"{name}-{cached}-{ahead}"
+        for name, cached in [("tiny", False), ("tiny", True)] if dry_run else cases:
+            folder = Path(place) / f"{name}-{cached}"
             skipped, count = (2, 4) if dry_run else (8, 28)
             words = [f"loop.max_steps={count}", "loop.checkpoint_every=0", "loop.eval_every=1000"]
             words += [f"data.cache={place}/cache-{name}"] if cached else []
@@ -340,11 +357,13 @@ def loading(dry_run: bool) -> None:
                 config = f"{name}_corrected"
                 words += [f"data.data_dir={root}", "model.init=null", "loop.batch=32", "loop.compile=null"]
                 words += ["schedule.epochs=1000", "data.workers=14"]
-            lines = run_training(folder / "run", config, *words, ahead=ahead)
+            began = time.perf_counter()
+            lines = run_training(folder / "run", config, *words)
+            whole = time.perf_counter() - began
             later = lines[skipped:]
             wait, spent = (sum(line[key] for line in later) for key in ("wait_s", "step_s"))
-            report(figure=f"loading, {name}", cached=cached, ahead=ahead, wait_share=round(wait / (wait + spent), 3),
-                   first_wait_s=lines[0]["wait_s"], first_step_s=lines[0]["step_s"],
+            report(figure=f"loading, {name}", cached=cached, wait_share=round(wait / (wait + spent), 3),
+                   whole_s=round(whole, 1), first_wait_s=lines[0]["wait_s"], first_step_s=lines[0]["step_s"],
                    step_s=round(statistics.median(line["step_s"] for line in later), 4),
                    clips_per_second=round((8 if dry_run else 32) * len(later) / (wait + spent), 1))  # fmt: skip
 
@@ -363,8 +382,8 @@ def answers(dry_run: bool) -> None:
 
 
 PARTS = {part.__name__: part for part in
-         (networks, precision, sharded, shared_prefix, tests, release,
-          decoding, copies, stem, steps, loading, predictions, answers, compiled)}  # fmt: skip
+         (networks, precision, sharded, shared_prefix, tests, release, compiling,
+          decoding, copies, steps, loading, predictions, answers, compiled)}  # fmt: skip
 
 
 def main() -> None:
