@@ -129,7 +129,7 @@ def test_out_of_memory_halves_the_micro_batch(
     batch = collate([items[place] for place in range(8)])
 
     def one_step(fails: Callable[[int, int], bool]) -> tuple[float, int, torch.Tensor]:
-        model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, seed=0).eval(), recipe)
+        model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, seed=0).eval(), recipe, 8)
         calls = itertools.count(1)
 
         def allocate(module: torch.nn.Module, inputs: tuple[list[torch.Tensor]]) -> None:

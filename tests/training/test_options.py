@@ -142,7 +142,7 @@ def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:
     with torch.inference_mode():
         expected = network(pixel_values=clips, boxes=boxes).logits
         accelerator = Accelerator(cpu=True, mixed_precision="bf16")
-        model, _ = prepare(accelerator, network, recipe)
+        model, _ = prepare(accelerator, network, recipe, 8)
         assert model(pixel_values=clips, boxes=boxes).logits.equal(expected)
         with accelerator.autocast():
             assert not model(pixel_values=clips, boxes=boxes).logits.equal(expected)
@@ -150,25 +150,27 @@ def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:
 
 def test_what_automatic_compiling_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A fake GPU reaches every branch. Training with inductor was tested by hand."""
-    assert compile_backend(None) is None
-    assert compile_backend("eager") == "eager"
+    assert compile_backend(None, 10**6) is None
+    assert compile_backend("eager", 8) == "eager"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert compile_backend("auto") is None
+    assert compile_backend("auto", 10**6) is None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
-    assert compile_backend("auto") is None
+    assert compile_backend("auto", 10**6) is None
     assert "compute capability 7.0, this one has 6.1" in capsys.readouterr().err
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
     found = {"triton": None}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: found[name])
-    assert compile_backend("auto") is None
+    assert compile_backend("auto", 10**6) is None
     assert "triton is not installed" in capsys.readouterr().err
     found["triton"] = object()  # type: ignore[assignment]
     monkeypatch.setenv("CC", "cc")
-    assert compile_backend("auto") == "inductor"
+    assert compile_backend("auto", 10**6) == "inductor"
+    assert compile_backend("auto", 1280) is None
+    assert "a run of 1,280 key frames on each GPU" in capsys.readouterr().err
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC")
-    assert compile_backend("auto") is None
+    assert compile_backend("auto", 10**6) is None
     assert "C compiler" in capsys.readouterr().err
 
 

@@ -55,7 +55,7 @@ def run_training(recipe: Recipe, run: RunFolder) -> dict[str, Any]:
 def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, stop: StopSignals) -> dict[str, Any]:
     from .build import build_model, save_model, split_items
     from .loading.dataset import KeyFrameWindows
-    from .loop import train
+    from .loop import last_step, train
     from .predict import predict_logits, score_logits
     from .predict_run import evaluate_best_model
     from .prepare import forward_pass, prepare
@@ -69,7 +69,9 @@ def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, st
     if items.cache is not None and accelerator.is_main_process:
         items.cache.clean()
 
-    model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, recipe.loop.seed), recipe)
+    network = build_model(recipe.model, recipe.data, recipe.loop.seed)
+    key_frames = last_step(recipe, len(items)) * recipe.loop.batch // accelerator.num_processes
+    model, optimizer = prepare(accelerator, network, recipe, key_frames)
     average = _moving_average(accelerator, model, recipe)
 
     def evaluate(candidate: torch.nn.Module) -> float:

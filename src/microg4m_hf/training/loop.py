@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+def last_step(recipe: Recipe, key_frames: int) -> int:
+    """Return the step at which a run ends, given the number of key frames of the training split."""
+    end = steps_in_epoch(key_frames, recipe.loop.batch) * recipe.schedule.epochs
+    return end if recipe.loop.max_steps is None else min(end, recipe.loop.max_steps)
+
+
 def train(
     accelerator: Accelerator,
     model: torch.nn.Module,
@@ -50,9 +56,7 @@ def train(
 
     state = _resume(accelerator, run)
     steps = steps_in_epoch(len(items), recipe.loop.batch)
-    end = steps * recipe.schedule.epochs
-    if recipe.loop.max_steps is not None:
-        end = min(end, recipe.loop.max_steps)
+    end = last_step(recipe, len(items))
     share = math.ceil(recipe.loop.batch / accelerator.num_processes)
     micro_batch = min(recipe.loop.micro_batch or share, share)
     loss = build_loss(recipe.loop, items.items)

@@ -191,7 +191,7 @@ class Loop(Settings, prefix="loop."):
     mixed_precision: str = setting("fp16", choices=("no", "fp16", "bf16"))
     """"fp16" needs a GPU; without one a warning says that it is "no"."""
     compile: str | None = "auto"
-    """torch.compile for the backbone: "auto" on a capable GPU, a backend name, null: never."""
+    """torch.compile for the backbone: "auto" on a capable GPU in long runs, a backend name, null: never."""
     channels_last: bool = True
     """Memory layout of convolutions that mix channels, on a GPU, and in bf16 on a CPU."""
     ema: float | None = setting(None, at_least=0, at_most=1)
