@@ -114,5 +114,5 @@ def test_work_in_a_fork_does_not_wait_for_threads_of_its_parent() -> None:
         "from tests.support.kills import run_forked\n"
         "print(run_forked(lambda: square.t().contiguous()))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert done.stdout == "0\n", done.stderr

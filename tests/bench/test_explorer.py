@@ -448,7 +448,7 @@ def _request(
     port: int, path: str, host: str, origin: str, method: str = "GET", body: bytes | Iterable[bytes] | None = None
 ) -> tuple[int, bool]:
     """Return the status of the response, and whether pages of ``origin`` may read it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     connection.request(method, path, body, headers={"Host": host, "Origin": f"http://{origin}"})
     answer = connection.getresponse()
     answer.read()

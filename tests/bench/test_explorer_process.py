@@ -60,7 +60,7 @@ def test_command_prints_its_address_and_stops_on_ctrl_c() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == f"explorer: {address}  (stop with Ctrl-C)\n"
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=600)
     assert process.returncode == 0
     assert output.split() == ["explorer", "stopped"]
     assert "Traceback" not in errors

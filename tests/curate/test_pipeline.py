@@ -239,7 +239,7 @@ def test_a_release_says_how_people_are_turned(work: Path, tmp_path: Path, capsys
 def test_a_cluster_that_is_not_there_is_one_line(work: Path) -> None:
     words = [sys.executable, "-m", "microg4m_hf", "curate", "run", str(work), "--executor", "ray"]
     environment = os.environ | {"RAY_ADDRESS": "nowhere"}
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=environment)
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900, env=environment)
     assert ran.returncode == 2, ran.stderr
     assert "Ray cannot be reached at nowhere: " in ran.stderr.splitlines()[-1] and "Traceback" not in ran.stderr
 
@@ -258,7 +258,7 @@ def test_processes_and_ray_find_the_same(work: Path, tmp_path: Path) -> None:
         "items.rank1.jsonl",
     }
     words = [sys.executable, "-m", "microg4m_hf", "curate", "run", str(tmp_path / "ray"), "--executor", "ray"]
-    ran = subprocess.run([*words, "--workers", "2"], capture_output=True, text=True, check=False, timeout=300)
+    ran = subprocess.run([*words, "--workers", "2"], capture_output=True, text=True, check=False, timeout=900)
     assert ran.returncode == 0, ran.stderr
     one = {name: fingerprint(work / name) for name in ("clips", "people", "tracks")}
     for name in ("two", "ray"):

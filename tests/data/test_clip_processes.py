@@ -64,7 +64,7 @@ def test_workers_read_what_the_parent_reads(path: Path, start: str, backend: str
     opened.frames([3])
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(start)) as pool:
         for job in (pool.submit(_read, path, backend), pool.submit(_read_opened, opened)):
-            np.testing.assert_array_equal(job.result(timeout=120), expected)
+            np.testing.assert_array_equal(job.result(timeout=600), expected)
     np.testing.assert_array_equal(opened.frames([11, 0]), expected)
 
 

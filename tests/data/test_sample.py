@@ -254,7 +254,7 @@ def test_two_processes_may_make_the_sample_at_once(tmp_path: Path) -> None:
     both = [
         subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    answers = sorted(process.communicate(timeout=120)[0].strip() for process in both)
+    answers = sorted(process.communicate(timeout=600)[0].strip() for process in both)
     assert [process.returncode for process in both] == [0, 0]
     folder = tmp_path / f"sample-{CONTENT_VERSION}"
     assert answers == [f"{folder} 0", f"{folder} 1"]  # one drew it, the other waited

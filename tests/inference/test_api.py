@@ -315,7 +315,7 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         n_requests = server.counts.total()
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         assert server.counts.total() <= 24 + 3 + 3 and n_requests < 24  # only open requests are sent again
     lines = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()

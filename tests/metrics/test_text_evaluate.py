@@ -52,7 +52,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         subprocess.Popen([*command, str(rank)], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True)
         for rank in (0, 1)
     ]
-    errors = [process.communicate(timeout=300)[1] for process in started]
+    errors = [process.communicate(timeout=900)[1] for process in started]
     assert (tmp_path / "rank0.json").exists(), errors[0][-2000:]
     both = json.loads((tmp_path / "rank0.json").read_text())
     for task, result in both.items():

@@ -59,4 +59,4 @@ def link_torch(target: Path) -> None:
 
 
 def _run(words: list[str]) -> str:
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=300).stdout
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=900).stdout

@@ -43,7 +43,7 @@ def _fetch() -> Path:
             options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", str(work)]
             command = [sys.executable, "-m", "pip", "download", *options, name.replace("-", "==", 1)]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+                done = subprocess.run(command, capture_output=True, text=True, timeout=900)
             except subprocess.TimeoutExpired:
                 pytest.skip(
                     "the package registry did not send transformers' source distribution", allow_module_level=True
