@@ -58,11 +58,15 @@ def has_accelerator() -> bool:
     """Return whether torch finds a GPU or another accelerator: CUDA, ROCm, Apple's MPS, Intel's XPU, an NPU.
 
     Pass ``cpu=not has_accelerator()`` to ``Accelerator``: by itself, it starts every process of a launch on CPUs alone.
-    The environment variable ``ACCELERATE_USE_CPU`` still selects the CPU.
+    With the environment variable ``ACCELERATE_USE_CPU=true`` there is none.
     """
     import torch
 
-    return torch.accelerator.is_available()
+    return torch.accelerator.is_available() and not _cpu_only()
+
+
+def _cpu_only() -> bool:
+    return os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
 
 
 def check_gpus() -> None:
@@ -74,7 +78,7 @@ def check_gpus() -> None:
     import torch
 
     here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
-    if 0 < gpus < here and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in ("1", "true", "yes"):
+    if 0 < gpus < here and not _cpu_only():
         raise MicroG4MError(
             f"{here} processes were started on a machine with {gpus} GPU{'s' * (gpus > 1)}, and each needs one; "
             f"start {gpus} (--num_processes {gpus}), or set ACCELERATE_USE_CPU=true"
@@ -150,7 +154,8 @@ class Progress:
         if self.total and finished and self.done < self.total:
             parts.append(f"about {_clock(passed / finished * (self.total - self.done))} left")
         parts += [f"{name} {value}" for name, value in values.items()]
-        print(f"{self.what}: {', '.join(parts)}", file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # who reads the log has ended, which is no reason to end the job
+            print(f"{self.what}: {', '.join(parts)}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         return self

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -163,6 +164,20 @@ def test_a_checkpoint_of_another_model_is_an_error(accelerator: Accelerator, tmp
     other.prepare(torch.nn.Linear(2, 3))
     with pytest.raises(CheckpointError, match=r"step-00000001 does not fit this run \(Error"):
         load_checkpoint(other, checkpoint)
+
+
+def test_a_checkpoint_from_a_machine_without_a_gpu_goes_on_with_one(
+    accelerator: Accelerator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The generators of the CPU are restored; that of the GPU, which nothing here touches, has no saved state."""
+    from microg4m_hf.training.checkpoints import _restore_random_state
+
+    checkpoint = save(accelerator, tmp_path, 1)
+    drawn = torch.rand(3)
+    with_a_gpu = SimpleNamespace(num_processes=1, process_index=0, is_main_process=True, device=torch.device("cuda", 0))
+    _restore_random_state(with_a_gpu, checkpoint)  # type: ignore[arg-type]
+    assert "step-00000001 was saved without a GPU" in capsys.readouterr().err
+    assert torch.rand(3).equal(drawn)
 
 
 @pytest.mark.cpu

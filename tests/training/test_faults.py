@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from microg4m_hf.data import ensure_sample
+from microg4m_hf.errors import RecipeError
+from microg4m_hf.training import Recipe
 from tests.support.train_runs import Trainers, losses, write_recipe
 
 
@@ -93,6 +96,35 @@ def test_worker_killed_while_it_sends_a_batch(
     assert "a process that decodes clips died" in capsys.readouterr().err
 
 
+def one_step(
+    recipe: Recipe, folder: Path, micro_batch: int, fails: Callable[[int, int], bool]
+) -> tuple[float, int, torch.nn.Module]:
+    """Train one step with a layer that asks the allocator for more memory than there is, where ``fails`` says so."""
+    from accelerate import Accelerator
+
+    from microg4m_hf.training.build import build_model, split_items
+    from microg4m_hf.training.loading.dataset import KeyFrameWindows, collate
+    from microg4m_hf.training.loop import set_training_mode
+    from microg4m_hf.training.prepare import prepare
+    from microg4m_hf.training.run_folder import RunFolder
+    from microg4m_hf.training.step import training_step
+
+    accelerator = Accelerator(cpu=True)
+    items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
+    batch = collate([items[place] for place in range(8)])
+    model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, seed=0), recipe, 8)
+    set_training_mode(model, recipe)
+    calls = itertools.count(1)
+
+    def allocate(module: torch.nn.Module, inputs: tuple[list[torch.Tensor]]) -> None:
+        torch.empty(2**62 if fails(next(calls), len(inputs[0][0])) else 1, dtype=torch.uint8)
+
+    model.backbone.network.s3.register_forward_pre_hook(allocate)  # type: ignore[union-attr]
+    torch.manual_seed(0)
+    loss, used = training_step(accelerator, model, optimizer, batch, recipe, RunFolder(folder), micro_batch)
+    return loss, used, model
+
+
 @pytest.mark.cpu
 @pytest.mark.parametrize(
     ("micro_batch", "fails", "remaining", "messages"),
@@ -111,40 +143,42 @@ def test_out_of_memory_halves_the_micro_batch(
     remaining: int,
     messages: list[str],
 ) -> None:
-    """A layer asks the allocator for more memory than there is. The step has the same result."""
-    import torch
-    from accelerate import Accelerator
-
-    from microg4m_hf.training.build import build_model, split_items
-    from microg4m_hf.training.loading.dataset import KeyFrameWindows, collate
-    from microg4m_hf.training.prepare import prepare
+    """Without dropout, and with frozen BatchNorm, the step has the same result."""
     from microg4m_hf.training.recipe_io import load_recipe
-    from microg4m_hf.training.run_folder import RunFolder
-    from microg4m_hf.training.step import training_step
 
     words = ["model.overrides.dropout=0.0", "loop.batch_norm=frozen", "data.flip=0.0", "loop.channels_last=false"]
     recipe = load_recipe(write_recipe(tmp_path), words)
-    accelerator = Accelerator(cpu=True)
-    items = KeyFrameWindows(split_items(recipe.data, "train"), recipe.data, training=True)
-    batch = collate([items[place] for place in range(8)])
-
-    def one_step(fails: Callable[[int, int], bool]) -> tuple[float, int, torch.Tensor]:
-        model, optimizer = prepare(accelerator, build_model(recipe.model, recipe.data, seed=0).eval(), recipe, 8)
-        calls = itertools.count(1)
-
-        def allocate(module: torch.nn.Module, inputs: tuple[list[torch.Tensor]]) -> None:
-            torch.empty(2**62 if fails(next(calls), len(inputs[0][0])) else 1, dtype=torch.uint8)
-
-        model.backbone.network.s3.register_forward_pre_hook(allocate)  # type: ignore[union-attr]
-        loss, used = training_step(accelerator, model, optimizer, batch, recipe, RunFolder(tmp_path), micro_batch)
-        return loss, used, torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-
-    capsys.readouterr()  # drop the progress bars of preparing the data
-    whole, _, expected = one_step(lambda call, clips: False)
-    assert capsys.readouterr().err == ""
-    loss, used, weights = one_step(fails)
+    whole, _, expected = one_step(recipe, tmp_path, micro_batch, lambda call, clips: False)
+    assert "out of memory" not in capsys.readouterr().err
+    loss, used, model = one_step(recipe, tmp_path, micro_batch, fails)
     assert used == remaining
     assert loss == pytest.approx(whole, rel=1e-6)
-    assert torch.allclose(weights, expected, atol=1e-6)
+    for weight, other in zip(model.parameters(), expected.parameters(), strict=True):
+        assert torch.allclose(weight, other, atol=1e-6)
     log = capsys.readouterr().err
     assert all(f"out of memory with {message} at once" in log for message in messages)
+    assert log.count("with the same result") == len(messages)
+
+
+@pytest.mark.cpu
+def test_a_try_that_runs_out_of_memory_leaves_no_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With dropout and BatchNorm in training mode, the step is the one that starts with the smaller micro batch."""
+    from microg4m_hf.training.recipe_io import load_recipe
+
+    recipe = load_recipe(write_recipe(tmp_path), ["loop.batch_norm=train", "loop.channels_last=false"])
+    expected_loss, _, expected = one_step(recipe, tmp_path, 4, lambda call, clips: False)
+    loss, used, model = one_step(recipe, tmp_path, 8, lambda call, clips: clips > 4)
+    assert (loss, used) == (expected_loss, 4)
+    assert "each with its own BatchNorm statistics" in capsys.readouterr().err
+    wanted = expected.state_dict()
+    for name, value in model.state_dict().items():
+        assert name.endswith("num_batches_tracked") or value.equal(wanted[name]), name
+
+
+@pytest.mark.cpu
+def test_one_clip_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    from microg4m_hf.training.recipe_io import load_recipe
+
+    recipe = load_recipe(write_recipe(tmp_path))
+    with pytest.raises(RecipeError, match=r"out of memory with one clip; use loop\.mixed"):
+        one_step(recipe, tmp_path, 2, lambda call, clips: True)

@@ -193,6 +193,20 @@ def test_published_recipes_keep_less_than_two_gigabytes_of_clips(name: str) -> N
     assert ahead * recipe.data.workers >= recipe.loop.batch, "the next batch is decoded during a step"
 
 
+def test_an_error_about_a_time_limit_is_not_a_slow_worker() -> None:
+    """Torch reports both as a RuntimeError. To wait after an error of an item would give the next one its place."""
+    from microg4m_hf.training.loading.loader import receive_items
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("Caught TimeoutExpired in DataLoader worker process 0.\nffmpeg timed out after 5 seconds")
+
+    received = receive_items(items())
+    assert next(received) == 1
+    with pytest.raises(RuntimeError, match="ffmpeg timed out"):
+        next(received)
+
+
 def test_too_little_memory_is_an_error_before_any_clip_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     from microg4m_hf.errors import RecipeError
     from microg4m_hf.training.loading import loader
@@ -200,7 +214,7 @@ def test_too_little_memory_is_an_error_before_any_clip_is_decoded(monkeypatch: p
     monkeypatch.setattr(loader, "available_memory", lambda: 10 << 20)
     item = KeyFrame("missing.mp4", "a_001", 1, np.zeros((1, 4), np.float32), np.zeros((1, 50), np.uint8), np.ones(1))
     items = KeyFrameWindows([item] * 8, Data(num_frames=8, stride=8), training=True)
-    with pytest.raises(RecipeError, match=r"need 0\.0 GB of memory .* or lower loop\.batch"):
+    with pytest.raises(RecipeError, match=r"need 0\.0 GB of memory .* lower loop\.batch .* or data\.workers"):
         next(loader.load_batches(items, [[0] * 8], workers=2, largest=8))
 
 

@@ -150,27 +150,29 @@ def test_validation_is_in_fp32(tmp_path: Path, no_accelerator: None) -> None:
 
 def test_what_automatic_compiling_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A fake GPU reaches every branch. Training with inductor was tested by hand."""
-    assert compile_backend(None, 10**6) is None
-    assert compile_backend("eager", 8) == "eager"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert compile_backend("auto", 10**6) is None
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
-    assert compile_backend("auto", 10**6) is None
+    gpu = torch.device("cuda", 0)
+    assert compile_backend(None, gpu, 10**6, "resnet") is None
+    assert compile_backend("eager", gpu, 8, "resnet") == "eager"
+    assert compile_backend("auto", torch.device("cpu"), 10**6, "resnet") is None
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    assert compile_backend("auto", gpu, 10**6, "resnet") is None
     assert "compute capability 7.0, this one has 6.1" in capsys.readouterr().err
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     found = {"triton": None}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: found[name])
-    assert compile_backend("auto", 10**6) is None
+    assert compile_backend("auto", gpu, 10**6, "resnet") is None
     assert "triton is not installed" in capsys.readouterr().err
     found["triton"] = object()  # type: ignore[assignment]
     monkeypatch.setenv("CC", "cc")
-    assert compile_backend("auto", 10**6) == "inductor"
-    assert compile_backend("auto", 1280) is None
+    assert compile_backend("auto", gpu, 10**6, "resnet") == "inductor"
+    assert compile_backend("auto", gpu, 1280, "resnet") is None
     assert "a run of 1,280 key frames on each GPU" in capsys.readouterr().err
+    # Sixty epochs of the benchmark on one GPU: a compiled step saves I3D four minutes, and SlowFast one.
+    assert compile_backend("auto", gpu, 60 * 3835, "resnet") == "inductor"
+    assert compile_backend("auto", gpu, 60 * 3835, "slowfast") is None
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC")
-    assert compile_backend("auto", 10**6) is None
+    assert compile_backend("auto", gpu, 10**6, "resnet") is None
     assert "C compiler" in capsys.readouterr().err
 
 

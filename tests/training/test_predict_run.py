@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from transformers import VideoMAEConfig
 
+from microg4m_hf import models
 from microg4m_hf.cli.main import main
-from microg4m_hf.errors import CheckpointError, RecipeError
+from microg4m_hf.errors import CheckpointError, ClipError, RecipeError
 from microg4m_hf.metrics import har_scores
 from microg4m_hf.metrics.har.files import read_about
 from microg4m_hf.models import PUBLISHED
 from microg4m_hf.taxonomy import ACTION_IDS
 from microg4m_hf.training.predict_run import predict_har, recipe_of
 from microg4m_hf.training.recipe_io import load_recipe, save_recipe
+from tests.support.train_runs import write_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -38,6 +41,49 @@ def test_run_predicts_the_same_again(finished: Path, tmp_path: Path) -> None:
     assert asked == set(zip(tables[1]["video_id"].to_pylist(), tables[1]["frame"].to_pylist(), strict=True))
     for run in (finished, tmp_path / "again"):
         json.loads((run / "results.json").read_text(), parse_constant=pytest.fail)  # NaN is not JSON
+
+
+@pytest.mark.cpu
+def test_a_prediction_that_runs_out_of_memory_takes_fewer_clips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A layer asks the allocator for more memory than there is, for more than a number of clips."""
+    from accelerate import Accelerator
+
+    from microg4m_hf.training.build import split_items
+    from microg4m_hf.training.loading.dataset import KeyFrameWindows
+    from microg4m_hf.training.predict import predict_logits
+
+    recipe = load_recipe(write_recipe(tmp_path))
+    windows = KeyFrameWindows(split_items(recipe.data, "test")[:7], recipe.data, center_crop=True)
+    network, fitting = models.create("tiny_slow", num_frames=4).eval(), 7
+
+    def allocate(module: torch.nn.Module, inputs: tuple[list[torch.Tensor]]) -> None:
+        torch.empty(2**62 if len(inputs[0][0]) > fitting else 1, dtype=torch.uint8)
+
+    network.backbone.network.s3.register_forward_pre_hook(allocate)
+    accelerator = Accelerator(cpu=True)
+    whole = predict_logits(accelerator, network, windows, batch=7)
+    assert "out of memory" not in capsys.readouterr().err
+    fitting = 2
+    parts = predict_logits(accelerator, network, windows, batch=7)
+    assert list(parts) == list(whole)
+    assert all(np.allclose(parts[index], whole[index], atol=1e-5) for index in whole)
+    log = capsys.readouterr().err
+    assert log.count("out of memory") == 2, log
+    assert "out of memory with 3 key frames at once: now 1 at once" in log
+    fitting = 0
+    with pytest.raises(RecipeError, match=r"out of memory with 1 key frame at once; use .*--mixed-precision bf16"):
+        predict_logits(accelerator, network, windows, batch=7)
+
+
+def test_a_split_without_a_readable_clip_is_one_line(tmp_path: Path) -> None:
+    from microg4m_hf.training.build import split_items
+    from microg4m_hf.training.predict import score_logits
+
+    items = split_items(load_recipe(write_recipe(tmp_path)).data, "test")
+    with pytest.raises(ClipError, match=f"none of the {len(items)} key frames could be read; check data.data_dir"):
+        score_logits(items, {})
 
 
 @pytest.mark.cpu
@@ -138,8 +184,6 @@ def wrapped(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_a_wrapped_encoder_is_fed_the_same_by_predict_and_probe(
     wrapped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     from microg4m_hf.bench.orientation import Turn, open_model, orientation_probe
     from microg4m_hf.models import MicroG4MHarForVideoClassification
     from microg4m_hf.training import split_items
@@ -153,7 +197,10 @@ def test_a_wrapped_encoder_is_fed_the_same_by_predict_and_probe(
         return output
 
     monkeypatch.setattr(MicroG4MHarForVideoClassification, "forward", record)
-    predict_har(recipe_of(str(wrapped), source="sample", workers=0), tmp_path / "out")
+    recipe = recipe_of(str(wrapped), source="sample", workers=0)
+    # The probe is eager, and what a packed layer computes differs in the last digit on some processors.
+    recipe = replace(recipe, loop=replace(recipe.loop, eval_compile="no"))
+    predict_har(recipe, tmp_path / "out")
     predicted, probed = list(calls), calls
     calls.clear()
     model, data = open_model(str(wrapped))

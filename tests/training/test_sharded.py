@@ -64,9 +64,19 @@ def test_half_precision(trainers: Trainers, tmp_path: Path, plain: Path) -> None
     assert {str(values.dtype) for values in weights.values()} <= {"float32", "int64"}
 
 
-def test_moving_average_of_a_sharded_model_is_an_error(trainers: Trainers, tmp_path: Path) -> None:
-    training = trainers.start(write_recipe(tmp_path), tmp_path / "run", "loop.ema=0.9", processes=2, env=FSDP)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["loop.ema=0.9"], "loop.ema needs the whole model"),
+        (["loop.batch=5", "loop.micro_batch=2"], "a loop.batch that 2 divides, or loop.micro_batch=3"),
+    ],
+    ids=["moving average", "micro batches"],
+)
+def test_what_a_sharded_model_cannot_do_is_an_error(
+    trainers: Trainers, tmp_path: Path, words: list[str], said: str
+) -> None:
+    training = trainers.start(write_recipe(tmp_path), tmp_path / "run", *words, processes=2, env=FSDP)
     assert training.ended() == [2, 2]
     log = (tmp_path / "log.txt").read_text()
-    assert "loop.ema needs the whole model" in log
+    assert said in log
     assert "Traceback" not in log

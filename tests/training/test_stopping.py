@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
@@ -77,6 +78,31 @@ def test_a_stopped_run_can_end_with_fewer_steps_than_it_has(trainers: Trainers, 
     trainers.start(recipe, out, "loop.max_steps=2").finish()
     results = json.loads((out / "results.json").read_text())
     assert (results["steps"], results["best_step"]) == (stopped, stopped)
+
+
+@pytest.mark.cpu
+def test_a_signal_during_the_last_checkpoint_ends_the_run_before_its_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real checkpoint is written, and the signal comes while it is; the next start predicts the test split."""
+    from microg4m_hf.errors import StoppedBySignal
+    from microg4m_hf.training import RunFolder, load_recipe, loop, run_training
+
+    recipe = load_recipe(write_recipe(tmp_path), ["loop.max_steps=2"])
+    save_checkpoint = loop.save_checkpoint
+
+    def save_and_signal(*args: Any, **kwargs: Any) -> None:
+        save_checkpoint(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", save_and_signal)
+        with pytest.raises(StoppedBySignal, match="stopped after step 2, whose checkpoint is complete") as stopped:
+            run_training(recipe, RunFolder(tmp_path / "run"))
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert run_training(recipe, RunFolder(tmp_path / "run"))["scores"]["map"] > 0
+    assert steps_logged(tmp_path / "run") == 2
 
 
 @pytest.mark.parametrize("processes", [1, 2])

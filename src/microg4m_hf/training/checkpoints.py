@@ -278,8 +278,15 @@ def _restore_random_state(accelerator: Accelerator, checkpoint: Path) -> None:
         np.random.set_state(states["numpy_random_seed"])
         torch.set_rng_state(states["torch_manual_seed"])
         if accelerator.device.type == "cuda":
-            index = accelerator.device.index or 0
-            torch.cuda.set_rng_state(states["torch_cuda_manual_seed"][index], index)
+            index, of_gpus = accelerator.device.index or 0, states.get("torch_cuda_manual_seed") or []
+            if index < len(of_gpus):
+                torch.cuda.set_rng_state(of_gpus[index], index)
+            elif accelerator.is_main_process:
+                print(
+                    f"{checkpoint.name} was saved without a GPU: dropout draws other numbers than in a run that was "
+                    "never stopped",
+                    file=sys.stderr,
+                )
     except Exception as error:
         raise CheckpointError(
             f"the random state in {path} cannot be restored ({type(error).__name__}: {_first_line(error)}); the run "

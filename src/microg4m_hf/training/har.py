@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RecipeError
+from ..errors import RecipeError, StoppedBySignal
 from ..runtime import is_main_process
 from .launch import exit_process, run_folder_of, run_main
 from .processes import StopSignals, on_main_process, only_training_in
@@ -96,6 +96,8 @@ def _train_and_test(accelerator: Accelerator, recipe: Recipe, run: RunFolder, st
             average=average,
             stop=stop,
         )
+    if number := stop.requested(accelerator):  # after the last step, while its checkpoint was written
+        raise StoppedBySignal(number, state.step)
     summary = run.read_summary(state.step)
     if summary is None:
         result = evaluate_best_model(accelerator, recipe, run, state)

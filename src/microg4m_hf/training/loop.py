@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import StoppedBySignal
+from ..errors import RecipeError, StoppedBySignal
 from ..runtime import Progress
 from .checkpoints import TrainState, find_checkpoint, load_checkpoint, save_checkpoint
 from .loading.batches import ClipMemory, Prefetched
@@ -59,10 +59,13 @@ def train(
     end = last_step(recipe, len(items))
     share = math.ceil(recipe.loop.batch / accelerator.num_processes)
     micro_batch = min(recipe.loop.micro_batch or share, share)
+    if is_sharded(accelerator):
+        _check_micro_batches(min(recipe.loop.batch, len(items)), accelerator.num_processes, micro_batch)
     loss = build_loss(recipe.loop, items.items)
 
     def validate() -> None:
         candidate = model if average is None else average.module
+        _broadcast_buffers(accelerator, candidate)
         score = evaluate(candidate)
         accelerator.log({"validation_map": score}, step=state.step)
         if accelerator.is_main_process:
@@ -108,7 +111,7 @@ def train(
         stopped_by = stop.requested(accelerator)
         saves = last or epoch_ends or (every > 0 and state.step % every == 0) or stopped_by > 0
         if saves:
-            _synchronize_buffers(accelerator, model)
+            _broadcast_buffers(accelerator, model)
         if last or (epoch_ends and state.step // steps % recipe.loop.eval_every == 0):
             state.validated = False
             if not stopped_by:
@@ -153,10 +156,37 @@ def _resume(accelerator: Accelerator, run: RunFolder) -> TrainState:
     return state
 
 
-def _synchronize_buffers(accelerator: Accelerator, model: torch.nn.Module) -> None:
-    """Give all ranks the running statistics of rank 0. DDP does so at every step, FSDP and DeepSpeed never."""
+def _broadcast_buffers(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    """Give all ranks the running statistics of rank 0.
+
+    DDP does so before each forward pass of training; FSDP, DeepSpeed and an averaged copy of the weights never.
+    """
     import torch
 
-    if is_sharded(accelerator):
+    if accelerator.num_processes > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
+
+
+def _check_micro_batches(batch: int, processes: int, micro_batch: int) -> None:
+    """Processes that share one model take their forward passes together, so all need the same number of them.
+
+    >>> _check_micro_batches(64, 3, 22)
+    >>> _check_micro_batches(64, 3, 7)
+    Traceback (most recent call last):
+    microg4m_hf.errors.RecipeError: 64 key frames in micro batches of 7 on 3 processes are 4 forward passes \
+on some and 3 on others, which a sharded model does not allow; use a loop.batch that 3 divides, or loop.micro_batch=8
+    """
+    least, most = math.floor(batch / processes), math.ceil(batch / processes)
+
+    def equal(size: int) -> bool:
+        return math.ceil(least / size) == math.ceil(most / size)
+
+    if not equal(micro_batch):
+        fitting = next(size for size in range(micro_batch, most + 1) if equal(size))
+        raise RecipeError(
+            f"{batch} key frames in micro batches of {micro_batch} on {processes} processes are "
+            f"{math.ceil(most / micro_batch)} forward passes on some and {math.ceil(least / micro_batch)} on others, "
+            f"which a sharded model does not allow; use a loop.batch that {processes} divides, or "
+            f"loop.micro_batch={fitting}"
+        )

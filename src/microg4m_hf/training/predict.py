@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data.turns import UPRIGHT, Turn, turn_boxes
-from ..errors import StoppedBySignal
+from ..errors import ClipError, RecipeError, StoppedBySignal
 from ..metrics import har_scores
-from ..runtime import progress
+from ..runtime import is_out_of_memory, progress
 from ..taxonomy import NUM_AVA_CLASSES
 from .loading.batches import ClipMemory
 from .loading.dataset import KeyFrame, KeyFrameWindows, report_faults
 from .loading.loader import decoding_errors, load_batches
+from .prepare import is_sharded
 from .processes import StopSignals
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def predict_logits(
     """Predict every key frame. Every process of a launch must call this.
 
     All processes take the same number of items, as sharded models need it; an item that two processes predict is one
-    entry of the result.
+    entry of the result. After an out-of-memory error, key frames are predicted in smaller batches.
 
     Args:
         accelerator: The accelerator of this process.
@@ -56,6 +58,9 @@ def predict_logits(
     Returns:
         For each index of an item, logits ``(persons, classes)`` in float32, the same on every process; with ``turns``,
         ``(turns, persons, classes)``. Unreadable clips are absent.
+
+    Raises:
+        RecipeError: If not even one key frame fits into memory.
     """
     import torch
     from accelerate.utils import gather_object
@@ -73,11 +78,11 @@ def predict_logits(
     was_training = model.training
     model.eval()
     predicted: list[tuple[int, np.ndarray]] = []
-    memory = ClipMemory()
+    predict_batch = _BatchPredictor(accelerator, model, turns or (UPRIGHT,))
     with torch.inference_mode(), decoding_errors():
         for collated in progress(loaded, what, total=len(batches), unit="batch"):
             report_faults(collated["faults"], items.data.on_error)
-            finished = _predict_batch(accelerator, model, collated, turns or (UPRIGHT,), memory)
+            finished = predict_batch(collated)
             if not turns:
                 finished = [(index, logits[0]) for index, logits in finished]
             predicted += finished
@@ -90,27 +95,72 @@ def predict_logits(
     return known | dict(gather_object(predicted))
 
 
-def _predict_batch(
-    accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Any], turns: Sequence[Turn], memory: ClipMemory
-) -> list[tuple[int, np.ndarray]]:
-    """Predict clips of one size together, under one turn after the other."""
-    device, config = accelerator.device, accelerator.unwrap_model(model).config
-    counts = [len(boxes) for boxes in batch["boxes"]]
-    readable = [bool(weights.all()) for weights in batch["weights"].split(counts)]
-    by_size: dict[tuple[int, int], list[int]] = {}
-    for place, geometry in enumerate(batch["geometries"]):
-        by_size.setdefault((geometry.crop_height, geometry.crop_width), []).append(place)
-    predicted = []
-    for places in by_size.values():
-        windows = [batch["windows"][place] for place in places]
-        clips = memory.render(windows, [batch["geometries"][place] for place in places], config, device)
-        boxes = [batch["boxes"][place] for place in places]
-        logits = np.stack([_logits_of_turn(model, clips, boxes, turn) for turn in turns])
-        parts = np.split(logits, np.cumsum([len(box) for box in boxes])[:-1], axis=1)
-        predicted += [
-            (batch["indices"][place], part) for place, part in zip(places, parts, strict=True) if readable[place]
-        ]
-    return predicted
+_PARTS = ("windows", "geometries", "boxes")
+
+
+class _BatchPredictor:
+    """Predict clips of one size together, under one turn after the other, and fewer of them where memory is short."""
+
+    def __init__(self, accelerator: Accelerator, model: torch.nn.Module, turns: Sequence[Turn]) -> None:
+        self.accelerator, self.turns = accelerator, turns
+        self.sharded = is_sharded(accelerator)
+        # DDP would exchange buffers before each forward pass, and processes may need different numbers of them.
+        self.model = model if self.sharded else accelerator.unwrap_model(model)
+        self.config = accelerator.unwrap_model(model).config
+        self.memory = ClipMemory()
+        self.largest: int | None = None  # how many clips fit, once some did not
+
+    def __call__(self, batch: dict[str, Any]) -> list[tuple[int, np.ndarray]]:
+        import torch
+
+        counts = [len(boxes) for boxes in batch["boxes"]]
+        readable = [bool(weights.all()) for weights in batch["weights"].split(counts)]
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for place, geometry in enumerate(batch["geometries"]):
+            by_size.setdefault((geometry.crop_height, geometry.crop_width), []).append(place)
+        groups, predicted = list(by_size.values()), []
+        if self.sharded:  # all processes take part in each forward pass, so some repeat their last one
+            count = torch.tensor([len(groups)], device=self.accelerator.device)
+            most = int(self.accelerator.gather(count).max())
+            groups += groups[-1:] * (most - len(groups))
+        while groups:
+            places = groups.pop(0)
+            fitting = min(self.largest or len(places), len(places))
+            if fitting < len(places):
+                groups.insert(0, places[fitting:])
+                places = places[:fitting]
+            logits = self._logits(batch, places)
+            if logits is None:
+                groups.insert(0, places)
+                continue
+            parts = np.split(logits, np.cumsum([counts[place] for place in places])[:-1], axis=1)
+            predicted += [
+                (batch["indices"][place], part) for place, part in zip(places, parts, strict=True) if readable[place]
+            ]
+        return list(dict(predicted).items())
+
+    def _logits(self, batch: dict[str, Any], places: Sequence[int]) -> np.ndarray | None:
+        """Return the logits of some clips, or None if they do not fit into memory together."""
+        import torch
+
+        try:
+            windows, geometries, boxes = ([batch[name][place] for place in places] for name in _PARTS)
+            clips = self.memory.render(windows, geometries, self.config, self.accelerator.device)
+            return np.stack([_logits_of_turn(self.model, clips, boxes, turn) for turn in self.turns])
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if self.sharded or len(places) == 1:
+                count = "1 key frame" if len(places) == 1 else f"{len(places)} key frames"
+                raise RecipeError(
+                    f"out of memory with {count} at once; use loop.eval_precision=bf16 "
+                    "(--mixed-precision bf16), or a device with more memory"
+                ) from None
+        self.memory, self.largest = ClipMemory(), len(places) // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        print(f"out of memory with {len(places)} key frames at once: now {self.largest} at once", file=sys.stderr)
+        return None
 
 
 def _logits_of_turn(
@@ -157,7 +207,15 @@ def prediction_columns(items: Sequence[KeyFrame], logits: dict[int, np.ndarray])
     Args:
         items: The key frames.
         logits: What :func:`predict_logits` returned for them.
+
+    Raises:
+        ClipError: If there are none, because no clip could be read.
     """
+    if not logits:
+        raise ClipError(
+            f"none of the {len(items)} key frames could be read; check data.data_dir (--data-dir) with "
+            "`microg4m data check`"
+        )
     kept = sorted(logits)
     persons = [len(items[index].boxes) for index in kept]
     return {

@@ -24,6 +24,35 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+class _Kept:
+    """What a forward pass changes besides gradients: random numbers and the running statistics of BatchNorm."""
+
+    def __init__(self, accelerator: Accelerator, model: torch.nn.Module) -> None:
+        import torch
+        from torch.nn.modules.batchnorm import _BatchNorm
+
+        self.device = accelerator.device
+        norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+        self.statistics: list[torch.Tensor] = [
+            value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None
+        ]
+        # One copy of all of them: a GPU would start as many kernels as there are statistics.
+        self.values = torch.cat(self.statistics) if self.statistics else None
+        self.random = torch.get_rng_state()
+        self.random_of_gpu = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+
+    def restore(self) -> None:
+        import torch
+
+        torch.set_rng_state(self.random)
+        if self.random_of_gpu is not None:
+            torch.cuda.set_rng_state(self.random_of_gpu, self.device)
+        if self.values is not None:
+            parts = self.values.split([len(one) for one in self.statistics])
+            for target, values in zip(self.statistics, parts, strict=True):
+                target.copy_(values)
+
+
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite."""
 
@@ -46,13 +75,14 @@ def training_step(
     ``meanwhile`` is called when the forward and backward passes are queued, before the loss is waited for. Clips are
     rendered into ``memory``, that of the step before.
 
-    After out-of-memory the micro batch is halved and the step starts again. A NaN loss, and a process of several that
-    runs out of memory, end the run with a RecipeError.
+    After out-of-memory the micro batch is halved and the step starts again, as if the first try had not been: with
+    the same random numbers, and with the running statistics of BatchNorm from before. A NaN loss, and a process of
+    several that runs out of memory, end the run with a RecipeError.
     """
     import torch
 
+    kept = _Kept(accelerator, model) if micro_batch > 1 and accelerator.num_processes == 1 else None
     while True:
-        rng_state = torch.get_rng_state()
         try:
             value = accumulate_gradients(
                 accelerator,
@@ -72,22 +102,28 @@ def training_step(
                 f"{error} (the batch is in {file}); lower optim.lr, or use loop.mixed_precision=no"
             ) from None
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or micro_batch == 1:
+            if not is_out_of_memory(error):
                 raise
+            if micro_batch == 1:
+                raise RecipeError(
+                    "out of memory with one clip; use loop.mixed_precision=bf16, a smaller data.crop, or a device with "
+                    "more memory"
+                ) from None
             smaller = math.ceil(micro_batch / 2)
-            if accelerator.num_processes > 1:  # the other processes are inside a collective of this step
+            if kept is None:  # the other processes are inside a collective of this step
                 raise RecipeError(
                     f"out of memory with {micro_batch} clips at once; run the same command with "
                     f"loop.micro_batch={smaller}, it resumes at the last checkpoint"
                 ) from None
+            effect = "each with its own BatchNorm statistics" if kept.statistics else "with the same result"
             print(
                 f"out of memory with {micro_batch} clips at once: now {smaller} at once and "
-                f"{math.ceil(len(batch['windows']) / smaller)} micro batches per step, with the same result",
+                f"{math.ceil(len(batch['windows']) / smaller)} micro batches per step, {effect}",
                 file=sys.stderr,
             )
             micro_batch = smaller
             optimizer.zero_grad()
-            torch.set_rng_state(rng_state)
+            kept.restore()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
     if recipe.optim.clip_norm is not None:

@@ -157,7 +157,7 @@ def receive_items(loader: Iterable[Any], watch: Watch | None = None) -> Iterator
                     raise
                 raise RuntimeError(f"DataLoader worker died while sending an item: {error}") from error
             except RuntimeError as error:
-                if "timed out" not in str(error):
+                if not str(error).startswith("DataLoader timed out"):
                     raise
                 if watch is not None:
                     watch.examine(number)
@@ -322,8 +322,8 @@ def _open_slots(items: KeyFrameWindows, workers: int, largest: int) -> tuple[int
     else:
         raise RecipeError(
             f"decoded key frames need {count * size / 1e9:.1f} GB of memory ({count} of {size / 1e6:.1f} MB), "
-            f"{free / 1e9:.1f} GB are free; train with more processes or on a machine with more memory, "
-            "or lower loop.batch"
+            f"{free / 1e9:.1f} GB are free; lower loop.batch (--batch-size of a prediction) or data.workers (0 decodes "
+            "without this memory), or use a machine with more memory"
         )
     return ahead, Slots(count, size, workers) if multiprocessing.get_start_method() == "fork" else None
 
