@@ -225,23 +225,27 @@ def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(RecipeError, match="OPENAI_API_KEY is not set"):
-        find_key(None, None)
-    assert find_key("http://localhost:8000/v1", None) == ("http://localhost:8000/v1", "")
+        Endpoint().resolve()
+    assert find_key("http://localhost:8000/v1", None) == ""
     with pytest.raises(RecipeError, match="GEMINI_API_KEY is not set"):
         find_key("http://localhost:8000/v1", "GEMINI_API_KEY")
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
-    assert find_key(None, None) == ("https://api.openai.com/v1", KEY)
-    assert find_key("http://localhost:8000/v1", None)[1] == KEY
-    assert find_key("http://node7:8000/v1", None)[1] == ""  # not unencrypted over a network
-    assert find_key("http://node7:8000/v1", "OPENAI_API_KEY")[1] == KEY  # unless named
+    found = Endpoint().resolve()
+    assert (found.base_url, found.key) == ("https://api.openai.com/v1", KEY)
+    assert Endpoint(key="sk-own").resolve().base_url == "https://api.openai.com/v1"
+    assert find_key("http://localhost:8000/v1", None) == KEY
+    assert find_key("http://node7:8000/v1", None) == ""  # not unencrypted over a network
+    assert find_key("http://node7:8000/v1", "OPENAI_API_KEY") == KEY  # unless named
     for address in (f"https://user:{KEY}@host/v1", f"https://host/v1?key={KEY}", f"host/{KEY}"):
         with pytest.raises(RecipeError) as caught:
-            find_key(address, None)
+            Endpoint(address, "").resolve()
         assert KEY not in str(caught.value)
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n{KEY}")
     with pytest.raises(RecipeError, match="characters that no key contains") as caught:
-        find_key(None, None)
+        Endpoint().resolve()
     assert KEY not in str(caught.value) and KEY not in repr(Endpoint("http://x/v1", KEY))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1")
+    assert Endpoint(key="").resolve().base_url == "http://localhost:8000/v1"
 
 
 def test_the_key_is_not_sent_to_another_server_after_a_redirect(work: list[ClipQueries]) -> None:

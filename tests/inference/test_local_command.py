@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from microg4m_hf.cli.main import main
+from microg4m_hf.errors import ModelError
 from tests.support.warm_python import warm_python
 
 Tiny = Callable[[str], Path]
@@ -139,12 +140,30 @@ def test_errors_are_one_line_that_says_what_to_do(
         (tiny("llava"), ["--quantization", "4bit"], "pip install bitsandbytes"),
         (tiny("llava"), ["--prompts", "loud"], "there is no prompt set 'loud'"),
         (tiny("llava"), ["--batch-size", "0"], "--batch-size must be at least 1"),
+        (tiny("llava"), ["--device", "gpu"], "--device gpu cannot be used"),
+        (tiny("llava"), ["--device", "cpu", "--device-map", "auto"], "remove one of them"),
         (tiny("llava"), ["--runner", "api", "--dtype", "float16"], "--dtype has no effect with --runner api"),
     ):
         assert predict("vqa", model, tmp_path / "out", *more) == 2, what
         message = capsys.readouterr().err.strip().splitlines()[-1]
         assert message.startswith("microg4m: ") and what in message
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert predict("vqa", tiny("llava"), tmp_path / "out", "--limit", "1") == 0  # in the folder of all attempts
+
+
+def test_a_model_that_does_not_fit_or_a_full_disk_is_not_a_wrong_model() -> None:
+    import errno
+
+    import torch
+
+    from microg4m_hf.inference.vlm.loading import _translated_errors
+
+    with (
+        pytest.raises(ModelError, match=r"owner/large does not fit into memory .*; use --quantization 8bit or 4bit"),
+        _translated_errors("owner/large"),
+    ):
+        torch.empty(1 << 52, dtype=torch.uint8)
+    with pytest.raises(OSError, match="No space left"), _translated_errors("owner/large"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.slow

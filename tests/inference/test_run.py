@@ -110,9 +110,39 @@ def test_a_changed_setting_is_refused(tmp_path: Path) -> None:
     for name, value in {"frames": 9, "prompts": "plain", "weights": "other", "data": "x", "seed": 1}.items():
         with pytest.raises(RecipeError, match=f"other settings \\({name}: "):
             run(TextSettings("vqa", "somebody/model", **{name: value}), WORK, tmp_path, Parrot)
-    (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(RecipeError, match="is not valid JSON"):
-        run(VQA, WORK, tmp_path, Parrot)
+    for content in ("{", "[1]", "7"):
+        (tmp_path / "settings.json").write_text(content)
+        with pytest.raises(RecipeError, match="is not valid JSON"):
+            run(VQA, WORK, tmp_path, Parrot)
+
+
+def test_settings_can_be_corrected_until_something_is_recorded(tmp_path: Path) -> None:
+    """A model that does not load records nothing, and leaves the settings of the attempt."""
+    other = TextSettings("vqa", "somebody/model", frames=3)
+    with pytest.raises(RecipeError, match="no such kernel"):
+        run(other, WORK, tmp_path, broken_model)
+    assert run(VQA, WORK, tmp_path, Parrot)["finished"] == 21
+    assert json.loads((tmp_path / "settings.json").read_text()) == VQA.to_dict()
+    with pytest.raises(RecipeError, match="other settings"):
+        run(other, WORK, tmp_path, broken_model)
+
+
+def test_another_process_that_still_loads_its_model_keeps_its_settings(tmp_path: Path) -> None:
+    other = TextSettings("vqa", "somebody/model", frames=3)
+    refused: list[str] = []
+
+    def load() -> Parrot:
+        with pytest.raises(RecipeError, match="other settings") as error:
+            run(other, WORK, tmp_path, broken_model, rank=1, world_size=2)
+        refused.append(str(error.value))
+        return Parrot()
+
+    assert run(VQA, WORK, tmp_path, load, world_size=2)["finished"] == 12
+    assert refused and json.loads((tmp_path / "settings.json").read_text()) == VQA.to_dict()
+
+
+def broken_model() -> Parrot:
+    raise RecipeError("no such kernel; choose another one")
 
 
 def test_failures_are_recorded_counted_and_retried_on_request(tmp_path: Path) -> None:

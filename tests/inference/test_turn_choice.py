@@ -92,6 +92,10 @@ def test_the_most_likely_text_is_kept_and_all_are_recorded(
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert sum(results["chosen_turns"].values()) == results["finished"] == len(records) == 12
     assert results["settings"]["turns"] == 4
+    spent = results["phases"]
+    assert sum(spent[name] for name in ("encoding", "prefill", "decoding")) == pytest.approx(
+        results["seconds"], abs=0.1
+    )
     assert len(read_entries(tmp_path / "run" / "predictions.jsonl", "vqa", "predictions")) == 12
 
     journal = (tmp_path / "run" / "items.rank0.jsonl").read_text()
@@ -203,6 +207,7 @@ def test_a_refusal_leaves_the_choice_to_the_others_and_an_outage_does_not() -> N
     assert chosen["turns"][0] == {"turn": "0°", "kind": "refusal"}
     lost = choose_record(records | {Turn(90): {"status": "failed", "kind": "timeout", "why": "late"}}, "likelihood")
     assert (lost["status"], lost["why"]) == ("failed", "turned 90°: late")
+    assert lost["tokens"] == {"in": 5, "out": 2}  # those of the other turn were paid for
     both = choose_record({turn: refused[Turn(0)] for turn in records}, "likelihood")
     assert (both["status"], both["kind"]) == ("failed", "refusal")
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..data.turns import QUARTERS, UPRIGHT, Turn, quarter_turns
 from ..errors import RecipeError
 from ..settings import Settings, setting
+from .frames import get_frame_sampling
 
 BASELINES = ("blind", "majority")  # values of ``TextSettings.model`` that need no model
 RUNNERS = ("local", "api", "isolated", *BASELINES)
@@ -221,6 +222,8 @@ class TextSettings(Settings, prefix="--"):
                 raise RecipeError(f"--model {self.model} is a built-in baseline; remove --runner {self.runner}")
             object.__setattr__(self, "runner", self.model)
         self._check_turns()
+        prompt_set(self.prompts)
+        get_frame_sampling(self.frame_sampling)
         if not self.frames:
             object.__setattr__(self, "frames", paper_frames(self.model) or 8)
 

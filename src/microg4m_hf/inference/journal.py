@@ -58,6 +58,19 @@ class Journal:
                 if record.get("run") == self.fingerprint and _is_valid(record, self.content):
                     yield record
 
+    def is_only_one(self) -> bool:
+        """Whether no process has recorded anything, with any settings, and no other process writes to the folder."""
+        if any(True for path in self.folder.glob("items.rank*.jsonl") for _ in _read_lines(path)):
+            return False
+        for path in self.folder.glob(".items.rank*.lock"):
+            if path != Path(self._lock.lock_file):
+                try:
+                    with FileLock(path, timeout=0):
+                        pass
+                except Timeout:
+                    return False
+        return True
+
     def add(self, record: dict[str, Any]) -> None:
         """Append one finished item and flush it to the file."""
         line = json.dumps({"run": self.fingerprint, **record}, ensure_ascii=False)

@@ -56,11 +56,11 @@ def run(
         RecipeError: The folder holds a run with other settings, or another process writes to the same journal.
     """
     folder = Path(folder)
-    _write_settings(folder, settings)
     start, count = time.perf_counter(), 0
-    if data is not None:
-        data.write(folder)
     with Journal(folder, settings.fingerprint, rank) as journal:
+        _write_settings(folder, settings, journal)
+        if data is not None:
+            data.write(folder)
         pending = select_pending(shard(list(clips), rank, world_size), journal.records(), retry_failed)
         if pending:
             runner = make_runner()
@@ -74,21 +74,22 @@ def run(
     return merge(folder, settings, clips) | {"done_now": count, "seconds_now": seconds}
 
 
-def _write_settings(folder: Path, settings: TextSettings) -> None:
+def _write_settings(folder: Path, settings: TextSettings, journal: Journal) -> None:
+    """Write the settings of a new run, and of one that recorded nothing before its settings were corrected."""
     path, new = folder / "settings.json", settings.to_dict()
-    if not path.exists():
-        write_atomic(path, json.dumps(new, indent=1))
-        return
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise RecipeError(f"{path} is not valid JSON; choose another folder with --out") from None
-    both = dict.fromkeys((*new, *old))
-    changed = [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in both if old.get(key) != new.get(key)]
-    if changed:
-        raise RecipeError(
-            f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another folder with --out"
-        )
+    with FileLock(folder / ".settings.lock"):
+        try:
+            old = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        except (ValueError, TypeError):
+            raise RecipeError(f"{path} is not valid JSON; choose another folder with --out") from None
+        both = dict.fromkeys((*new, *old))
+        changed = [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in both if old.get(key) != new.get(key)]
+        if changed and old and not journal.is_only_one():
+            raise RecipeError(
+                f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another folder with --out"
+            )
+        if changed:
+            write_atomic(path, json.dumps(new, indent=1))
 
 
 def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def choose_record(records: Mapping[Turn, dict[str, Any]], how: str) -> dict[str,
     failed = [(turn, record) for turn, record in records.items() if record["status"] != "ok"]
     for turn, record in failed:
         if record["kind"] not in _ABSTENTIONS:
-            return record | {"why": f"turned {turn.name}: {record['why']}"}
+            return record | _sums(records) | {"why": f"turned {turn.name}: {record['why']}"}
     texts = {turn: record for turn, record in records.items() if record["status"] == "ok"}
     candidates = {turn: record for turn, record in texts.items() if record["text"].strip()} or texts
     if not candidates:
@@ -112,8 +112,11 @@ def _sums(records: Mapping[Turn, dict[str, Any]]) -> dict[str, Any]:
         values = [record[name] for record in records.values() if name in record]
         if values:
             total[name] = round(sum(values), 6)
-    tokens: Counter[str] = Counter()
-    for record in records.values():
-        tokens.update(record.get("tokens") or {})
+    for name in ("tokens", "phases"):
+        counts: Counter[str] = Counter()
+        for record in records.values():
+            counts.update(record.get(name) or {})
+        if counts:
+            total[name] = {key: round(value, 6) for key, value in counts.items()}
     shared = [record["shared_prefix"] for record in records.values() if "shared_prefix" in record]
-    return total | ({"tokens": dict(tokens)} if tokens else {}) | ({"shared_prefix": all(shared)} if shared else {})
+    return total | ({"shared_prefix": all(shared)} if shared else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -146,9 +147,9 @@ def check_port(host: str, port: int) -> int:
         raise RecipeError(f"host {host!r} is an IPv6 address, which Gradio does not support; use --host {HOST}")
     try:
         _bind(host, port)
-    except socket.gaierror:
-        raise RecipeError(f"host {host!r} is not an address of this machine; use --host {HOST}") from None
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise RecipeError(f"host {host!r} is not an address of this machine; use --host {HOST}") from None
         raise RecipeError(
             f"port {port} of {host} cannot be used ({error.strerror}); use --port {free_port(host)}"
         ) from None

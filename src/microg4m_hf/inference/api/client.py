@@ -42,11 +42,9 @@ class Endpoint(Settings, prefix="--"):
     price_out: float | None = setting(None, at_least=0)
 
     def resolve(self) -> Endpoint:
-        """Return the endpoint with its address and its key, see :func:`find_key`."""
-        if self.key is not None:
-            return self
-        url, key = find_key(self.base_url or None, self.key_env)
-        return replace(self, base_url=url, key=key)
+        """Return the endpoint with its address and its key, see :func:`find_address` and :func:`find_key`."""
+        url = find_address(self.base_url)
+        return replace(self, base_url=url, key=find_key(url, self.key_env) if self.key is None else self.key)
 
     def redact(self, text: str) -> str:
         """Hide the key in a message.
@@ -61,14 +59,15 @@ class Endpoint(Settings, prefix="--"):
         return self.redact(text) if len(self.key or "") >= 12 else text
 
 
-def find_key(base_url: str | None, key_env: str | None) -> tuple[str, str]:
-    """Return the address of the server and its key, from ``OPENAI_API_KEY`` or the variable ``key_env``.
-
-    OpenAI requires a key, and so does a server for which ``key_env`` is given. ``OPENAI_API_KEY`` is not sent
-    unencrypted to another machine.
+def find_address(base_url: str) -> str:
+    """Return the address of the server: the one given, that of ``OPENAI_BASE_URL``, or OpenAI's.
 
     Raises:
-        RecipeError: The address is invalid or holds a secret, or the variable is missing or invalid.
+        RecipeError: The address is invalid or holds a secret.
+
+    Example:
+        >>> find_address("http://localhost:8000/v1")
+        'http://localhost:8000/v1'
     """
     url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
     parts = urlsplit(url)
@@ -79,14 +78,27 @@ def find_key(base_url: str | None, key_env: str | None) -> tuple[str, str]:
             "--base-url holds a user, a password or a query, which would be written to logs; "
             "put the key into an environment variable and name it with --key-env"
         )
-    unencrypted = parts.scheme == "http" and not is_loopback(parts.hostname)
+    return url
+
+
+def find_key(url: str, key_env: str | None) -> str:
+    """Return the key of a server, from ``OPENAI_API_KEY`` or the variable ``key_env``.
+
+    OpenAI requires a key, and so does a server for which ``key_env`` is given. ``OPENAI_API_KEY`` is not sent
+    unencrypted to another machine.
+
+    Raises:
+        RecipeError: The variable is missing or invalid.
+    """
+    parts = urlsplit(url)
+    unencrypted = parts.scheme == "http" and not is_loopback(parts.hostname or "")
     name = key_env or "OPENAI_API_KEY"
     key = "" if unencrypted and not key_env else os.environ.get(name, "").strip()
     if not key and (key_env or url == OPENAI):
         raise RecipeError(f"the environment variable {name} is not set; export {name}=… with the key of the server")
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise RecipeError(f"the environment variable {name} holds characters that no key contains; export it again")
-    return url, key
+    return key
 
 
 class RequestGate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 from ...errors import ModelError, RecipeError, list_some
 from ...extras import require
-from ...runtime import is_main_process, local_device, rank_and_world_size
+from ...runtime import is_main_process, is_out_of_memory, local_device, rank_and_world_size
 from ...settings import Settings, setting
 from ..items import TextSettings
 
@@ -40,13 +41,17 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
         placement: The device.
 
     Raises:
-        ModelError: The model does not exist, takes no images, or needs remote code or a missing package.
-        RecipeError: A device map is combined with several processes, or the quantization is unknown.
+        ModelError: The model does not exist, takes no images, does not fit into memory, or needs remote code or a
+            missing package.
+        RecipeError: A device map is combined with a device or several processes, or the quantization or the device is
+            unknown.
     """
     require("torchvision", "reading frames for a vision-language model", extra="vlm")
     transformers = require("transformers", "running a vision-language model", extra="vlm")
     if not (is_main_process() and sys.stderr.isatty()):
         transformers.utils.logging.disable_progress_bar()
+    if placement.device_map and placement.device:
+        raise RecipeError("--device names one device and --device-map the place of each layer; remove one of them")
     if placement.device_map and rank_and_world_size()[1] > 1:
         raise RecipeError(
             "--device-map gives all devices to one process, so it does not work with several processes; "
@@ -55,7 +60,7 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
     options: dict[str, Any] = {"dtype": settings.dtype}
     if settings.attention:
         options["attn_implementation"] = settings.attention
-    device = placement.device or local_device()
+    device = local_device() if placement.device is None else _checked_device(placement.device)
     if settings.quantization:
         options["quantization_config"] = _quantization_config(settings.quantization)
     if placement.device_map or settings.quantization:
@@ -81,8 +86,22 @@ def load_model(settings: TextSettings, placement: Placement) -> tuple[Any, Any]:
             "written; save or download it again"
         )
     if "device_map" not in options:
-        model = model.to(device)
+        with _translated_errors(settings.model):
+            model = model.to(device)
     return model.eval(), processor
+
+
+def _checked_device(name: str) -> str:
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has no error of its own for this
+        raise RecipeError(
+            f"--device {name} cannot be used ({' '.join(str(error).split())[:200]}); "
+            f"leave it out to use {local_device()}"
+        ) from None
+    return name
 
 
 def identify_weights(model: str, revision: str | None) -> str:
@@ -151,8 +170,15 @@ def _translated_errors(model: str) -> Iterator[None]:
     """Turn the errors of transformers into one line that says what to do."""
     try:
         yield
-    except (ValueError, OSError, KeyError, ImportError, RuntimeError) as error:
+    except (ValueError, OSError, KeyError, ImportError, RuntimeError, MemoryError) as error:
         text = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        if is_out_of_memory(error):
+            raise ModelError(
+                f"{model} does not fit into memory ({text[:200]}); use --quantization 8bit or 4bit, --device-map auto "
+                "to spread it over several devices, or a smaller model"
+            ) from error
         if "trust_remote_code" in text:
             raise ModelError(
                 f"{model} needs Python code from its repository, which the local runner never executes; run it in an "

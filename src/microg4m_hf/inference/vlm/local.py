@@ -51,7 +51,20 @@ class LocalRunner:
 
     def __call__(self, clips: Sequence[ClipQueries]) -> Results:
         with self._clock.watch():
-            yield from self._answer_clips(clips)
+            yield from self._withhold(self._answer_clips(clips))
+
+    def _withhold(self, results: Results) -> Results:
+        """Pass failures on once an item succeeded, or at the end: those of a broken setup are tried again."""
+        withheld: list[tuple[Query, dict[str, Any]]] = []
+        for query, record in results:
+            if record.get("kind") == "decode":
+                yield query, record
+                continue
+            withheld.append((query, record))
+            if self._successes:
+                yield from withheld
+                withheld.clear()
+        yield from withheld
 
     def _answer_clips(self, clips: Sequence[ClipQueries]) -> Results:
         prefetcher = Prefetcher(self.prompt_builder, self.settings)
@@ -109,6 +122,8 @@ class LocalRunner:
             for row in rows:
                 try:
                     yield from self._answer_rows([row])
+                except MicroG4MError:
+                    raise
                 except Exception as row_error:
                     yield from self._fail_row(row, row_error)
 
@@ -177,7 +192,7 @@ class LocalRunner:
         self._failures += kind != "decode"
         if not self._successes and self._failures >= _MAX_FAILURES:
             raise ModelError(
-                f"{self.settings.model} failed on each of the first {_MAX_FAILURES} items ({why}); correct its "
+                f"{self.settings.model} failed on each of the first {_MAX_FAILURES} items ({why}); correct the "
                 "settings, and try them with --limit 1"
             )
         for query in queries:
