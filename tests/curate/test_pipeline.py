@@ -159,6 +159,26 @@ def test_a_clip_without_tracks_is_not_released(work: Path, tmp_path: Path, capsy
     assert main(words) == 0
 
 
+def test_a_changed_or_missing_clip_is_cut_again_as_the_message_says(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(work, tmp_path / "work")
+    copy, released = Work(tmp_path / "work"), ["--out", str(tmp_path / "out"), "--unreviewed"]
+    changed, missing = (clip.path for clip in copy.clips()[:2])
+    before = changed.read_bytes(), missing.read_bytes()
+    changed.write_bytes(before[0] + b"changed")
+    missing.unlink()
+    capsys.readouterr()
+    assert main(["curate", "release", str(copy.folder), *released]) == 2
+    assert "move the file away and run `microg4m curate run` again" in capsys.readouterr().err
+    changed.unlink()
+    assert main(["curate", "release", str(copy.folder), *released]) == 2
+    assert "the clip is missing (run `microg4m curate run` again)" in capsys.readouterr().err
+    assert main(["curate", "run", str(copy.folder)]) == 0
+    assert (changed.read_bytes(), missing.read_bytes()) == before
+    assert main(["curate", "release", str(copy.folder), *released]) == 0
+
+
 def test_another_folder_is_never_replaced(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     assert main(["curate", "release", str(work), "--out", str(tmp_path), "--unreviewed"]) == 2

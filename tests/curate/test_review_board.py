@@ -50,6 +50,17 @@ def test_a_clip_is_kept_when_everybody_has_an_action(board: ReviewBoard) -> None
     assert _press(handlers, back, {"do": "redo"}).notice.startswith("!")
 
 
+def test_undo_stays_where_it_is_when_the_film_has_left_the_work_folder(board: ReviewBoard) -> None:
+    handlers, state = _begin(board)
+    state = _press(handlers, state, {"do": "drop", "reason": "nobody is visible"})
+    gone = next(event.clip for event in read_events(board.work.folder))
+    assert state.clip != gone
+    del board.verdicts[gone]  # as after a clip of it was cut or judged anew
+    back = _press(handlers, state, {"do": "undo"})
+    assert back.clip == state.clip and gone in back.notice
+    assert board.state(gone).status == "unreviewed"
+
+
 def test_keys_for_a_clip_that_has_gone_do_nothing(board: ReviewBoard) -> None:
     handlers, state = _begin(board)
     first = state.clip

@@ -217,6 +217,13 @@ def test_invalid_events_and_rules_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="was not changed"):
         ReviewLog(work, "anna").append_all([(CLIP, "keep", {"reason": ""}), (CLIP, "drop", {"reason": ""})])
     assert read_events(work) == []  # all or none
+    boxes = [[frame, *(0.123456789012345678 * side for side in (1, 2, 3, 4))] for frame in range(1, 250_000)]
+    with pytest.raises(DataError, match=r"one event has 2\d,\d{3},\d{3} characters, more than"):
+        ReviewLog(work, "anna").append_all([(CLIP, "track", {"person": 1, "boxes": boxes})])
+    assert read_events(work) == []
+    longest = [(CLIP, "track", {"person": 1, "boxes": boxes[:32_767]})]
+    ReviewLog(work, "bea").append_all(longest)
+    assert [len(event.values["boxes"]) for event in read_events(work)] == [32_767]
     with pytest.raises(RecipeError, match="no rule 'best'; choose one of unanimous, majority, newest"):
         reviewed_state(work, rule="best")
     (work / "tracks" / f"{CLIP}.json").write_text('{"boxes": [[1, 2]]}')

@@ -12,6 +12,7 @@ import pytest
 from microg4m_hf.curate.drafting import draft_texts, read_drafts, text_settings
 from microg4m_hf.curate.question_rules import (
     choose_questions,
+    content_words,
     describe_rules,
     is_unanswerable,
     parse_proposals,
@@ -72,6 +73,11 @@ def test_replies_of_many_forms_are_read(reply: str) -> None:
 @pytest.mark.parametrize("reply", ["", "I cannot.", "[" * 90_000, '[{"Q": 1, "A": 2}]', "[1, null]", "?" * 50_000])
 def test_replies_without_questions_give_none(reply: str) -> None:
     assert parse_proposals(reply) == []
+
+
+@pytest.mark.parametrize("apostrophe", ["'", "\u2019"])
+def test_both_apostrophes_end_a_word(apostrophe: str) -> None:
+    assert content_words(f"It{apostrophe}s the astronaut{apostrophe}s visor.") == content_words("the astronaut visor")
 
 
 @pytest.mark.skipif(not RELEASED.is_file(), reason="the released texts are not here; set MICROG4M_SHARED")

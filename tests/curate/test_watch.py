@@ -71,3 +71,11 @@ def test_a_killed_watch_goes_on(tmp_path: Path) -> None:
     assert journal.read_bytes() == before and (tmp_path / "out" / "people.json").read_bytes() == written
     assert main([*words, "--every", "2"]) == 0  # other settings: everything again
     assert calls > 30
+
+
+@pytest.mark.parametrize(
+    "word", ["tracks.method=nonsense", "tracks.camera_motion=true", "tracks.boxes=held", "cut.fps=5"]
+)
+def test_settings_without_an_effect_are_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "film.mp4", "--set", word]) == 2
+    assert f"--set {word} has no effect on a film that is watched; leave it out" in capsys.readouterr().err

@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
+from ..errors import RecipeError
+
+_NOT_HERE = ("tracks.method", "tracks.camera_motion", "tracks.boxes")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -27,6 +31,10 @@ def run(args: argparse.Namespace) -> int:
     from ..curate.protocols import CurateSettings
     from ..curate.watching import WatchSettings, watch_film
 
+    for word in args.set:
+        name = word.partition("=")[0]
+        if not name.startswith(("people.", "tracks.")) or name in _NOT_HERE:
+            raise RecipeError(f"--set {word} has no effect on a film that is watched; leave it out")
     words = [f"people.every={args.every}", f"people.turns={args.turns}"]
     if args.detector is not None:
         words.append(f"people.detector={json.dumps(args.detector)}")

@@ -45,7 +45,7 @@ def content_words(text: str) -> list[str]:
     >>> content_words("She's floating beside the hatches."), content_words("Yes.")
     (['float', 'besid', 'hatch'], [])
     """
-    words = (match.group().casefold().replace("\\u2019", "'").split("'")[0] for match in _WORD.finditer(text))
+    words = (match.group().casefold().replace("\u2019", "'").split("'")[0] for match in _WORD.finditer(text))
     return [_stem(word) for word in words if word and word not in _EMPTY]
 
 

@@ -245,6 +245,8 @@ def _write_csv(path: Path, header: Sequence[str] | None, rows: Iterable[Sequence
 
 
 def _copy_clip(clip: ClipRecord, folder: Path) -> None:
+    if not clip.path.is_file():
+        raise DataError("the clip is missing", file=clip.path, hint="run `microg4m curate run` again")
     data = clip.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != clip.sha256:
         hint = "move the file away and run `microg4m curate run` again"

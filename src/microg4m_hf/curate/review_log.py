@@ -26,7 +26,7 @@ FOLDER = "review"
 MAX_TEXT = 20_000  # characters of a caption, a question, an answer or a reason
 MAX_QUESTIONS = 50
 _REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-_MAX_LINE = 1 << 20
+_MAX_LINE = 1 << 24  # characters of an event
 _ACTIONS = frozenset(ACTION_IDS)
 
 
@@ -207,10 +207,18 @@ class ReviewLog:
             name, now = secrets.token_hex(8), round(time.time(), 3)
             written.append(Event(name, now, self.reviewer, clip, do, dict(values), tracks))
         about = {"tracks": tracks} if tracks else {}
-        text = "".join(
+        lines = [
             json.dumps({"id": one.id, "time": one.time, "clip": one.clip, "do": one.do, **about, **one.values}) + "\n"
             for one in written
-        )
+        ]
+        for one, line in zip(written, lines, strict=True):
+            if len(line) > _MAX_LINE:
+                raise DataError(
+                    f"the review of {shorten(one.clip, 60)} was not changed: one event has {len(line):,} characters, "
+                    f"more than {_MAX_LINE:,}",
+                    hint="use fewer boxes or shorter texts",
+                )
+        text = "".join(lines)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_name(f".{self.reviewer}.lock")), self.path.open("ab+", 0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -296,7 +304,7 @@ def _parse(line: bytes, reviewer: str) -> Event | str:
     except (ValueError, RecursionError):
         return "the line is not valid JSON, as after a crash; what was not complete was not confirmed either"
     if not isinstance(record, dict):
-        return "the line is not an object, or longer than a megabyte"
+        return f"the line is not an object, or longer than {_MAX_LINE:,} characters"
     values = dict(record)
     name, when, clip, do = (values.pop(field, None) for field in ("id", "time", "clip", "do"))
     if not _is_text(name) or not isinstance(when, (int, float)) or not 0 <= when < 1e12:

@@ -158,16 +158,17 @@ def select_missing(
         if (
             record is None
             or (record["status"] != "ok" and retry_failed)
-            or (record["status"] == "ok" and not _is_in_place(work, stage, item))
+            or (record["status"] == "ok" and not _is_in_place(work, stage, item, record))
         ):
             missing.append(item)
     return missing
 
 
-def _is_in_place(work: Work, stage: str, item: Item) -> bool:
+def _is_in_place(work: Work, stage: str, item: Item, record: Record) -> bool:
     if stage == "cut":
         assert isinstance(item.subject, Source)
-        return is_cut(work, item.subject)
+        clips = (work.clip_path(item.subject.source, clip["id"]) for clip in record["result"])
+        return is_cut(work, item.subject) and all(path.is_file() for path in clips)
     if stage in ("shots", "actions"):  # their results are in the journal
         return True
     assert isinstance(item.subject, ClipRecord)

@@ -67,7 +67,8 @@ def watch_film(
         film: Any film.
         out: The folder to write to.
         settings: The model, and how often it is asked.
-        curation: Detector, turns and tracker, in the sections ``people`` and ``tracks``.
+        curation: Detector, turns and tracker, in the sections ``people`` and ``tracks``. The tracker is the one of this
+            package, and boxes are of every frame.
 
     Returns:
         The paths of the files, the number of frames and people, and the seconds of the film.

@@ -178,7 +178,9 @@ class PageHandlers:
         if said.startswith("!"):
             return state
         if do in ("undo", "redo"):
-            return replace(state, clip=self.board.own_events(state.reviewer)[-1].clip)
+            changed = self.board.own_events(state.reviewer)[-1].clip
+            # A film may have left the work folder since; the notice names the clip.
+            return replace(state, clip=changed) if changed in self.board.verdicts else state
         if do in ("keep", "drop"):
             return self._next(state) if state.name == LISTS[0] else self._step(state, 1)
         return state
