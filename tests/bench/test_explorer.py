@@ -320,6 +320,12 @@ def test_used_port_is_a_one_line_error_with_a_free_port(capsys: pytest.CaptureFi
     assert f"port {port}" in error and "use --port " in error
 
 
+def test_an_address_of_another_machine_is_a_one_line_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explore", "--source", "sample", "--host", "192.0.2.1"]) == 2  # reserved for documentation
+    error = capsys.readouterr().err
+    assert error == "microg4m: host '192.0.2.1' is not an address of this machine; use --host 127.0.0.1\n"
+
+
 def test_missing_gradio_is_an_error_that_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['gradio'] = None; from microg4m_hf.cli.main import main; "

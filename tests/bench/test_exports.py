@@ -94,6 +94,17 @@ def test_task_gives_the_scores_of_the_library(
         assert metric["aggregation"](collected[metric["metric"]]) == pytest.approx(100 * own[metric["metric"]])
 
 
+def test_a_clip_that_is_there_twice_is_asked_once(exported: tuple[dict[str, Any], ModuleType]) -> None:
+    """As published, the last caption of such a clip counts."""
+    rows: Any = load_dataset("caption", split="test", source="sample").select([0, 1, 0, 2])
+    captions = ["first", "other", "last", "another"]
+    rows = rows.remove_columns("caption").add_column("caption", captions)
+    kept = exported[0]["microg4m_caption"]["process_docs"](rows)
+    assert list(kept["caption"]) == ["other", "last", "another"]
+    asked: Any = load_dataset("vqa", split="test", source="sample").select([0, 1, 0])
+    assert len(exported[0]["microg4m_vqa"]["process_docs"](asked)) == 2
+
+
 def test_clips_inside_a_table_are_written_to_files(exported: tuple[dict[str, Any], ModuleType]) -> None:
     clip = next((ensure_sample() / "videos").rglob("*.mp4"))
     doc = {"video": {"path": "odd ../name.exe", "bytes": clip.read_bytes()}}

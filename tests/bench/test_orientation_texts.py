@@ -143,6 +143,7 @@ def test_the_command_and_its_runs(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["m", "--task", "vqa", "--turn-pooling", "max"], "--turn-pooling has no effect with --task vqa"),
         (["m", "--task", "vqa", "--angles", "a.csv"], "--angles has no effect with --task vqa; it needs --task har"),
+        (["m", "--task", "vqa", "--protocol", "instance"], "--protocol has no effect with --task vqa"),
         (["m", "--frames", "3"], "--frames has no effect with --task har; it needs --task vqa"),
         (["m", "--no-shared-prefix"], "--no-shared-prefix has no effect with --task har"),
         (["blind", "--task", "vqa", "--source", "sample"], "blind does not look at the video"),

@@ -87,6 +87,12 @@ def test_invalid_options_are_one_line_errors(
     assert "Traceback" not in "".join(shown)
 
 
+def test_actions_have_no_empty_texts(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "har", str(predictions["perfect"]), str(predictions["poor"]), "--source", "sample"]
+    assert main([*words, "--on-empty", "error"]) == 2
+    assert "--on-empty error is about texts; remove it to compare actions" in capsys.readouterr().err
+
+
 def test_compare(predictions: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "har", str(predictions["perfect"]), str(predictions["poor"]), "--source", "sample"]
     assert main([*words, "--resamples", "200"]) == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from microg4m_hf.errors import DataError, PredictionError
-from microg4m_hf.metrics import frame_ap, har_scores, tune_thresholds, write_predictions
+from microg4m_hf.metrics import compare, frame_ap, har_scores, tune_thresholds, write_predictions
 from microg4m_hf.metrics.har import result as har_result
 from microg4m_hf.metrics.har.inputs import read_rows
 from microg4m_hf.metrics.har.result import HarSettings, score_har
@@ -257,6 +257,29 @@ def test_intervals(protocol: str) -> None:
         assert low < one["scores"][name] < high, name
     narrow = har_scores(found, truth, protocol=protocol, resamples=200, seed=5, level=0.5)["intervals"]["map"]
     assert one["intervals"]["map"][0] < narrow[0] < narrow[1] < one["intervals"]["map"][1]
+
+
+@TIES_DO_NOT_MATTER
+def test_lists_of_scores_of_own_classes_are_read_everywhere() -> None:
+    """``classes=`` names the action of each score, in ``compare`` and ``tune_thresholds`` as in ``har_scores``."""
+    ids = [12, 14, 17]
+    truth = [(f"{film}_001", 1, 0, 0, 1, 1, ids[place % 3]) for place, film in enumerate("abcdef")]
+    rng = np.random.default_rng(0)
+    entries = [
+        {"video_id": row[0], "frame": 1, "boxes": [[0, 0, 1, 1]], "scores": rng.random((1, 3)).tolist()}
+        for row in truth
+    ]
+    own = har_scores(entries, truth, classes=ids)["scores"]["map"]
+    assert compare(entries, entries, truth, classes=ids)["scores"]["map"]["first"] == own
+    assert set(tune_thresholds(entries, truth, classes=ids)) == set(ids)
+
+
+def test_boxes_that_meet_no_labeled_one_are_an_error_where_those_are_left_out() -> None:
+    truth = [("a_001", 1, 0.1, 0.1, 0.3, 0.3, 12), ("b_001", 1, 0.1, 0.1, 0.3, 0.3, 14)]
+    found = [(*row[:2], 0.6, 0.6, 0.9, 0.9, row[6], 0.5) for row in truth]
+    for protocol in ("paper", "instance"):
+        with pytest.raises(PredictionError, match="none of the predicted boxes lies on a labeled one"):
+            har_scores(found, truth, protocol=protocol, missing="drop")
 
 
 def test_tuned_thresholds() -> None:

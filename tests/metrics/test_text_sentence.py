@@ -146,6 +146,24 @@ def test_a_loaded_model_is_used_and_not_changed(encoder_folder: Path) -> None:
     assert [type(module) for module in model.modules()] == kinds
 
 
+def test_a_model_in_training_is_scored_without_dropout_and_as_it_is_now(encoder_folder: Path) -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(encoder_folder), device="cpu")
+    pairs = (["a cat on the mat"], [["two dogs run"]])
+    expected = text_scores(*pairs, metrics=["svqa"], encoder=model)["items"]["svqa"]
+    model.train()
+    frozen = next(module for module in model.modules() if isinstance(module, torch.nn.Dropout))
+    frozen.eval()
+    assert text_scores(*pairs, metrics=["svqa"], encoder=model)["items"]["svqa"] == expected
+    assert model.training and not frozen.training
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    assert text_scores(*pairs, metrics=["svqa"], encoder=model)["items"]["svqa"] != expected
+
+
 def test_several_references_and_missing_predictions(encoder_folder: Path) -> None:
     encoder = SentenceEncoder(encoder_folder, device="cpu")
     result = text_scores(["a cat", "two dogs"], [["two dogs", "a cat"], ["mat"]], metrics=["svqa"], encoder=encoder)

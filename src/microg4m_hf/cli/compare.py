@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from ..bench.render.formatting import BASELINE_NOTE, p_text, percent
+from ..errors import RecipeError
 from .options import (
     FoundReferences,
     add_former_bootstrap_options,
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_reference_options(parser)
     parser.add_argument("--protocol", default="paper", help="paper, or instance (har), or coco (caption, vqa)")
     parser.add_argument("--missing", choices=("zero", "drop", "error"), default="zero", help=MISSING_HELP)
-    parser.add_argument("--on-empty", choices=("score", "error"), default="score", help="for texts without a word")
+    parser.add_argument("--on-empty", choices=("score", "error"), help="for texts without a word (default: score)")
     add_former_bootstrap_options(parser)
     parser.add_argument("--output", metavar="FILE", help="write the whole result as JSON")
 
@@ -78,6 +79,8 @@ def _compare_har(
     from ..bench.scoring import readable_actions
     from ..metrics import compare
 
+    if args.on_empty is not None:
+        raise RecipeError(f"--on-empty {args.on_empty} is about texts; remove it to compare actions")
     options = {"protocol": args.protocol, "seed": args.seed, "missing": args.missing}
     options["unknown"] = _unknown(references)
     first, second = (readable_actions(run.predictions) for run in runs if run.predictions is not None)
@@ -92,7 +95,7 @@ def _compare_texts(
     from ..metrics import caption_scores, compare_texts, vqa_scores
 
     score = caption_scores if args.what == "caption" else vqa_scores
-    options: dict[str, Any] = {"protocol": args.protocol, "missing": args.missing, "on_empty": args.on_empty}
+    options: dict[str, Any] = {"protocol": args.protocol, "missing": args.missing, "on_empty": args.on_empty or "score"}
     options["unknown"] = _unknown(references)
     results = [score(run.predictions, references.data, **options, resamples=0) for run in runs]
     counts = [result["counts"] for result in results]

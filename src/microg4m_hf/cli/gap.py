@@ -30,6 +30,7 @@ DEFAULTS = {
     "max_new_tokens": 256,
     "turn_choice": "likelihood",
     "runner": "local",
+    "protocol": "paper",
 }
 
 
@@ -142,7 +143,7 @@ def _text_orientation(args: argparse.Namespace) -> dict[str, Any]:
     from ..data import load_dataset
     from ..inference import TextSettings, resolve_settings
 
-    _refuse_options_of("har", args, ("batch", "angles", "turn_pooling", "mirror", "revision"))
+    _refuse_options_of("har", args, ("batch", "angles", "turn_pooling", "mirror", "revision", "protocol"))
     asked = {name: getattr(args, name) for name in predict_text.ASKED} | predict_text.model_settings(args)
     options = predict_text.runner_options(args)
     settings = TextSettings("vqa", args.model, turns=args.turns or 1, **asked)

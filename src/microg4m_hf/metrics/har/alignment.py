@@ -97,6 +97,11 @@ def align(
             f"no prediction lies on a frame of the references; their first is {first}",
             "frame numbers must be those of the key-frame files",
         )
+    if missing == "drop" and not found.any():
+        raise predictions.error(
+            f"none of the predicted boxes lies on a labeled one (IoU of {iou:g} or more)",
+            "boxes must be x1, y1, x2, y2, as fractions of width and height",
+        )
     if lost.size and on_labeled_boxes and missing == "error":
         names = [f"{references.videos[references.video[row]]}:{references.frame[row]}" for row in persons.first[lost]]
         raise predictions.error(

@@ -23,6 +23,15 @@ _FORMS = (
 )
 
 
+def listed_ids(classes: int | Sequence[int] | None) -> Sequence[int] | None:
+    """Return the action of each score in a list, if ``classes`` of ``har_scores`` names them.
+
+    >>> listed_ids(50), listed_ids([12, 14])
+    (None, [12, 14])
+    """
+    return None if isinstance(classes, (int, np.integer)) else classes
+
+
 def read_rows(data: Any, *, references: bool = False, action_ids: Sequence[int] | None = None) -> ActionRows:
     """Read rows from any of these forms.
 

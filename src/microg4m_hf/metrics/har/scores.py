@@ -16,7 +16,7 @@ from ...errors import PredictionError
 from ..jackknife import LEVEL, Spread, check_former_options, interval
 from ..significance import compare_scores
 from .files import read_about
-from .inputs import read_rows
+from .inputs import listed_ids, read_rows
 from .matching import IOU
 from .result import HarSettings, score_har
 from .statistics import Thresholds
@@ -100,8 +100,8 @@ def har_scores(
     scores_are = scores_are or _recorded_kind(predictions)
     settings = HarSettings(protocol, threshold, scores_are, classes, iou, missing, unknown)
     check_parts(by)
-    action_ids = None if isinstance(classes, (int, np.integer)) else classes
-    scored = score_har(read_rows(predictions, action_ids=action_ids), read_rows(references, references=True), settings)
+    rows = read_rows(predictions, action_ids=listed_ids(classes))
+    scored = score_har(rows, read_rows(references, references=True), settings)
     result = scored.as_dict(
         by=by,
         domains=domains,
@@ -181,7 +181,8 @@ def compare(
     systems = []
     for predictions in (first, second):
         options = HarSettings(protocol, **{"scores_are": _recorded_kind(predictions), **settings})
-        systems.append(score_har(read_rows(predictions), truth, options))
+        rows = read_rows(predictions, action_ids=listed_ids(options.classes))
+        systems.append(score_har(rows, truth, options))
     one, two = (system.statistics for system in systems)
     if (
         one.sources != two.sources

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import PredictionError, list_some
 from .alignment import align
 from .checks import resolve_classes
-from .inputs import read_rows
+from .inputs import listed_ids, read_rows
 from .rows import ActionRows
 from .statistics import DEFAULT_THRESHOLD as DEFAULT, sigmoid
 from .targets import BoxTargets
@@ -99,7 +99,7 @@ def tune_thresholds(
         >>> tune_thresholds(scores, truth, scores_are="probabilities")[12]
         0.2
     """
-    rows = read_rows(predictions)
+    rows = read_rows(predictions, action_ids=listed_ids(classes))
     columns = resolve_classes(rows, classes)
     alignment = align(rows, read_rows(references, references=True), columns, iou=iou, missing=missing)
     _, label, score, positive, _, _ = BoxTargets(alignment, columns, strict=missing == "error").by_person()

@@ -7,9 +7,10 @@ on a CPU, BERT models run through :mod:`packed_bert`, and the linear layers of o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class SentenceEncoder:
             raise ValueError(
                 f"dtype={dtype!r}, but a sentence encoder computes in {' or '.join(DTYPES)}; give one of these"
             )
-        is_given = model is not None and not isinstance(model, (str, Path))
+        is_given = _is_loaded(model)
         if is_given and dtype != "float32":
             raise ValueError(
                 f"dtype={dtype!r} for a loaded model, which keeps its own; give the folder or the Hub id instead"
@@ -92,7 +93,7 @@ class SentenceEncoder:
             tokens = {"input_ids": tokens["input_ids"]}
         device = self.model.device
         result = None
-        with torch.inference_mode():
+        with torch.inference_mode(), _evaluation_mode(self.model):
             for batch in group_by_length([len(ids) for ids in tokens["input_ids"]], device.type):
                 features = {
                     key: torch.tensor([rows[index] for index in batch], device=device) for key, rows in tokens.items()
@@ -108,11 +109,28 @@ class SentenceEncoder:
         return result
 
 
+@contextlib.contextmanager
+def _evaluation_mode(model: Any) -> Iterator[None]:
+    """Turn off dropout, as ``model.encode`` does, and turn it on again: a loaded model may be in training."""
+    in_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in in_training:
+            module.training = True
+
+
 def compute_similarity(
     name: str, predictions: Sequence[str], references: Sequence[Sequence[str]], *, encoder: Any, device: str | None
 ) -> MetricResult:
     """Return the mean similarity as ``sbert`` (captions) or ``svqa`` (answers), which are computed in the same way."""
-    loaded = encoder if isinstance(encoder, SentenceEncoder) else _shared_encoder(encoder, device)
+    if isinstance(encoder, SentenceEncoder):
+        loaded = encoder
+    elif _is_loaded(encoder):  # it may be trained between two calls
+        loaded = SentenceEncoder(encoder)
+    else:
+        loaded = _shared_encoder(encoder, device)
     settings = {"encoder": f"{loaded.name}@{loaded.revision}"}
     if loaded.dtype != "float32":
         settings["encoder_dtype"] = loaded.dtype
@@ -144,9 +162,13 @@ def group_by_length(lengths: Sequence[int], device: str) -> list[NDArray[np.int6
     return batches
 
 
+def _is_loaded(model: Any) -> bool:
+    return model is not None and not isinstance(model, (str, Path))
+
+
 def _load(model: Any, device: str | None) -> tuple[str, str, Any]:
     """Return name, revision and the loaded model."""
-    if model is not None and not isinstance(model, (str, Path)):
+    if _is_loaded(model):
         return type(model).__name__, "given", model
     package = require("sentence_transformers", "sentence similarity (sbert, svqa)")
     path, name, revision = locate_encoder(model)
