@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from microg4m_hf.data.sources import list_files
 from microg4m_hf.errors import HubError, RecipeError, SourceError
 from microg4m_hf.hub import http_status, hub_client, hub_errors, is_unreachable, with_retries
+from tests.support.hub_server import HubServer
 
 
 class ResponseError(Exception):
@@ -33,7 +35,7 @@ ReadTimeout = type("ReadTimeout", (Exception,), {"__module__": "httpx2._exceptio
         (ResponseError(400), r"the Hub rejected the request \(400: refused\)$"),
         (ResponseError(401), r"hf auth login"),
         (RepositoryNotFoundError(401), r"no such repository.*\(404: refused\)$"),
-        (ResponseError(403), "no write permission"),
+        (ResponseError(403), r"may not read it.* no write permission there; to read .*; to write, choose a name"),
         (ResponseError(404), "no such repository"),
         (ResponseError(409), "run the same command again"),
         (ResponseError(412), "another commit arrived"),
@@ -50,6 +52,17 @@ def test_every_error_has_a_remedy(error: Exception, message: str) -> None:
     with pytest.raises(HubError, match=f"^cannot push to me/x: .*{message}") as caught, hub_errors("push to me/x"):
         raise error
     assert caught.value.__cause__ is error
+
+
+def test_a_gated_repository_says_how_to_read_it(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    hub.put("dataset", "org/gated", {"actions.csv": b""})
+    hub.fail("GET", "/api/datasets/org/gated", status=403, X_Error_Code="GatedRepo")
+    with pytest.raises(
+        SourceError, match=r"cannot read the dataset org/gated .*: this account may not read it"
+    ) as caught:
+        list_files("org/gated", "main")
+    assert "to read a gated repository, accept its terms on its page" in str(caught.value)
 
 
 def test_other_errors_pass() -> None:

@@ -25,8 +25,9 @@ HAR_METRICS = {"map": "mAP@0.5", "f1": "macro F1", "recall": "macro recall", "au
 _REMEDIES = {
     400: "the Hub rejected the request",
     401: "the token is missing or invalid; run `hf auth login` or set HF_TOKEN to a token with write permission",
-    403: "this token has no write permission there; choose a name under your own account or organization, or use a "
-    "token with write permission",
+    403: "this account may not read it, or this token has no write permission there; to read a gated repository, "
+    "accept its terms on its page; to write, choose a name under your own account or organization, or use a token with "
+    "write permission",
     404: "no such repository, revision or file, or it is private and your token cannot read it; run `hf auth login` "
     "with an account that can",
     409: "the repository is being changed at the moment; run the same command again",

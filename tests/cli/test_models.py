@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from microg4m_hf import models
 from microg4m_hf.cli.main import main
@@ -44,3 +45,21 @@ def test_info_of_a_custom_model_shows_no_published_score(tmp_path: Path, capsys:
 def test_an_unknown_model_is_a_one_line_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "info", "x3d"]) == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_fit_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = models.export_pyslowfast(models.create("tiny_slow"))
+    torch.save({"model_state": state | {"s9.more": torch.zeros(1)}}, tmp_path / "more.pyth")
+    words = ["models", "convert", str(tmp_path / "more.pyth"), str(tmp_path / "saved"), "--name", "tiny_slow"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith("; use --partial (model.init_partial=true in a recipe) to load what fits\n")
+    with pytest.warns(UserWarning, match=r"1 unexpected: s9\.more"):
+        assert main([*words, "--partial"]) == 0
+    assert (tmp_path / "saved" / "config.json").is_file()
+
+    torch.save({"model_state": {"encoder.x": torch.zeros(1)}}, tmp_path / "other.pyth")
+    words = ["models", "convert", str(tmp_path / "other.pyth"), str(tmp_path / "none"), "--name", "tiny_slow"]
+    for option in ([], ["--partial"]):
+        assert main([*words, *option]) == 2
+        advice = "; give the network of this checkpoint as --name, one of `microg4m models list`\n"
+        assert capsys.readouterr().err.endswith(advice)

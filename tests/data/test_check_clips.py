@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,18 @@ def test_clips_that_the_archive_lacks_are_faults(downloaded: Path) -> None:
     assert [problem["text"] for problem in report["problems"]] == [
         f"videos.zip: the clip is missing in the archive: '{lost}'"
     ]
+
+
+def test_a_damaged_archive_is_one_fault_among_the_others(downloaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = downloaded / "videos.zip"
+    archive.write_bytes(archive.read_bytes()[:-200])
+    with open(next(downloaded.rglob("actions.csv")), "a") as actions:
+        actions.write("No_001,r,1,999\n")
+    assert main(["data", "check", "--data-dir", str(downloaded)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("videos.zip: the archive is damaged (") for line in lines) == 1
+    assert any("actions.csv, line" in line and "999" in line for line in lines)
+    assert lines[-1].endswith(": 2 faults")
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_command(downloaded: Path, tmp_path: Path) -> None:
@@ -149,3 +162,16 @@ def test_a_clip_that_ends_or_blocks_its_decoder_is_one_fault(tmp_path: Path, mon
     assert "the decoder ended with -9" in second["error"]
     monkeypatch.setattr(check_clips, "CLIP_SECONDS", 300)
     assert list(decode_clips(clips, workers=1)) == [{"frames": 90, "expected": 90}] * 2
+
+
+def test_a_decoder_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from microg4m_hf.data import check_clips
+
+    def start() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    clips = sorted((ensure_sample() / "videos").rglob("*.mp4"))[:3]
+
+    monkeypatch.setattr(check_clips, "_start", start)
+    with pytest.raises(OSError, match="Too many open files"):
+        list(decode_clips(clips, workers=2))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import time
 from pathlib import Path
 
@@ -115,6 +117,19 @@ def test_a_failed_download_is_one_line_and_the_next_call_resumes(released_hub: H
     with pytest.raises(SourceError, match=r"cannot download annotation_files/bounding_boxes\.csv"):
         resolve_root("har", videos=False)
     assert find_layout(resolve_root("har", videos=False)).boxes
+
+
+def test_a_damaged_archive_is_downloaded_again_when_the_named_file_is_deleted(released_hub: HubServer) -> None:
+    root = resolve_root("har")
+    archive = next((root.parents[2] / "hub-cache").rglob("videos.zip"))
+    archive.resolve().write_bytes(archive.read_bytes()[:-100])
+    shutil.rmtree(root / "videos")
+    with pytest.raises(DataError, match="the archive is damaged") as caught:
+        resolve_root("har")
+    named = re.search(r"delete (.+) and download it again", str(caught.value))
+    assert named
+    Path(named[1]).unlink()
+    assert len(list((resolve_root("har") / "videos").rglob("*.mp4"))) == len(CLIPS)
 
 
 def test_an_unsafe_file_list_or_archive_is_refused(released_hub: HubServer, tmp_path: Path) -> None:

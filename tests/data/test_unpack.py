@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from microg4m_hf.cli.main import main
 from microg4m_hf.data import unpack
+from microg4m_hf.data.sources import resolve_root
 from microg4m_hf.data.unpack import unpack_clips
 from microg4m_hf.errors import DataError, SourceError
 
@@ -107,6 +110,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         ),
         "damaged",
     ),
+    "a name that is not UTF-8": (
+        lambda: zip_of((CLIP, b"x"), ("videos/é.txt", b"y")).replace("é".encode(), b"\xff\xff"),
+        "damaged",
+    ),
     "not a valid clip name": (lambda: zip_of(("videos/real/ISS/holiday.mp4", b"x")), "not a valid clip name"),
 }
 
@@ -150,13 +157,67 @@ def test_clips_are_unpacked_and_other_files_are_not(tmp_path: Path) -> None:
     assert files == {CLIP: b"one", "videos/movie/Gravity/Gravity_012.mp4": b"two"}
 
 
-def test_a_full_disk_raises_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_raises_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     archive = tmp_path / "videos.zip"
     archive.write_bytes(zip_of((CLIP, b"one")))
     monkeypatch.setattr(unpack, "SPARE_DISK_BYTES", 1 << 62)
-    with pytest.raises(SourceError, match="MICROG4M_HOME"):
+    with pytest.raises(SourceError, match=r"free some space or unpack it to a larger disk$"):
         unpack_clips(archive, tmp_path / "videos")
-    assert not (tmp_path / "videos").exists()
+    with pytest.raises(
+        SourceError, match=f"`microg4m data unpack --data-dir {tmp_path} --out NEW_FOLDER`, and use that"
+    ):
+        resolve_root("har", data_dir=tmp_path)
+    assert main(["data", "unpack", "--data-dir", str(tmp_path), "--out", str(tmp_path / "new")]) == 2
+    assert capsys.readouterr().err.endswith("; free some space or give --out a folder on a larger disk\n")
+    assert not (tmp_path / "videos").exists() and not (tmp_path / "new" / "videos").exists()
+
+
+@pytest.fixture
+def large_annotations(tmp_path: Path) -> Path:
+    """A release of one clip with 100 kB of annotations."""
+    folder = tmp_path / "downloaded"
+    folder.mkdir()
+    (folder / "videos.zip").write_bytes(zip_of((CLIP, b"one")))
+    (folder / "actions.csv").write_bytes(b"row\n" * 25_000)
+    return folder
+
+
+def test_an_annotation_file_that_cannot_be_written_is_not_left_in_part(large_annotations: Path, tmp_path: Path) -> None:
+    """The limit on the size of a file acts like a disk that is full."""
+    copy = tmp_path / "whole" / "actions.csv"
+    words = ["data", "unpack", "--data-dir", str(large_annotations), "--out", str(copy.parent)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "microg4m_hf", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
+    )
+    assert ran.returncode == 2 and "ulimit -f" in ran.stderr
+    assert not copy.exists()
+    assert main(words) == 0
+    assert copy.read_bytes() == (large_annotations / "actions.csv").read_bytes()
+
+
+def test_an_annotation_file_of_another_release_is_refused(
+    large_annotations: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "whole" / "actions.csv"
+    copy.parent.mkdir()
+    copy.write_bytes(b"row\n" * 5_000)  # another release, or what earlier versions left after a kill
+    words = ["data", "unpack", "--data-dir", str(large_annotations), "--out", str(copy.parent)]
+    assert main(words) == 2
+    assert capsys.readouterr().err == (
+        f"microg4m: {copy}: this is not the file of the release in {large_annotations.resolve()} (give --out a new "
+        "folder, or delete the file if its copying was interrupted)\n"
+    )
+    assert not (copy.parent / "videos").exists()
+    copy.unlink()
+    assert main(words) == 0 == main(words)
+    assert copy.read_bytes() == (large_annotations / "actions.csv").read_bytes()
 
 
 # Kills itself as the third clip is about to get its name.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import shutil
+import socketserver
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +164,14 @@ def test_a_released_file_that_changes_or_does_not_fit_is_refused(
             models.load_released("tiny_slow")
     hub.put("model", MODELS_REPO, {RELEASED: pyth()})
     weights.fetch_released("tiny_slow").path.write_bytes(pyth(seed=7))
-    with pytest.raises(CheckpointError, match=r"has the SHA-256 .*at the first download"):
+    with pytest.raises(CheckpointError, match=r"has the SHA-256 .*at the first download.*; remove the file") as caught:
         models.load_released("tiny_slow")
     assert main(["weights", "verify"]) == 1 and "changed: " in capsys.readouterr().out
+    named = re.match("(.+) has the SHA-256", str(caught.value))
+    assert named
+    Path(named[1]).unlink()
+    assert torch.equal(models.load_released("tiny_slow").head.projection.weight, state()[HEAD])
+    assert main(["weights", "verify"]) == 0
 
 
 def test_without_network_the_message_names_file_and_folder() -> None:
@@ -262,6 +270,51 @@ def test_a_wrong_answer_is_one_line_and_leaves_no_file(
         assert weights.fetch_pretrained("tiny_slow").path.read_bytes() == caffe2()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nff\r\nhel",  # and then the end
+    ],
+    ids=["no HTTP", "cut in a chunk"],
+)
+def test_an_answer_that_breaks_the_rules_of_http_is_one_line(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("MICROG4M_ZOO", f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(CheckpointError, match=r"cannot be downloaded \(.+\); run the same command again") as caught:
+            weights.fetch_pretrained("tiny_slow")
+    assert "\n" not in str(caught.value)
+
+
+# The limit on the size of a file acts like a disk that is full; it must not cut the bytecode of modules.
+_FETCH_ON_A_FULL_DISK = """
+import resource, sys
+sys.dont_write_bytecode = True
+from microg4m_hf.cli.main import main
+from microg4m_hf.models import weights
+weights.WEIGHTS["tiny_slow"] = weights.NamedWeights(("TINY_SLOW",), (3,), "model_zoo/kinetics400/TINY_SLOW.pkl")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+sys.exit(main(["weights", "fetch", "tiny_slow", "--pretrained"]))
+"""
+
+
+def test_a_full_disk_is_no_error_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FileServer({ZOO_FILE: caffe2()}) as server:
+        monkeypatch.setenv("MICROG4M_ZOO", server.url)
+        words = [warm_python(), "-c", _FETCH_ON_A_FULL_DISK]
+        ran = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)
+        assert ran.returncode == 2
+        assert "Y_SLOW.pkl.part: File too large; raise the limit of `ulimit -f`" in ran.stderr
+        assert weights.fetch_pretrained("tiny_slow").path.read_bytes() == caffe2()
+
+
 def test_addresses_that_are_not_encrypted_or_lead_elsewhere_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MICROG4M_ZOO", "http://models.example")
     with pytest.raises(CheckpointError, match="not an https address"):
@@ -320,3 +373,44 @@ def test_commands(
     words = ["predict", "har", "--model", "released:tiny_slow", "--source", "sample", "--out", str(tmp_path / "run")]
     words += ["--limit", "2"]
     assert main(words) == 0 and (tmp_path / "run" / "predictions" / "test.parquet").is_file()
+
+
+def test_several_files_of_a_model_do_not_end_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "weights"
+    for name in ("a/TINY_SLOW.pyth", "b/TINY_SLOW.pyth", "a/TINY_SLOW.pkl", "b/TINY_SLOW.pkl", "X3D_S.pyth"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    monkeypatch.setenv("MICROG4M_WEIGHTS", str(folder))
+    assert main(["weights", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: re.split("  +", line)[1:3] for line in lines if line.startswith(("tiny_slow", "x3d_s"))}
+    assert rows == {"tiny_slow": ["several files", "several files"], "x3d_s": ["here", "to fetch"]}
+    assert lines[-1] == "several files: microg4m weights where NAME names them."
+
+    assert main(["weights", "where", "tiny_slow"]) == 2
+    assert capsys.readouterr().err.endswith("(a/TINY_SLOW.pyth, b/TINY_SLOW.pyth); choose one with --file\n")
+    assert main(["weights", "where", "tiny_slow", "--file", "b/TINY_SLOW.pyth"]) == 0
+    assert capsys.readouterr().out == f"{folder / 'b/TINY_SLOW.pyth'}\n"
+    assert main(["weights", "where", "tiny_slow", "--pretrained"]) == 2
+    assert capsys.readouterr().err.endswith("b/TINY_SLOW.pkl); keep one of them\n")
+
+
+def test_where_names_the_file_that_is_loaded(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    other = "TINY-Slow/checkpoint_epoch_00001.pyth"  # not a tested epoch, and the first in the listing
+    first = hub.put("model", MODELS_REPO, {other: pyth(seed=1), RELEASED: pyth()})
+    untested = weights.fetch_released("tiny_slow", file=other).path
+    assert main(["weights", "where", "tiny_slow"]) == 2
+    assert "run microg4m weights fetch tiny_slow" in capsys.readouterr().err
+    assert main(["weights", "where", "tiny_slow", "--file", other]) == 0
+    assert capsys.readouterr().out == f"{untested}\n"
+    pinned = weights.fetch_released("tiny_slow", revision=first).path
+    hub.put("model", MODELS_REPO, {RELEASED: pyth(seed=2)})
+    newest = weights.fetch_released("tiny_slow").path
+    assert newest != pinned
+    assert main(["weights", "where", "tiny_slow"]) == 0
+    assert capsys.readouterr().out == f"{newest}\n"

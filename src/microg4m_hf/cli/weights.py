@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import argparse
 
+_SEVERAL = "several files"
+
 
 def configure_list(parser: argparse.ArgumentParser) -> None:
     """The command has no options."""
 
 
 def run_list(args: argparse.Namespace) -> int:
-    from ..models.weights import MODELS_REPO, WEIGHTS, ZOO, local_file
+    from ..models.weights import MODELS_REPO, WEIGHTS, ZOO, local_files
 
-    print(f"{'name':24}{'fine-tuned':12}{'pre-trained':13}  files: {MODELS_REPO}, {ZOO}")
+    states = ("to fetch", "here", _SEVERAL)
+    shown: set[str] = set()
+    print(f"{'name':24}{'fine-tuned':15}{'pre-trained':15}files: {MODELS_REPO}, {ZOO}")
     for name, weights in WEIGHTS.items():
-        released = "–" if not weights.released else "here" if local_file(name) else "to fetch"
-        pretrained = "–" if weights.pretrained is None else "here" if local_file(name, pretrained=True) else "to fetch"
+        released = states[min(2, len(local_files(name)))] if weights.released else "–"
+        pretrained = states[min(2, len(local_files(name, pretrained=True)))] if weights.pretrained else "–"
         files = [f"{weights.released[0]} (epoch {weights.epochs[0]})"] if weights.released else []
         files.append(weights.pretrained or weights.reason)
-        print(f"{name:24}{released:12}{pretrained:13}  {'; '.join(files)}")
+        print(f"{name:24}{released:15}{pretrained:15}{'; '.join(files)}")
+        shown |= {released, pretrained}
     print("\nmicrog4m weights fetch NAME downloads them; microg4m predict har --model released:NAME uses them.")
+    if _SEVERAL in shown:
+        print(f"{_SEVERAL}: microg4m weights where NAME names them.")
     return 0
 
 
@@ -46,15 +53,16 @@ def run_fetch(args: argparse.Namespace) -> int:
 def configure_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a name of `microg4m weights list`")
     parser.add_argument("--pretrained", action="store_true", help="the file the published run began from")
+    parser.add_argument("--file", help="the fine-tuned file, where several belong to a model")
 
 
 def run_where(args: argparse.Namespace) -> int:
     from ..errors import CheckpointError
     from ..models.weights import local_file
 
-    path = local_file(args.name, pretrained=args.pretrained)
+    path = local_file(args.name, pretrained=args.pretrained, file=args.file)
     if path is None:
-        option = " --pretrained" if args.pretrained else ""
+        option = " --pretrained" if args.pretrained else f" --file {args.file}" if args.file else ""
         raise CheckpointError(f"{args.name} is not on this machine; run microg4m weights fetch {args.name}{option}")
     print(path)
     return 0

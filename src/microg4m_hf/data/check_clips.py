@@ -9,7 +9,6 @@ import queue
 import subprocess
 import sys
 import threading
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from .release.clip_files import clip_path
 from .release.faults import ErrorPolicy
 from .release.layout import Layout
 from .release.release import Release
-from .unpack import check_entries
+from .unpack import open_archive
 from .video.probe import probe
 
 CLIP_SECONDS = 300  # the longest that decoding one clip may take
@@ -31,10 +30,19 @@ _KINDS_SHOWN = 4
 
 
 def check_archive(layout: Layout, clips: pa.Table, policy: ErrorPolicy) -> list[str]:
-    """Check ``videos.zip`` without unpacking it, and report clips that it lacks; return notes."""
+    """Check ``videos.zip`` without unpacking it, and report clips that it lacks; return notes.
+
+    Args:
+        layout: The release.
+        clips: The clips that the archive should have.
+        policy: Where faults are reported.
+
+    Raises:
+        DataError: If the archive is damaged or not safe.
+    """
     archive = layout.require("archive")
-    with zipfile.ZipFile(archive) as opened:
-        packed = {Path(entry.path).stem for entry in check_entries(opened, archive)}
+    with open_archive(archive) as (_, entries):
+        packed = {Path(entry.path).stem for entry in entries}
     for video_id in clips["video_id"].to_pylist():
         if video_id not in packed:
             policy.report(layout.name(archive), None, video_id, "the clip is missing in the archive")
@@ -117,12 +125,15 @@ def decode_clips(paths: Sequence[Path], workers: int | None = None) -> Iterator[
     Args:
         paths: The clips.
         workers: How many processes; by default one for each processor.
+
+    Raises:
+        OSError: If a process cannot be started.
     """
     results: dict[int, dict[str, Any]] = {}
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for place in range(len(paths)):
         waiting.put(place)
-    arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+    arrived: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
 
     def work() -> None:
         worker = _Worker()
@@ -130,9 +141,11 @@ def decode_clips(paths: Sequence[Path], workers: int | None = None) -> Iterator[
             while True:
                 place = waiting.get_nowait()
                 results[place] = worker.decode(paths[place])
-                arrived.put(place)
+                arrived.put(None)
         except queue.Empty:
             pass
+        except OSError as error:  # a process could not be started
+            arrived.put(error)
         finally:
             worker.close()
 
@@ -142,7 +155,8 @@ def decode_clips(paths: Sequence[Path], workers: int | None = None) -> Iterator[
     for thread in threads:
         thread.start()
     for _ in progress(range(len(paths)), "decoding", unit="clip"):
-        arrived.get()
+        if (problem := arrived.get()) is not None:
+            raise problem
     yield from (results[place] for place in range(len(paths)))
 
 

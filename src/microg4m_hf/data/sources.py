@@ -151,7 +151,7 @@ def _download(config: str, names: list[str], revisions: list[str], videos: bool)
 
         with FileLock(root / ".videos.lock"):  # the operating system releases the lock of a process that dies
             if not (root / "videos").is_dir():
-                unpack_clips(download_file(*archive), root / "videos")
+                unpack_clips(download_file(*archive), root / "videos", elsewhere="set MICROG4M_HOME to a larger disk")
     return root
 
 

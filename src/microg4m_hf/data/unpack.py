@@ -7,6 +7,7 @@ or fill the disk are errors that name the entry.
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import hashlib
 import os
 import re
@@ -15,12 +16,14 @@ import stat
 import unicodedata
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..clip_ids import split_clip_id
 from ..errors import DataError, SourceError
 from ..runtime import progress
+from ..storage import write_atomic
 from .release.layout import FILE_NAMES, VIDEOS_ZIP, find_layout
 
 MAX_CLIPS = 100_000
@@ -39,12 +42,26 @@ class ClipEntry(NamedTuple):
     path: str
 
 
-def unpack_clips(archive: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
+def unpack_clips(
+    archive: str | os.PathLike[str], target: str | os.PathLike[str], *, elsewhere: str = "unpack it to a larger disk"
+) -> int:
     """Unpack the clips of an archive into a new folder ``target``; return their number.
 
     Files that are not clips are left out. After an interruption, the next call continues: clips are collected in a
     folder beside ``target`` that is renamed when all of them are complete. Only one process at a time may unpack into
     one target (:func:`unpack_release` and :func:`microg4m_hf.data.sources.resolve_root` hold a lock).
+
+    Args:
+        archive: The file ``videos.zip``.
+        target: The folder to create.
+        elsewhere: How a user gets the clips on a larger disk, for the error of a full one.
+
+    Returns:
+        The number of clips.
+
+    Raises:
+        SourceError: If the disk has too little space.
+        DataError: If the archive is damaged or not safe.
 
     Example:
         >>> import tempfile
@@ -55,15 +72,11 @@ def unpack_clips(archive: str | os.PathLike[str], target: str | os.PathLike[str]
         1
     """
     source, final = Path(archive), Path(target)
-    try:
-        with zipfile.ZipFile(source) as opened:
-            entries = check_entries(opened, source)
-            scratch = _scratch_folder(final, entries)
-            _check_disk(final, source, entries, scratch)
-            for entry in progress(entries, f"unpacking {source.name}", unit="clip"):
-                _extract(opened, entry, scratch, source)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise _error(source, f"the archive is damaged ({error})") from error
+    with open_archive(source) as (opened, entries):
+        scratch = _scratch_folder(final, entries)
+        _check_disk(final, source, entries, scratch, elsewhere)
+        for entry in progress(entries, f"unpacking {source.name}", unit="clip"):
+            _extract(opened, entry, scratch, source)
     for note in scratch.glob(".*"):
         note.unlink()
     os.rename(scratch, final)
@@ -84,7 +97,7 @@ def unpack_release(folder: Path, out: Path | None = None) -> Path | None:
 
     Raises:
         SourceError: If the folder cannot be written to, or the disk has too little space.
-        DataError: If the archive is damaged or not safe.
+        DataError: If the archive is damaged or not safe, or ``out`` has annotation files of another release.
     """
     from filelock import FileLock
 
@@ -98,16 +111,41 @@ def unpack_release(folder: Path, out: Path | None = None) -> Path | None:
             f"{archive} is not unpacked, and its folder cannot be written to; make a folder with the clips and the "
             f"annotations: `microg4m data unpack --data-dir {folder} --out NEW_FOLDER`, and use that as data_dir"
         )
+    elsewhere = "give out= a folder on a larger disk"
+    if out is None:
+        unpack = f"`microg4m data unpack --data-dir {folder} --out NEW_FOLDER`"
+        elsewhere = f"unpack it to a larger disk, {unpack}, and use that as data_dir"
+    paths = [path for name in FILE_NAMES if (path := getattr(layout, name)) is not None]
+    copies = {} if out is None else {out / layout.name(path): path for path in paths}
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{target.name}.lock")):
+        for copy, path in copies.items():
+            if copy.exists() and not filecmp.cmp(path, copy, shallow=False):
+                hint = "give out= a new folder, or delete the file if its copying was interrupted"
+                raise DataError(f"this is not the file of the release in {layout.root}", file=copy, hint=hint)
         if not target.is_dir():
-            unpack_clips(archive, target)
-    if out is not None:
-        for path in (getattr(layout, name) for name in FILE_NAMES):
-            if path is not None and not (copy := out / layout.name(path)).exists():
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+            unpack_clips(archive, target, elsewhere=elsewhere)
+        for copy, path in copies.items():
+            if not copy.exists():
+                write_atomic(copy, path.read_bytes())
     return target
+
+
+@contextlib.contextmanager
+def open_archive(source: Path) -> Iterator[tuple[zipfile.ZipFile, list[ClipEntry]]]:
+    """Open an archive, check its entries, and yield both.
+
+    Args:
+        source: The file ``videos.zip``.
+
+    Raises:
+        DataError: If the archive is damaged or not safe.
+    """
+    try:
+        with zipfile.ZipFile(source) as opened:
+            yield opened, check_entries(opened, source)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+        raise _error(source, f"the archive is damaged ({error})") from error
 
 
 def check_entries(opened: zipfile.ZipFile, source: Path) -> list[ClipEntry]:
@@ -201,12 +239,12 @@ def _scratch_folder(final: Path, entries: list[ClipEntry]) -> Path:
     return scratch
 
 
-def _check_disk(final: Path, source: Path, entries: list[ClipEntry], scratch: Path) -> None:
+def _check_disk(final: Path, source: Path, entries: list[ClipEntry], scratch: Path, elsewhere: str) -> None:
     needed = sum(entry.info.file_size for entry in entries if not _is_complete(entry, scratch)) + SPARE_DISK_BYTES
     free = shutil.disk_usage(scratch).free
     if free < needed:
         text = f"unpacking {source.name} needs {needed >> 20} MB at {final.parent}, where {free >> 20} MB are free"
-        raise SourceError(f"{text}; free some space or set MICROG4M_HOME to a larger disk")
+        raise SourceError(f"{text}; free some space or {elsewhere}")
 
 
 def _is_complete(entry: ClipEntry, scratch: Path) -> bool:
@@ -234,6 +272,7 @@ def _extract(opened: zipfile.ZipFile, entry: ClipEntry, scratch: Path, source: P
 
 
 def _error(source: Path, problem: str, name: str | None = None) -> DataError:
-    hint = f"nothing of it is used; delete {source} and download it again"
+    # In the cache of the Hub, source is a link, and the Hub's client would link the same damaged file again.
+    hint = f"nothing of it is used; delete {source.resolve()} and download it again"
     # Names in an archive have up to 65,535 characters, and zipfile repeats them in its errors.
     return DataError(" ".join(problem.split())[:300], file=source.name, value=name and name[:300], hint=hint)

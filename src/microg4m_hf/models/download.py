@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -25,6 +27,7 @@ SPARE_DISK_BYTES = 64 << 20
 TIMEOUT = 30.0  # seconds without a byte
 SLOWEST = 1024.0, 60.0  # a server that sends less than so many bytes per second for so many seconds has failed
 _BLOCK = 1 << 20
+_OF_A_DISK = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def download(url: str, path: Path, by_hand: str) -> str:
@@ -40,6 +43,7 @@ def download(url: str, path: Path, by_hand: str) -> str:
 
     Raises:
         CheckpointError: The file cannot be downloaded, is not a checkpoint, or differs from the first download.
+        OSError: The disk is full, or cannot be written to.
     """
     from filelock import FileLock
 
@@ -90,10 +94,11 @@ def _download(url: str, path: Path, by_hand: str) -> None:
         raise CheckpointError(f"{url} cannot be downloaded: the server replied {error.code}; {by_hand}") from None
     except CheckpointError:
         raise
-    except OSError as error:
-        if getattr(error, "filename", None) is not None:  # an error of the disk
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, OSError) and (error.errno in _OF_A_DISK or error.filename is not None):
+            error.filename = error.filename or str(part)  # a write to an open file does not name it
             raise
-        reason = str(getattr(error, "reason", error)) or type(error).__name__
+        reason = " ".join(str(getattr(error, "reason", error)).split())[:200] or type(error).__name__
         raise CheckpointError(
             f"{url} cannot be downloaded ({reason}); run the same command again to continue, or {by_hand}"
         ) from None
@@ -186,9 +191,10 @@ def record_digest(path: Path, source: str) -> str:
     if known is None:
         write_atomic(record, json.dumps({"source": source, "sha256": digest, "path": str(path)}))
     elif known != digest:
+        # In the cache of the Hub, path is a link, and the Hub's client would link the same file again.
         raise CheckpointError(
-            f"{path} has the SHA-256 {digest[:16]}…, and at the first download of {source} it was {known[:16]}…; "
-            f"remove the file to download it again, or {record} if you trust the new one"
+            f"{path.resolve()} has the SHA-256 {digest[:16]}…, and at the first download of {source} it was "
+            f"{known[:16]}…; remove the file to download it again, or {record} if you trust the new one"
         )
     return digest
 

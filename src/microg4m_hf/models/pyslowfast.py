@@ -107,7 +107,10 @@ def load_pyslowfast(
     fitted, report = match_keys(model, state, inflate=inflate)
     where = "the state dict" if isinstance(source, Mapping) else str(source)
     if (not partial and not report.fits) or not report.loaded:
-        error = CheckpointError(f"{where} does not fit {name}: {report}; use partial=True to load what fits")
+        advice = "give the network of this checkpoint as name=, one of `microg4m models list`"
+        if report.loaded:
+            advice = "use partial=True (model.init_partial=true in a recipe) to load what fits"
+        error = CheckpointError(f"{where} does not fit {name}: {report}; {advice}")
         error.report = report  # type: ignore[attr-defined]
         raise error
     if report.dropped or not report.fits:

@@ -229,30 +229,56 @@ def _zoo_address(file: str) -> str:
     return f"{(os.environ.get('MICROG4M_ZOO') or ZOO).rstrip('/')}/{file}"
 
 
-def local_file(name: str, *, pretrained: bool = False) -> Path | None:
+def local_file(name: str, *, pretrained: bool = False, file: str | None = None) -> Path | None:
     """Return the file of a model on this machine, without a network.
 
     Args:
         name: A name of ``microg4m weights list``.
         pretrained: The file that the published run began from, instead of the authors' fine-tuned model.
+        file: The fine-tuned file by its path in the repository, if several belong to the model.
+
+    Raises:
+        CheckpointError: Several files match.
+    """
+    found = local_files(name, pretrained=pretrained, file=file)
+    if len(found) > 1:
+        is_zoo = pretrained or not _named(name).released
+        advice = "keep one of them" if is_zoo else "choose one with file="
+        raise CheckpointError(f"this machine has {len(found)} files of {name} ({list_some(found, 20)}); {advice}")
+    return next(iter(found.values()), None)
+
+
+def local_files(name: str, *, pretrained: bool = False, file: str | None = None) -> dict[str, Path]:
+    """Return the files on this machine among which :func:`local_file` chooses, by their paths in the repository.
+
+    Args:
+        name: A name of ``microg4m weights list``.
+        pretrained: As for :func:`local_file`.
+        file: As for :func:`local_file`.
     """
     weights, local = _named(name), _local_folder()
     if pretrained or not weights.released:
         if weights.pretrained is None:
-            return None
-        found = _find_zoo_file(local, weights.pretrained) if local else None
-        return found or recorded_path(_zoo_address(weights.pretrained))
+            return {}
+        found = _zoo_files(local, weights.pretrained) if local else []
+        if not found and (recorded := recorded_path(_zoo_address(weights.pretrained))):
+            found = [recorded]
+        return {str(path): path for path in found}
+
+    def choose(files: Iterable[str]) -> list[str]:
+        return [one for one in files if one == file] if file else _tested(name, files)
+
     if local is not None:
         names = [path.relative_to(local).as_posix() for path in _files(local)]
-        candidates = [one for one in names if not _is_zoo_file(one)]
-        if _candidates(name, candidates):
-            return local / find_released(name, candidates, str(local))
-    for memory in sorted((cache_home() / "weights" / "listings").glob("*.json")):
+        if chosen := choose(names if file else [one for one in names if not _is_zoo_file(one)]):
+            return {one: local / one for one in chosen}
+    memories = (cache_home() / "weights" / "listings").glob("*.json")
+    for memory in sorted(memories, key=lambda path: (path.name != "main.json", path.name)):
         known = json.loads(memory.read_text(encoding="utf-8"))
-        for file in _candidates(name, known["files"]):
-            if found := recorded_path(f"{MODELS_REPO}@{known['sha']}/{file}"):
-                return found
-    return None
+        recorded_paths = {one: recorded_path(f"{MODELS_REPO}@{known['sha']}/{one}") for one in choose(known["files"])}
+        if here := {one: path for one, path in recorded_paths.items() if path}:
+            return here
+    return {}
 
 
 def find_released(name: str, files: Iterable[str], where: str = "the repository") -> str:
@@ -274,17 +300,21 @@ def find_released(name: str, files: Iterable[str], where: str = "the repository"
         'i3d-8x8-r50/checkpoint_epoch_00030.pyth'
     """
     files = [file for file in files if file.lower().endswith(_SUFFIXES)]
-    found = _candidates(name, files)
-    for epoch in _named(name).epochs:
-        tested = [file for file, its_epoch in found.items() if its_epoch == epoch]
-        if tested:
-            found = dict.fromkeys(tested, epoch)
-            break
+    found = _tested(name, files)
     if len(found) == 1:
-        return next(iter(found))
+        return found[0]
     problem = f"{len(found)} files of {name}" if found else f"no file of {name}"
     listed = list_some(sorted(found or files), 20) or "no checkpoint at all"
     raise CheckpointError(f"{where} has {problem} ({listed}); choose one with file=, on the command line --file")
+
+
+def _tested(name: str, files: Iterable[str]) -> list[str]:
+    """Return the checkpoints that belong to a model; of several epochs, those of the tested one."""
+    found = _candidates(name, (file for file in files if file.lower().endswith(_SUFFIXES)))
+    for epoch in _named(name).epochs:
+        if tested := [file for file, its_epoch in found.items() if its_epoch == epoch]:
+            return tested
+    return list(found)
 
 
 def _candidates(name: str, files: Iterable[str]) -> dict[str, int | None]:
@@ -393,6 +423,15 @@ def _is_zoo_file(name: str) -> bool:
 
 def _find_zoo_file(folder: Path, file: str) -> Path | None:
     """Return the file of the zoo with the longest common path end."""
+    found = _zoo_files(folder, file)
+    if len(found) > 1:
+        name = PurePosixPath(file).name
+        raise CheckpointError(f"{folder} has several files {name}: {list_some(map(str, found), 5)}; keep one")
+    return found[0] if found else None
+
+
+def _zoo_files(folder: Path, file: str) -> list[Path]:
+    """Return the files of the zoo with the longest common path end: more than one only if they share it."""
     wanted = PurePosixPath(file).parts
     paths = [path for path in _files(folder) if path.name == wanted[-1]]
     places = {path: path.relative_to(folder) for path in paths}
@@ -401,11 +440,9 @@ def _find_zoo_file(folder: Path, file: str) -> Path | None:
         found = [path for path in paths if places[path].parts[-count:] == wanted[-count:]]
         if count == 1:
             found = [path for path in found if _has_classes(path, file)]
-        if len(found) == 1:
-            return found[0]
         if found:
-            raise CheckpointError(f"{folder} has several files {wanted[-1]}: {list_some(map(str, found), 5)}; keep one")
-    return None
+            return found
+    return []
 
 
 def _has_classes(path: Path, file: str) -> bool:
