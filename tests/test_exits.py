@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -26,6 +27,41 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     assert ran.returncode == 2
     assert len(ran.stderr.splitlines()) == 1 and len(ran.stderr) < 250
     assert ran.stderr.startswith("microg4m: ") and "use a shorter name" in ran.stderr
+
+
+def test_a_job_goes_on_when_nobody_reads_its_log(tmp_path: Path) -> None:
+    """The reader of standard error has ended, as a killed ``tee`` has; a line of progress is due at every item."""
+    code = (
+        "import sys; from microg4m_hf import exits, runtime; runtime.LINE_EVERY = 0\n"
+        "def job():\n"
+        "    done = list(runtime.progress(range(5), 'counting'))\n"
+        "    print(len(done))\n"
+        "    return 0\n"
+        "sys.exit(exits.run_command('count', job))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, check=False)
+    os.close(writer)
+    assert (ran.returncode, ran.stdout) == (0, b"5\n")
+
+
+def test_a_cut_connection_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    def job() -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with open(os.devnull, "w") as output, contextlib.redirect_stdout(output):
+        assert run_command("push har", job) == 2
+    assert capsys.readouterr().err.endswith("; run the same command again\n")
+
+
+def test_a_reader_that_ends_early_is_no_error() -> None:
+    """As in ``microg4m models list | head``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = microg4m("models", "list", stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_a_full_disk_under_the_output() -> None:

@@ -6,8 +6,10 @@ import contextlib
 import errno
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Container, Iterator
+from typing import Any
 
 from .errors import MicroG4MError
 from .extras import name_extra
@@ -55,7 +57,10 @@ def run_command(command: str, job: Callable[[], int], options: Container[str] = 
             code = job()
         sys.stdout.flush()
         return code
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if _has_reader(sys.stdout):
+            _complain(f"a connection was closed by its other side ({error}); run the same command again")
+            return 2
         _discard_output()  # `microg4m … | head` is not an error
         return 0
     except KeyboardInterrupt as error:
@@ -76,19 +81,21 @@ def run_command(command: str, job: Callable[[], int], options: Container[str] = 
 
 
 def with_options(message: str, options: Container[str]) -> str:
-    """Say in a message ``--name value`` for keywords of Python that are options of a command.
+    """Say in a message ``--name value`` for keywords of Python that are options of a command, ``--name`` for True.
 
     >>> with_options("pass missing='zero' or by=7, or set data.missing=1", {"missing", "data_dir"})
     'pass --missing zero or by=7, or set data.missing=1'
     >>> with_options("data_dir= and source= exclude each other", {"data_dir", "source"})
     '--data-dir and --source exclude each other'
+    >>> with_options("use partial=True to load what fits", {"partial"})
+    'use --partial to load what fits'
     """
 
     def spell(match: re.Match[str]) -> str:
         name, quoted, plain = match.groups()
         if name not in options:
             return match.group()
-        value = plain if quoted is None else quoted
+        value = quoted if quoted is not None else "" if plain == "True" else plain
         return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
 
     return re.sub(r"(?<![\w.-])([a-z][a-z_]*)=(?:'([^']*)'|([\w.+-]*[\w]))?(?=[\s,;:.)]|$)", spell, message)
@@ -145,7 +152,18 @@ def _path_of(error: OSError) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"microg4m: {visible(' '.join(message.split()))}", file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads standard error
+        print(f"microg4m: {visible(' '.join(message.split()))}", file=sys.stderr, flush=True)
+
+
+def _has_reader(stream: Any) -> bool:
+    """Whether something reads the pipe that a stream writes to; where the system cannot tell, nothing does."""
+    try:
+        poller = select.poll()
+        poller.register(stream.fileno(), 0)
+        return not poller.poll(0)  # only errors are reported
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def _discard_output() -> None:
