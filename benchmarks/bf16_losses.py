@@ -10,7 +10,6 @@ of each epoch, averaged over the seeds.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import resource
@@ -42,12 +41,14 @@ def train(precision: str, seed: int, folder: Path, words: list[str]) -> dict[str
 
 
 def main() -> None:
+    from effort import describe_machine
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "bf16_losses.json")
     parser.add_argument("set", nargs="*", metavar="key=value")
     args = parser.parse_args()
-    report: dict[str, Any] = {"date": datetime.date.today().isoformat(), "seeds": args.seeds, "set": args.set}
+    report = describe_machine("torch") | {"seeds": args.seeds, "set": args.set}
     with tempfile.TemporaryDirectory() as scratch:
         for precision in PRECISIONS:
             runs = [train(precision, n, Path(scratch) / f"{precision}{n}", args.set) for n in range(args.seeds)]

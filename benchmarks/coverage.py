@@ -291,6 +291,8 @@ def summarize(values: np.ndarray, edges: np.ndarray, p: np.ndarray) -> dict[str,
 
 
 def main() -> None:
+    from effort import describe_machine
+
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--films", type=int, nargs="+", default=[5, 15, 47])
     parser.add_argument("--datasets", type=int, nargs="+", default=[1000, 700, 300], help="for each number of films")
@@ -301,7 +303,8 @@ def main() -> None:
     args = parser.parse_args()
     args.pieces.mkdir(parents=True, exist_ok=True)
     sizes = dict(zip(args.films, args.datasets * len(args.films), strict=False))
-    found: dict[str, Any] = {"nominal": 0.95, "datasets": sizes, "bootstrap resamples": args.resamples}
+    found = describe_machine("numpy", "scipy")
+    found |= {"nominal": 0.95, "datasets": sizes, "bootstrap resamples": args.resamples}
     for films, datasets in sizes.items():
         pieces = []
         for first in range(0, datasets, PIECE):

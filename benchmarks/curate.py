@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.effort import describe_machine
 from microg4m_hf.curate import WatchSettings, init_work, run_work, watch_film
 from microg4m_hf.curate.angles import detected_angles
 from microg4m_hf.curate.clips.films import open_film, pictures
@@ -184,7 +185,7 @@ def main() -> None:
     results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.is_file() else {}
     for part in args.only:
         with tempfile.TemporaryDirectory() as folder:
-            results[part] = PARTS[part](Path(folder))
+            results[part] = describe_machine("av", "torch") | PARTS[part](Path(folder))
         print(part, json.dumps(results[part], indent=1), flush=True)
         args.out.write_text(json.dumps(results, indent=1) + "\n")
 

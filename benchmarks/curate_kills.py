@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.effort import describe_machine
 from tests.support.drawn_films import DETECTOR, write_films
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +122,8 @@ def main() -> None:
         finish(work, mode)
         same = release(work) == expected
         left = [str(path) for path in work.rglob("*.part")]
-        results[mode] = {"kills": kills, "finished between": finished, "same release": same, "scratch left": len(left)}
+        found = {"kills": kills, "finished between": finished, "same release": same, "scratch left": len(left)}
+        results[mode] = describe_machine("av", "ray") | found
         print(mode, results[mode], flush=True)
         args.out.write_text(json.dumps(results, indent=1) + "\n")
     if not all(one["same release"] for one in results.values()):

@@ -1,10 +1,29 @@
-"""Measure the time and memory of a function, for the benchmarks in this folder."""
+"""Measure the time and memory of a function, and describe the machine, for the benchmarks in this folder."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import os
+import platform
 import time
 import tracemalloc
 from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+
+def describe_machine(*packages: str) -> dict[str, Any]:
+    """Return the date, the machine, and the versions of Python and of those packages that are installed."""
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions,
+    }
 
 
 def best_time(work: Callable[[], object], repeats: int) -> tuple[float, float]:

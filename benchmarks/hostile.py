@@ -41,6 +41,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.effort import describe_machine
 from microg4m_hf.errors import MicroG4MError
 from tests.support.hub_release import tiny_release
 from tests.support.videos import write_video
@@ -374,7 +375,8 @@ def main() -> None:
     print(f"{'kind':20} {'trials':>7} {'read':>7} {'refused':>8} {'failed':>7} {'seconds':>8}")
     results = {}
     for kind in arguments.kinds:
-        results[kind] = row = run_kind(kind, max(1, round(arguments.trials * SHARE.get(kind, 1))))
+        row = run_kind(kind, max(1, round(arguments.trials * SHARE.get(kind, 1))))
+        results[kind] = describe_machine("av", "decord", "torchcodec") | row
         print(f"{kind:20} {row['trials']:7} {row['read']:7} {row['refused']:8} {row['failed']:7} {row['seconds']:8}")
         for failure in row["failures"]:
             print(f"    {failure}")

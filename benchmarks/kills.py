@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.effort import describe_machine
 from tests.support.hub_server import HubServer
 from tests.support.kills import count_steps, kill_after, kill_at_step, run_forked
 from tests.support.tiny_vlm import tiny_vlm
@@ -67,6 +68,9 @@ class Row:
     tried: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    date: str | None = None
+    machine: str | None = None
+    versions: dict[str, str] | None = None
 
     def count(self, what: str, problem: str | None = None) -> None:
         self.tried[what] = self.tried.get(what, 0) + 1
@@ -357,7 +361,7 @@ def main() -> None:
         for writer in all_writers(args.work, server):
             if args.only and writer.name not in args.only:
                 continue
-            row, began = Row(writer.name), time.perf_counter()
+            row, began = Row(writer.name, **describe_machine("torch", "datasets")), time.perf_counter()
             place = args.work / writer.name.replace(" ", "-")
             place.mkdir()
             try:

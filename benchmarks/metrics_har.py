@@ -12,14 +12,13 @@ import argparse
 import json
 import math
 import os
-import platform
 import sys
 import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
-from effort import best_time, peak_memory
+from effort import best_time, describe_machine, peak_memory
 
 SCALAR = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR AVX2 AVX512F AVX512_SKX AVX512_CLX AVX512_CNL"
@@ -109,12 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     if "NPY_DISABLE_CPU_FEATURES" not in os.environ:  # the slow evaluator needs the scalar argsort
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **SCALAR, "PYTHONWARNINGS": "ignore"})
-    result = {
-        "machine": f"{platform.processor()} {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-    result |= measure(options.shared, options.repeats)
+    result = describe_machine("numpy") | measure(options.shared, options.repeats)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from effort import best_time, peak_memory
+from effort import best_time, describe_machine, peak_memory
 
 Texts = tuple[list[str], list[str]]  # predictions, references
 
@@ -165,10 +164,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "metrics_text.json")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    result: dict[str, Any] = {
-        "machine": f"{platform.processor() or platform.machine()} {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
+    result = describe_machine("numpy") | {
         "texts": "released" if options.shared else "drawn",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
     }
@@ -187,7 +183,7 @@ def main() -> None:
         if options.encoder_texts:
             chosen = np.random.RandomState(0).permutation(len(meant))[: options.encoder_texts]
             said, meant = [said[one] for one in chosen], [meant[one] for one in chosen]
-        result["encoder"] = encoder_times(said, meant, min(options.repeats, 3))
+        result["encoder"] = describe_machine() | encoder_times(said, meant, min(options.repeats, 3))
         print("encoder", json.dumps(result["encoder"]))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -51,13 +51,15 @@ def train(source: Path, recipe: str, folder: Path) -> dict[str, object]:
 
 
 def main() -> int:
+    from effort import describe_machine
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("before", type=Path, help="a checkout of the version to compare with")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "same_losses.json")
     args = parser.parse_args()
     here = Path(__file__).resolve().parents[1]
     versions = {"before": args.before, "now": here}
-    result: dict[str, object] = {
+    result: dict[str, object] = describe_machine("torch", "numpy") | {
         name: subprocess.check_output(["git", "-C", str(place), "rev-parse", "--short", "HEAD"], text=True).strip()
         for name, place in versions.items()
     }

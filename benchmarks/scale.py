@@ -121,10 +121,12 @@ def video_seconds(network: dict[str, Any], clips: float, parts: dict[str, float]
 def epoch_seconds(network: dict[str, Any], gpus: int, kind: str, parts: dict[str, float]) -> float:
     """Return the seconds of an epoch: each step is as long as computing or decoding, whichever takes longer."""
     batch = network["batch"]
-    share = math.ceil(batch / gpus)  # the busiest GPU
+    used = min(gpus, batch)  # more cannot share a step
+    share = math.ceil(batch / used)  # the busiest GPU
     compute = video_seconds(network, 3 * share, parts)
     reading = share * parts[kind] / assumed("cores")
-    gradients = 0.0 if gpus == 1 else 2 * 4 * network["parameters"] / assumed(f"link {gpus}")
+    link = assumed("link 8" if used <= 8 else "link 64")
+    gradients = 0.0 if used == 1 else 2 * 4 * network["parameters"] / link
     return KEY_FRAMES["train"] / batch * (max(compute, reading) + gradients + assumed("step"))
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.effort import describe_machine
 from microg4m_hf.curate.people import tracker
 from microg4m_hf.curate.people.quarter_turns import iou
 from microg4m_hf.curate.people.tracker import _predict, assign
@@ -202,7 +203,7 @@ def main() -> None:
         [args.peer_python, "-c", "from importlib.metadata import version; print(version('trackers'))"],
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
-    result: dict[str, Any] = {"scenes": args.scenes, "frames": FRAMES, "trackers": version}
+    result = describe_machine("numpy", "scipy") | {"scenes": args.scenes, "frames": FRAMES, "trackers": version}
     each: dict[str, dict[str, np.ndarray]] = {}
     answers = {"microg4m_hf": ours, "BoT-SORT": theirs}
     answers |= {f"microg4m_hf without: {rule}": unlike_ours(rule, scenes) for rule in RULES}

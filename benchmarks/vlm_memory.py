@@ -19,7 +19,8 @@ SHAPES = {
     "72B": (80, 8192, 29568, 64, 8, False, 152064),
 }
 FRAME = (480, 854)
-FRAMES, QUESTIONS, TEXT, ANSWER = 8, 6, 100, 256  # tokens of a question with its instruction, and of the longest answer
+FRAMES, QUESTIONS = 9, 6  # of a clip, by default
+TEXT, ANSWER = 100, 256  # tokens of a question with its instruction, and of the longest answer
 
 
 @functools.cache
@@ -80,7 +81,7 @@ def kv_tokens(concurrency: int, side: int | None = None) -> int:
     """Return the tokens in the cache while ``concurrency`` questions are open: whole clips, shared by their questions.
 
     >>> kv_tokens(8)
-    15088
+    16618
     """
     clips = min(concurrency, math.ceil((concurrency - 1) / QUESTIONS) + 1)  # the first and the last in part
     return clips * FRAMES * frame_tokens(side) + concurrency * (TEXT + ANSWER)

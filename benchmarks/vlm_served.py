@@ -356,6 +356,8 @@ def whole(text: str) -> str:
 
 
 def main() -> None:
+    from effort import describe_machine
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base-url", default="http://localhost:8000/v1")
     parser.add_argument("--model", help="the name of the model at the server")
@@ -379,7 +381,7 @@ def main() -> None:
     sys.path.insert(0, str(PROJECT))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the server too
     words = ["ENV/bin/python" if word == options.vllm_python else word for word in sys.argv[1:]]
-    head = {
+    head = describe_machine("transformers", "openai") | {
         "command": " ".join(["python benchmarks/vlm_served.py", *words]),
         "load before": round(os.getloadavg()[0], 1),
     }

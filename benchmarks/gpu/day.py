@@ -43,6 +43,7 @@ def run_part(name: str, budget: float, home: Path, dry_run: bool, log: Any) -> d
         log: Where the messages of the part go.
     """
     words = [sys.executable, "-m", "benchmarks.gpu.parts", name, *(["--dry-run"] if dry_run else [])]
+    machine = describe_machine(dry_run)
     began, findings = time.perf_counter(), []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         child = subprocess.Popen(
@@ -77,7 +78,14 @@ def run_part(name: str, budget: float, home: Path, dry_run: bool, log: Any) -> d
     if failed and state == "complete":
         state = f"{len(failed)} failed"
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"state": state, "date": date, "seconds": round(time.perf_counter() - began, 1), "findings": findings}
+    return {
+        "state": state,
+        "date": date,
+        "device": machine["device"],
+        "versions": machine["versions"],
+        "seconds": round(time.perf_counter() - began, 1),
+        "findings": findings,
+    }
 
 
 def describe_machine(dry_run: bool) -> dict[str, Any]:
@@ -107,6 +115,7 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines += [f"- {key}: {value}" for key, value in results.items() if key != "parts"]
     for name, part in results["parts"].items():
         lines += ["", f"## {name}: {part['state']}, {part['seconds']} s, {part['date']}", ""]
+        lines += [f"- {key}: {part[key]}" for key in ("device", "versions") if key in part]
         lines += [f"- {', '.join(f'{key}: {value}' for key, value in one.items())}" for one in part["findings"]]
     return "\n".join(lines) + "\n"
 

@@ -80,7 +80,7 @@ class Data(Settings, prefix="data."):
     cache: str | None = None
     """Folder for decoded windows, used from the second epoch on."""
     cache_format: str = setting("exact", choices=("exact", "compact"))
-    """"exact" keeps the decoded pixels, "compact" rounds and compresses them: a fifth of the bytes, slower to read."""
+    """"exact" keeps the decoded pixels, "compact" rounds and compresses them: a sixth of the bytes, slower to read."""
     cache_gb: float = setting(20.0, at_least=0)
     """Largest size of this folder, or of the images that decoder "as_released" keeps."""
     workers: int = setting(2, at_least=0)
