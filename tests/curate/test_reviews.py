@@ -180,6 +180,15 @@ def test_events_are_on_disk_and_a_torn_line_costs_nothing_else(tmp_path: Path) -
     assert len(reader.faults) == 1 and "anna.jsonl, line 2" in reader.faults[0]
 
 
+def test_events_of_one_millisecond_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = work_folder(tmp_path, {CLIP: TRACKS})
+    start = 1_764_300_000.1234
+    for number, reviewer in enumerate(["ben", "anna", "ben", "anna"]):
+        monkeypatch.setattr("microg4m_hf.curate.review_log.time.time", lambda now=start + number * 2e-6: now)
+        ReviewLog(work, reviewer).append(CLIP, "drop", reason=f"reason {number}")
+    assert [event.values["reason"] for event in read_events(work)] == [f"reason {number}" for number in range(4)]
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [

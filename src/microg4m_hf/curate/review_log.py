@@ -204,8 +204,8 @@ class ReviewLog:
                 raise DataError(
                     f"the review of {shorten(clip, 60)} was not changed: {fault}", hint="load the page again"
                 )
-            name, now = secrets.token_hex(8), round(time.time(), 3)
-            written.append(Event(name, now, self.reviewer, clip, do, dict(values), tracks))
+            # The time is not rounded: events of two reviewers in one millisecond keep their order.
+            written.append(Event(secrets.token_hex(8), time.time(), self.reviewer, clip, do, dict(values), tracks))
         about = {"tracks": tracks} if tracks else {}
         lines = [
             json.dumps({"id": one.id, "time": one.time, "clip": one.clip, "do": one.do, **about, **one.values}) + "\n"
