@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import os
 import re
 import shutil
@@ -84,6 +85,9 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shared_by_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     os.environ["MICROG4M_HOME"] = str(shared_by_workers / "microg4m-home")
     os.environ.setdefault("HF_HOME", str(home / "hf"))
+    # Both read the environment once. A test that changes it for itself must not be the first to import them.
+    importlib.import_module("huggingface_hub.constants")
+    importlib.import_module("datasets.config")
     return home
 
 

@@ -131,7 +131,7 @@ def test_every_message_is_in_troubleshooting_with_a_cure(site: Path) -> None:
         area = area_of(message)[0]
         if re.search("[a-z]{3}", message.problem):
             assert message.problem.replace("`", "") in pages[area.name], message
-    assert all(advice in pages["commands"].lower() for advice in map(str.lower, map(_plain, exits._ADVICE.values())))
+    assert all(advice in pages["commands"].lower() for advice in map(str.lower, map(_plain, exits.ADVICE.values())))
 
 
 def _plain(text: str) -> str:

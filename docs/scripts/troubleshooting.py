@@ -108,7 +108,7 @@ def _first_word(row: str) -> str:
 
 
 def _system_messages() -> str:
-    rows = [f"| {os.strerror(number)} | {_sentence(advice)} |" for number, advice in sorted(exits._ADVICE.items())]
+    rows = [f"| {os.strerror(number)} | {_sentence(advice)} |" for number, advice in sorted(exits.ADVICE.items())]
     rows += [f"| {os.strerror(number)} | Use another path. |" for number in exits._ABOUT_A_PATH]
     return (
         "\n## Messages of the operating system\n\nAfter the path, which the system refused.\n\n"

@@ -16,9 +16,10 @@ from .extras import name_extra
 from .runtime import is_main_process
 from .visible import VisibleStream, visible
 
-# What the operating system refuses, and what to do about it. Without a path, the first ones are bugs of the library.
+# Without a path, these are bugs of the library.
 _ABOUT_A_PATH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-_ADVICE = {
+# What else the operating system refuses, and what to do about it.
+ADVICE = {
     errno.ENOSPC: "free some space, or write to another disk",
     getattr(errno, "EDQUOT", errno.ENOSPC): "free some of your quota, or write to another disk",
     errno.EROFS: "use a folder that can be written to",
@@ -120,16 +121,16 @@ def explain(error: BaseException, command: str) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, OSError):
             # pyarrow repeats the message of the system in a longer one of its own.
-            if cause.errno is not None and cause.errno in _ADVICE:
-                return f"{_path_of(cause)}{os.strerror(cause.errno)}; {_ADVICE[cause.errno]}"
+            if cause.errno is not None and cause.errno in ADVICE:
+                return f"{_path_of(cause)}{os.strerror(cause.errno)}; {ADVICE[cause.errno]}"
             if cause is error and cause.errno in _ABOUT_A_PATH and cause.filename is not None:
                 return f"{_path_of(cause)}{cause.strerror}; use another path"
         else:  # torch and safetensors raise errors of their own
             for number in _OF_A_DISK:
                 if os.strerror(number) in str(cause):
-                    return f"{os.strerror(number)}; {_ADVICE[number]}"
+                    return f"{os.strerror(number)}; {ADVICE[number]}"
             if any(words in str(cause) for words in _WRITER_OF_TORCH):  # it does not say why
-                return f"a file could not be written, as on a full disk; {_ADVICE[errno.ENOSPC]}"
+                return f"a file could not be written, as on a full disk; {ADVICE[errno.ENOSPC]}"
     return None
 
 

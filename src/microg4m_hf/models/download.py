@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import http.client
 import json
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from .._version import __version__
 from ..errors import CheckpointError
+from ..exits import ADVICE
 from ..runtime import progress
 from ..storage import cache_home, write_atomic
 
@@ -27,7 +27,6 @@ SPARE_DISK_BYTES = 64 << 20
 TIMEOUT = 30.0  # seconds without a byte
 SLOWEST = 1024.0, 60.0  # a server that sends less than so many bytes per second for so many seconds has failed
 _BLOCK = 1 << 20
-_OF_A_DISK = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def download(url: str, path: Path, by_hand: str) -> str:
@@ -95,7 +94,7 @@ def _download(url: str, path: Path, by_hand: str) -> None:
     except CheckpointError:
         raise
     except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, OSError) and (error.errno in _OF_A_DISK or error.filename is not None):
+        if isinstance(error, OSError) and (error.errno in ADVICE or error.filename is not None):
             error.filename = error.filename or str(part)  # a write to an open file does not name it
             raise
         reason = " ".join(str(getattr(error, "reason", error)).split())[:200] or type(error).__name__

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-class _Kept:
+class _Snapshot:
     """What a forward pass changes besides gradients: random numbers and the running statistics of BatchNorm."""
 
     def __init__(self, accelerator: Accelerator, model: torch.nn.Module) -> None:
@@ -81,7 +81,7 @@ def training_step(
     """
     import torch
 
-    kept = _Kept(accelerator, model) if micro_batch > 1 and accelerator.num_processes == 1 else None
+    snapshot = _Snapshot(accelerator, model) if micro_batch > 1 and accelerator.num_processes == 1 else None
     while True:
         try:
             value = accumulate_gradients(
@@ -110,12 +110,12 @@ def training_step(
                     "more memory"
                 ) from None
             smaller = math.ceil(micro_batch / 2)
-            if kept is None:  # the other processes are inside a collective of this step
+            if snapshot is None:  # the other processes are inside a collective of this step
                 raise RecipeError(
                     f"out of memory with {micro_batch} clips at once; run the same command with "
                     f"loop.micro_batch={smaller}, it resumes at the last checkpoint"
                 ) from None
-            effect = "each with its own BatchNorm statistics" if kept.statistics else "with the same result"
+            effect = "each with its own BatchNorm statistics" if snapshot.statistics else "with the same result"
             print(
                 f"out of memory with {micro_batch} clips at once: now {smaller} at once and "
                 f"{math.ceil(len(batch['windows']) / smaller)} micro batches per step, {effect}",
@@ -123,7 +123,7 @@ def training_step(
             )
             micro_batch = smaller
             optimizer.zero_grad()
-            kept.restore()
+            snapshot.restore()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
     if recipe.optim.clip_norm is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError, RecipeError, list_some
+from ...exits import ADVICE
 from ...extras import require
 from ...runtime import is_main_process, is_out_of_memory, local_device, rank_and_world_size
 from ...settings import Settings, setting
@@ -172,7 +172,7 @@ def _translated_errors(model: str) -> Iterator[None]:
         yield
     except (ValueError, OSError, KeyError, ImportError, RuntimeError, MemoryError) as error:
         text = " ".join(str(error).split())
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in ADVICE:
             raise
         if is_out_of_memory(error):
             raise ModelError(
