@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import os
@@ -38,6 +39,15 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Their Hub is on this machine too, so they run where the real one is switched off.
 for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(switch, None)
+
+
+with contextlib.suppress(ModuleNotFoundError):  # a machine with a GPU may lack it
+    import hypothesis
+
+    # The same examples in every run, and no failure because a machine is busy.
+    _SLOW = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=_SLOW)
+    hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -75,7 +75,7 @@ def test_a_full_disk_while_datasets_writes(tmp_path: Path) -> None:
     """The limit on the size of a file acts like a disk that is full; ``datasets`` raises an error of its own."""
     ran = microg4m(
         *("data", "sample", "--out", str(tmp_path / "sample")),
-        env={**os.environ, "MICROG4M_HOME": str(tmp_path / "home")},
+        env={**os.environ, "MICROG4M_HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
     )
     assert ran.returncode == 2

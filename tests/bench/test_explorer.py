@@ -26,7 +26,7 @@ from microg4m_hf.bench.explorer.clip_view import ClipFacts, render_clip
 from microg4m_hf.bench.explorer.filters import BEST_FIRST, WORST_FIRST, choices
 from microg4m_hf.bench.explorer.list_view import render_list, render_runs
 from microg4m_hf.bench.explorer.report_page import ReportPage
-from microg4m_hf.bench.explorer.serve import free_port, launch, load_catalogue
+from microg4m_hf.bench.explorer.serve import launch, load_catalogue
 from microg4m_hf.citation import CITATION
 from microg4m_hf.cli.main import main
 from microg4m_hf.data import ensure_sample
@@ -381,8 +381,8 @@ def test_only_actions_with_scores_are_ranked(catalogue: Catalogue, tmp_path: Pat
 
 def test_other_hosts_origins_routes_and_large_bodies_are_refused(catalogue: Catalogue) -> None:
     pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
-    port = free_port()
-    page = launch(catalogue, [], port=port)
+    page = launch(catalogue, [], port=0)
+    port = int(page.local_url.split(":")[-1].rstrip("/"))
     try:
         clip = f"/microg4m/clips/{catalogue.release.clips['video_id'][0].as_py()}.mp4"
         own, evil = f"127.0.0.1:{port}", f"evil.example:{port}"
@@ -434,7 +434,7 @@ def test_the_page_starts_although_the_environment_names_a_proxy(
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("NO_PROXY", "internal.example")
     monkeypatch.delenv("no_proxy", raising=False)
-    launch(catalogue, [], port=free_port()).close(verbose=False)
+    launch(catalogue, [], port=0).close(verbose=False)
     assert os.environ["NO_PROXY"] == "internal.example" and "no_proxy" not in os.environ
 
 

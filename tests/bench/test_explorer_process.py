@@ -17,7 +17,7 @@ import pytest
 
 from microg4m_hf.bench.explorer import export_space
 from microg4m_hf.data import ensure_sample
-from microg4m_hf.web.serving import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="no Gradio; pip install 'microg4m-hf[explore]'")
 

@@ -45,7 +45,7 @@ from tests.support.file_server import FileServer
 from tests.support.har_split import naive_f1_recall_precision_auroc
 from tests.support.hub_server import HubServer
 from tests.support.kills import run_forked
-from tests.support.train_runs import free_port
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.har.scores.TieWarning")
 

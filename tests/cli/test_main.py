@@ -63,6 +63,7 @@ def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path, module: str) -> N
     """A limit for the size of files refuses a write in the middle, as a full disk does."""
     script = (
         "import resource, runpy, sys\n"
+        "sys.dont_write_bytecode = True\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
         f"sys.argv[0] = 'microg4m'; runpy.run_module('{module}', run_name='__main__')\n"
     )

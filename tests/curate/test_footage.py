@@ -114,7 +114,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path: Path) -> None:
     limit += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     code = limit + "from microg4m_hf.cli.main import main; sys.exit(main(sys.argv[1:]))"
     words = [sys.executable, "-c", code, "curate", "run", str(tmp_path / "work")]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"TQDM_DISABLE": "1"})
+    environment = os.environ | {"TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert ran.returncode == 2, ran.stderr
     assert ran.stderr.strip().splitlines()[-1].startswith("microg4m: ") and "Traceback" not in ran.stderr
     state = run_work(Work(tmp_path / "work"))

@@ -281,7 +281,10 @@ def test_processes_and_ray_find_the_same(work: Path, tmp_path: Path) -> None:
     # Ray lowers the priority of its workers so far that beside other work they would get a fiftieth of a processor.
     environment = os.environ | {"RAY_worker_niceness": "0"}
     words += ["--workers", "2"]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900, env=environment)
+    for _ in range(5):
+        ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900, env=environment)
+        if "Ray cannot be started on this machine" not in ran.stderr:  # it gives its own processes 30 seconds
+            break
     assert ran.returncode == 0, ran.stderr
     one = {name: fingerprint(work / name) for name in ("clips", "people", "tracks")}
     for name in ("two", "ray"):

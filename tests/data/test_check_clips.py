@@ -149,6 +149,7 @@ def test_a_clip_that_ends_or_blocks_its_decoder_is_one_fault(tmp_path: Path, mon
     def start() -> subprocess.Popen[str]:
         """The first process ends at once, the second one never answers."""
         started.append(1)
+        monkeypatch.setattr(check_clips, "CLIP_SECONDS", 2 if len(started) == 2 else 300)
         codes = {1: "import os; os.abort()", 2: "import time; time.sleep(3600)"}
         if len(started) not in codes:
             return real()
@@ -156,11 +157,9 @@ def test_a_clip_that_ends_or_blocks_its_decoder_is_one_fault(tmp_path: Path, mon
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=-3, text=True)
 
     monkeypatch.setattr(check_clips, "_start", start)
-    monkeypatch.setattr(check_clips, "CLIP_SECONDS", 2)
     first, second, *_ = decode_clips([clips[0], clips[1]], workers=1)
     assert "the decoder ended with -6" in first["error"]
     assert "the decoder ended with -9" in second["error"]
-    monkeypatch.setattr(check_clips, "CLIP_SECONDS", 300)
     assert list(decode_clips(clips, workers=1)) == [{"frames": 90, "expected": 90}] * 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 from fractions import Fraction
@@ -135,10 +136,11 @@ def test_pickling_opens_again(path: Path, whole: np.ndarray, tmp_path: Path, mon
 def test_a_clip_holds_no_open_file(path: Path, whole: np.ndarray, tmp_path: Path) -> None:
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(path.read_bytes())
+    gc.collect()  # what earlier tests left open
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
     clips = [open_clip(copy) for _ in range(20)]
     if before:
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
     copy.unlink()  # what was opened can still be read
     np.testing.assert_array_equal(clips[7].frames([11]), whole[[11]])
 

@@ -24,7 +24,7 @@ def write(path: Path, rows: list, *, end: str = "\n") -> None:
     path.write_bytes(text.getvalue().encode())
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, end=st.sampled_from(["\n", "\r\n"]), bad=st.integers(0, 20))
 def test_the_exact_reader_equals_the_fast_one(tmp_path: Path, rows: list, end: str, bad: int) -> None:
     path = tmp_path / "rows.csv"

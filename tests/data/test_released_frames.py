@@ -99,13 +99,13 @@ def test_four_processes_extract_a_clip_once(tmp_path: Path, calls: Path, own_cac
 def test_a_kill_leaves_nothing_that_is_used(tmp_path: Path, calls: Path, own_cache: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", count=9)
     Path(os.environ["STUCK"]).touch()
-    child = subprocess.Popen([sys.executable, "-c", _OPEN, str(path)])
+    child = subprocess.Popen([sys.executable, "-c", _OPEN, str(path)], start_new_session=True)
     while not calls.is_file():
         time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
+    os.killpg(child.pid, signal.SIGKILL)  # with FFmpeg, which would go on writing while its folder is removed
     child.wait()
     assert list(own_cache.rglob("*.part")) and not list(own_cache.rglob("*.zip"))
-    Path(os.environ["STUCK"]).unlink()  # the FFmpeg of the killed process ends as well, in a folder that is removed
+    Path(os.environ["STUCK"]).unlink()
     assert len(open_released_clip(path)) == 9
     assert not list(own_cache.rglob("*.part"))
 

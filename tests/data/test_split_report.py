@@ -23,7 +23,7 @@ def slow_leak(split_of_clip: dict[str, str], window: int) -> tuple[int, int, int
     return len(shared), sum(source in shared for source, _ in test), sum(beside)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from(["A", "B_1", "-c"]), st.integers(0, 30)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ from microg4m_hf.inference.api.client import Endpoint
 from microg4m_hf.inference.api.messages import encode_images
 from microg4m_hf.inference.frames import read_frames
 from microg4m_hf.inference.vlm.loading import Placement
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -35,9 +35,7 @@ def model(tiny: Callable[[str], Path]) -> Path:
 def served(model: Path) -> Iterator[str]:
     from transformers.cli.serve import Serve
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = Serve(
         force_model=str(model),
         device="cpu",
@@ -47,7 +45,7 @@ def served(model: Path) -> Iterator[str]:
         dtype="float32",
         log_level="error",
     )
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).read()

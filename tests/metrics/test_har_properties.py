@@ -14,7 +14,7 @@ from microg4m_hf.metrics.har.published_order import published_order
 from tests.support.har_split import IDS, dense, draw, labeled
 
 pytestmark = pytest.mark.filterwarnings("ignore::microg4m_hf.metrics.TieWarning")
-LIGHT = settings(max_examples=25, deadline=None)
+LIGHT = settings(max_examples=25)
 SEEDS = st.integers(0, 10_000)
 PROTOCOLS = st.sampled_from(["paper", "instance"])
 

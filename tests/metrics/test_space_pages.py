@@ -22,6 +22,7 @@ import yaml
 from microg4m_hf.errors import PredictionError
 from microg4m_hf.metrics.spaces import metric_folders
 from tests.support.browser import Browser, chromium
+from tests.support.ports import free_port
 from tests.support.warm_python import warm_python
 
 pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="no Gradio; pip install 'microg4m-hf[explore]'")
@@ -39,9 +40,7 @@ def space(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path
     """A Space, started in a copy of its folder that is named as on the Hub, and its address."""
     folder = tmp_path / "app"
     shutil.copytree(FOLDERS[request.param], folder, ignore=shutil.ignore_patterns("__pycache__"))
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     with (tmp_path / "log").open("w") as log:
         app = subprocess.Popen([warm_python(), "app.py"], cwd=folder, env=environment, stdout=log, stderr=log)

@@ -115,7 +115,7 @@ texts = st.lists(
 pairs = st.lists(st.tuples(texts, texts), min_size=2, max_size=7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs)
 def test_equals_a_plain_implementation(items: list[tuple[str, str]]) -> None:
     predictions, references = [list(column) for column in zip(*items, strict=True)]
@@ -128,7 +128,7 @@ def test_equals_a_plain_implementation(items: list[tuple[str, str]]) -> None:
 several = st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(several)
 def test_equals_pycocoevalcap(items: list[tuple[str, list[str]]]) -> None:
     bleu = pytest.importorskip("pycocoevalcap.bleu.bleu").Bleu()
@@ -147,7 +147,7 @@ def test_equals_pycocoevalcap(items: list[tuple[str, list[str]]]) -> None:
         np.testing.assert_allclose(result["items"][name], values, rtol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs, st.randoms())
 def test_order_changes_nothing(items: list[tuple[str, str]], random: Any) -> None:
     order = list(range(len(items)))
@@ -160,7 +160,7 @@ def test_order_changes_nothing(items: list[tuple[str, str]], random: Any) -> Non
         np.testing.assert_allclose(second["items"][name], moved, rtol=1e-12, atol=1e-15)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1), min_size=4))
 def test_identical_texts_score_one(words: list[str]) -> None:
     text = " ".join(words)

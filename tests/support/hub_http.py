@@ -99,13 +99,10 @@ class HubConnection(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        sent = 0
-        if self.command != "HEAD":
-            part = content[: len(content) // 2] if self.cut else content
-            self.wfile.write(part)
-            sent = len(part)
-        with self.hub.lock:
-            self.hub.requests.append(Request(self.command, unquote(self.path), status, sent))
+        part = b"" if self.command == "HEAD" else content[: len(content) // 2] if self.cut else content
+        with self.hub.lock:  # before the client has all of it and asks what was requested
+            self.hub.requests.append(Request(self.command, unquote(self.path), status, len(part)))
+        self.wfile.write(part)
         if self.cut:
             self._drop(status)
 

@@ -36,6 +36,7 @@ def predict(windows: KeyFrameWindows | None = None) -> str:
 
 def limited_files() -> str:
     """A file may have no more bytes than a tenth of one window."""
+    sys.dont_write_bytecode = True  # it would be cut off, too
     resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10, 16 << 10))
     return predict()
 

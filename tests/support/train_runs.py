@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.ports import free_port
 
 RECIPE = """
 name: probe
@@ -136,12 +137,6 @@ def needs_gpus(processes: int) -> None:
 
     if processes > 1 and 0 < torch.cuda.device_count() < processes:
         pytest.skip(f"{processes} processes need {processes} GPUs, or none")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def command(recipe: Path, out: Path, *words: str, processes: int = 1) -> list[str]:

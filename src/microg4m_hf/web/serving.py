@@ -61,7 +61,7 @@ def serve_page(
         page: The ``gradio.Blocks``.
         find_clip: See :func:`clip_routes`.
         host: The address to serve on.
-        port: The port.
+        port: The port; 0 for any free port.
         browser: Whether to open a browser.
         style: Style sheets of this page, besides those that all pages share.
         routes: Routes of this page; :mod:`.routes` lists what may be requested.
@@ -76,6 +76,7 @@ def serve_page(
     from starlette.middleware import Middleware
 
     middleware = Middleware(SameOriginOnly, local=is_loopback(host))
+    port = port or free_port(host)  # only now, or another program could take it meanwhile
     try:
         with _no_proxy(host):
             page.launch(
@@ -135,13 +136,13 @@ def _no_proxy(host: str) -> Iterator[None]:
 
 
 def check_port(host: str, port: int) -> int:
-    """Return the port, or raise an error that names a free one.
+    """Return the port, or raise an error that names a free one. 0 stands for any free port.
 
     >>> check_port("127.0.0.1", 70000)
     Traceback (most recent call last):
     microg4m_hf.errors.RecipeError: port 70000 is not valid; use 1 to 65535, for example --port 7860
     """
-    if not 0 < port < 65536:
+    if not 0 <= port < 65536:
         raise RecipeError(f"port {port} is not valid; use 1 to 65535, for example --port {PORT}")
     if ":" in host:
         raise RecipeError(f"host {host!r} is an IPv6 address, which Gradio does not support; use --host {HOST}")

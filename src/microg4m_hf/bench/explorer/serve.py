@@ -12,7 +12,7 @@ from ...data.sources import VIDEOS_ZIP, resolve_root
 from ...data.splits import SCHEMES
 from ...errors import MissingFileError, RecipeError, SourceError
 from ...extras import require
-from ...web.serving import HOST, PORT, check_port, free_port, serve_page, serve_until_interrupt
+from ...web.serving import HOST, PORT, check_port, serve_page, serve_until_interrupt
 from .app import build
 from .catalogue import Catalogue, read_catalogue
 from .predictions import Run, read_runs
@@ -61,7 +61,7 @@ def explore(
         >>> page.local_url  # doctest: +SKIP
         'http://127.0.0.1:40123/'
     """
-    port = check_port(host, port or free_port())
+    port = check_port(host, port)
     require("gradio", "the explorer")
     if scheme not in SCHEMES:
         raise RecipeError(f"unknown scheme {scheme!r}; use {' or '.join(SCHEMES)}")
@@ -116,7 +116,7 @@ def launch(
         scheme: The split scheme that is shown first.
         report: The report that names link to.
         host: The address to serve on.
-        port: The port.
+        port: The port; 0 for any free port.
         browser: Whether to open a browser.
 
     Returns:

@@ -16,7 +16,6 @@ from ...web.serving import (
     HOST,
     PORT,
     check_port,
-    free_port,
     page_file,
     serve_page,
     serve_until_interrupt,
@@ -68,7 +67,7 @@ def review_work(
     """
     if reviewer is not None:
         check_reviewer(reviewer)
-    port = check_port(host, port or free_port())
+    port = check_port(host, port)
     require("gradio", "the review page")
     board = ReviewBoard(Work(work), rule=rule, overlap=overlap)
     if not board.verdicts:
