@@ -38,9 +38,9 @@ def test_either_import_may_come_first(first: str) -> None:
 
 
 def test_importing_the_package_is_fast() -> None:
-    # Processor time does not depend on the load of the machine.
+    # Processor time does not depend on the load of the machine; datasets or torch would take more than a second.
     code = "import time; t = time.process_time(); import microg4m_hf; print(time.process_time() - t)"
-    assert min(float(python(code, sys.executable)) for _ in range(3)) < 0.1
+    assert min(float(python(code, sys.executable)) for _ in range(3)) < 0.4
 
 
 def test_a_reload_of_datasets_is_patched_too() -> None:

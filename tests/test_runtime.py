@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
 def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Slurm, nohup and CI: a line at most every 30 s, with the time left; the clock is set by the test."""
     now = iter([0.0, 10.0, 31.0, 31.0, 59.0, 60.0, 3700.0])
-    monkeypatch.setattr(runtime.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(runtime, "time", SimpleNamespace(monotonic=lambda: next(now)))
     with runtime.Progress("training", 9, unit="step", initial=5) as shown:
         for loss in (0.9, 0.8, 0.7, 0.6):
             shown.update(loss=loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import logging
 import os
@@ -87,7 +88,7 @@ def test_transient_errors_are_retried_and_others_recorded(work: list[ClipQueries
         "q19": ["down:0.3"],
     }
     with BadServer(each(plans), seconds=0.05) as server:
-        results = records(server, work, timeout=2.0, backoff=0.1)
+        results = records(server, work, timeout=5.0, backoff=0.1)
         assert server.most_at_once == 4
         assert server.keys == {f"Bearer {KEY}"}
         assert server.counts["q4"] == server.counts["q5"] == 2
@@ -118,11 +119,11 @@ def test_the_concurrency_is_limited(work: list[ClipQueries], limit: int) -> None
 
 
 def test_a_busy_server_pauses_all_requests(work: list[ClipQueries]) -> None:
-    with BadServer(each({"q3": ["busy:1"]})) as server:
+    with BadServer(each({"q3": ["busy:3"]})) as server:
         results = records(server, work, max_retries=0)  # waiting for a busy server is not a retry
     assert {record["status"] for record in results.values()} == {"ok"}
     gaps = np.diff(sorted(server.times))
-    assert gaps.max() > 0.9  # no request during the wait
+    assert gaps.max() > 2  # no request during the wait, but those that were being sent
 
 
 def test_too_long_a_wait_stops_the_run(work: list[ClipQueries], tmp_path: Path) -> None:
@@ -293,13 +294,16 @@ def test_options_of_another_runner_are_refused(capsys: pytest.CaptureFixture) ->
 
 
 def test_an_interrupt_stops_the_command_at_once(tmp_path: Path) -> None:
-    with BadServer(lambda question, attempt: "slow" if server.counts.total() > 6 else "ok") as server:
+    numbers = itertools.count(1)
+    with BadServer(lambda question, attempt: "slow" if next(numbers) > 6 else "ok") as server:
         words = [sys.executable, "-m", "microg4m_hf", *predict(server, tmp_path / "run")]
         # A shell that runs the tests in the background makes its children ignore Ctrl-C.
         restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=restore_sigint)
         journal = tmp_path / "run" / "items.rank0.jsonl"
+        end = time.monotonic() + 600
         while process.poll() is None and (server.counts.total() < 9 or journal.read_bytes().count(b"\n") < 6):
+            assert time.monotonic() < end
             time.sleep(0.005)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)

@@ -172,6 +172,7 @@ def test_the_number_of_prefix_caches_in_memory_is_bounded(tiny: Tiny, questions:
     def caches() -> int:
         return sum(isinstance(one, DynamicCache) for one in gc.get_objects())
 
+    gc.collect()
     before = caches()
     alive: list[int] = []
     settings = TextSettings("vqa", str(tiny("video_llava")), frames=4, max_new_tokens=4, dtype="float32")

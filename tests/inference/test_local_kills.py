@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 def test_twenty_kills_of_one_and_two_processes(tmp_path: Path) -> None:
     command = [warm_python(), "-m", "tests.support.tiny_vlm_kills", str(tmp_path), "20", "0"]
     done = subprocess.run(
-        command, cwd=PROJECT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500
+        command, cwd=PROJECT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])

@@ -258,12 +258,12 @@ def test_a_wrong_answer_is_one_line_and_leaves_no_file(
     monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
 ) -> None:
     monkeypatch.setattr("microg4m_hf.models.download.MAX_BYTES", len(caffe2()) + 100)
-    if fault == "drip":
-        monkeypatch.setattr("microg4m_hf.models.download.SLOWEST", (1e6, 0.1))
     with FileServer({ZOO_FILE: caffe2()}) as server:
         monkeypatch.setenv("MICROG4M_ZOO", server.url)
         server.faults[ZOO_FILE] = [fault]
-        with pytest.raises(CheckpointError, match=reason) as caught:
+        with monkeypatch.context() as patch, pytest.raises(CheckpointError, match=reason) as caught:
+            if fault == "drip":
+                patch.setattr("microg4m_hf.models.download.SLOWEST", (1e6, 0.1))
             weights.fetch_pretrained("tiny_slow")
         assert "\n" not in str(caught.value)
         assert weights.local_file("tiny_slow", pretrained=True) is None
