@@ -35,6 +35,7 @@ def test_a_job_goes_on_when_nobody_reads_its_log(tmp_path: Path) -> None:
         "import sys; from microg4m_hf import exits, runtime; runtime.LINE_EVERY = 0\n"
         "def job():\n"
         "    done = list(runtime.progress(range(5), 'counting'))\n"
+        "    print('skipped: one', file=sys.stderr)\n"
         "    print(len(done))\n"
         "    return 0\n"
         "sys.exit(exits.run_command('count', job))"

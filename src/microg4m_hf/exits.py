@@ -9,7 +9,7 @@ import re
 import select
 import sys
 from collections.abc import Callable, Container, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from .errors import MicroG4MError
 from .extras import name_extra
@@ -34,6 +34,25 @@ _OF_A_DISK = (errno.ENOSPC, errno.EROFS, errno.EFBIG)
 _WRITER_OF_TORCH = ("PytorchStreamWriter failed", ". unexpected pos ")
 
 
+class _Log:
+    """Standard error of a job, which goes on when nobody reads it any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def run_command(command: str, job: Callable[[], int], options: Container[str] = ()) -> int:
     """Run a job and return its exit code; an error that a user can cause is one line and code 2.
 
@@ -54,7 +73,7 @@ def run_command(command: str, job: Callable[[], int], options: Container[str] = 
         with contextlib.suppress(AttributeError, OSError):  # not a terminal or file, e.g. in a notebook
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # ASCII has no ×
     try:
-        with contextlib.redirect_stdout(VisibleStream(sys.stdout)):
+        with contextlib.redirect_stdout(VisibleStream(sys.stdout)), contextlib.redirect_stderr(_Log(sys.stderr)):
             code = job()
         sys.stdout.flush()
         return code
@@ -161,8 +180,9 @@ def _has_reader(stream: Any) -> bool:
     """Whether something reads the pipe that a stream writes to; where the system cannot tell, nothing does."""
     try:
         poller = select.poll()
-        poller.register(stream.fileno(), 0)
-        return not poller.poll(0)  # only errors are reported
+        poller.register(stream.fileno(), select.POLLOUT)  # macOS reports no errors to who asks for nothing else
+        ended = select.POLLERR | select.POLLHUP | select.POLLNVAL
+        return not any(event & ended for _, event in poller.poll(0))
     except (AttributeError, OSError, ValueError):
         return False
 

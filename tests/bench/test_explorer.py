@@ -379,6 +379,14 @@ def test_only_actions_with_scores_are_ranked(catalogue: Catalogue, tmp_path: Pat
     assert len(ranked) == 1 and "stand" in ranked[0]
 
 
+def test_boxes_of_another_dataset_are_a_problem_with_a_way_out(catalogue: Catalogue, tmp_path: Path) -> None:
+    key = catalogue.release.key_frames.slice(0, 1).to_pylist()[0]
+    file = tmp_path / "other.csv"
+    file.write_text(f"{key['video_id']},{key['frame']},0.0001,0.0001,0.0002,0.0002,12,0.9\n")
+    (run,) = read_runs([file], catalogue)
+    assert "name the dataset that was predicted with --data-dir" in str(run.problem)
+
+
 def test_other_hosts_origins_routes_and_large_bodies_are_refused(catalogue: Catalogue) -> None:
     pytest.importorskip("gradio", reason="no Gradio; pip install 'microg4m-hf[explore]'")
     page = launch(catalogue, [], port=0)

@@ -177,6 +177,12 @@ def test_a_changed_or_missing_clip_is_cut_again_as_the_message_says(
     assert main(["curate", "run", str(copy.folder)]) == 0
     assert (changed.read_bytes(), missing.read_bytes()) == before
     assert main(["curate", "release", str(copy.folder), *released]) == 0
+    # Another version of the encoder had cut it: the new clip has other bytes than those that were recorded.
+    journal = copy.folder / "stages" / "cut" / "items.rank0.jsonl"
+    journal.write_text(journal.read_text().replace(copy.clips()[0].sha256, "0" * 64))
+    changed.unlink()
+    assert main(["curate", "run", str(copy.folder)]) == 0
+    assert main(["curate", "release", str(copy.folder), *released]) == 0
 
 
 def test_another_folder_is_never_replaced(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from microg4m_hf.errors import RecipeError
 from microg4m_hf.inference.items import ClipQueries, Query, TextSettings
@@ -139,6 +142,27 @@ def test_another_process_that_still_loads_its_model_keeps_its_settings(tmp_path:
 
     assert run(VQA, WORK, tmp_path, load, world_size=2)["finished"] == 12
     assert refused and json.loads((tmp_path / "settings.json").read_text()) == VQA.to_dict()
+
+
+def test_every_process_of_a_launch_may_have_the_corrected_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes of a launch reach each lock together; none takes another one for a run with other settings."""
+    other = TextSettings("vqa", "somebody/model", frames=3)
+    with pytest.raises(RecipeError, match="no such kernel"):
+        run(other, WORK, tmp_path, broken_model)
+    together = threading.Barrier(4)
+
+    class Together(FileLock):
+        def __enter__(self) -> Together:
+            together.wait(60)
+            super().__enter__()
+            return self
+
+    monkeypatch.setattr("microg4m_hf.inference.run.FileLock", Together)
+    with ThreadPoolExecutor(4) as pool:
+        ended = [pool.submit(run, VQA, WORK, tmp_path, Parrot, rank=rank, world_size=4) for rank in range(4)]
+    assert max(one.result()["finished"] for one in ended) == 21
 
 
 def broken_model() -> Parrot:

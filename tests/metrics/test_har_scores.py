@@ -280,6 +280,8 @@ def test_boxes_that_meet_no_labeled_one_are_an_error_where_those_are_left_out() 
     for protocol in ("paper", "instance"):
         with pytest.raises(PredictionError, match="none of the predicted boxes lies on a labeled one"):
             har_scores(found, truth, protocol=protocol, missing="drop")
+    with pytest.raises(PredictionError, match="none of the predicted boxes lies on a labeled one"):
+        tune_thresholds(found, truth, missing="drop")
 
 
 def test_tuned_thresholds() -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from ..errors import ClipError, DataError, RecipeError
+from ..inference.journal import times_made
 from ..runtime import progress
 from .action_proposals import load_action_model, proposal_journal, propose_for_clip, tracks_item
 from .clips.cut import cut_source, is_cut
@@ -107,12 +108,15 @@ def run_work(
             if is_measured
             else proposal_journal(work.folder, work.settings.actions.model, rank) as journal
         ):
-            pending = select_missing(work, stage, items, journal.records(), options.retry_failed)
+            records = journal.records()
+            pending = select_missing(work, stage, items, records, options.retry_failed)
             results = (executor or run_here)(stage, work, pending, options) if pending else iter(())
             unit, done = "film" if stage == "cut" else "clip", len(items) - len(pending)
             shown = progress(results, _DOING[stage], total=len(items), initial=done, unit=unit)
             for item, record in shown:
-                journal.add({"id": item, **record})
+                # A later version of a program may make other files: the newest record has to be theirs.
+                again = {"times_made": times_made(records[item]) + 1} if item in records else {}
+                journal.add({"id": item, **record, **again})
     return describe_work(work)
 
 

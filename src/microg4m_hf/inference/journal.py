@@ -47,7 +47,9 @@ class Journal:
         latest: dict[str, dict[str, Any]] = {}
         for record in self.all_records():
             # A success is kept even if the file of another process holds an earlier failure.
-            if latest.get(record["id"], {}).get("status") != "ok":
+            known = latest.get(record["id"], {})
+            made_again = record["status"] == "ok" and times_made(record) > times_made(known)
+            if known.get("status") != "ok" or made_again:
                 latest[record["id"]] = record
         return latest
 
@@ -58,17 +60,16 @@ class Journal:
                 if record.get("run") == self.fingerprint and _is_valid(record, self.content):
                     yield record
 
-    def is_only_one(self) -> bool:
-        """Whether no process has recorded anything, with any settings, and no other process writes to the folder."""
+    def is_unused(self) -> bool:
+        """Whether nothing is recorded, with any settings, and no process writes to the folder."""
         if any(True for path in self.folder.glob("items.rank*.jsonl") for _ in _read_lines(path)):
             return False
         for path in self.folder.glob(".items.rank*.lock"):
-            if path != Path(self._lock.lock_file):
-                try:
-                    with FileLock(path, timeout=0):
-                        pass
-                except Timeout:
-                    return False
+            try:
+                with FileLock(path, timeout=0):
+                    pass
+            except Timeout:
+                return False
         return True
 
     def add(self, record: dict[str, Any]) -> None:
@@ -110,6 +111,12 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue  # incomplete
             if isinstance(record, dict) and line.endswith(b"\n"):
                 yield record
+
+
+def times_made(record: dict[str, Any]) -> int:
+    """Return how often an item was done: a success that was made again replaces the one before."""
+    times = record.get("times_made", 1)
+    return times if isinstance(times, int) else 1
 
 
 def _is_valid(record: dict[str, Any], content: str) -> bool:

@@ -5,6 +5,7 @@ A runner does the actual work. This module resumes, shards the clips over proces
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -57,8 +58,13 @@ def run(
     """
     folder = Path(folder)
     start, count = time.perf_counter(), 0
-    with Journal(folder, settings.fingerprint, rank) as journal:
-        _write_settings(folder, settings, journal)
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder, settings.fingerprint, rank)
+    with contextlib.ExitStack() as writing:
+        # In one go, so that the first process of a launch corrects the settings before its siblings write.
+        with FileLock(folder / ".settings.lock"):
+            _write_settings(folder, settings, journal)
+            writing.enter_context(journal)
         if data is not None:
             data.write(folder)
         pending = select_pending(shard(list(clips), rank, world_size), journal.records(), retry_failed)
@@ -77,19 +83,18 @@ def run(
 def _write_settings(folder: Path, settings: TextSettings, journal: Journal) -> None:
     """Write the settings of a new run, and of one that recorded nothing before its settings were corrected."""
     path, new = folder / "settings.json", settings.to_dict()
-    with FileLock(folder / ".settings.lock"):
-        try:
-            old = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-        except (ValueError, TypeError):
-            raise RecipeError(f"{path} is not valid JSON; choose another folder with --out") from None
-        both = dict.fromkeys((*new, *old))
-        changed = [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in both if old.get(key) != new.get(key)]
-        if changed and old and not journal.is_only_one():
-            raise RecipeError(
-                f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another folder with --out"
-            )
-        if changed:
-            write_atomic(path, json.dumps(new, indent=1))
+    try:
+        old = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError):
+        raise RecipeError(f"{path} is not valid JSON; choose another folder with --out") from None
+    both = dict.fromkeys((*new, *old))
+    changed = [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in both if old.get(key) != new.get(key)]
+    if changed and old and not journal.is_unused():
+        raise RecipeError(
+            f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another folder with --out"
+        )
+    if changed:
+        write_atomic(path, json.dumps(new, indent=1))
 
 
 def merge(folder: Path, settings: TextSettings, clips: Sequence[ClipQueries]) -> dict[str, Any]:

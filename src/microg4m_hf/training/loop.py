@@ -172,6 +172,7 @@ def _check_micro_batches(batch: int, processes: int, micro_batch: int) -> None:
     """Processes that share one model take their forward passes together, so all need the same number of them.
 
     >>> _check_micro_batches(64, 3, 22)
+    >>> _check_micro_batches(2, 4, 1)
     >>> _check_micro_batches(64, 3, 7)
     Traceback (most recent call last):
     microg4m_hf.errors.RecipeError: 64 key frames in micro batches of 7 on 3 processes are 4 forward passes \
@@ -182,7 +183,7 @@ on some and 3 on others, which a sharded model does not allow; use a loop.batch 
     def equal(size: int) -> bool:
         return math.ceil(least / size) == math.ceil(most / size)
 
-    if not equal(micro_batch):
+    if least and not equal(micro_batch):  # run_batches refuses fewer key frames than processes
         fitting = next(size for size in range(micro_batch, most + 1) if equal(size))
         raise RecipeError(
             f"{batch} key frames in micro batches of {micro_batch} on {processes} processes are "

@@ -193,7 +193,7 @@ class LocalRunner:
         if not self._successes and self._failures >= _MAX_FAILURES:
             raise ModelError(
                 f"{self.settings.model} failed on each of the first {_MAX_FAILURES} items ({why}); correct the "
-                "settings, and try them with --limit 1"
+                "settings, and try them with --limit 1 and another --out"
             )
         for query in queries:
             yield query, {"status": "failed", "kind": kind, "why": why}

@@ -97,11 +97,6 @@ def align(
             f"no prediction lies on a frame of the references; their first is {first}",
             "frame numbers must be those of the key-frame files",
         )
-    if missing == "drop" and not found.any():
-        raise predictions.error(
-            f"none of the predicted boxes lies on a labeled one (IoU of {iou:g} or more)",
-            "boxes must be x1, y1, x2, y2, as fractions of width and height",
-        )
     if lost.size and on_labeled_boxes and missing == "error":
         names = [f"{references.videos[references.video[row]]}:{references.frame[row]}" for row in persons.first[lost]]
         raise predictions.error(
@@ -113,6 +108,15 @@ def align(
         partner = np.where(partner >= 0, np.cumsum(found)[partner] - 1, -1)
         persons = group_boxes(references)
     return Alignment(predictions, references, boxes, persons, partner, on_labeled_boxes, lost, repeated, dropped)
+
+
+def refuse_no_match(alignment: Alignment, iou: float) -> None:
+    """Raise an error if no labeled box is left to score, as with ``missing="drop"`` and boxes in pixels."""
+    if not len(alignment.persons):
+        raise alignment.predictions.error(
+            f"none of the predicted boxes lies on a labeled one (IoU of {iou:g} or more)",
+            "boxes must be x1, y1, x2, y2, as fractions of width and height",
+        )
 
 
 def group_boxes(rows: ActionRows) -> DistinctBoxes:

@@ -12,7 +12,7 @@ import numpy as np
 from ...taxonomy import ACTIONS
 from ..jackknife import LEVEL, check_former_options, interval, leave_one_out, spread_of
 from ..results import Signature
-from .alignment import Alignment, align
+from .alignment import Alignment, align, refuse_no_match
 from .checks import resolve_classes
 from .frame_ap import mean_defined
 from .rows import ActionRows
@@ -238,6 +238,7 @@ def score_har(predictions: ActionRows, references: ActionRows, settings: HarSett
     alignment = align(
         predictions, references, columns, iou=settings.iou, missing=settings.missing, unknown=settings.unknown
     )
+    refuse_no_match(alignment, settings.iou)
     logits = are_logits(alignment.predictions, settings.scores_are) if settings.protocol == "instance" else False
     statistics = compute_statistics(alignment, columns, settings, logits=logits)
     return HarResult(predictions, references, settings, alignment, statistics, logits)

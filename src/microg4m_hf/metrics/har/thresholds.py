@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import PredictionError, list_some
-from .alignment import align
+from .alignment import align, refuse_no_match
 from .checks import resolve_classes
 from .inputs import listed_ids, read_rows
 from .rows import ActionRows
@@ -102,6 +102,7 @@ def tune_thresholds(
     rows = read_rows(predictions, action_ids=listed_ids(classes))
     columns = resolve_classes(rows, classes)
     alignment = align(rows, read_rows(references, references=True), columns, iou=iou, missing=missing)
+    refuse_no_match(alignment, iou)
     _, label, score, positive, _, _ = BoxTargets(alignment, columns, strict=missing == "error").by_person()
     if are_logits(rows, scores_are):
         score = np.where(np.isfinite(score), sigmoid(score), 0.0)
